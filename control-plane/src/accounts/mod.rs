@@ -1,0 +1,1 @@
+//! Accounts at this provider: who asked for perclouds, by e-mail address.

@@ -1,0 +1,1 @@
+//! Certificates by name: wanted and observed.

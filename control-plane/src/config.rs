@@ -1,0 +1,117 @@
+//! What every role is told, and where things are in the data folder.
+
+use std::path::{Path, PathBuf};
+
+use bundle::Domain;
+
+/// Options that all roles share. `percloud up` hands them on; each has an environment variable, so that secrets stay off command lines.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Common {
+    /// The data folder.
+    #[arg(long, env = "PERCLOUD_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// The name below which new perclouds get theirs; the portal answers at it.
+    #[arg(long, env = "PERCLOUD_BASE_DOMAIN", default_value = "percloud.localhost", value_name = "NAME")]
+    pub base_domain: Domain,
+    /// The HTTPS port.
+    #[arg(long, env = "PERCLOUD_PORT", default_value_t = 8443, value_name = "N")]
+    pub port: u16,
+    /// The Postgres to use, as a URL or key-value string, with the role's own user and password in it.
+    #[arg(long, env = "PERCLOUD_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// The provider's name for people.
+    #[arg(long, env = "PERCLOUD_PROVIDER_NAME", default_value = "percloud", value_name = "TEXT")]
+    pub provider_name: String,
+}
+
+impl Common {
+    /// The portal's origin, without a slash at the end.
+    #[must_use]
+    pub fn portal_origin(&self) -> String {
+        match self.port {
+            443 => format!("https://{}", self.base_domain),
+            port => format!("https://{}:{port}", self.base_domain),
+        }
+    }
+
+    /// The data folder's parts.
+    #[must_use]
+    pub fn paths(&self) -> Paths {
+        Paths(self.data.clone())
+    }
+}
+
+/// The data folder, part by part. Unix socket paths are short on purpose: the kernel takes 107 bytes.
+#[derive(Clone, Debug)]
+pub struct Paths(pub PathBuf);
+
+impl Paths {
+    fn at(&self, rest: &str) -> PathBuf {
+        self.0.join(rest)
+    }
+    /// The local CA's root certificate, for people to trust.
+    #[must_use]
+    pub fn ca_pem(&self) -> PathBuf {
+        self.at("ca.pem")
+    }
+    /// Keys of our own (the local CA's, the sealing key): for reconcile and edge, as `tls` says.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.at("keys")
+    }
+    /// Passwords of the database's roles.
+    #[must_use]
+    pub fn secrets(&self) -> PathBuf {
+        self.at("secrets")
+    }
+    /// The private Postgres cluster.
+    #[must_use]
+    pub fn postgres(&self) -> PathBuf {
+        self.at("pg")
+    }
+    /// Where the private Postgres has its socket.
+    #[must_use]
+    pub fn postgres_socket(&self) -> PathBuf {
+        self.at("run/pg")
+    }
+    /// The web role's socket, which the edge passes the portal's requests to.
+    #[must_use]
+    pub fn web_socket(&self) -> PathBuf {
+        self.at("run/web/web.sock")
+    }
+    /// The host role's socket.
+    #[must_use]
+    pub fn host_socket(&self) -> PathBuf {
+        self.at("run/host/host.sock")
+    }
+    /// A percloud's listening socket.
+    #[must_use]
+    pub fn tenant_socket(&self, id: &bundle::TenantId) -> PathBuf {
+        self.at("run/t").join(format!("{id}.sock"))
+    }
+    /// The folder of all perclouds' folders.
+    #[must_use]
+    pub fn tenants(&self) -> PathBuf {
+        self.at("tenants")
+    }
+    /// What the host keeps of each percloud (uid, spec).
+    #[must_use]
+    pub fn host_state(&self) -> PathBuf {
+        self.at("host")
+    }
+    /// A role's metrics socket; `up` gathers them on one private port.
+    #[must_use]
+    pub fn metrics_socket(&self, role: &str) -> PathBuf {
+        self.at("run/metrics").join(format!("{role}.sock"))
+    }
+    /// Logs, a file a role.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.at("log")
+    }
+    /// The data folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+}

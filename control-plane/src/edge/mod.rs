@@ -1,0 +1,1 @@
+//! The front door: TLS, host to tenant's socket.

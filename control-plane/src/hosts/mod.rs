@@ -1,0 +1,82 @@
+//! What runs tenants. The control plane says what it wants through [`Host`]; how is the host's own matter.
+
+use std::path::PathBuf;
+
+use bundle::{TenantId, TenantSpec};
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+/// Why a host did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
+pub enum Error {
+    /// Try again later: the host is not there, or busy.
+    #[error("the host does not answer: {0}")]
+    Unavailable(String),
+    /// A person must look: a layer of the sandbox is missing, the disk is full, the folder is not ours.
+    #[error("the host refuses: {0}")]
+    Refused(String),
+}
+
+/// One percloud as the host has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// [`TenantSpec::hash`] of the spec it is placed with.
+    pub spec_hash: String,
+    /// Where the edge reaches it.
+    pub socket: PathBuf,
+    /// Whether its runtime runs now.
+    pub state: State,
+    /// What the runtime says of itself (untrusted; read from its folder).
+    pub status: Status,
+}
+
+/// Whether a runtime runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its socket listens; the first connection starts it.
+    Asleep,
+    /// It runs.
+    Awake,
+    /// It does not start; why, in words for the operator. Tried again with back-off.
+    Failing(String),
+}
+
+/// What a runtime says of itself in `status.json` in its folder; every field may be missing or a lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The owner has used the set-up link.
+    pub set_up: bool,
+    /// Bytes in use.
+    pub used_bytes: u64,
+    /// The owner asked for deletion; after this moment it may be done.
+    pub delete_after: Option<DateTime<Utc>>,
+}
+
+/// One layer of the sandbox on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Its name, e.g. `mount namespace`.
+    pub name: String,
+    /// What it keeps a tenant from, in one sentence.
+    pub keeps: String,
+    /// Why this machine has it not; none when it has.
+    pub missing: Option<String>,
+}
+
+/// What runs tenants. Every call ensures: doing it twice is doing it once.
+pub trait Host: Send + Sync {
+    /// The percloud as the host has it, or none.
+    fn look<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>>;
+    /// Prepares folder, uid, limits and listening socket; a running runtime with another spec is stopped (drained),
+    /// and starts with the new one on the next connection.
+    fn place<'a>(&'a self, spec: &'a TenantSpec) -> BoxFuture<'a, Result<Unit, Error>>;
+    /// Stops the runtime, closes its socket and wipes its folder.
+    fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>>;
+    /// The sandbox's layers on this machine.
+    fn layers(&self) -> BoxFuture<'_, Result<Vec<Layer>, Error>>;
+    /// All perclouds that the host has.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<TenantId>, Error>>;
+}

@@ -1,0 +1,1 @@
+//! The loop that makes what is wanted true, once for all nouns.

@@ -1,0 +1,1 @@
+//! Perclouds as the provider knows them: wanted and observed.

@@ -1,0 +1,1 @@
+//! Runs the whole provider on one machine.

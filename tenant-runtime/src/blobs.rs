@@ -1,0 +1,170 @@
+//! Content-addressed, immutable content: SHA-256, CRC-32 and size are known before a row may name it.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use anyhow::Context;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use sha2::Digest;
+
+/// A blob's SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash(pub [u8; 32]);
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = anyhow::Error;
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl ToSql for Hash {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(&self.0[..]))
+    }
+}
+
+impl FromSql for Hash {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let bytes = value.as_blob()?;
+        bytes.try_into().map(Self).map_err(|_| FromSqlError::InvalidBlobSize { expected_size: 32, blob_size: bytes.len() })
+    }
+}
+
+/// What is known of a blob; rows keep all three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// SHA-256 of the content; its name.
+    pub sha256: Hash,
+    /// CRC-32 (IEEE) of the content, as ZIP wants it.
+    pub crc32: u32,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The folder of blobs; clones share it.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    folder: PathBuf,
+}
+
+impl Blobs {
+    /// Opens (and makes) `folder/blobs`.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        let folder = folder.join("blobs");
+        std::fs::create_dir_all(folder.join("incoming")).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self { folder })
+    }
+
+    /// Where the blob of this hash is kept.
+    #[must_use]
+    pub fn path(&self, hash: &Hash) -> PathBuf {
+        let name = hash.to_string();
+        self.folder.join(&name[..2]).join(&name[2..])
+    }
+
+    /// Opens a blob for reading.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn read(&self, hash: &Hash) -> std::io::Result<File> {
+        File::open(self.path(hash))
+    }
+
+    /// Starts a new blob.
+    ///
+    /// # Errors
+    /// When no temporary file can be made.
+    pub fn incoming(&self) -> anyhow::Result<Incoming> {
+        let file = tempfile::NamedTempFile::new_in(self.folder.join("incoming"))?;
+        Ok(Incoming { blobs: self.clone(), file, sha256: sha2::Sha256::new(), crc32: crc32fast::Hasher::new(), size: 0 })
+    }
+
+    /// Stores bytes that are at hand.
+    ///
+    /// # Errors
+    /// When the disk is full or fails; nothing is left behind.
+    pub fn put(&self, bytes: &[u8]) -> anyhow::Result<Blob> {
+        let mut incoming = self.incoming()?;
+        incoming.write_all(bytes)?;
+        incoming.finish()
+    }
+
+    /// Stores all that a reader gives.
+    ///
+    /// # Errors
+    /// Those of the reader, and when the disk is full or fails; nothing is left behind.
+    pub fn put_reader(&self, from: &mut impl Read) -> anyhow::Result<Blob> {
+        let mut incoming = self.incoming()?;
+        std::io::copy(from, &mut incoming)?;
+        incoming.finish()
+    }
+}
+
+/// A blob on its way in: hashed as it is written; gone when dropped.
+pub struct Incoming {
+    blobs: Blobs,
+    file: tempfile::NamedTempFile,
+    sha256: sha2::Sha256,
+    crc32: crc32fast::Hasher,
+    size: u64,
+}
+
+impl Incoming {
+    /// Makes the content durable (fsync of file and folder) and gives its name. Only then may a row name it.
+    ///
+    /// # Errors
+    /// When the disk is full or fails; nothing is left behind.
+    pub fn finish(self) -> anyhow::Result<Blob> {
+        let blob = Blob { sha256: Hash(self.sha256.finalize().into()), crc32: self.crc32.finalize(), size: self.size };
+        let target = self.blobs.path(&blob.sha256);
+        if target.exists() {
+            return Ok(blob);
+        }
+        self.file.as_file().sync_all()?;
+        let folder = target.parent().context("a blob has a folder")?;
+        if !folder.exists() {
+            std::fs::create_dir_all(folder)?;
+            File::open(&self.blobs.folder)?.sync_all()?;
+        }
+        self.file.persist(&target)?;
+        File::open(folder)?.sync_all()?;
+        Ok(blob)
+    }
+}
+
+impl Write for Incoming {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.file.write(bytes)?;
+        self.sha256.update(&bytes[..n]);
+        self.crc32.update(&bytes[..n]);
+        self.size += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}

@@ -1,0 +1,119 @@
+//! The percloud's SQLite file: one writer, many readers, WAL.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::services;
+
+/// How many readers may be open at once.
+const READERS: usize = 4;
+
+/// A handle to the database; clones share it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    path: std::path::PathBuf,
+    writer: Mutex<Option<Connection>>,
+    readers: std::sync::Mutex<Vec<Connection>>,
+    room: Semaphore,
+}
+
+impl Store {
+    /// Opens the database in `folder`, makes it when there is none, and brings every service's tables up to date.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or the file is not ours or of a newer version.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join("percloud.db");
+        let mut writer = Connection::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        prepare(&writer)?;
+        migrate(&mut writer)?;
+        Ok(Self(Arc::new(Inner {
+            path,
+            writer: Mutex::new(Some(writer)),
+            readers: std::sync::Mutex::new(Vec::new()),
+            room: Semaphore::new(READERS),
+        })))
+    }
+
+    /// Runs `work` on a reader, off the async threads.
+    ///
+    /// # Errors
+    /// Those of `work`, and when the database cannot be opened.
+    pub async fn read<T, F>(&self, work: F) -> anyhow::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> anyhow::Result<T> + Send + 'static,
+    {
+        let _room = self.0.room.acquire().await?;
+        let inner = self.0.clone();
+        tokio::task::spawn_blocking(move || {
+            let pooled = inner.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+            let reader = match pooled {
+                Some(reader) => reader,
+                None => open_reader(&inner.path)?,
+            };
+            let result = work(&reader);
+            inner.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(reader);
+            result
+        })
+        .await?
+    }
+
+    /// Runs `work` in one immediate transaction; commits when it returns Ok, else rolls back.
+    ///
+    /// # Errors
+    /// Those of `work`, and of the commit (a full disk among them).
+    pub async fn write<T, F>(&self, work: F) -> anyhow::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> anyhow::Result<T> + Send + 'static,
+    {
+        let inner = self.0.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut slot = inner.writer.blocking_lock();
+            let writer = slot.as_mut().context("the store is closed")?;
+            let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&tx)?;
+            tx.commit()?;
+            Ok(result)
+        })
+        .await?
+    }
+}
+
+fn prepare(db: &Connection) -> anyhow::Result<()> {
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.execute_batch("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma cache_size = -1024;")?;
+    Ok(())
+}
+
+fn open_reader(path: &Path) -> anyhow::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let reader = Connection::open_with_flags(path, flags)?;
+    reader.busy_timeout(std::time::Duration::from_secs(5))?;
+    reader.execute_batch("pragma cache_size = -512;")?;
+    Ok(reader)
+}
+
+/// Applies each owner's missing steps, each in a transaction of its own.
+fn migrate(db: &mut Connection) -> anyhow::Result<()> {
+    db.execute_batch("create table if not exists schema_steps (part text not null, step integer not null, primary key (part, step)) strict")?;
+    let core: (&str, &[&str]) = ("core", crate::runtime::SCHEMA);
+    let parts = std::iter::once(core).chain(services::ALL.iter().map(|s| (s.name(), s.schema())));
+    for (part, steps) in parts {
+        let done: usize = db.query_row("select count(*) from schema_steps where part = ?1", [part], |row| row.get(0))?;
+        anyhow::ensure!(done <= steps.len(), "{part} was written by a newer percloud-runtime; run that version");
+        for (number, step) in steps.iter().enumerate().skip(done) {
+            let tx = db.transaction()?;
+            tx.execute_batch(step).with_context(|| format!("step {number} of {part}"))?;
+            tx.execute("insert into schema_steps (part, step) values (?1, ?2)", (part, number))?;
+            tx.commit()?;
+        }
+    }
+    Ok(())
+}
