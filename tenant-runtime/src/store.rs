@@ -106,12 +106,13 @@ fn migrate(db: &mut Connection) -> anyhow::Result<()> {
     let core: (&str, &[&str]) = ("core", crate::runtime::SCHEMA);
     let parts = std::iter::once(core).chain(services::ALL.iter().map(|s| (s.name(), s.schema())));
     for (part, steps) in parts {
-        let done: usize = db.query_row("select count(*) from schema_steps where part = ?1", [part], |row| row.get(0))?;
+        let done: i64 = db.query_row("select count(*) from schema_steps where part = ?1", [part], |row| row.get(0))?;
+        let done = usize::try_from(done)?;
         anyhow::ensure!(done <= steps.len(), "{part} was written by a newer percloud-runtime; run that version");
         for (number, step) in steps.iter().enumerate().skip(done) {
             let tx = db.transaction()?;
             tx.execute_batch(step).with_context(|| format!("step {number} of {part}"))?;
-            tx.execute("insert into schema_steps (part, step) values (?1, ?2)", (part, number))?;
+            tx.execute("insert into schema_steps (part, step) values (?1, ?2)", (part, i64::try_from(number)?))?;
             tx.commit()?;
         }
     }
