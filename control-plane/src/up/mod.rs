@@ -1,1 +1,3 @@
-//! Runs the whole provider on one machine.
+//! Runs the whole provider on one machine: a private Postgres and one supervised process per role.
+
+pub mod cluster;
