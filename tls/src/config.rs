@@ -1,0 +1,62 @@
+//! The one TLS configuration of ours.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+use crate::Resolver;
+
+/// The cryptography that all of ours uses: aws-lc-rs, with the hybrid post-quantum key exchange first, so that what is
+/// recorded today cannot be read by tomorrow's machines.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: std::sync::LazyLock<Arc<CryptoProvider>> = std::sync::LazyLock::new(|| {
+        let groups = vec![
+            aws_lc_rs::kx_group::X25519MLKEM768,
+            aws_lc_rs::kx_group::X25519,
+            aws_lc_rs::kx_group::SECP256R1,
+            aws_lc_rs::kx_group::SECP384R1,
+        ];
+        Arc::new(CryptoProvider { kx_groups: groups, ..aws_lc_rs::default_provider() })
+    });
+    PROVIDER.clone()
+}
+
+/// A server's configuration: TLS 1.2 and 1.3, certificates from `resolver`, resumption by tickets whose keys are renewed
+/// every few hours, no early data (it can be replayed). `alpn` in order of liking, e.g. `["h2", "http/1.1"]`.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub fn server_config(resolver: Arc<Resolver>, alpn: &[&str]) -> Result<ServerConfig> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .context("TLS 1.2 and 1.3 are not to be had")?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+    config.ticketer = aws_lc_rs::Ticketer::new().context("no randomness for tickets")?;
+    config.max_early_data_size = 0;
+    config.send_tls13_tickets = 1;
+    Ok(config)
+}
+
+/// A client's configuration that trusts one root only: for our own programs that speak to our own servers, and for tests.
+///
+/// # Errors
+/// When `root_pem` is not a certificate.
+pub fn client_config(root_pem: &str, alpn: &[&str]) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(root_pem.as_bytes()) {
+        roots.add(certificate.context("the root is not PEM")?).context("the root is not a certificate")?;
+    }
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .context("TLS 1.2 and 1.3 are not to be had")?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+    Ok(config)
+}
