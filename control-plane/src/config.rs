@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bundle::Domain;
+use serde::{Deserialize, Serialize};
 
 /// Options that all roles share. `percloud up` hands them on; each has an environment variable, so that secrets stay off command lines.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,6 +39,44 @@ impl Common {
     #[must_use]
     pub fn paths(&self) -> Paths {
         Paths(self.data.clone())
+    }
+}
+
+/// What the last start was told; commands that get only the data folder read it from there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Remembered {
+    base_domain: Domain,
+    port: u16,
+    provider_name: String,
+    database_url: Option<String>,
+}
+
+impl Remembered {
+    /// What is worth remembering of these options.
+    #[must_use]
+    pub fn of(common: &Common) -> Self {
+        Self {
+            base_domain: common.base_domain.clone(),
+            port: common.port,
+            provider_name: common.provider_name.clone(),
+            database_url: common.database_url.clone(),
+        }
+    }
+
+    /// Fills in what the command line (and environment) left at its default.
+    pub fn fill(self, common: &mut Common, given: impl Fn(&str) -> bool) {
+        if !given("base_domain") {
+            common.base_domain = self.base_domain;
+        }
+        if !given("port") {
+            common.port = self.port;
+        }
+        if !given("provider_name") {
+            common.provider_name = self.provider_name;
+        }
+        if !given("database_url") {
+            common.database_url = self.database_url;
+        }
     }
 }
 
@@ -108,6 +147,11 @@ impl Paths {
     #[must_use]
     pub fn logs(&self) -> PathBuf {
         self.at("log")
+    }
+    /// What [`Remembered`] is kept in.
+    #[must_use]
+    pub fn remembered(&self) -> PathBuf {
+        self.at("provider.json")
     }
     /// The data folder itself.
     #[must_use]
