@@ -98,6 +98,11 @@ impl Paths {
     pub fn keys(&self) -> PathBuf {
         self.at("keys")
     }
+    /// The key that seals private keys in the database: edge and reconcile read it.
+    #[must_use]
+    pub fn seal_key(&self) -> PathBuf {
+        self.at("keys/seal.key")
+    }
     /// Passwords of the database's roles.
     #[must_use]
     pub fn secrets(&self) -> PathBuf {

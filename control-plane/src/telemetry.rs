@@ -42,17 +42,23 @@ pub fn start(role: &'static str, metrics_socket: Option<&Path>) -> anyhow::Resul
     let traces = if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some() { Some(exporter(role)?) } else { None };
     let spans = traces.as_ref().map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer("percloud")));
     let filter = EnvFilter::try_from_env("PERCLOUD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let json = tracing_subscriber::fmt::layer().json().with_current_span(true).with_span_list(false).with_writer(std::io::stderr);
+    let json = tracing_subscriber::fmt::layer()
+        .json()
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_writer(std::io::stderr);
     tracing_subscriber::registry().with(json.with_filter(filter)).with(spans).try_init()?;
     if let Some(socket) = metrics_socket {
-        let recorder = PrometheusBuilder::new().set_buckets(&SECONDS)?.add_global_label("role", role).install_recorder()?;
+        let recorder =
+            PrometheusBuilder::new().set_buckets(&SECONDS)?.add_global_label("role", role).install_recorder()?;
         serve_metrics(recorder, socket)?;
     }
     Ok(Telemetry { traces })
 }
 
 fn exporter(role: &'static str) -> anyhow::Result<SdkTracerProvider> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build().context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+    let exporter =
+        opentelemetry_otlp::SpanExporter::builder().with_http().build().context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
     let resource = opentelemetry_sdk::Resource::builder().with_service_name(format!("percloud-{role}")).build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
