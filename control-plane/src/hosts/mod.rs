@@ -1,4 +1,13 @@
 //! What runs tenants. The control plane says what it wants through [`Host`]; how is the host's own matter.
+//!
+//! [`local`] runs them as confined processes of this machine, in a process of its own; [`client`] is how the others reach it;
+//! [`simulated`] plays a host in tests.
+
+pub mod client;
+pub mod local;
+pub mod protocol;
+pub mod server;
+pub mod simulated;
 
 use std::path::PathBuf;
 
@@ -8,7 +17,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 /// Why a host did not do what it was asked.
-#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// Try again later: the host is not there, or busy.
     #[error("the host does not answer: {0}")]
@@ -64,6 +73,9 @@ pub struct Layer {
     pub keeps: String,
     /// Why this machine has it not; none when it has.
     pub missing: Option<String>,
+    /// Its absence was allowed by name, or follows from how the host runs and another layer stands in: told, but no fault.
+    #[serde(default)]
+    pub tolerated: bool,
 }
 
 /// What runs tenants. Every call ensures: doing it twice is doing it once.

@@ -1,0 +1,81 @@
+//! Answers on the host's socket, for whoever may ask.
+
+use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+
+use anyhow::Context;
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Host,
+    protocol::{ANSWERED_WITHIN, ASKED_WITHIN, Answer, Line, Question},
+};
+
+/// Questions answered at once; more wait in the socket's queue.
+const AT_ONCE: usize = 256;
+
+/// Listens at `path`; only `group` besides the owner can reach it when one is given.
+pub fn listen(path: &Path, group: Option<u32>) -> anyhow::Result<UnixListener> {
+    let folder = path.parent().context("the socket has no folder")?;
+    std::fs::create_dir_all(folder)?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context("an old socket"),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).with_context(|| format!("listening at {}", path.display()))?;
+    std::os::unix::fs::chown(path, None, group)?;
+    std::fs::set_permissions(path, PermissionsExt::from_mode(if group.is_some() { 0o660 } else { 0o600 }))?;
+    Ok(listener)
+}
+
+/// Answers until `stop`; only root, our own user and `allowed` are heard.
+pub async fn serve(listener: UnixListener, host: Arc<dyn Host>, allowed: Option<u32>, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    while let Some(place) = stop.run_until_cancelled(places.clone().acquire_owned()).await {
+        let Ok(place) = place else { return };
+        match stop.run_until_cancelled(listener.accept()).await {
+            None => return,
+            Some(Err(error)) => {
+                // Out of descriptors, most likely: others must end before it makes sense to go on.
+                tracing::error!(%error, "the host's socket");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            Some(Ok((stream, _))) => {
+                let host = host.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = answer(stream, host.as_ref(), allowed).await {
+                        tracing::debug!(%error, "a question to the host");
+                    }
+                    drop(place);
+                });
+            }
+        }
+    }
+}
+
+async fn answer(stream: UnixStream, host: &dyn Host, allowed: Option<u32>) -> std::io::Result<()> {
+    let asker = stream.peer_cred()?.uid();
+    if asker != 0 && asker != rustix::process::geteuid().as_raw() && Some(asker) != allowed {
+        tracing::warn!(uid = asker, "a stranger at the host's socket");
+        return Ok(());
+    }
+    let mut line = Line::of_host(stream);
+    let Some(question) = timeout(ASKED_WITHIN, line.hear()).await?? else { return Ok(()) };
+    let answer = reply(host, question).await;
+    timeout(ANSWERED_WITHIN, line.say(&answer)).await?
+}
+
+async fn reply(host: &dyn Host, question: Question) -> Answer {
+    let answer = match question {
+        Question::Look { id } => host.look(&id).await.map(Answer::Looked),
+        Question::Place { spec } => host.place(&spec).await.map(Answer::Placed),
+        Question::Remove { id } => host.remove(&id).await.map(|()| Answer::Removed),
+        Question::Layers => host.layers().await.map(Answer::Layers),
+        Question::List => host.list().await.map(Answer::List),
+    };
+    answer.unwrap_or_else(Answer::Error)
+}

@@ -1,0 +1,292 @@
+//! A host in memory, for tests: fails when told to, and can answer over HTTP for each percloud that was placed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{Router, http::request::Parts};
+use bundle::{TenantId, TenantSpec};
+use futures_util::future::BoxFuture;
+use tokio::{net::UnixListener, task::JoinHandle};
+
+use super::{Error, Host, Layer, State, Status, Unit};
+use crate::config::Paths;
+
+/// A call of [`Host`], without what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    /// [`Host::look`]
+    Look,
+    /// [`Host::place`]
+    Place,
+    /// [`Host::remove`]
+    Remove,
+    /// [`Host::layers`]
+    Layers,
+    /// [`Host::list`]
+    List,
+}
+
+impl Call {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Look, Self::Place, Self::Remove, Self::Layers, Self::List];
+}
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// Nothing is done; "try again".
+    Before,
+    /// It is done, but the answer is lost; "try again".
+    After,
+    /// Nothing is done; "a person must look".
+    Refusal,
+}
+
+/// A host in memory. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Simulated(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    paths: Option<Paths>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    units: BTreeMap<TenantId, (TenantSpec, Unit)>,
+    servers: BTreeMap<TenantId, JoinHandle<()>>,
+    once: BTreeMap<Call, Fault>,
+    always: BTreeMap<Call, Fault>,
+    calls: Vec<(Call, Option<TenantId>)>,
+    missing: BTreeSet<String>,
+}
+
+impl Simulated {
+    /// A host that only remembers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A host that also listens at [`Paths::tenant_socket`] for each placed percloud and answers every request with 200
+    /// and, as text, `{domain} {method} {path}` and the request's headers, a line each. Needs a tokio runtime.
+    #[must_use]
+    pub fn serving(paths: &Paths) -> Self {
+        Self(Arc::new(Inner { paths: Some(paths.clone()), memory: Mutex::default() }))
+    }
+
+    /// The next such call fails.
+    pub fn fail_once(&self, call: Call, fault: Fault) {
+        self.memory().once.insert(call, fault);
+    }
+
+    /// All such calls fail, until [`Simulated::heal`].
+    pub fn fail_always(&self, call: Call, fault: Fault) {
+        self.memory().always.insert(call, fault);
+    }
+
+    /// No call fails any more.
+    pub fn heal(&self) {
+        let mut memory = self.memory();
+        memory.once.clear();
+        memory.always.clear();
+    }
+
+    /// What has been asked so far, oldest first.
+    #[must_use]
+    pub fn calls(&self) -> Vec<(Call, Option<TenantId>)> {
+        self.memory().calls.clone()
+    }
+
+    /// The spec that a percloud was placed with last.
+    #[must_use]
+    pub fn spec(&self, id: &TenantId) -> Option<TenantSpec> {
+        self.memory().units.get(id).map(|(spec, _)| spec.clone())
+    }
+
+    /// Whether its runtime runs.
+    pub fn set_state(&self, id: &TenantId, state: State) {
+        if let Some((_, unit)) = self.memory().units.get_mut(id) {
+            unit.state = state;
+        }
+    }
+
+    /// What its runtime says of itself.
+    pub fn set_status(&self, id: &TenantId, status: Status) {
+        if let Some((_, unit)) = self.memory().units.get_mut(id) {
+            unit.status = status;
+        }
+    }
+
+    /// A layer that this host has not.
+    pub fn set_missing_layer(&self, name: &str) {
+        self.memory().missing.insert(name.to_owned());
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn socket(&self, id: &TenantId) -> PathBuf {
+        let paths = self.0.paths.clone().unwrap_or_else(|| Paths("/nowhere".into()));
+        paths.tenant_socket(id)
+    }
+
+    /// Does `act`, or fails before or after it, as was ordered.
+    fn call<T>(&self, call: Call, id: Option<&TenantId>, act: impl FnOnce(&mut Memory) -> T) -> Result<T, Error> {
+        let mut memory = self.memory();
+        memory.calls.push((call, id.cloned()));
+        let fault = memory.once.remove(&call).or_else(|| memory.always.get(&call).copied());
+        match fault {
+            None => Ok(act(&mut memory)),
+            Some(Fault::Before) => Err(Error::Unavailable("simulated: not done".into())),
+            Some(Fault::Refusal) => Err(Error::Refused("simulated".into())),
+            Some(Fault::After) => {
+                act(&mut memory);
+                Err(Error::Unavailable("simulated: done, but the answer was lost".into()))
+            }
+        }
+    }
+
+    fn place_now(&self, memory: &mut Memory, spec: &TenantSpec) -> Unit {
+        let kept = memory.units.get(&spec.id).map(|(_, unit)| unit.status.clone());
+        let unit = Unit {
+            spec_hash: spec.hash(),
+            socket: self.socket(&spec.id),
+            state: State::Asleep,
+            status: kept.unwrap_or_default(),
+        };
+        memory.units.insert(spec.id.clone(), (spec.clone(), unit.clone()));
+        if self.0.paths.is_some() {
+            let server = spawn_server(&unit, spec);
+            if let Some(old) = memory.servers.insert(spec.id.clone(), server) {
+                old.abort();
+            }
+        }
+        unit
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        for server in self.servers.values() {
+            server.abort();
+        }
+    }
+}
+
+/// Listens before it returns, so that a caller may connect at once.
+fn spawn_server(unit: &Unit, spec: &TenantSpec) -> JoinHandle<()> {
+    let domain = spec.domain.clone();
+    let bound = unit.socket.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
+        let _ = std::fs::remove_file(&unit.socket);
+        UnixListener::bind(&unit.socket)
+    });
+    let app = Router::new().fallback(async move |request: Parts| {
+        let mut text = format!("{domain} {} {}\n", request.method, request.uri);
+        for (name, value) in &request.headers {
+            text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+        }
+        text
+    });
+    tokio::spawn(async move {
+        match bound {
+            Ok(listener) => drop(axum::serve(listener, app).await),
+            Err(error) => tracing::error!(%error, "the simulated host cannot listen"),
+        }
+    })
+}
+
+impl Host for Simulated {
+    fn look<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>> {
+        let unit = self.call(Call::Look, Some(id), |memory| memory.units.get(id).map(|(_, unit)| unit.clone()));
+        Box::pin(std::future::ready(unit))
+    }
+
+    fn place<'a>(&'a self, spec: &'a TenantSpec) -> BoxFuture<'a, Result<Unit, Error>> {
+        let unit = self.call(Call::Place, Some(&spec.id), |memory| self.place_now(memory, spec));
+        Box::pin(std::future::ready(unit))
+    }
+
+    fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
+        let removed = self.call(Call::Remove, Some(id), |memory| {
+            memory.units.remove(id);
+            if let Some(server) = memory.servers.remove(id) {
+                server.abort();
+                let _ = std::fs::remove_file(self.socket(id));
+            }
+        });
+        Box::pin(std::future::ready(removed))
+    }
+
+    fn layers(&self) -> BoxFuture<'_, Result<Vec<Layer>, Error>> {
+        let layers = self.call(Call::Layers, None, |memory| {
+            let layer = |name: &String| Layer {
+                name: name.clone(),
+                keeps: "nothing: this host is simulated".into(),
+                missing: Some("simulated".into()),
+                tolerated: false,
+            };
+            memory.missing.iter().map(layer).collect()
+        });
+        Box::pin(std::future::ready(layers))
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<TenantId>, Error>> {
+        let ids = self.call(Call::List, None, |memory| memory.units.keys().cloned().collect());
+        Box::pin(std::future::ready(ids))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hosts::{client::HostClient, server};
+
+    fn spec(name: &str) -> TenantSpec {
+        TenantSpec {
+            id: TenantId::random(),
+            domain: format!("{name}.percloud.localhost").parse().unwrap(),
+            port: 8443,
+            quota_bytes: 1 << 30,
+            language: "en".into(),
+            setup_sha256: None,
+            suspended: None,
+            provider: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_gets_through_the_socket_what_the_host_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths(folder.path().into());
+        let host = Simulated::serving(&paths);
+        let listener = server::listen(&paths.host_socket(), None).unwrap();
+        let stop = tokio_util::sync::CancellationToken::new();
+        let server = tokio::spawn(server::serve(listener, Arc::new(host.clone()), None, stop.clone()));
+        let client = HostClient::new(paths.host_socket());
+
+        let ada = spec("ada");
+        assert_eq!(client.look(&ada.id).await.unwrap(), None);
+        let unit = client.place(&ada).await.unwrap();
+        assert_eq!(unit.spec_hash, ada.hash());
+        assert_eq!(client.look(&ada.id).await.unwrap(), Some(unit.clone()));
+        assert_eq!(client.list().await.unwrap(), [ada.id.clone()]);
+        assert!(tokio::net::UnixStream::connect(&unit.socket).await.is_ok());
+
+        host.fail_once(Call::Remove, Fault::After);
+        assert!(matches!(client.remove(&ada.id).await, Err(Error::Unavailable(_))));
+        assert_eq!(client.look(&ada.id).await.unwrap(), None, "it was removed, only the answer was lost");
+        client.remove(&ada.id).await.unwrap();
+        assert!(tokio::net::UnixStream::connect(&unit.socket).await.is_err());
+
+        stop.cancel();
+        server.await.unwrap();
+        let gone = client.list().await;
+        assert!(matches!(gone, Err(Error::Unavailable(_))), "{gone:?}");
+    }
+}
