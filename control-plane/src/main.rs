@@ -1,2 +1,5 @@
 //! Entry point.
-fn main() {}
+fn main() {
+    // Before anything that could start a thread.
+    control_plane::hosts::local::become_spawner_if_asked();
+}
