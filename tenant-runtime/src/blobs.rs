@@ -6,6 +6,8 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     str::FromStr,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -46,7 +48,10 @@ impl ToSql for Hash {
 impl FromSql for Hash {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let bytes = value.as_blob()?;
-        bytes.try_into().map(Self).map_err(|_| FromSqlError::InvalidBlobSize { expected_size: 32, blob_size: bytes.len() })
+        bytes
+            .try_into()
+            .map(Self)
+            .map_err(|_| FromSqlError::InvalidBlobSize { expected_size: 32, blob_size: bytes.len() })
     }
 }
 
@@ -65,7 +70,20 @@ pub struct Blob {
 #[derive(Clone, Debug)]
 pub struct Blobs {
     folder: PathBuf,
+    shared: Arc<Shared>,
 }
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Bytes of all blobs; counted when first asked for, then kept up to date.
+    used: Mutex<Option<u64>>,
+    /// Read while a blob comes in, written while blobs are counted or removed: a blob that somebody is about to name
+    /// is never swept away under them.
+    sweep: RwLock<()>,
+}
+
+/// How long a blob may lie without a row that names it, in case its row is still being made (a long import).
+const GRACE: Duration = Duration::from_secs(24 * 3600);
 
 impl Blobs {
     /// Opens (and makes) `folder/blobs`.
@@ -74,8 +92,61 @@ impl Blobs {
     /// When the folder cannot be made.
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
         let folder = folder.join("blobs");
-        std::fs::create_dir_all(folder.join("incoming")).with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(Self { folder })
+        std::fs::create_dir_all(folder.join("incoming"))
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self { folder, shared: Arc::default() })
+    }
+
+    /// Bytes of all blobs together; the first call walks the folder, later ones answer from memory.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        if let Some(used) = *self.counter() {
+            return used;
+        }
+        let _all = self.shared.sweep.write().unwrap_or_else(PoisonError::into_inner);
+        let used = self.walk().map(|(_, meta)| meta.len()).sum();
+        *self.counter() = Some(used);
+        used
+    }
+
+    /// Bytes of these blobs together; a missing one counts nothing.
+    #[must_use]
+    pub fn size_of(&self, hashes: &[Hash]) -> u64 {
+        hashes.iter().filter_map(|hash| std::fs::metadata(self.path(hash)).ok()).map(|meta| meta.len()).sum()
+    }
+
+    /// Removes the blobs that nothing names (`named` must be sorted), save those that came in during the last day.
+    /// Answers how many bytes were freed.
+    #[must_use]
+    pub fn sweep(&self, named: &[Hash]) -> u64 {
+        let mut freed = 0;
+        for (path, _) in self.walk() {
+            let Some(hash) = hash_of(&path) else { continue };
+            if named.binary_search(&hash).is_ok() {
+                continue;
+            }
+            let _alone = self.shared.sweep.write().unwrap_or_else(PoisonError::into_inner);
+            let Ok(meta) = std::fs::metadata(&path) else { continue };
+            let old = meta.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age > GRACE);
+            if old && std::fs::remove_file(&path).is_ok() {
+                freed += meta.len();
+                if let Some(used) = self.counter().as_mut() {
+                    *used = used.saturating_sub(meta.len());
+                }
+            }
+        }
+        freed
+    }
+
+    fn counter(&self) -> std::sync::MutexGuard<'_, Option<u64>> {
+        self.shared.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn walk(&self) -> impl Iterator<Item = (PathBuf, std::fs::Metadata)> + use<> {
+        let folders = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let folders = folders.filter(|folder| folder.file_name().len() == 2).map(|folder| folder.path());
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+        files.filter_map(|file| Some((file.path(), file.metadata().ok()?)))
     }
 
     /// Where the blob of this hash is kept.
@@ -99,7 +170,13 @@ impl Blobs {
     /// When no temporary file can be made.
     pub fn incoming(&self) -> anyhow::Result<Incoming> {
         let file = tempfile::NamedTempFile::new_in(self.folder.join("incoming"))?;
-        Ok(Incoming { blobs: self.clone(), file, sha256: sha2::Sha256::new(), crc32: crc32fast::Hasher::new(), size: 0 })
+        Ok(Incoming {
+            blobs: self.clone(),
+            file,
+            sha256: sha2::Sha256::new(),
+            crc32: crc32fast::Hasher::new(),
+            size: 0,
+        })
     }
 
     /// Stores bytes that are at hand.
@@ -123,6 +200,12 @@ impl Blobs {
     }
 }
 
+fn hash_of(path: &Path) -> Option<Hash> {
+    let rest = path.file_name()?.to_str()?;
+    let first = path.parent()?.file_name()?.to_str()?;
+    format!("{first}{rest}").parse().ok()
+}
+
 /// A blob on its way in: hashed as it is written; gone when dropped.
 pub struct Incoming {
     blobs: Blobs,
@@ -140,10 +223,18 @@ impl Incoming {
     pub fn finish(self) -> anyhow::Result<Blob> {
         let blob = Blob { sha256: Hash(self.sha256.finalize().into()), crc32: self.crc32.finalize(), size: self.size };
         let target = self.blobs.path(&blob.sha256);
+        let shared = self.blobs.shared.clone();
+        if !target.exists() {
+            self.file.as_file().sync_all()?;
+        }
+        let _no_sweep = shared.sweep.read().unwrap_or_else(PoisonError::into_inner);
         if target.exists() {
+            // It is young again, so that the sweep leaves it until its new row is there.
+            let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+            let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+            rustix::fs::utimensat(rustix::fs::CWD, &target, &times, rustix::fs::AtFlags::empty())?;
             return Ok(blob);
         }
-        self.file.as_file().sync_all()?;
         let folder = target.parent().context("a blob has a folder")?;
         if !folder.exists() {
             std::fs::create_dir_all(folder)?;
@@ -151,6 +242,9 @@ impl Incoming {
         }
         self.file.persist(&target)?;
         File::open(folder)?.sync_all()?;
+        if let Some(used) = self.blobs.counter().as_mut() {
+            *used += blob.size;
+        }
         Ok(blob)
     }
 }

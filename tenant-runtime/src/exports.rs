@@ -26,3 +26,8 @@ impl Folder {
         self.blobs.push((path.into(), blob));
     }
 }
+
+/// The owner's pages and downloads of export, nested at `/control` (so `/export` here is `/control/export`).
+pub fn routes() -> axum::Router<crate::runtime::Runtime> {
+    axum::Router::new()
+}

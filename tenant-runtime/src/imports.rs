@@ -40,3 +40,8 @@ pub struct Counts {
     /// Not taken in, each with its reason.
     pub refused: Vec<(String, String)>,
 }
+
+/// The owner's pages and downloads of import, nested at `/control` (so `/import` here is `/control/import`).
+pub fn routes() -> axum::Router<crate::runtime::Runtime> {
+    axum::Router::new()
+}

@@ -1,9 +1,17 @@
 //! One percloud: one process, one folder of data. It runs under a provider and alone at home.
 
+pub mod activity;
+pub mod auth;
 pub mod blobs;
 pub mod exports;
 pub mod imports;
+pub mod pages;
+pub mod quota;
+pub mod router;
 pub mod runtime;
 pub mod services;
+pub mod settings;
+pub mod status;
 pub mod store;
+pub mod testing;
 pub mod web;

@@ -1,37 +1,81 @@
 //! The state of the running percloud: what every handler may use.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bundle::{Clock, TenantSpec};
+use tokio::{sync::Notify, time::Instant};
 
-use crate::{blobs::Blobs, store::Store};
+use crate::{auth::passwords::Hasher, blobs::Blobs, store::Store};
 
 /// The tables that belong to no service: owner, sessions, settings, activity, exports, imports.
-pub const SCHEMA: &[&str] = &[];
+pub const SCHEMA: &[&str] = &[include_str!("schema/0001_core.sql")];
+
+/// Who runs this process, and so whose word about the visitor can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Under a host: requests come from the edge over a unix socket, its forwarding headers are true.
+    Hosted,
+    /// At home: requests come straight from browsers.
+    Home,
+}
 
 /// A handle to everything; clones share it. axum's state.
 #[derive(Clone)]
 pub struct Runtime(Arc<Inner>);
 
 struct Inner {
+    folder: PathBuf,
     spec: TenantSpec,
+    place: Place,
     store: Store,
-    blobs: Blobs,
     clock: Clock,
-    pages: ui::Pages,
+    hasher: Hasher,
+    pulse: Arc<Pulse>,
+    sweep: Notify,
 }
 
 impl Runtime {
-    /// Puts the parts together.
+    /// Opens the data folder (made when missing) and puts the parts together.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or its database is not ours or of a newer version.
+    pub fn open(folder: &Path, spec: TenantSpec, place: Place, clock: Clock) -> anyhow::Result<Self> {
+        let store = Store::open(folder)?;
+        Ok(Self(Arc::new(Inner {
+            folder: folder.to_owned(),
+            spec,
+            place,
+            store,
+            clock,
+            hasher: Hasher::default(),
+            pulse: Arc::default(),
+            sweep: Notify::new(),
+        })))
+    }
+
+    /// The data folder: `percloud.db`, `blobs/`, `status.json`.
     #[must_use]
-    pub fn new(spec: TenantSpec, store: Store, blobs: Blobs, clock: Clock, pages: ui::Pages) -> Self {
-        Self(Arc::new(Inner { spec, store, blobs, clock, pages }))
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
     }
 
     /// Who this percloud is and what it may use.
     #[must_use]
     pub fn spec(&self) -> &TenantSpec {
         &self.0.spec
+    }
+
+    /// Under a host or at home.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.0.place
     }
 
     /// The database.
@@ -43,7 +87,7 @@ impl Runtime {
     /// The content.
     #[must_use]
     pub fn blobs(&self) -> &Blobs {
-        &self.0.blobs
+        self.0.store.blobs()
     }
 
     /// What time it is.
@@ -54,7 +98,85 @@ impl Runtime {
 
     /// Templates, messages and assets.
     #[must_use]
-    pub fn pages(&self) -> &ui::Pages {
-        &self.0.pages
+    pub fn pages(&self) -> &'static ui::Pages {
+        crate::pages::pages()
+    }
+
+    /// What hashes and checks passwords, a few at a time.
+    #[must_use]
+    pub fn hasher(&self) -> &Hasher {
+        &self.0.hasher
+    }
+
+    /// Keeps the process awake until dropped: hold one during work that goes on after the answer (an import).
+    #[must_use]
+    pub fn busy(&self) -> Busy {
+        Busy::new(self.0.pulse.clone())
+    }
+
+    /// Waits until nothing has been going on for so long.
+    pub async fn idle(&self, patience: Duration) {
+        self.0.pulse.idle(patience).await;
+    }
+
+    /// Asks for the unnamed blobs to be removed soon; call after much was deleted.
+    pub fn sweep_soon(&self) {
+        self.0.sweep.notify_one();
+    }
+
+    /// Waits until somebody asks for a sweep.
+    pub async fn sweep_wanted(&self) {
+        self.0.sweep.notified().await;
+    }
+}
+
+/// Whether anything is going on.
+#[derive(Debug)]
+struct Pulse {
+    busy: AtomicUsize,
+    last: Mutex<Instant>,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { busy: AtomicUsize::new(0), last: Mutex::new(Instant::now()) }
+    }
+}
+
+impl Pulse {
+    fn beat(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    async fn idle(&self, patience: Duration) {
+        loop {
+            let leave = *self.last.lock().unwrap_or_else(PoisonError::into_inner) + patience;
+            let now = Instant::now();
+            if self.busy.load(Ordering::SeqCst) > 0 {
+                tokio::time::sleep(patience.max(Duration::from_millis(10))).await;
+            } else if now >= leave {
+                return;
+            } else {
+                tokio::time::sleep_until(leave).await;
+            }
+        }
+    }
+}
+
+/// Something is going on as long as this lives.
+#[derive(Debug)]
+pub struct Busy(Arc<Pulse>);
+
+impl Busy {
+    fn new(pulse: Arc<Pulse>) -> Self {
+        pulse.busy.fetch_add(1, Ordering::SeqCst);
+        Self(pulse)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.beat();
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -3,10 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, functions::FunctionFlags};
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::services;
+use crate::{blobs::Blobs, services};
 
 /// How many readers may be open at once.
 const READERS: usize = 4;
@@ -17,6 +17,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     path: std::path::PathBuf,
+    blobs: Blobs,
     writer: Mutex<Option<Connection>>,
     readers: std::sync::Mutex<Vec<Connection>>,
     room: Semaphore,
@@ -29,15 +30,30 @@ impl Store {
     /// When the folder cannot be written, or the file is not ours or of a newer version.
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join("percloud.db");
+        let blobs = Blobs::open(folder)?;
         let mut writer = Connection::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        prepare(&writer)?;
+        prepare(&writer, &blobs)?;
         migrate(&mut writer)?;
         Ok(Self(Arc::new(Inner {
             path,
+            blobs,
             writer: Mutex::new(Some(writer)),
             readers: std::sync::Mutex::new(Vec::new()),
             room: Semaphore::new(READERS),
         })))
+    }
+
+    /// The content beside the database.
+    #[must_use]
+    pub fn blobs(&self) -> &Blobs {
+        &self.0.blobs
+    }
+
+    /// Closes all connections, the log folded into the database file. Whoever writes later gets an error.
+    pub async fn close(&self) {
+        let mut slot = self.0.writer.lock().await;
+        self.0.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        *slot = None;
     }
 
     /// Runs `work` on a reader, off the async threads.
@@ -55,7 +71,7 @@ impl Store {
             let pooled = inner.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
             let reader = match pooled {
                 Some(reader) => reader,
-                None => open_reader(&inner.path)?,
+                None => open_reader(&inner.path, &inner.blobs)?,
             };
             let result = work(&reader);
             inner.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(reader);
@@ -86,17 +102,28 @@ impl Store {
     }
 }
 
-fn prepare(db: &Connection) -> anyhow::Result<()> {
+fn prepare(db: &Connection, blobs: &Blobs) -> anyhow::Result<()> {
     db.busy_timeout(std::time::Duration::from_secs(5))?;
-    db.execute_batch("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma cache_size = -1024;")?;
+    db.execute_batch(
+        "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma cache_size = -1024;",
+    )?;
+    count_blobs(db, blobs)
+}
+
+/// Lets SQL ask for the bytes of all blobs, so that whoever holds a connection can tell what room is left.
+fn count_blobs(db: &Connection, blobs: &Blobs) -> anyhow::Result<()> {
+    let blobs = blobs.clone();
+    let flags = FunctionFlags::SQLITE_UTF8;
+    db.create_scalar_function("blob_bytes", 0, flags, move |_| Ok(i64::try_from(blobs.used()).unwrap_or(i64::MAX)))?;
     Ok(())
 }
 
-fn open_reader(path: &Path) -> anyhow::Result<Connection> {
+fn open_reader(path: &Path, blobs: &Blobs) -> anyhow::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = Connection::open_with_flags(path, flags)?;
     reader.busy_timeout(std::time::Duration::from_secs(5))?;
     reader.execute_batch("pragma cache_size = -512;")?;
+    count_blobs(&reader, blobs)?;
     Ok(reader)
 }
 

@@ -28,7 +28,11 @@ pub trait Service: Send + Sync {
     ///
     /// # Errors
     /// When the section cannot be read or stored; the transaction is then dropped whole.
-    fn import(&self, tx: &Transaction<'_>, from: &crate::imports::Section<'_>) -> anyhow::Result<crate::imports::Counts>;
+    fn import(
+        &self,
+        tx: &Transaction<'_>,
+        from: &crate::imports::Section<'_>,
+    ) -> anyhow::Result<crate::imports::Counts>;
     /// Removes what is past its time (trash, expired links, abandoned uploads); called at start and once an hour.
     ///
     /// # Errors

@@ -1,0 +1,12 @@
+//! What handlers share: who asks ([`Request`]), what is answered ([`page`], [`redirect_with_toast`]), and [`Error`].
+
+mod error;
+pub mod gates;
+mod problem;
+mod request;
+mod respond;
+
+pub use error::{Error, Result};
+pub use problem::{ErrorPage, explain};
+pub use request::{Client, Request, attach};
+pub use respond::{page, page_with_status, redirect, redirect_with_toast, toast_cookie};
