@@ -3,12 +3,14 @@
 pub mod activity;
 pub mod auth;
 pub mod blobs;
+pub mod cli;
 pub mod exports;
 pub mod imports;
 pub mod pages;
 pub mod quota;
 pub mod router;
 pub mod runtime;
+pub mod serve;
 pub mod services;
 pub mod settings;
 pub mod status;

@@ -153,7 +153,7 @@ impl Pulse {
             let leave = *self.last.lock().unwrap_or_else(PoisonError::into_inner) + patience;
             let now = Instant::now();
             if self.busy.load(Ordering::SeqCst) > 0 {
-                tokio::time::sleep(patience.max(Duration::from_millis(10))).await;
+                tokio::time::sleep(patience.clamp(Duration::from_millis(10), Duration::from_secs(2))).await;
             } else if now >= leave {
                 return;
             } else {

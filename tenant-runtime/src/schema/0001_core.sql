@@ -50,3 +50,8 @@ create table activity (
     key text not null,               -- a message
     args text not null               -- JSON object: what fills its places
 ) strict;
+
+create table chores (
+    name text primary key,
+    done_at text not null
+) strict, without rowid;

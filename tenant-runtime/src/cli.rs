@@ -1,0 +1,70 @@
+//! The command line: what can be done with a percloud's folder of data.
+
+use std::{net::IpAddr, path::PathBuf, process::ExitCode};
+
+use bundle::Domain;
+use clap::{Args, Parser, Subcommand};
+
+use crate::serve;
+
+#[derive(Debug, Parser)]
+#[command(name = "percloud-runtime", version, about = "One percloud: its own pages, its own folder of data")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a percloud to browsers
+    Serve(Serve),
+}
+
+/// How to serve.
+#[derive(Debug, Args)]
+struct Serve {
+    /// Take the listening socket from the starter (systemd's protocol) and everything else from the environment
+    #[arg(long, conflicts_with_all = ["data", "domain", "port", "listen"])]
+    activated: bool,
+    /// The folder with the percloud's data; made when missing
+    #[arg(long, required_unless_present = "activated", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The name that browsers know it by; anything below .localhost works on this very machine without DNS
+    #[arg(long, required_unless_present = "activated", value_name = "NAME")]
+    domain: Option<Domain>,
+    /// The port to listen on; 0 takes any free one
+    #[arg(long, default_value_t = 8443)]
+    port: u16,
+    /// The address to listen on (once for each); this machine only, unless said otherwise
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<IpAddr>,
+}
+
+/// Does what the command line says. What goes wrong is said in one line on stderr, and in the exit code: 1, or 2 when the
+/// command line itself cannot be understood.
+#[must_use]
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(Serve { activated: true, .. }) => serve::hosted::run(),
+        Command::Serve(Serve { data: Some(data), domain: Some(domain), port, listen, .. }) => {
+            serve::home::run(&serve::home::Options { data, domain, port, listen })
+        }
+        Command::Serve(_) => Err(anyhow::anyhow!("serve needs --data and --domain")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("percloud-runtime: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A place for async work on one thread; what blocks (SQLite, argon2) runs on a few others.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    Ok(builder.enable_all().max_blocking_threads(16).thread_keep_alive(std::time::Duration::from_secs(10)).build()?)
+}

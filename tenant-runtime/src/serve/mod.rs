@@ -1,0 +1,78 @@
+//! Serving: under a host ([`hosted`]) and at home ([`home`]); one way to accept, drain and leave ([`connections`]).
+
+mod connections;
+pub mod home;
+pub mod hosted;
+mod lock;
+mod tidy;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{router, runtime::Runtime, status};
+use connections::{Accept, Connections};
+
+/// How long requests that are being answered may go on after we were told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long a connection that was accepted may take to hand us a request that it has already sent.
+const LAST_CALL: Duration = Duration::from_millis(25);
+
+/// Why serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Told to stop.
+    Told,
+    /// Nothing was going on for long enough.
+    Idle,
+    /// The owner asked for it and the time of grace is over (at home only).
+    Deleted,
+}
+
+/// Serves until told to stop, idle for `patience`, or deleted; then drains and closes the store.
+async fn until_the_end(
+    rt: &Runtime,
+    listeners: Vec<Box<dyn Accept>>,
+    patience: Option<Duration>,
+) -> anyhow::Result<End> {
+    let connections = Arc::new(Connections::new(rt.clone(), router::router(rt)));
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| {
+            let connections = connections.clone();
+            tokio::spawn(async move { connections.accept(listener).await })
+        })
+        .collect();
+    let end = wait(rt, patience).await?;
+    for task in accepting {
+        task.abort();
+        let _aborted = task.await;
+    }
+    tokio::time::sleep(LAST_CALL).await;
+    connections.drain(DRAIN).await;
+    if let Err(error) = status::write(rt).await {
+        tracing::error!(error = format!("{error:#}"), "status.json cannot be written");
+    }
+    rt.store().close().await;
+    tracing::info!(why = ?end, "stopped");
+    Ok(end)
+}
+
+async fn wait(rt: &Runtime, patience: Option<Duration>) -> anyhow::Result<End> {
+    let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let idle = async {
+        match patience {
+            Some(patience) => rt.idle(patience).await,
+            None => std::future::pending().await,
+        }
+    };
+    Ok(tokio::select! {
+        _ = term.recv() => End::Told,
+        _ = int.recv() => End::Told,
+        () = idle => End::Idle,
+        () = tidy::forever(rt) => End::Deleted,
+    })
+}

@@ -1,0 +1,76 @@
+//! Housekeeping, once an hour: what is past its time goes, unnamed content is swept, the status is written.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::OptionalExtension;
+
+use crate::{
+    activity, auth, quota,
+    runtime::{Place, Runtime},
+    services, status,
+};
+
+/// How often.
+const EVERY: TimeDelta = TimeDelta::hours(1);
+/// The first page comes before the broom.
+const AFTER_START: Duration = Duration::from_secs(3);
+
+/// Keeps house; ends only when the percloud is to be wiped, which is for whoever runs it at home to do.
+pub(super) async fn forever(rt: &Runtime) {
+    tokio::time::sleep(AFTER_START).await;
+    loop {
+        let busy = rt.busy();
+        match once(rt).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => tracing::error!(error = format!("{error:#}"), "housekeeping failed"),
+        }
+        drop(busy);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(600)) => {}
+            () = rt.sweep_wanted() => sweep(rt).await,
+        }
+    }
+}
+
+/// Keeps house if it is time. Answers true when the percloud's days are over.
+pub(super) async fn once(rt: &Runtime) -> anyhow::Result<bool> {
+    let now = rt.clock().now();
+    if rt.store().read(move |db| is_due(db, now)).await? {
+        rt.store().write(move |tx| chores(tx, now)).await?;
+        sweep(rt).await;
+    }
+    status::write(rt).await?;
+    let owner = rt.store().read(auth::owner).await?;
+    let over = owner.and_then(|owner| owner.delete_after).is_some_and(|after| after <= now);
+    Ok(over && rt.place() == Place::Home)
+}
+
+fn is_due(db: &rusqlite::Connection, now: DateTime<Utc>) -> anyhow::Result<bool> {
+    let sql = "select done_at from chores where name = 'tidy'";
+    let done: Option<DateTime<Utc>> = db.query_row(sql, [], |row| row.get(0)).optional()?;
+    Ok(done.is_none_or(|done| now - done >= EVERY || done > now))
+}
+
+fn chores(tx: &rusqlite::Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
+    auth::sessions::tidy(tx, now)?;
+    activity::tidy(tx, now)?;
+    for service in services::ALL {
+        service.tidy(tx, now)?;
+    }
+    let done = "insert into chores (name, done_at) values ('tidy', ?1)
+        on conflict (name) do update set done_at = excluded.done_at";
+    tx.execute(done, [now])?;
+    Ok(())
+}
+
+async fn sweep(rt: &Runtime) {
+    let blobs = rt.blobs().clone();
+    let swept = rt.store().read(move |db| Ok(blobs.sweep(&quota::named(db)?))).await;
+    match swept {
+        Ok(0) => {}
+        Ok(freed) => tracing::info!(freed, "swept"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "cannot sweep"),
+    }
+}
