@@ -1,0 +1,55 @@
+// Debian's Chromium, a phone or a desk, and axe-core on every page it visits.
+
+import { AxeBuilder } from "@axe-core/playwright";
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+export const PHONE = { width: 360, height: 740 };
+export const DESK = { width: 1280, height: 800 };
+
+/** A browser that trusts these providers' authorities and nobody else's. */
+export async function open(t, ...spkis) {
+  assert.ok(executablePath, "no Chromium was found; infra/test installs it");
+  const args = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+  args.push(`--ignore-certificate-errors-spki-list=${spkis.join(",")}`);
+  if (process.getuid() === 0) args.push("--no-sandbox");
+  const browser = await chromium.launch({ executablePath, args });
+  t.after(() => browser.close());
+  return browser;
+}
+
+/** A person's own window: cookies of their own, errors of the page's scripts are failures. */
+export async function person(t, browser, { viewport = PHONE, locale = "en", colorScheme = "light", javaScriptEnabled = true } = {}) {
+  const context = await browser.newContext({
+    viewport, locale, colorScheme, javaScriptEnabled, acceptDownloads: true,
+    // axe runs inside the page; our pages' own policy is checked by the tests of the headers.
+    bypassCSP: javaScriptEnabled,
+  });
+  context.setDefaultTimeout(20_000);
+  const page = await context.newPage();
+  const wrong = [];
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  t.after(() => assert.deepEqual(wrong, [], "errors in the pages' scripts"));
+  return page;
+}
+
+const seen = new Set();
+
+/** No violation of WCAG 2.2 A and AA, in both themes, on the page as it stands; nothing wider than the window. */
+export async function inspect(page, name) {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    const { violations } = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]).analyze();
+    const words = violations.map((v) => `${v.id}: ${v.help}\n    ${v.nodes.map((n) => n.html).join("\n    ")}`);
+    assert.deepEqual(words, [], `${name} (${colorScheme})`);
+  }
+  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(wider <= 0, `${name} is ${wider} px wider than the window`);
+  await page.emulateMedia({ colorScheme: "light" });
+  seen.add(name);
+}
+
+/** The names of all pages inspected so far. */
+export const inspected = () => [...seen];

@@ -1,0 +1,103 @@
+// A real provider in a folder of its own, and ways to ask it that trust its own authority only.
+
+import { execFile, spawn } from "node:child_process";
+import { createHash, X509Certificate } from "node:crypto";
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import https from "node:https";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const root = resolve(import.meta.dirname, "../..");
+export const bin = (name) => join(root, "target/release", name);
+
+/** A folder that is gone when the test is; others may pass through it, as a provider's users must. */
+export function scratch(t, name) {
+  const folder = mkdtempSync(join(tmpdir(), `pc-${name}-`));
+  chmodSync(folder, 0o711);
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A port that nothing listens on. */
+export function freePort() {
+  return new Promise((done, fail) => {
+    const server = net.createServer().once("error", fail);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
+
+export class Provider {
+  /** Starts a provider with `percloud up --detach`; it ends with the test. */
+  static async start(t, base) {
+    const provider = new Provider();
+    provider.base = base;
+    provider.port = await freePort();
+    provider.data = join(scratch(t, "provider"), "data");
+    t.after(() => provider.percloud("down"));
+    const args = ["--detach", "--port", String(provider.port), "--base-domain", base, "--idle-seconds", "5"];
+    const { stdout } = await provider.percloud("up", ...args);
+    provider.said = stdout;
+    provider.ca = readFileSync(join(provider.data, "ca.pem"));
+    return provider;
+  }
+
+  percloud(command, ...args) {
+    return run(bin("percloud"), [command, "--data", this.data, ...args], { maxBuffer: 1 << 24 });
+  }
+
+  origin(name) {
+    return `https://${name ? `${name}.` : ""}${this.base}:${this.port}`;
+  }
+
+  /** What Chromium needs to trust this authority: the base64 SHA-256 of its key. */
+  get spki() {
+    const key = new X509Certificate(this.ca).publicKey.export({ type: "spki", format: "der" });
+    return createHash("sha256").update(key).digest("base64");
+  }
+
+  /** One request, every name being on loopback; follows nothing. */
+  request(url, options = {}) {
+    return request(url, { ca: this.ca, ...options });
+  }
+}
+
+/** One HTTPS request to loopback; gives status, headers and body. */
+export function request(url, { method = "GET", headers = {}, body, ca } = {}) {
+  const { hostname, port, pathname, search } = new URL(url);
+  return new Promise((done, fail) => {
+    const asked = https.request(
+      { host: "127.0.0.1", servername: hostname, port, path: pathname + search, method, headers: { host: `${hostname}:${port}`, ...headers }, ca },
+      (answer) => {
+        const parts = [];
+        answer.on("data", (part) => parts.push(part)).on("error", fail);
+        answer.on("end", () => done({ status: answer.statusCode, headers: answer.headers, body: Buffer.concat(parts) }));
+      },
+    );
+    asked.on("error", fail).end(body);
+  });
+}
+
+/** A program that runs beside the test and ends with it; resolves when its output matches. */
+export function beside(t, program, args, ready) {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  t.after(() => new Promise((done) => (child.exitCode === null ? child.once("exit", done) && child.kill("SIGTERM") : done())));
+  return new Promise((done, fail) => {
+    let said = "";
+    const listen = (part) => {
+      said += part;
+      if (ready.test(said)) done(said);
+    };
+    child.stdout.on("data", listen);
+    child.stderr.on("data", listen);
+    child.once("exit", (code) => fail(new Error(`${program} ended with ${code}: ${said}`)));
+  });
+}
+
+export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+export { run };

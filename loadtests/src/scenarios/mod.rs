@@ -1,0 +1,3 @@
+//! One file a bench.
+
+pub(crate) mod sign_up;
