@@ -1,6 +1,8 @@
 //! The control plane: what should be, and making it so.
 pub mod accounts;
 pub mod admin;
+pub mod api_tokens;
+pub mod audit;
 pub mod certificates;
 pub mod config;
 pub mod db;
@@ -8,9 +10,11 @@ pub mod doctor;
 pub mod edge;
 pub mod hosts;
 pub mod mails;
+pub mod names;
 pub mod privileges;
 pub mod reconcile;
 pub mod telemetry;
 pub mod tenants;
+pub mod trace;
 pub mod up;
 pub mod web;

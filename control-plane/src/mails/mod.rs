@@ -1,1 +1,189 @@
-//! Mails on their way out.
+//! Mails on their way out: queued in the transaction that wants them, sent by the reconciler, erased once sent.
+//!
+//! Without a mail server ([`PERCLOUD_SMTP_URL`](reconcile)) they are spooled: kept for seven days for the operator to read.
+
+pub mod sql;
+
+use bundle::TenantId;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
+
+use crate::{
+    db::{self, GenericClient},
+    trace,
+};
+
+/// What a mail says; the secrets in links are in here until it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Message {
+    /// "Is this your address? Then go on here."
+    Confirm {
+        /// The host name that was picked.
+        domain: String,
+        /// The link to go on with.
+        link: String,
+    },
+    /// A set-up link, from an operator.
+    SetUpLink {
+        /// The host name.
+        domain: String,
+        /// The one-time link.
+        link: String,
+    },
+    /// The percloud was suspended.
+    Suspended {
+        /// The host name.
+        domain: String,
+        /// Why.
+        reason: String,
+    },
+    /// It runs again.
+    Resumed {
+        /// The host name.
+        domain: String,
+    },
+    /// It was deleted.
+    Deleted {
+        /// The host name.
+        domain: String,
+    },
+}
+
+impl Message {
+    /// The kind, as in the column.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Confirm { .. } => "confirm",
+            Self::SetUpLink { .. } => "set-up-link",
+            Self::Suspended { .. } => "suspended",
+            Self::Resumed { .. } => "resumed",
+            Self::Deleted { .. } => "deleted",
+        }
+    }
+}
+
+/// How long a mail's row stays, spooled ones with what is in them.
+const KEPT: TimeDelta = TimeDelta::days(7);
+
+/// Queues a mail.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn queue(
+    db: &impl GenericClient,
+    tenant: Option<&TenantId>,
+    to: &str,
+    language: &str,
+    message: &Message,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let data = serde_json::to_value(message).map_err(|_| db::Error::Column("mails.data"))?;
+    let statement = db.prepare_cached(sql::QUEUE).await?;
+    let tenant = tenant.map(TenantId::as_str);
+    db.execute(&statement, &[&tenant, &message.kind(), &language, &to, &data, &now, &(now + KEPT), &trace::parent()])
+        .await?;
+    Ok(())
+}
+
+/// A mail as operators see it: never what is in it, nor to whom.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Mail {
+    /// Its number.
+    pub id: i64,
+    /// Which percloud it is about.
+    pub tenant_id: Option<String>,
+    /// Which template.
+    pub kind: String,
+    /// Its language.
+    pub language: String,
+    /// `queued`, `sent`, `spooled` or `failed`.
+    pub observed: String,
+    /// When it was wanted.
+    pub queued_at: DateTime<Utc>,
+    /// When it was sent or spooled.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// When it is tried next.
+    pub due_at: Option<DateTime<Utc>>,
+    /// Failures in a row.
+    pub tries: i32,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// The newest mails, before the one numbered `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(db: &impl GenericClient, before: Option<i64>, limit: u16) -> Result<Vec<Mail>, db::Error> {
+    let rows = db.query(sql::LIST, &[&before, &i64::from(limit.clamp(1, 1000))]).await?;
+    let read = |row: &Row| {
+        Ok(Mail {
+            id: row.try_get("id")?,
+            tenant_id: row.try_get("tenant_id")?,
+            kind: row.try_get("kind")?,
+            language: row.try_get("language")?,
+            observed: row.try_get("observed")?,
+            queued_at: row.try_get("queued_at")?,
+            sent_at: row.try_get("sent_at")?,
+            due_at: row.try_get("due_at")?,
+            tries: row.try_get("tries")?,
+            last_error: row.try_get("last_error")?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// A mail that nobody sends, since no mail server is configured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Spooled {
+    /// Its number.
+    pub id: i64,
+    /// Which template.
+    pub kind: String,
+    /// Its language.
+    pub language: String,
+    /// To whom.
+    pub recipient: String,
+    /// The subject.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+    /// The HTML.
+    pub html: String,
+    /// When it was spooled.
+    pub sent_at: DateTime<Utc>,
+}
+
+impl Spooled {
+    fn from_row(row: &Row) -> Result<Self, db::Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            kind: row.try_get("kind")?,
+            language: row.try_get("language")?,
+            recipient: row.try_get::<_, Option<String>>("recipient")?.unwrap_or_default(),
+            subject: row.try_get::<_, Option<String>>("subject")?.unwrap_or_default(),
+            text: row.try_get::<_, Option<String>>("text_body")?.unwrap_or_default(),
+            html: row.try_get::<_, Option<String>>("html_body")?.unwrap_or_default(),
+            sent_at: row.try_get("sent_at")?,
+        })
+    }
+}
+
+/// The spool, newest first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn spooled(db: &impl GenericClient, limit: u16) -> Result<Vec<Spooled>, db::Error> {
+    db.query(sql::SPOOLED, &[&i64::from(limit)]).await?.iter().map(Spooled::from_row).collect()
+}
+
+/// One mail of the spool.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_spooled(db: &impl GenericClient, id: i64) -> Result<Option<Spooled>, db::Error> {
+    db.query_opt(sql::SPOOLED_ONE, &[&id]).await?.as_ref().map(Spooled::from_row).transpose()
+}

@@ -1,0 +1,115 @@
+//! Who may do what in the database: each role of the program has its own user with the least it needs.
+//!
+//! The edge reads routes and certificates, nothing else. The web writes wishes; it cannot read a mail's secrets (the queue is
+//! write-only for it) nor delete anything. The reconciler does the rest. Only the owner changes the schema.
+
+use anyhow::Context;
+use tokio_postgres::{Client, error::SqlState};
+
+/// A password for each user; letters and digits only.
+#[derive(Clone)]
+pub struct Passwords {
+    /// Of `percloud_web`.
+    pub web: String,
+    /// Of `percloud_edge`.
+    pub edge: String,
+    /// Of `percloud_reconcile`.
+    pub reconcile: String,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roles {
+    /// Each role has its own user.
+    Separate,
+    /// The server does not let us make users: all roles must use the owner's. Weaker; `percloud doctor` says so.
+    OwnerOnly,
+}
+
+/// Users and their grants; a relation that a later migration brings is skipped until it is there.
+const GRANTS: &[(&str, &str, &str)] = &[
+    ("percloud_edge", "edge_routes", "select"),
+    ("percloud_edge", "certificates", "select"),
+    ("percloud_web", "accounts", "select, insert, update (email_confirmed_at, language)"),
+    ("percloud_web", "names", "select, insert"),
+    (
+        "percloud_web",
+        "tenants",
+        "select, insert, update (wanted, suspended_reason, confirmed_at, due_at, trace_parent, tries)",
+    ),
+    (
+        "percloud_web",
+        "mails",
+        "insert, select (id, tenant_id, kind, language, observed, queued_at, sent_at, erase_at, due_at, tries, last_error)",
+    ),
+    ("percloud_web", "spooled_mails", "select"),
+    ("percloud_web", "audit", "insert"),
+    ("percloud_web", "api_tokens", "select, update (last_used_at)"),
+    ("percloud_web", "reconcilers", "select"),
+    ("percloud_reconcile", "accounts", "select, delete"),
+    ("percloud_reconcile", "names", "select, update, delete"),
+    ("percloud_reconcile", "tenants", "select, update, delete"),
+    ("percloud_reconcile", "mails", "select, insert, update, delete"),
+    ("percloud_reconcile", "audit", "insert"),
+    ("percloud_reconcile", "reconcilers", "select, insert, update"),
+    ("percloud_reconcile", "certificates", "select, insert, update, delete"),
+];
+
+/// Makes users, sets their passwords and grants, and takes away whatever else they had; to be called after every migration, by the owner.
+///
+/// # Errors
+/// When the server does not answer, or a password has other characters than letters and digits.
+pub async fn ensure(owner: &Client, passwords: &Passwords) -> anyhow::Result<Roles> {
+    let users = [
+        ("percloud_web", &passwords.web),
+        ("percloud_edge", &passwords.edge),
+        ("percloud_reconcile", &passwords.reconcile),
+    ];
+    for (user, password) in users {
+        anyhow::ensure!(
+            password.len() >= 16 && password.bytes().all(|b| b.is_ascii_alphanumeric()),
+            "the password for {user} is too short or has odd characters"
+        );
+    }
+    owner.execute("select pg_advisory_lock($1)", &[&super::migrate::LOCK]).await?;
+    let made = make(owner, &users).await;
+    owner.execute("select pg_advisory_unlock($1)", &[&super::migrate::LOCK]).await?;
+    made
+}
+
+async fn make(owner: &Client, users: &[(&str, &String)]) -> anyhow::Result<Roles> {
+    for (user, password) in users {
+        let there = owner.query_opt("select 1 from pg_roles where rolname = $1", &[user]).await?.is_some();
+        let verb = if there { "alter" } else { "create" };
+        // Passwords go in as text because DDL takes no parameters; they were checked to be plain.
+        match owner
+            .batch_execute(&format!(
+                "{verb} role {user} login nosuperuser nocreatedb nocreaterole password '{password}'"
+            ))
+            .await
+        {
+            Ok(()) => {}
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => return Ok(Roles::OwnerOnly),
+            Err(error) => return Err(error).with_context(|| format!("the user {user} cannot be made")),
+        }
+    }
+    owner.batch_execute(&grants(owner, users).await?).await.context("the grants cannot be made")?;
+    Ok(Roles::Separate)
+}
+
+async fn grants(owner: &Client, users: &[(&str, &String)]) -> anyhow::Result<String> {
+    let names = users.iter().map(|(user, _)| *user).collect::<Vec<_>>().join(", ");
+    let mut sql = format!(
+        "begin;
+        revoke all on all tables in schema public from {names}; revoke create on schema public from {names};
+        grant usage on schema public to {names};"
+    );
+    for (user, relation, rights) in GRANTS {
+        let there: bool = owner.query_one("select to_regclass($1::text) is not null", &[relation]).await?.try_get(0)?;
+        if there {
+            sql.push_str(&format!("grant {rights} on {relation} to {user};"));
+        }
+    }
+    sql.push_str("commit;");
+    Ok(sql)
+}

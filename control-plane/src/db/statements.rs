@@ -1,0 +1,25 @@
+//! The list of all SQL, so that one test prepares every statement against the real schema.
+
+/// Declares SQL, one const a statement, and the list `ALL` of them.
+#[macro_export]
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)+) => {
+        $($(#[$doc])* pub const $name: &str = $sql;)+
+        /// Every statement here, with its name.
+        pub const ALL: &[(&str, &str)] = &[$((stringify!($name), $sql)),+];
+    };
+}
+
+/// Every statement of the program, noun by noun. A noun that has SQL has a line here.
+#[must_use]
+pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
+    let nouns: [(&str, &[(&str, &str)]); 6] = [
+        ("accounts", crate::accounts::sql::ALL),
+        ("api_tokens", crate::api_tokens::sql::ALL),
+        ("audit", crate::audit::sql::ALL),
+        ("mails", crate::mails::sql::ALL),
+        ("names", crate::names::sql::ALL),
+        ("tenants", crate::tenants::sql::ALL),
+    ];
+    nouns.iter().flat_map(|(noun, list)| list.iter().map(move |(name, sql)| (*noun, *name, *sql))).collect()
+}

@@ -1,0 +1,1 @@
+//! Makes what is wanted of a percloud true.

@@ -1,0 +1,44 @@
+//! Perclouds: wishes and reading. What the reconciler writes stands in its own `sql.rs`.
+
+/// The columns that [`super::Tenant`] reads, from `tenants t` and `accounts a`.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! tenant_columns {
+    () => {
+        "t.id, t.account_id, a.email, t.name, t.domain, t.wanted, t.suspended_reason, t.observed, t.spec_hash, t.socket,
+            t.setup_sha256, t.confirmed_at, t.set_up_at, t.used_bytes, t.quota_bytes, t.language, t.delete_after,
+            t.created_at, t.due_at, t.tries, t.last_error, t.trace_parent"
+    };
+}
+
+crate::statements! {
+    /// Wants a new one.
+    CREATE = "insert into tenants
+            (id, account_id, name, domain, setup_sha256, confirm_sha256, confirmed_at, quota_bytes, language, created_at, due_at, trace_parent)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)";
+    /// By id, name or host name.
+    FIND = concat!("select ", crate::tenant_columns!(), "
+        from tenants t join accounts a on a.id = t.account_id
+        where t.id = $1 or t.domain = $1 or t.name = $2
+        order by t.id = $1 desc, t.domain = $1 desc
+        limit 1");
+    /// By the hash of the mailed link's token.
+    BY_CONFIRM = concat!("select ", crate::tenant_columns!(), "
+        from tenants t join accounts a on a.id = t.account_id
+        where t.confirm_sha256 = $1");
+    /// A page of them by host name; '~' comes after every character of one.
+    LIST = concat!("select ", crate::tenant_columns!(), "
+        from tenants t join accounts a on a.id = t.account_id
+        where t.domain > coalesce($1::text, '')
+            and t.domain >= coalesce($2::text, '') and t.domain < coalesce($2::text, '') || '~'
+            and ($3::text is null or t.observed = $3)
+            and (not $4 or t.last_error is not null)
+        order by t.domain
+        limit $5");
+    /// How many by wanted and observed.
+    COUNTS = "select wanted, observed, count(*) from tenants group by wanted, observed order by wanted, observed";
+    /// Writes a wish, due at once.
+    WANT = "update tenants set wanted = $2, suspended_reason = $3, due_at = $4, tries = 0, trace_parent = coalesce($5, trace_parent) where id = $1";
+    /// The mailed link was used.
+    CONFIRM = "update tenants set confirmed_at = coalesce(confirmed_at, $2) where id = $1 and wanted <> 'deleted'";
+}

@@ -1,0 +1,453 @@
+-- Derived from the migrations by a test (see README.md here); for reading, never to be run or edited.
+
+CREATE FUNCTION public.mails_wake() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_notify('mails', '');
+    return null;
+end $$;
+
+CREATE FUNCTION public.tenants_route() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if tg_op <> 'INSERT' then
+        perform pg_notify('routes', old.domain);
+    end if;
+    if tg_op = 'INSERT' or (tg_op = 'UPDATE' and new.domain <> old.domain) then
+        perform pg_notify('routes', new.domain);
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.tenants_wake() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_notify('tenants', '');
+    return null;
+end $$;
+
+CREATE TABLE public.accounts (
+    id text NOT NULL,
+    email text NOT NULL,
+    email_key text GENERATED ALWAYS AS (lower(email)) STORED NOT NULL,
+    email_confirmed_at timestamp with time zone,
+    language text DEFAULT 'en'::text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT accounts_email_check CHECK ((((octet_length(email) >= 3) AND (octet_length(email) <= 254)) AND (POSITION(('@'::text) IN (email)) > 1) AND (email !~ '\s'::text))),
+    CONSTRAINT accounts_id_check CHECK ((id ~ '^a-[a-z2-7]{16}$'::text)),
+    CONSTRAINT accounts_language_check CHECK ((language ~ '^[a-z]{2,3}$'::text))
+);
+
+COMMENT ON TABLE public.accounts IS 'A contract at this provider: an e-mail address that may hold several perclouds. Goes when its last percloud has gone.';
+
+COMMENT ON COLUMN public.accounts.id IS 'Random: "a-" and 80 bits in base 32.';
+
+COMMENT ON COLUMN public.accounts.email IS 'The address as it was typed.';
+
+COMMENT ON COLUMN public.accounts.email_key IS 'The address as it is compared.';
+
+COMMENT ON COLUMN public.accounts.email_confirmed_at IS 'When a link mailed to the address was first used.';
+
+COMMENT ON COLUMN public.accounts.language IS 'The language of mails to this person (BCP 47 primary tag).';
+
+COMMENT ON COLUMN public.accounts.created_at IS 'When the first percloud was asked for.';
+
+CREATE TABLE public.api_tokens (
+    id text NOT NULL,
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_tokens_id_check CHECK ((id ~ '^k-[a-z2-7]{16}$'::text)),
+    CONSTRAINT api_tokens_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 200))),
+    CONSTRAINT api_tokens_scopes_check CHECK (((scopes <@ ARRAY['tenants:read'::text, 'tenants:write'::text, 'mails:read'::text]) AND (cardinality(scopes) > 0))),
+    CONSTRAINT api_tokens_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
+);
+
+COMMENT ON TABLE public.api_tokens IS 'Bearer tokens of the JSON API. The token itself is shown once and kept nowhere.';
+
+COMMENT ON COLUMN public.api_tokens.id IS 'Random: "k-" and 80 bits in base 32.';
+
+COMMENT ON COLUMN public.api_tokens.name IS 'What the operator calls it.';
+
+COMMENT ON COLUMN public.api_tokens.sha256 IS 'Hex SHA-256 of the token (256 random bits, so a plain hash does).';
+
+COMMENT ON COLUMN public.api_tokens.scopes IS 'What it may do: tenants:read, tenants:write, mails:read.';
+
+COMMENT ON COLUMN public.api_tokens.created_at IS 'When it was made.';
+
+COMMENT ON COLUMN public.api_tokens.expires_at IS 'When it ends by itself; never, when there is none.';
+
+COMMENT ON COLUMN public.api_tokens.last_used_at IS 'When it was last used, to the minute.';
+
+COMMENT ON COLUMN public.api_tokens.revoked_at IS 'When it was revoked.';
+
+CREATE TABLE public.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    tenant_id text,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT audit_action_check CHECK ((action ~ '^[a-z]+\.[a-z-]+$'::text)),
+    CONSTRAINT audit_actor_check CHECK ((actor ~ '^(owner|visitor|operator|reconcile|token:k-[a-z2-7]{16})$'::text)),
+    CONSTRAINT audit_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text))
+);
+
+COMMENT ON TABLE public.audit IS 'Who did what. Only ever added to.';
+
+COMMENT ON COLUMN public.audit.id IS 'Counts up.';
+
+COMMENT ON COLUMN public.audit.at IS 'When.';
+
+COMMENT ON COLUMN public.audit.actor IS 'visitor (sign-up), owner, operator (percloud admin), token:… (the API), or reconcile.';
+
+COMMENT ON COLUMN public.audit.action IS 'What: tenant.created, tenant.suspended …';
+
+COMMENT ON COLUMN public.audit.tenant_id IS 'To which percloud; no foreign key, since this outlives it.';
+
+COMMENT ON COLUMN public.audit.details IS 'What else is needed to understand it; never a secret, an address or content.';
+
+ALTER TABLE public.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.tenants (
+    id text NOT NULL,
+    account_id text NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C",
+    domain text NOT NULL COLLATE pg_catalog."C",
+    wanted text DEFAULT 'running'::text NOT NULL,
+    suspended_reason text,
+    observed text DEFAULT 'absent'::text NOT NULL,
+    spec_hash text,
+    socket text,
+    setup_sha256 text,
+    confirm_sha256 text,
+    confirmed_at timestamp with time zone,
+    set_up_at timestamp with time zone,
+    used_bytes bigint DEFAULT 0 NOT NULL,
+    quota_bytes bigint NOT NULL,
+    language text DEFAULT 'en'::text NOT NULL,
+    delete_after timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone,
+    claimed_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    claim bigint DEFAULT 0 NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    last_error text,
+    trace_parent text,
+    CONSTRAINT tenants_check CHECK (((wanted = 'suspended'::text) = (suspended_reason IS NOT NULL))),
+    CONSTRAINT tenants_check1 CHECK (((observed = 'absent'::text) OR (socket IS NOT NULL))),
+    CONSTRAINT tenants_confirm_sha256_check CHECK ((confirm_sha256 ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT tenants_domain_check CHECK ((domain ~ '^[a-z0-9.-]{1,253}$'::text)),
+    CONSTRAINT tenants_id_check CHECK ((id ~ '^t-[a-z2-7]{16}$'::text)),
+    CONSTRAINT tenants_language_check CHECK ((language ~ '^[a-z]{2,3}$'::text)),
+    CONSTRAINT tenants_observed_check CHECK ((observed = ANY (ARRAY['absent'::text, 'running'::text, 'suspended'::text, 'failing'::text]))),
+    CONSTRAINT tenants_quota_bytes_check CHECK ((quota_bytes > 0)),
+    CONSTRAINT tenants_setup_sha256_check CHECK ((setup_sha256 ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT tenants_suspended_reason_check CHECK (((octet_length(suspended_reason) >= 1) AND (octet_length(suspended_reason) <= 2000))),
+    CONSTRAINT tenants_tries_check CHECK ((tries >= 0)),
+    CONSTRAINT tenants_used_bytes_check CHECK ((used_bytes >= 0)),
+    CONSTRAINT tenants_wanted_check CHECK ((wanted = ANY (ARRAY['running'::text, 'suspended'::text, 'deleted'::text])))
+);
+
+COMMENT ON TABLE public.tenants IS 'Perclouds: what is wanted (written by web and admin) and what is (written by the reconciler). A row goes when its percloud has gone.';
+
+COMMENT ON COLUMN public.tenants.id IS 'Random: "t-" and 80 bits in base 32; never reused.';
+
+COMMENT ON COLUMN public.tenants.account_id IS 'Whose contract it is.';
+
+COMMENT ON COLUMN public.tenants.name IS 'The label below the base domain, in ASCII.';
+
+COMMENT ON COLUMN public.tenants.domain IS 'The host name it answers at.';
+
+COMMENT ON COLUMN public.tenants.wanted IS 'What the owner or the operator asked for. The reconciler reads it, and only turns it to deleted when the owner''s grace or an unconfirmed sign-up has run out.';
+
+COMMENT ON COLUMN public.tenants.suspended_reason IS 'Why it is suspended, for the owner to read; there while wanted is suspended.';
+
+COMMENT ON COLUMN public.tenants.observed IS 'What the host was last seen to have; absent also before the first look.';
+
+COMMENT ON COLUMN public.tenants.spec_hash IS 'The hash of the spec that the host was last seen to have.';
+
+COMMENT ON COLUMN public.tenants.socket IS 'Where the edge reaches it.';
+
+COMMENT ON COLUMN public.tenants.setup_sha256 IS 'Hex SHA-256 of "setup:" and the token in the one-time set-up link. Kept after use: taking it out would restart a runtime for nothing.';
+
+COMMENT ON COLUMN public.tenants.confirm_sha256 IS 'Hex SHA-256 of "confirm:" and the token in the mailed link; none when an operator made it.';
+
+COMMENT ON COLUMN public.tenants.confirmed_at IS 'When the mailed link was used; never means that it lapses.';
+
+COMMENT ON COLUMN public.tenants.set_up_at IS 'When its owner was first seen to have set it up.';
+
+COMMENT ON COLUMN public.tenants.used_bytes IS 'Bytes in use, as the runtime last said.';
+
+COMMENT ON COLUMN public.tenants.quota_bytes IS 'Bytes that it may hold.';
+
+COMMENT ON COLUMN public.tenants.language IS 'The language of its first pages.';
+
+COMMENT ON COLUMN public.tenants.delete_after IS 'The owner asked for deletion in the own Control panel; after this moment it is done.';
+
+COMMENT ON COLUMN public.tenants.created_at IS 'When it was asked for.';
+
+COMMENT ON COLUMN public.tenants.due_at IS 'When the reconciler shall look at it next; none when it waits for a person.';
+
+COMMENT ON COLUMN public.tenants.claimed_until IS 'Until when a worker has it (a lease: a dead worker lets go by itself).';
+
+COMMENT ON COLUMN public.tenants.claim IS 'A fencing number: a late worker cannot write.';
+
+COMMENT ON COLUMN public.tenants.tries IS 'Failures in a row.';
+
+COMMENT ON COLUMN public.tenants.last_error IS 'What went wrong last, for the operator; none after a success.';
+
+COMMENT ON COLUMN public.tenants.trace_parent IS 'W3C trace context of the request that last wanted something, so that one trace shows it through to the end.';
+
+CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
+ SELECT tenants.domain AS host,
+    tenants.id AS tenant_id,
+        CASE
+            WHEN (tenants.observed = 'failing'::text) THEN 'failing'::text
+            WHEN ((tenants.observed = 'absent'::text) AND (tenants.tries >= 3)) THEN 'failing'::text
+            WHEN (tenants.observed = 'absent'::text) THEN 'preparing'::text
+            WHEN ((tenants.wanted = 'suspended'::text) OR (tenants.observed = 'suspended'::text)) THEN 'suspended'::text
+            ELSE 'running'::text
+        END AS state,
+    tenants.socket
+   FROM public.tenants
+  WHERE (tenants.wanted <> 'deleted'::text);
+
+COMMENT ON VIEW public.edge_routes IS 'What the edge may know of perclouds.';
+
+COMMENT ON COLUMN public.edge_routes.host IS 'The host name in the request.';
+
+COMMENT ON COLUMN public.edge_routes.tenant_id IS 'Whose it is.';
+
+COMMENT ON COLUMN public.edge_routes.state IS 'running, suspended, preparing or failing.';
+
+COMMENT ON COLUMN public.edge_routes.socket IS 'Where it listens; none while it is being prepared.';
+
+CREATE TABLE public.mails (
+    id bigint NOT NULL,
+    tenant_id text,
+    kind text NOT NULL,
+    language text DEFAULT 'en'::text NOT NULL,
+    recipient text,
+    data jsonb,
+    observed text DEFAULT 'queued'::text NOT NULL,
+    subject text,
+    text_body text,
+    html_body text,
+    queued_at timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    erase_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone,
+    claimed_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    claim bigint DEFAULT 0 NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    last_error text,
+    trace_parent text,
+    CONSTRAINT mails_check CHECK (((observed <> 'queued'::text) OR ((recipient IS NOT NULL) AND (data IS NOT NULL)))),
+    CONSTRAINT mails_check1 CHECK (((observed <> 'sent'::text) OR ((data IS NULL) AND (text_body IS NULL) AND (html_body IS NULL)))),
+    CONSTRAINT mails_kind_check CHECK ((kind ~ '^[a-z-]{1,40}$'::text)),
+    CONSTRAINT mails_language_check CHECK ((language ~ '^[a-z]{2,3}$'::text)),
+    CONSTRAINT mails_observed_check CHECK ((observed = ANY (ARRAY['queued'::text, 'sent'::text, 'spooled'::text, 'failed'::text]))),
+    CONSTRAINT mails_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text)),
+    CONSTRAINT mails_tries_check CHECK ((tries >= 0))
+);
+
+COMMENT ON TABLE public.mails IS 'Mails on their way out. What is in one is erased as soon as it is sent; the row itself goes when it is due.';
+
+COMMENT ON COLUMN public.mails.id IS 'Counts up; the Message-ID is made of it, so that a mail sent twice is one mail.';
+
+COMMENT ON COLUMN public.mails.tenant_id IS 'Which percloud it is about, if any; no foreign key, since the news of a deletion outlives the percloud.';
+
+COMMENT ON COLUMN public.mails.kind IS 'Which template: confirm, set-up-link, suspended, deleted …';
+
+COMMENT ON COLUMN public.mails.language IS 'The language to write it in.';
+
+COMMENT ON COLUMN public.mails.recipient IS 'To whom; erased with the rest.';
+
+COMMENT ON COLUMN public.mails.data IS 'What the template needs, secrets in links included; erased once sent or spooled.';
+
+COMMENT ON COLUMN public.mails.observed IS 'queued, sent, spooled (no mail server: kept for the operator to read) or failed (needs a person).';
+
+COMMENT ON COLUMN public.mails.subject IS 'The subject, once spooled.';
+
+COMMENT ON COLUMN public.mails.text_body IS 'The text, once spooled.';
+
+COMMENT ON COLUMN public.mails.html_body IS 'The HTML, once spooled.';
+
+COMMENT ON COLUMN public.mails.queued_at IS 'When it was wanted.';
+
+COMMENT ON COLUMN public.mails.sent_at IS 'When the mail server took it, or when it was spooled.';
+
+COMMENT ON COLUMN public.mails.erase_at IS 'When the row goes, whatever became of it.';
+
+COMMENT ON COLUMN public.mails.due_at IS 'When the reconciler shall look at it next; none when it waits for a person.';
+
+COMMENT ON COLUMN public.mails.claimed_until IS 'Until when a worker has it.';
+
+COMMENT ON COLUMN public.mails.claim IS 'A fencing number: a late worker cannot write.';
+
+COMMENT ON COLUMN public.mails.tries IS 'Failures in a row.';
+
+COMMENT ON COLUMN public.mails.last_error IS 'What went wrong last, for the operator; never an address.';
+
+COMMENT ON COLUMN public.mails.trace_parent IS 'W3C trace context of the request that wanted it.';
+
+ALTER TABLE public.mails ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.mails_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.names (
+    name text NOT NULL COLLATE pg_catalog."C",
+    skeleton text NOT NULL COLLATE pg_catalog."C",
+    tenant_id text NOT NULL,
+    taken_at timestamp with time zone NOT NULL,
+    quarantined_at timestamp with time zone,
+    CONSTRAINT names_name_check CHECK ((name ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'::text)),
+    CONSTRAINT names_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text))
+);
+
+COMMENT ON TABLE public.names IS 'Every name ever handed out below the base domain. A name that was in use is never handed out again: links, followers and mails of its owner must not reach a stranger.';
+
+COMMENT ON COLUMN public.names.name IS 'The label in ASCII (an A-label for IDN).';
+
+COMMENT ON COLUMN public.names.skeleton IS 'What the name looks like (UTS #39); unique, so that no two names can be taken for each other.';
+
+COMMENT ON COLUMN public.names.tenant_id IS 'Who has or had it; no foreign key, since the percloud''s row goes and this one stays.';
+
+COMMENT ON COLUMN public.names.taken_at IS 'When it was handed out.';
+
+COMMENT ON COLUMN public.names.quarantined_at IS 'When its percloud was deleted; nobody gets it again.';
+
+CREATE TABLE public.reconcilers (
+    noun text NOT NULL,
+    turned_at timestamp with time zone NOT NULL,
+    outcome text NOT NULL,
+    last_error text,
+    CONSTRAINT reconcilers_outcome_check CHECK ((outcome = ANY (ARRAY['ok'::text, 'later'::text, 'stuck'::text, 'idle'::text])))
+);
+
+COMMENT ON TABLE public.reconcilers IS 'When each reconciler last turned and how it went; percloud doctor reads it.';
+
+COMMENT ON COLUMN public.reconcilers.noun IS 'What it reconciles: tenants, mails, certificates.';
+
+COMMENT ON COLUMN public.reconcilers.turned_at IS 'When it last turned, or looked and found nothing to do.';
+
+COMMENT ON COLUMN public.reconcilers.outcome IS 'How the last turn ended.';
+
+COMMENT ON COLUMN public.reconcilers.last_error IS 'What the last turn that failed said; none after a success.';
+
+CREATE VIEW public.spooled_mails WITH (security_barrier='true') AS
+ SELECT mails.id,
+    mails.kind,
+    mails.language,
+    mails.recipient,
+    mails.subject,
+    mails.text_body,
+    mails.html_body,
+    mails.sent_at
+   FROM public.mails
+  WHERE (mails.observed = 'spooled'::text);
+
+COMMENT ON VIEW public.spooled_mails IS 'Mails that nobody sends, since no mail server is configured: for admin and for the development page. Empty where a mail server is.';
+
+COMMENT ON COLUMN public.spooled_mails.id IS 'As in mails.';
+
+COMMENT ON COLUMN public.spooled_mails.kind IS 'As in mails.';
+
+COMMENT ON COLUMN public.spooled_mails.language IS 'As in mails.';
+
+COMMENT ON COLUMN public.spooled_mails.recipient IS 'As in mails.';
+
+COMMENT ON COLUMN public.spooled_mails.subject IS 'As in mails.';
+
+COMMENT ON COLUMN public.spooled_mails.text_body IS 'As in mails.';
+
+COMMENT ON COLUMN public.spooled_mails.html_body IS 'As in mails.';
+
+COMMENT ON COLUMN public.spooled_mails.sent_at IS 'As in mails.';
+
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_email_key_key UNIQUE (email_key);
+
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_sha256_key UNIQUE (sha256);
+
+ALTER TABLE ONLY public.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.mails
+    ADD CONSTRAINT mails_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.names
+    ADD CONSTRAINT names_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.names
+    ADD CONSTRAINT names_skeleton_key UNIQUE (skeleton);
+
+ALTER TABLE ONLY public.reconcilers
+    ADD CONSTRAINT reconcilers_pkey PRIMARY KEY (noun);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_confirm_sha256_key UNIQUE (confirm_sha256);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_domain_key UNIQUE (domain);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_name_key UNIQUE (name);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
+
+CREATE INDEX audit_tenant ON public.audit USING btree (tenant_id, id);
+
+CREATE INDEX mails_due ON public.mails USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX tenants_account ON public.tenants USING btree (account_id);
+
+CREATE INDEX tenants_due ON public.tenants USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX tenants_stuck ON public.tenants USING btree (tries) WHERE (last_error IS NOT NULL);
+
+CREATE TRIGGER mails_wake_insert AFTER INSERT ON public.mails FOR EACH STATEMENT EXECUTE FUNCTION public.mails_wake();
+
+CREATE TRIGGER mails_wake_update AFTER UPDATE OF due_at ON public.mails FOR EACH ROW WHEN (((new.due_at < old.due_at) OR ((old.due_at IS NULL) AND (new.due_at IS NOT NULL)))) EXECUTE FUNCTION public.mails_wake();
+
+CREATE TRIGGER tenants_route_insert AFTER INSERT OR DELETE ON public.tenants FOR EACH ROW EXECUTE FUNCTION public.tenants_route();
+
+CREATE TRIGGER tenants_route_update AFTER UPDATE ON public.tenants FOR EACH ROW WHEN ((((((new.domain IS DISTINCT FROM old.domain) OR (new.wanted IS DISTINCT FROM old.wanted)) OR (new.observed IS DISTINCT FROM old.observed)) OR (new.socket IS DISTINCT FROM old.socket)) OR ((new.tries >= 3) IS DISTINCT FROM (old.tries >= 3)))) EXECUTE FUNCTION public.tenants_route();
+
+CREATE TRIGGER tenants_wake_insert AFTER INSERT ON public.tenants FOR EACH ROW EXECUTE FUNCTION public.tenants_wake();
+
+CREATE TRIGGER tenants_wake_update AFTER UPDATE OF wanted, due_at ON public.tenants FOR EACH ROW WHEN (((new.wanted IS DISTINCT FROM old.wanted) OR (new.due_at < old.due_at) OR ((old.due_at IS NULL) AND (new.due_at IS NOT NULL)))) EXECUTE FUNCTION public.tenants_wake();
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_name_fkey FOREIGN KEY (name) REFERENCES public.names(name);
