@@ -1,5 +1,122 @@
-//! Entry point.
-fn main() {
-    // Before anything that could start a thread.
-    control_plane::hosts::local::become_spawner_if_asked();
+//! `percloud`: one binary, roles by subcommand.
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use control_plane::{
+    admin, config::{Common, Remembered}, db, doctor, edge, hosts, privileges, reconcile, telemetry, up, web,
+};
+
+/// A cloud of their own for everybody: what a provider runs.
+#[derive(Parser)]
+#[command(name = "percloud", version, propagate_version = true)]
+struct Cli {
+    /// Set by `percloud up`: end when it ends.
+    #[arg(long, hide = true)]
+    supervised: bool,
+    /// Become this user (and group) before anything else; needs root.
+    #[arg(long, hide = true, value_name = "UID")]
+    drop_to: Option<u32>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole provider on this machine
+    Up(up::Options),
+    /// End what `up --detach` left running
+    Down(up::Down),
+    /// The front door: TLS, and each name to its percloud
+    Edge(edge::Options),
+    /// The portal and the API
+    Web(web::Options),
+    /// Make true what is wanted
+    Reconcile(reconcile::Options),
+    /// Run perclouds on this machine, each locked in
+    Host(hosts::local::Options),
+    /// Bring the database up to date
+    Migrate(db::migrate::Options),
+    /// Say in words what is wrong
+    Doctor(doctor::Options),
+    /// List, show, create, suspend, resume and delete perclouds; read mails; make API tokens
+    Admin(admin::Options),
+}
+
+impl Command {
+    fn common(&mut self) -> Option<&mut Common> {
+        match self {
+            Self::Up(options) => Some(&mut options.common),
+            Self::Down(_) => None,
+            Self::Edge(options) => Some(&mut options.common),
+            Self::Web(options) => Some(&mut options.common),
+            Self::Reconcile(options) => Some(&mut options.common),
+            Self::Host(options) => Some(&mut options.common),
+            Self::Migrate(options) => Some(&mut options.common),
+            Self::Doctor(options) => Some(&mut options.common),
+            Self::Admin(options) => Some(&mut options.common),
+        }
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("percloud: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<std::process::ExitCode> {
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit()).unwrap_or_else(|never: std::convert::Infallible| match never {});
+    fill_in(&mut cli, &matches)?;
+    if let Some(uid) = cli.drop_to {
+        privileges::drop_to(uid)?;
+    }
+    if cli.supervised {
+        privileges::end_with_parent()?;
+    }
+    match cli.command {
+        Command::Up(options) => up::run(options)?,
+        Command::Down(options) => up::down(&options)?,
+        Command::Host(options) => hosts::local::run(options)?,
+        Command::Edge(options) => role("edge", &options.common.clone(), edge::run(options))?,
+        Command::Web(options) => role("web", &options.common.clone(), web::run(options))?,
+        Command::Reconcile(options) => role("reconcile", &options.common.clone(), reconcile::run(options))?,
+        Command::Migrate(options) => block_on(db::migrate::command(options))?,
+        Command::Doctor(options) => return block_on(doctor::run(options)),
+        Command::Admin(options) => return block_on(admin::run(options)),
+    }
+    Ok(std::process::ExitCode::SUCCESS)
+}
+
+/// A command that is given only the data folder finds the rest in what the last `up` was told.
+fn fill_in(cli: &mut Cli, matches: &clap::ArgMatches) -> anyhow::Result<()> {
+    let mut levels = vec![matches];
+    while let Some((_, deeper)) = levels.last().and_then(|matches| matches.subcommand()) {
+        levels.push(deeper);
+    }
+    let given = |id: &str| {
+        let source = |matches: &&clap::ArgMatches| matches.try_contains_id(id).is_ok_and(|there| there).then(|| matches.value_source(id)).flatten();
+        levels.iter().filter_map(source).any(|source| source != ValueSource::DefaultValue)
+    };
+    let Some(common) = cli.command.common() else { return Ok(()) };
+    let kept = std::path::absolute(&common.data).map(|data| control_plane::config::Paths(data).remembered())?;
+    // Roles run as users who may not read it, and are told everything by `up`.
+    if let Ok(json) = std::fs::read(kept) {
+        serde_json::from_slice::<Remembered>(&json)?.fill(common, given);
+    }
+    Ok(())
+}
+
+fn role(name: &'static str, common: &Common, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    block_on(async {
+        let _telemetry = telemetry::start(name, Some(&common.paths().metrics_socket(name)))?;
+        work.await
+    })
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }

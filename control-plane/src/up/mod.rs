@@ -1,3 +1,206 @@
 //! Runs the whole provider on one machine: a private Postgres and one supervised process per role.
+//!
+//! The order of things: lock the data folder → folders, secrets, keys → Postgres → migrate → roles → wait until the portal
+//! answers through the edge → say so. On SIGINT or SIGTERM the same way back. Everything that is made is made so that a kill
+//! at any point leaves what the next start finishes.
 
 pub mod cluster;
+mod detach;
+mod health;
+mod lock;
+mod logs;
+mod metrics;
+mod prepare;
+mod supervise;
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use anyhow::Context;
+
+pub use detach::{Down, down};
+
+use crate::{
+    config::{Common, Paths},
+    db, privileges,
+};
+use cluster::Cluster;
+use prepare::Secrets;
+use supervise::{Program, Supervisor};
+
+/// How long the portal may take until it answers, from the start of the roles.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `percloud up`: the whole provider on this machine.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// What every role is told.
+    #[command(flatten)]
+    pub common: Common,
+    /// Addresses to listen on; loopback only when the base domain ends in `.localhost`, else all.
+    #[arg(long, value_name = "IP")]
+    pub listen: Vec<IpAddr>,
+    /// The private port with all roles' metrics on 127.0.0.1; 10,000 above the HTTPS port unless given.
+    #[arg(long, value_name = "N")]
+    pub metrics_port: Option<u16>,
+    /// The tenants' program; beside this one unless given.
+    #[arg(long, value_name = "FILE")]
+    pub runtime: Option<PathBuf>,
+    /// Seconds without work after which a percloud sleeps.
+    #[arg(long, default_value_t = 300, value_name = "N")]
+    pub idle_seconds: u64,
+    /// A layer of the sandbox that this machine may lack, by its name in `percloud doctor`.
+    #[arg(long, value_name = "LAYER")]
+    pub allow_missing: Vec<String>,
+    /// Return when everything is healthy, and go on in the background.
+    #[arg(long)]
+    pub detach: bool,
+    /// Set for the process in the background.
+    #[arg(long, hide = true)]
+    pub detached: bool,
+}
+
+/// Runs until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When the folder is in use, Postgres or a role does not start, or the portal does not answer.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    if options.detach {
+        return detach::start();
+    }
+    let options = prepare::absolute(options)?;
+    let paths = options.common.paths();
+    prepare::data_folder(&paths)?;
+    let _lock = lock::take(&paths)?;
+    // The parent-death signal of a child is tied to the thread that made it: one thread makes them all.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(supervise_all(options, &paths))
+}
+
+async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
+    let stop = supervise::stop_signal()?;
+    health::port_is_free(&options)?;
+    say(format_args!("Data folder: {}", paths.root().display()));
+    prepare::folders(paths)?;
+    let secrets = Secrets::ensure(paths)?;
+    prepare::keys(&options.common, paths)?;
+    prepare::remember(&options.common)?;
+    let mut supervisor = Supervisor::new(paths.logs());
+    let outcome = tokio::select! {
+        outcome = bring_up(&options, paths, &secrets, &mut supervisor) => outcome,
+        () = stop.clone().wait() => Ok(()),
+    };
+    if outcome.is_ok() && !stop.is_set() {
+        announce(&options);
+        if options.detached {
+            detach::ready()?;
+        }
+        supervisor.watch(stop).await;
+        say(format_args!("Stopping…"));
+    }
+    supervisor.stop().await;
+    outcome?;
+    say(format_args!("Stopped. Everything is kept in {}.", paths.root().display()));
+    Ok(())
+}
+
+async fn bring_up(options: &Options, paths: &Paths, secrets: &Secrets, supervisor: &mut Supervisor) -> anyhow::Result<()> {
+    let urls = match &options.common.database_url {
+        Some(url) => Urls::all_the_same(url),
+        None => private_postgres(paths, secrets, supervisor).await?,
+    };
+    db::migrate::run(&urls.owner).await.context("the database could not be brought up to date")?;
+    if options.common.database_url.is_none() {
+        secrets.make_roles(&urls.owner).await?;
+    }
+    say(format_args!("Starting edge, web, reconcile and host…"));
+    for program in roles(options, paths, &urls)? {
+        supervisor.start(program)?;
+    }
+    metrics::serve(options, paths).await?;
+    tokio::select! {
+        healthy = health::wait(options, paths, PATIENCE) => healthy,
+        name = supervisor.gives_up() => anyhow::bail!("{name} does not stay up; see {}", paths.logs().join(format!("{name}.log")).display()),
+    }
+}
+
+async fn private_postgres(paths: &Paths, secrets: &Secrets, supervisor: &mut Supervisor) -> anyhow::Result<Urls> {
+    let cluster = Cluster::new(paths.postgres(), paths.postgres_socket())?;
+    if !paths.postgres().exists() {
+        say(format_args!("Making a private Postgres (only this once)…"));
+    }
+    cluster.ensure(&secrets.owner)?;
+    say(format_args!("Starting Postgres…"));
+    let server = cluster.clone();
+    supervisor.start(Program::new("postgres", move || server.server()).stopped_by(nix::sys::signal::Signal::SIGINT))?;
+    cluster.wait_ready(&secrets.owner, Duration::from_secs(60)).await?;
+    let url = |user: &str, password: &str| cluster.url(user, password, cluster::DATABASE);
+    Ok(Urls {
+        owner: url(cluster::OWNER, &secrets.owner),
+        edge: url("percloud_edge", &secrets.edge),
+        web: url("percloud_web", &secrets.web),
+        reconcile: url("percloud_reconcile", &secrets.reconcile),
+    })
+}
+
+/// Each role's own way into the database.
+struct Urls {
+    owner: String,
+    edge: String,
+    web: String,
+    reconcile: String,
+}
+
+impl Urls {
+    /// An existing server: its administrator decides on users; `percloud doctor` says that they are one.
+    fn all_the_same(url: &str) -> Self {
+        let url = url.to_owned();
+        Self { owner: url.clone(), edge: url.clone(), web: url.clone(), reconcile: url }
+    }
+}
+
+/// The four roles, in the order in which they start.
+fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Program>> {
+    let mut host: Vec<String> = vec!["--idle-seconds".into(), options.idle_seconds.to_string()];
+    if let Some(runtime) = &options.runtime {
+        host.extend(["--runtime".into(), runtime.to_str().context("--runtime: not UTF-8")?.into()]);
+    }
+    for layer in &options.allow_missing {
+        host.extend(["--allow-missing".into(), layer.clone()]);
+    }
+    let edge = options.listen.iter().flat_map(|ip| ["--listen".into(), ip.to_string()]).collect();
+    let role = |name, uid, args, url| supervise::role(name, uid, args, url, &options.common, paths);
+    Ok(vec![
+        role("host", None, host, None)?,
+        role("reconcile", Some(privileges::RECONCILE), Vec::new(), Some(&urls.reconcile))?,
+        role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web))?,
+        role("edge", Some(privileges::EDGE), edge, Some(&urls.edge))?,
+    ])
+}
+
+fn announce(options: &Options) {
+    let common = &options.common;
+    let data = common.data.display();
+    let program = std::env::current_exe().unwrap_or_else(|_| "percloud".into());
+    let program = program.display();
+    say(format_args!(
+        "\nYour provider is up:  {origin}/\n\n\
+         Its certificates come from a local authority made just now for this data folder. To trust it:\n\
+         \x20 file      {data}/ca.pem\n\
+         \x20 Debian    sudo cp {data}/ca.pem /usr/local/share/ca-certificates/percloud.crt && sudo update-ca-certificates\n\
+         \x20 Firefox   Settings → Privacy & Security → Certificates → View Certificates → Authorities → Import\n\
+         \x20 Chromium  Settings → Privacy and security → Security → Manage certificates → Authorities → Import\n\
+         \x20 curl      curl --cacert {data}/ca.pem {origin}/\n\n\
+         As its operator:\n\
+         \x20 {program} admin --data {data} list\n\
+         \x20 {program} doctor --data {data}\n\
+         \x20 logs in {data}/log/\n",
+        origin = common.portal_origin(),
+    ));
+}
+
+/// One line for the person at the terminal.
+fn say(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    // A closed terminal must not end the provider.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,119 @@
+//! The data folder: who owns what in it, passwords, keys, and what is remembered for the next start.
+
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use bundle::Clock;
+use nix::unistd::{Gid, Uid, chown};
+
+use super::Options;
+use crate::{
+    config::{Common, Paths, Remembered},
+    db, privileges,
+};
+
+/// Makes paths absolute: roles run in `/`.
+pub(super) fn absolute(mut options: Options) -> anyhow::Result<Options> {
+    options.common.data = std::path::absolute(&options.common.data)?;
+    options.runtime = options.runtime.map(std::path::absolute).transpose()?;
+    Ok(options)
+}
+
+/// Makes the data folder. Others may pass through it (each part says for itself who may enter) but not list it.
+pub(super) fn data_folder(paths: &Paths) -> anyhow::Result<()> {
+    folder(paths.root(), 0o711, None, None)
+}
+
+/// Makes every folder that a role needs, with the owner it needs.
+pub(super) fn folders(paths: &Paths) -> anyhow::Result<()> {
+    let parent = |path: PathBuf| path.parent().map(Path::to_owned).context("a socket is in a folder");
+    let run = paths.root().join("run");
+    let tenants_sockets = run.join("t");
+    folder(&run, 0o711, None, None)?;
+    // The setgid bit gives each socket the group of whoever connects to it.
+    folder(&parent(paths.web_socket())?, 0o2710, Some(privileges::WEB), Some(privileges::EDGE))?;
+    folder(&parent(paths.host_socket())?, 0o2710, None, Some(privileges::RECONCILE))?;
+    folder(&tenants_sockets, 0o2710, None, Some(privileges::EDGE))?;
+    folder(&parent(paths.metrics_socket("edge"))?, 0o1733, None, None)?;
+    folder(&paths.keys(), 0o2750, Some(privileges::RECONCILE), Some(privileges::EDGE))?;
+    folder(&paths.secrets(), 0o700, None, None)?;
+    folder(&paths.host_state(), 0o700, None, None)?;
+    folder(&paths.tenants(), 0o711, None, None)?;
+    folder(&paths.logs(), 0o700, None, None)
+}
+
+/// Makes a folder with just this mode; the owner is set only when we are root and may give things away.
+fn folder(path: &Path, mode: u32, uid: Option<u32>, gid: Option<u32>) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+    give(path, uid, gid)?;
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).with_context(|| format!("{} is not ours", path.display()))
+}
+
+fn give(path: &Path, uid: Option<u32>, gid: Option<u32>) -> anyhow::Result<()> {
+    if Uid::effective().is_root() && (uid.is_some() || gid.is_some()) {
+        chown(path, uid.map(Uid::from_raw), gid.map(Gid::from_raw)).with_context(|| format!("cannot give {} away", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The passwords of the database's users, one file each, for nobody but us.
+pub(super) struct Secrets {
+    pub(super) owner: String,
+    pub(super) edge: String,
+    pub(super) web: String,
+    pub(super) reconcile: String,
+}
+
+impl Secrets {
+    /// Reads them; makes those that are missing.
+    pub(super) fn ensure(paths: &Paths) -> anyhow::Result<Self> {
+        let secret = |name| ensure_secret(&paths.secrets().join(name));
+        Ok(Self { owner: secret("pg-owner")?, edge: secret("pg-edge")?, web: secret("pg-web")?, reconcile: secret("pg-reconcile")? })
+    }
+
+    /// Makes the database's users, each with what it needs and no more.
+    pub(super) async fn make_roles(&self, owner_url: &str) -> anyhow::Result<()> {
+        let (client, connection) = tokio_postgres::connect(owner_url, tokio_postgres::NoTls).await?;
+        let connection = tokio::spawn(connection);
+        let passwords = db::roles::Passwords { edge: &self.edge, web: &self.web, reconcile: &self.reconcile };
+        db::roles::ensure(&client, &passwords).await.context("the database's users could not be made")?;
+        drop(client);
+        connection.await??;
+        Ok(())
+    }
+}
+
+fn ensure_secret(path: &Path) -> anyhow::Result<String> {
+    if path.exists() {
+        return std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    }
+    let secret = hex::encode(rand::random::<[u8; 24]>());
+    tls::files::write(path, secret.as_bytes(), 0o600)?;
+    Ok(secret)
+}
+
+/// The local CA and the sealing key. Only reconcile may read the CA's key; the edge may read the sealing key.
+pub(super) fn keys(common: &Common, paths: &Paths) -> anyhow::Result<()> {
+    let now = Clock::system().now();
+    let name = format!("{} ({})", common.provider_name, common.base_domain);
+    tls::LocalCa::open_or_create(&paths.keys(), &name, &[common.base_domain.as_str()], now)?.write_root(&paths.ca_pem())?;
+    tls::Seal::open_or_create(&paths.seal_key())?;
+    for entry in std::fs::read_dir(paths.keys())? {
+        let path = entry?.path();
+        let sealing = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("seal"));
+        give(&path, Some(privileges::RECONCILE), Some(privileges::EDGE))?;
+        std::fs::set_permissions(&path, Permissions::from_mode(if sealing { 0o640 } else { 0o600 }))?;
+    }
+    Ok(())
+}
+
+/// Keeps name and port for the commands that are given only the data folder.
+pub(super) fn remember(common: &Common) -> anyhow::Result<()> {
+    let remembered = Remembered::of(common);
+    // It may hold the address of a database with its password.
+    tls::files::write(&common.paths().remembered(), &serde_json::to_vec_pretty(&remembered)?, 0o600)
+}
