@@ -2,7 +2,8 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use control_plane::{
-    admin, config::{Common, Remembered}, db, doctor, edge, hosts, privileges, reconcile, telemetry, up, web,
+    config::{Common, Remembered},
+    hosts, privileges, telemetry, up,
 };
 
 /// A cloud of their own for everybody: what a provider runs.
@@ -25,20 +26,8 @@ enum Command {
     Up(up::Options),
     /// End what `up --detach` left running
     Down(up::Down),
-    /// The front door: TLS, and each name to its percloud
-    Edge(edge::Options),
-    /// The portal and the API
-    Web(web::Options),
-    /// Make true what is wanted
-    Reconcile(reconcile::Options),
     /// Run perclouds on this machine, each locked in
     Host(hosts::local::Options),
-    /// Bring the database up to date
-    Migrate(db::migrate::Options),
-    /// Say in words what is wrong
-    Doctor(doctor::Options),
-    /// List, show, create, suspend, resume and delete perclouds; read mails; make API tokens
-    Admin(admin::Options),
 }
 
 impl Command {
@@ -46,18 +35,14 @@ impl Command {
         match self {
             Self::Up(options) => Some(&mut options.common),
             Self::Down(_) => None,
-            Self::Edge(options) => Some(&mut options.common),
-            Self::Web(options) => Some(&mut options.common),
-            Self::Reconcile(options) => Some(&mut options.common),
             Self::Host(options) => Some(&mut options.common),
-            Self::Migrate(options) => Some(&mut options.common),
-            Self::Doctor(options) => Some(&mut options.common),
-            Self::Admin(options) => Some(&mut options.common),
         }
     }
 }
 
 fn main() -> std::process::ExitCode {
+    // Before anything that could start a thread.
+    hosts::local::become_spawner_if_asked();
     match run() {
         Ok(code) => code,
         Err(error) => {
@@ -69,7 +54,9 @@ fn main() -> std::process::ExitCode {
 
 fn run() -> anyhow::Result<std::process::ExitCode> {
     let matches = Cli::command().get_matches();
-    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit()).unwrap_or_else(|never: std::convert::Infallible| match never {});
+    let mut cli = Cli::from_arg_matches(&matches)
+        .map_err(|error| error.exit())
+        .unwrap_or_else(|never: std::convert::Infallible| match never {});
     fill_in(&mut cli, &matches)?;
     if let Some(uid) = cli.drop_to {
         privileges::drop_to(uid)?;
@@ -80,13 +67,7 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
     match cli.command {
         Command::Up(options) => up::run(options)?,
         Command::Down(options) => up::down(&options)?,
-        Command::Host(options) => hosts::local::run(options)?,
-        Command::Edge(options) => role("edge", &options.common.clone(), edge::run(options))?,
-        Command::Web(options) => role("web", &options.common.clone(), web::run(options))?,
-        Command::Reconcile(options) => role("reconcile", &options.common.clone(), reconcile::run(options))?,
-        Command::Migrate(options) => block_on(db::migrate::command(options))?,
-        Command::Doctor(options) => return block_on(doctor::run(options)),
-        Command::Admin(options) => return block_on(admin::run(options)),
+        Command::Host(options) => role("host", &options.common.clone(), hosts::local::run(options))?,
     }
     Ok(std::process::ExitCode::SUCCESS)
 }
@@ -98,7 +79,9 @@ fn fill_in(cli: &mut Cli, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         levels.push(deeper);
     }
     let given = |id: &str| {
-        let source = |matches: &&clap::ArgMatches| matches.try_contains_id(id).is_ok_and(|there| there).then(|| matches.value_source(id)).flatten();
+        let source = |matches: &&clap::ArgMatches| {
+            matches.try_contains_id(id).is_ok_and(|there| there).then(|| matches.value_source(id)).flatten()
+        };
         levels.iter().filter_map(source).any(|source| source != ValueSource::DefaultValue)
     };
     let Some(common) = cli.command.common() else { return Ok(()) };

@@ -27,8 +27,9 @@ pub fn owner_url(common: &crate::config::Common) -> anyhow::Result<String> {
     }
     let paths = common.paths();
     let secret = paths.secrets().join("pg-owner");
-    let password = std::fs::read_to_string(&secret)
-        .with_context(|| format!("no provider of yours is in {}: run infra/up first, or as the user who did", common.data.display()))?;
+    let password = std::fs::read_to_string(&secret).with_context(|| {
+        format!("no provider of yours is in {}: run infra/up first, or as the user who did", common.data.display())
+    })?;
     Ok(connection_string(&std::path::absolute(paths.postgres_socket())?, OWNER, &password, DATABASE))
 }
 
@@ -53,14 +54,21 @@ impl Cluster {
     /// # Errors
     /// When no Postgres is installed, when we are root and there is no user `postgres`, or when the socket's path is too long for the kernel.
     pub fn new(data: PathBuf, socket: PathBuf) -> anyhow::Result<Self> {
-        let bin = find_binaries().context("no Postgres server was found: install Debian's package postgresql, or pass --database-url")?;
+        let bin = find_binaries()
+            .context("no Postgres server was found: install Debian's package postgresql, or pass --database-url")?;
         let length = socket.as_os_str().len() + "/.s.PGSQL.5432.lock".len();
         if length > 107 {
-            bail!("{} is too long for a unix socket by {} bytes: choose a shorter --data", socket.display(), length - 107);
+            bail!(
+                "{} is too long for a unix socket by {} bytes: choose a shorter --data",
+                socket.display(),
+                length - 107
+            );
         }
         let run_as = if Uid::effective().is_root() {
             let user = User::from_name(RUN_AS)?;
-            Some(user.context("Postgres does not run as root, and there is no user \"postgres\": install Debian's package postgresql")?)
+            Some(user.context(
+                "Postgres does not run as root, and there is no user \"postgres\": install Debian's package postgresql",
+            )?)
         } else {
             None
         };
@@ -92,7 +100,12 @@ impl Cluster {
             .output()
             .with_context(|| format!("cannot run {}/initdb", self.bin.display()))?;
         if !output.status.success() {
-            bail!("initdb failed ({}): {}{}", output.status, String::from_utf8_lossy(&output.stderr), self.reach_hint(&fresh));
+            bail!(
+                "initdb failed ({}): {}{}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr),
+                self.reach_hint(&fresh)
+            );
         }
         std::fs::write(fresh.join("percloud.conf"), self.settings())?;
         let conf = fresh.join("postgresql.conf");
@@ -185,11 +198,15 @@ impl Cluster {
         if self.run_as.is_none() {
             return String::new();
         }
-        let closed = folder.ancestors().skip(1).find(|above| {
-            std::fs::metadata(above).is_ok_and(|meta| meta.permissions().mode() & 0o001 == 0)
-        });
+        let closed = folder
+            .ancestors()
+            .skip(1)
+            .find(|above| std::fs::metadata(above).is_ok_and(|meta| meta.permissions().mode() & 0o001 == 0));
         closed.map_or_else(String::new, |above| {
-            format!("\n{} may not be entered by the user \"{RUN_AS}\": choose another --data (for instance below /var/lib)", above.display())
+            format!(
+                "\n{} may not be entered by the user \"{RUN_AS}\": choose another --data (for instance below /var/lib)",
+                above.display()
+            )
         })
     }
 }
@@ -202,7 +219,8 @@ fn find_binaries() -> Option<PathBuf> {
         .filter(|(_, bin)| bin.join("initdb").exists() && bin.join("postgres").exists())
         .max();
     let on_path = || {
-        std::env::split_paths(&std::env::var_os("PATH")?).find(|dir| dir.join("initdb").exists() && dir.join("postgres").exists())
+        std::env::split_paths(&std::env::var_os("PATH")?)
+            .find(|dir| dir.join("initdb").exists() && dir.join("postgres").exists())
     };
     newest.map(|(_, bin)| bin).or_else(on_path)
 }
@@ -213,8 +231,7 @@ mod tests {
 
     #[test]
     fn a_url_quotes_what_a_path_may_hold() {
-        let cluster =
-            Cluster { bin: "/".into(), data: "/".into(), socket: "/tmp/o'brien \\ co".into(), run_as: None };
+        let cluster = Cluster { bin: "/".into(), data: "/".into(), socket: "/tmp/o'brien \\ co".into(), run_as: None };
         let config: tokio_postgres::Config = cluster.url("u", "p'w", "d").parse().unwrap();
         assert_eq!(config.get_user(), Some("u"));
         assert_eq!(config.get_password(), Some(&b"p'w"[..]));

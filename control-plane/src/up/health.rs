@@ -40,14 +40,16 @@ fn address(options: &Options) -> SocketAddr {
 pub(super) async fn wait(options: &Options, paths: &Paths, patience: Duration) -> anyhow::Result<()> {
     let deadline = tokio::time::Instant::now() + patience;
     loop {
-        let attempt = tokio::time::timeout(Duration::from_secs(5), portal_answers(address(options), &options.common, paths));
+        let attempt =
+            tokio::time::timeout(Duration::from_secs(5), portal_answers(address(options), &options.common, paths));
         let error = match attempt.await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
             Err(_) => anyhow::anyhow!("no answer within 5 seconds"),
         };
         if tokio::time::Instant::now() >= deadline {
-            return Err(error).with_context(|| format!("the portal does not answer; logs are in {}", paths.logs().display()));
+            return Err(error)
+                .with_context(|| format!("the portal does not answer; logs are in {}", paths.logs().display()));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -72,7 +74,8 @@ pub(crate) async fn portal_answers(address: SocketAddr, common: &Common, paths: 
     let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
     let host = &common.base_domain;
     let port = common.port;
-    tls.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+    tls.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n").as_bytes())
+        .await?;
     let mut answer = [0; 12];
     tls.read_exact(&mut answer).await?;
     if &answer != b"HTTP/1.1 200" {

@@ -18,7 +18,13 @@ fn file(paths: &Paths) -> PathBuf {
 }
 
 fn record(kind: libc::c_int) -> libc::flock {
-    libc::flock { l_type: kind as libc::c_short, l_whence: libc::SEEK_SET as libc::c_short, l_start: 0, l_len: 0, l_pid: 0 }
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
 }
 
 /// Takes the folder.
@@ -27,7 +33,12 @@ fn record(kind: libc::c_int) -> libc::flock {
 /// When another provider holds it; its process id is in the error.
 pub(super) fn take(paths: &Paths) -> anyhow::Result<Lock> {
     let path = file(paths);
-    let handle = File::options().create(true).truncate(false).write(true).open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    let handle = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
     if fcntl(&handle, FcntlArg::F_SETLK(&record(libc::F_WRLCK))).is_err() {
         let who = holder(paths)?.map_or_else(String::new, |pid| format!(" (process {pid})"));
         let data = paths.root().display();

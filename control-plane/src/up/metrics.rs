@@ -18,7 +18,8 @@ const ROLES: [&str; 4] = ["edge", "web", "reconcile", "host"];
 /// Serves `/metrics` on 127.0.0.1 in the background. Without `--metrics-port` a port in use is replaced by any free one,
 /// which is said; with it, that is an error.
 pub(super) async fn serve(options: &Options, paths: &Paths) -> anyhow::Result<()> {
-    let usual = options.common.port.checked_add(10_000).unwrap_or(options.common.port - 10_000);
+    let port = options.common.port;
+    let usual = port.checked_add(10_000).unwrap_or_else(|| port - 10_000);
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = match options.metrics_port {
         Some(port) => TcpListener::bind(at(port)).await.with_context(|| format!("--metrics-port {port}"))?,

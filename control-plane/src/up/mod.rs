@@ -103,7 +103,12 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bring_up(options: &Options, paths: &Paths, secrets: &Secrets, supervisor: &mut Supervisor) -> anyhow::Result<()> {
+async fn bring_up(
+    options: &Options,
+    paths: &Paths,
+    secrets: &Secrets,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<()> {
     let urls = match &options.common.database_url {
         Some(url) => Urls::all_the_same(url),
         None => private_postgres(paths, secrets, supervisor).await?,

@@ -50,12 +50,14 @@ pub(super) fn folders(paths: &Paths) -> anyhow::Result<()> {
 fn folder(path: &Path, mode: u32, uid: Option<u32>, gid: Option<u32>) -> anyhow::Result<()> {
     std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
     give(path, uid, gid)?;
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).with_context(|| format!("{} is not ours", path.display()))
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
+        .with_context(|| format!("{} is not ours", path.display()))
 }
 
 fn give(path: &Path, uid: Option<u32>, gid: Option<u32>) -> anyhow::Result<()> {
     if Uid::effective().is_root() && (uid.is_some() || gid.is_some()) {
-        chown(path, uid.map(Uid::from_raw), gid.map(Gid::from_raw)).with_context(|| format!("cannot give {} away", path.display()))?;
+        chown(path, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
+            .with_context(|| format!("cannot give {} away", path.display()))?;
     }
     Ok(())
 }
@@ -72,14 +74,20 @@ impl Secrets {
     /// Reads them; makes those that are missing.
     pub(super) fn ensure(paths: &Paths) -> anyhow::Result<Self> {
         let secret = |name| ensure_secret(&paths.secrets().join(name));
-        Ok(Self { owner: secret("pg-owner")?, edge: secret("pg-edge")?, web: secret("pg-web")?, reconcile: secret("pg-reconcile")? })
+        Ok(Self {
+            owner: secret("pg-owner")?,
+            edge: secret("pg-edge")?,
+            web: secret("pg-web")?,
+            reconcile: secret("pg-reconcile")?,
+        })
     }
 
     /// Makes the database's users, each with what it needs and no more.
     pub(super) async fn make_roles(&self, owner_url: &str) -> anyhow::Result<()> {
         let (client, connection) = tokio_postgres::connect(owner_url, tokio_postgres::NoTls).await?;
         let connection = tokio::spawn(connection);
-        let passwords = db::roles::Passwords { edge: &self.edge, web: &self.web, reconcile: &self.reconcile };
+        let passwords =
+            db::roles::Passwords { edge: self.edge.clone(), web: self.web.clone(), reconcile: self.reconcile.clone() };
         db::roles::ensure(&client, &passwords).await.context("the database's users could not be made")?;
         drop(client);
         connection.await??;
@@ -100,7 +108,8 @@ fn ensure_secret(path: &Path) -> anyhow::Result<String> {
 pub(super) fn keys(common: &Common, paths: &Paths) -> anyhow::Result<()> {
     let now = Clock::system().now();
     let name = format!("{} ({})", common.provider_name, common.base_domain);
-    tls::LocalCa::open_or_create(&paths.keys(), &name, &[common.base_domain.as_str()], now)?.write_root(&paths.ca_pem())?;
+    tls::LocalCa::open_or_create(&paths.keys(), &name, &[common.base_domain.as_str()], now)?
+        .write_root(&paths.ca_pem())?;
     tls::Seal::open_or_create(&paths.seal_key())?;
     for entry in std::fs::read_dir(paths.keys())? {
         let path = entry?.path();

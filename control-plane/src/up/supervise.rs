@@ -3,7 +3,6 @@
 use std::{
     path::PathBuf,
     process::{Command, Stdio},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -73,7 +72,10 @@ pub(super) fn role(
     ];
     env.extend(database_url.map(|url| ("PERCLOUD_DATABASE_URL".to_owned(), url.to_owned())));
     let handed_on = |key: &str| {
-        key.starts_with("OTEL_") || key == "PERCLOUD_LOG" || (key.starts_with("PERCLOUD_SMTP") || key.starts_with("PERCLOUD_MAIL")) && matches!(name, "reconcile" | "web")
+        key.starts_with("OTEL_")
+            || key == "PERCLOUD_LOG"
+            || (key.starts_with("PERCLOUD_SMTP") || key.starts_with("PERCLOUD_MAIL"))
+                && matches!(name, "reconcile" | "web")
     };
     env.extend(std::env::vars().filter(|(key, _)| handed_on(key)));
     let drop_to = uid.filter(|_| as_root);
@@ -221,7 +223,7 @@ fn spawn(program: &Program, logs: &std::path::Path) -> anyhow::Result<Child> {
 
 /// Tells whoever asks that it is time to stop.
 #[derive(Clone)]
-pub(super) struct Stop(watch::Receiver<bool>, Arc<watch::Sender<bool>>);
+pub(super) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
     /// Whether it is time.
@@ -231,7 +233,7 @@ impl Stop {
 
     /// Waits until it is time.
     pub(super) async fn wait(mut self) {
-        // The sender lives as long as we do.
+        // The sender lives in a task as long as the program does.
         let _ = self.0.wait_for(|set| *set).await;
     }
 }
@@ -243,11 +245,11 @@ impl Stop {
 pub(super) fn stop_signal() -> anyhow::Result<Stop> {
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (sender, receiver) = watch::channel(false);
-    let sender = Arc::new(sender);
-    let setter = sender.clone();
     tokio::spawn(async move {
-        tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
-        let _ = setter.send(true);
+        loop {
+            tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
+            let _ = sender.send(true);
+        }
     });
-    Ok(Stop(receiver, sender))
+    Ok(Stop(receiver))
 }
