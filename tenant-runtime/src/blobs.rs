@@ -92,8 +92,10 @@ impl Blobs {
     /// When the folder cannot be made.
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
         let folder = folder.join("blobs");
-        std::fs::create_dir_all(folder.join("incoming"))
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        for inner in ["incoming", "uploads"] {
+            std::fs::create_dir_all(folder.join(inner))
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
         Ok(Self { folder, shared: Arc::default() })
     }
 
@@ -206,6 +208,58 @@ fn hash_of(path: &Path) -> Option<Hash> {
     format!("{first}{rest}").parse().ok()
 }
 
+/// Partial files: uploads that grow over many requests and restarts.
+impl Blobs {
+    /// The folder of partial files.
+    #[must_use]
+    pub fn partial_folder(&self) -> PathBuf {
+        self.folder.join("uploads")
+    }
+
+    /// Where the partial file of this name grows.
+    #[must_use]
+    pub fn partial(&self, name: &str) -> PathBuf {
+        self.partial_folder().join(name)
+    }
+
+    /// Makes a whole partial file the blob that it is; doing it twice is doing it once.
+    ///
+    /// # Errors
+    /// When the disk fails, and when neither the file nor the blob is there.
+    pub fn adopt(&self, partial: &Path, blob: &Blob) -> anyhow::Result<()> {
+        if !self.path(&blob.sha256).exists() {
+            File::open(partial)?.sync_all()?;
+        }
+        self.shelve(partial, blob)?;
+        let _ = std::fs::remove_file(partial);
+        Ok(())
+    }
+
+    /// Moves a durable file to where its hash belongs, unless the same content is there already.
+    fn shelve(&self, file: &Path, blob: &Blob) -> anyhow::Result<()> {
+        let target = self.path(&blob.sha256);
+        let _no_sweep = self.shared.sweep.read().unwrap_or_else(PoisonError::into_inner);
+        if target.exists() {
+            // It is young again, so that the sweep leaves it until its new row is there.
+            let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+            let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+            rustix::fs::utimensat(rustix::fs::CWD, &target, &times, rustix::fs::AtFlags::empty())?;
+            return Ok(());
+        }
+        let folder = target.parent().context("a blob has a folder")?;
+        if !folder.exists() {
+            std::fs::create_dir_all(folder)?;
+            File::open(&self.folder)?.sync_all()?;
+        }
+        std::fs::rename(file, &target)?;
+        File::open(folder)?.sync_all()?;
+        if let Some(used) = self.counter().as_mut() {
+            *used += blob.size;
+        }
+        Ok(())
+    }
+}
+
 /// A blob on its way in: hashed as it is written; gone when dropped.
 pub struct Incoming {
     blobs: Blobs,
@@ -222,29 +276,10 @@ impl Incoming {
     /// When the disk is full or fails; nothing is left behind.
     pub fn finish(self) -> anyhow::Result<Blob> {
         let blob = Blob { sha256: Hash(self.sha256.finalize().into()), crc32: self.crc32.finalize(), size: self.size };
-        let target = self.blobs.path(&blob.sha256);
-        let shared = self.blobs.shared.clone();
-        if !target.exists() {
+        if !self.blobs.path(&blob.sha256).exists() {
             self.file.as_file().sync_all()?;
         }
-        let _no_sweep = shared.sweep.read().unwrap_or_else(PoisonError::into_inner);
-        if target.exists() {
-            // It is young again, so that the sweep leaves it until its new row is there.
-            let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-            let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
-            rustix::fs::utimensat(rustix::fs::CWD, &target, &times, rustix::fs::AtFlags::empty())?;
-            return Ok(blob);
-        }
-        let folder = target.parent().context("a blob has a folder")?;
-        if !folder.exists() {
-            std::fs::create_dir_all(folder)?;
-            File::open(&self.blobs.folder)?.sync_all()?;
-        }
-        self.file.persist(&target)?;
-        File::open(folder)?.sync_all()?;
-        if let Some(used) = self.blobs.counter().as_mut() {
-            *used += blob.size;
-        }
+        self.blobs.shelve(&self.file.into_temp_path(), &blob)?;
         Ok(blob)
     }
 }

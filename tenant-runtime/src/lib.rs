@@ -16,4 +16,5 @@ pub mod settings;
 pub mod status;
 pub mod store;
 pub mod testing;
+pub mod uploads;
 pub mod web;

@@ -43,6 +43,7 @@ pub fn named(db: &Connection) -> anyhow::Result<Vec<Hash>> {
     for service in services::ALL {
         all.extend(service.blobs(db)?);
     }
+    all.extend(crate::uploads::blobs(db)?);
     all.extend(crate::settings::get(db)?.avatar.map(|picture| picture.blob.sha256));
     all.sort_unstable();
     all.dedup();

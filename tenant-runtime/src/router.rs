@@ -9,7 +9,7 @@ use axum::{
 use crate::{
     exports, imports,
     runtime::Runtime,
-    services,
+    services, uploads,
     web::{self, gates},
 };
 
@@ -19,6 +19,7 @@ pub fn router(rt: &Runtime) -> Router {
     for service in services::ALL {
         owner = owner.nest(&format!("/app/{}", service.name()), service.owner_routes());
     }
+    owner = owner.nest("/app/uploads", uploads::routes());
     let mut public = Router::new();
     for service in services::ALL {
         public = public.merge(service.public_routes());

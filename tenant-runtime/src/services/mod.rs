@@ -1,5 +1,7 @@
 //! A service is a folder here and one line in [`ALL`].
 
+pub mod files;
+
 use axum::Router;
 use rusqlite::{Connection, Transaction};
 
@@ -48,4 +50,4 @@ pub trait Service: Send + Sync {
 }
 
 /// Every service, in the order in which a bundle is written and read.
-pub static ALL: &[&dyn Service] = &[];
+pub static ALL: &[&dyn Service] = &[&files::Files];
