@@ -93,8 +93,7 @@ impl Blobs {
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
         let folder = folder.join("blobs");
         for inner in ["incoming", "uploads"] {
-            std::fs::create_dir_all(folder.join(inner))
-                .with_context(|| format!("cannot make {}", folder.display()))?;
+            std::fs::create_dir_all(folder.join(inner)).with_context(|| format!("cannot make {}", folder.display()))?;
         }
         Ok(Self { folder, shared: Arc::default() })
     }

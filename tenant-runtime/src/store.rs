@@ -146,3 +146,21 @@ fn migrate(db: &mut Connection) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// A number of bytes or things, as SQLite keeps it (up to 2^63 - 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count(pub u64);
+
+impl rusqlite::types::FromSql for Count {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        u64::try_from(number).map(Self).map_err(|_| rusqlite::types::FromSqlError::OutOfRange(number))
+    }
+}
+
+impl rusqlite::ToSql for Count {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        let number = i64::try_from(self.0).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+        Ok(number.into())
+    }
+}

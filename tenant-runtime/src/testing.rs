@@ -141,6 +141,13 @@ impl TestRuntime {
         self.cookie = Some(format!("{}={}", sessions::COOKIE, token.await.expect("a session")));
     }
 
+    /// Ends the process, as it were, and starts it again on the same folder.
+    pub fn restart(&mut self) {
+        let spec = self.runtime.spec().clone();
+        self.runtime = Runtime::open(self.folder.path(), spec, Place::Hosted, self.clock.clone()).expect("a percloud");
+        self.router = router::router(&self.runtime);
+    }
+
     /// The data folder.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -42,7 +42,12 @@ pub(super) enum End {
 }
 
 /// Appends a request's body to an upload; on return the row says how far it came.
-pub(super) async fn append<S, E>(rt: &Runtime, mut upload: Upload, mut body: S, over: &CancellationToken) -> web::Result<(Upload, End)>
+pub(super) async fn append<S, E>(
+    rt: &Runtime,
+    mut upload: Upload,
+    mut body: S,
+    over: &CancellationToken,
+) -> web::Result<(Upload, End)>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
@@ -123,7 +128,12 @@ impl Drop for RemoveOnDrop {
 }
 
 /// Writes up to one checkpoint's bytes on a thread of its own while the network goes on, and makes them durable.
-async fn round<S, E>(mut partial: Partial, body: &mut S, length: u64, over: &CancellationToken) -> web::Result<(Partial, End)>
+async fn round<S, E>(
+    mut partial: Partial,
+    body: &mut S,
+    length: u64,
+    over: &CancellationToken,
+) -> web::Result<(Partial, End)>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {

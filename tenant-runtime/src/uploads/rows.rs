@@ -4,12 +4,15 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::{Hashing, Metadata, Upload};
-use crate::blobs::{Blob, Hash};
+use crate::{
+    blobs::{Blob, Hash},
+    store::Count,
+};
 
 const COLUMNS: &str = "id, purpose, metadata, length, received, sha256_state, crc32, sha256, result, expires_at";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Upload> {
-    let length: u64 = row.get("length")?;
+    let Count(length) = row.get("length")?;
     let crc32: u32 = row.get("crc32")?;
     let sha256: Option<Hash> = row.get("sha256")?;
     let metadata: String = row.get("metadata")?;
@@ -18,7 +21,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Upload> {
         purpose: row.get("purpose")?,
         metadata: serde_json::from_str(&metadata).unwrap_or_default(),
         length,
-        received: row.get("received")?,
+        received: row.get::<_, Count>("received")?.0,
         blob: sha256.map(|sha256| Blob { sha256, crc32, size: length }),
         result: row.get("result")?,
         expires_at: row.get("expires_at")?,
@@ -44,8 +47,9 @@ pub(super) fn insert(
     length: u64,
     now: DateTime<Utc>,
 ) -> anyhow::Result<()> {
-    let sql = "insert into uploads (id, purpose, metadata, length, created_at, expires_at) values (?1, ?2, ?3, ?4, ?5, ?6)";
-    tx.execute(sql, (id, purpose, serde_json::to_string(metadata)?, length, now, now + super::KEPT))?;
+    let sql =
+        "insert into uploads (id, purpose, metadata, length, created_at, expires_at) values (?1, ?2, ?3, ?4, ?5, ?6)";
+    tx.execute(sql, (id, purpose, serde_json::to_string(metadata)?, Count(length), now, now + super::KEPT))?;
     Ok(())
 }
 
@@ -55,7 +59,10 @@ pub(super) fn checkpoint(tx: &Transaction<'_>, upload: &Upload, now: DateTime<Ut
                where id = ?1 and received <= ?2";
     let sha256 = upload.blob.map(|b| b.sha256);
     let hashing = &upload.hashing;
-    let n = tx.execute(sql, (&upload.id, upload.received, &hashing.sha256_state, hashing.crc32, sha256, now + super::KEPT))?;
+    let n = tx.execute(
+        sql,
+        (&upload.id, Count(upload.received), &hashing.sha256_state, hashing.crc32, sha256, now + super::KEPT),
+    )?;
     anyhow::ensure!(n == 1, "the upload is gone");
     Ok(())
 }
@@ -76,7 +83,7 @@ pub(super) fn delete_expired(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow
 
 pub(super) fn reserved(db: &Connection) -> anyhow::Result<u64> {
     let sql = "select coalesce(sum(length), 0) from uploads where sha256 is null";
-    Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    Ok(db.prepare_cached(sql)?.query_row([], |row| row.get::<_, Count>(0))?.0)
 }
 
 pub(super) fn blobs(db: &Connection) -> anyhow::Result<Vec<Hash>> {

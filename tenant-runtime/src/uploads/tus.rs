@@ -113,7 +113,11 @@ async fn create(
     Ok(response)
 }
 
-async fn look(State(rt): State<Runtime>, Extension(active): Extension<Active>, Path(id): Path<String>) -> web::Result<Response> {
+async fn look(
+    State(rt): State<Runtime>,
+    Extension(active): Extension<Active>,
+    Path(id): Path<String>,
+) -> web::Result<Response> {
     let _turn = active.enter(&id).await;
     let upload = receive::finish(&rt, get_upload(&rt, &id).await?).await?;
     let mut headers = describe(&upload);
@@ -148,7 +152,11 @@ async fn append(
     Ok((StatusCode::NO_CONTENT, describe(&upload)).into_response())
 }
 
-async fn terminate(State(rt): State<Runtime>, Extension(active): Extension<Active>, Path(id): Path<String>) -> web::Result<Response> {
+async fn terminate(
+    State(rt): State<Runtime>,
+    Extension(active): Extension<Active>,
+    Path(id): Path<String>,
+) -> web::Result<Response> {
     let _turn = active.enter(&id).await;
     get_upload(&rt, &id).await?;
     let row_id = id.clone();

@@ -40,15 +40,15 @@ impl Purpose for Arriving {
 
 /// Where a new file goes.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     /// The folder that was open.
-    pub folder: Id,
+    pub(super) folder: Id,
     /// Folders below it, made when missing.
-    pub path: Vec<Name>,
+    pub(super) path: Vec<Name>,
     /// The file's name.
-    pub name: Name,
+    pub(super) name: Name,
     /// When the content was last changed, where the device says so.
-    pub modified_at: Option<DateTime<Utc>>,
+    pub(super) modified_at: Option<DateTime<Utc>>,
 }
 
 impl Place {
@@ -56,7 +56,7 @@ impl Place {
     ///
     /// # Errors
     /// [`web::Error::Invalid`] with the reason.
-    pub fn parse(wanted: &Metadata) -> web::Result<Self> {
+    pub(super) fn parse(wanted: &Metadata) -> web::Result<Self> {
         let text = |key: &str| wanted.get(key).map(String::as_str).filter(|text| !text.is_empty());
         let folder = match text("folder") {
             Some(id) => id.parse().map_err(|_| web::Error::NotFound)?,
@@ -79,7 +79,7 @@ impl Place {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub fn add(&self, tx: &Transaction<'_>, blob: Blob, now: DateTime<Utc>) -> anyhow::Result<Node> {
+    pub(super) fn add(&self, tx: &Transaction<'_>, blob: Blob, now: DateTime<Utc>) -> anyhow::Result<Node> {
         let home = if read::get_folder(tx, &self.folder).is_ok() { self.folder.clone() } else { Id::top() };
         let folder = write::ensure_folders(tx, &home, &self.path, now)?;
         let mime = types::of_name(self.name.as_str());

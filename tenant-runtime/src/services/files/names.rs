@@ -103,8 +103,8 @@ pub fn sort_key(name: &str) -> String {
         }
         if !digits.is_empty() {
             let bare = digits.trim_start_matches('0');
-            // The length first: longer numbers are larger. Padding keeps the digits themselves findable.
-            key.push(char::from_u32(0xe000 + u32::try_from(bare.len()).unwrap_or(0)).unwrap_or('0'));
+            // The length first, as one character before the letters: longer numbers are larger.
+            key.push(char::from(b'0' + u8::try_from(bare.len().min(40)).unwrap_or(40)));
             key.push_str(bare);
             digits.clear();
         }

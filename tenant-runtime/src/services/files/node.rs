@@ -9,7 +9,10 @@ use rusqlite::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::blobs::{Blob, Hash};
+use crate::{
+    blobs::{Blob, Hash},
+    store::Count,
+};
 
 /// The id of a file or folder: `top`, or 16 characters of lower-case base 32; never reused, kept by every move of the percloud.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,8 +118,7 @@ pub struct Node {
 
 impl Node {
     /// The columns that [`Node::from_row`] reads.
-    pub const COLUMNS: &'static str =
-        "n.id, n.parent, n.name, n.mime, n.sha256, n.crc32, n.size, n.modified_at, n.created_at, n.public_at, n.trash, n.trashed_at, n.revision";
+    pub const COLUMNS: &'static str = "n.id, n.parent, n.name, n.mime, n.sha256, n.crc32, n.size, n.modified_at, n.created_at, n.public_at, n.trash, n.trashed_at, n.revision";
 
     /// Reads a row of [`Node::COLUMNS`].
     ///
@@ -125,7 +127,7 @@ impl Node {
     pub fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let sha256: Option<Hash> = row.get(4)?;
         let blob = match sha256 {
-            Some(sha256) => Some(Blob { sha256, crc32: row.get(5)?, size: row.get(6)? }),
+            Some(sha256) => Some(Blob { sha256, crc32: row.get(5)?, size: row.get::<_, Count>(6)?.0 }),
             None => None,
         };
         Ok(Self {

@@ -8,6 +8,7 @@ use crate::{
         names,
         node::{Id, Node},
     },
+    store::Count,
     web,
 };
 
@@ -58,7 +59,7 @@ fn many(db: &Connection, rest: &str, params: &[&dyn ToSql]) -> anyhow::Result<Ve
 }
 
 fn number(db: &Connection, sql: &str, params: &[&dyn ToSql]) -> anyhow::Result<u64> {
-    Ok(db.prepare_cached(sql)?.query_row(params, |row| row.get(0))?)
+    Ok(db.prepare_cached(sql)?.query_row(params, |row| row.get::<_, Count>(0))?.0)
 }
 
 /// A file or folder, in the trash or not.
@@ -118,7 +119,8 @@ pub fn count(db: &Connection, folder: &Id) -> anyhow::Result<u64> {
 /// When the tables cannot be read.
 pub fn search(db: &Connection, text: &str, slice: Slice) -> anyhow::Result<(Vec<Node>, u64)> {
     let escape = |word: &str| word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-    let words: Vec<String> = names::plain(text).split_whitespace().take(8).map(|w| format!("%{}%", escape(w))).collect();
+    let words: Vec<String> =
+        names::plain(text).split_whitespace().take(8).map(|w| format!("%{}%", escape(w))).collect();
     let tests: String = (1..=words.len()).map(|n| format!(" and n.plain like ?{n} escape '\\'")).collect();
     let rest = format!("where n.trash is null and n.parent is not null{tests}");
     let mut params: Vec<&dyn ToSql> = words.iter().map(|w| w as &dyn ToSql).collect();
@@ -225,5 +227,5 @@ pub fn total(db: &Connection, root: &Node) -> anyhow::Result<(u64, u64)> {
                    union all select c.id from files_nodes c join down on c.parent = down.id where c.trash is ?2)
                select count(*), coalesce(sum(n.size), 0) from files_nodes n join down on down.id = n.id where n.kind = 'file'";
     let mut query = db.prepare_cached(sql)?;
-    Ok(query.query_row((&root.id, &root.trash), |row| Ok((row.get(0)?, row.get(1)?)))?)
+    Ok(query.query_row((&root.id, &root.trash), |row| Ok((row.get::<_, Count>(0)?.0, row.get::<_, Count>(1)?.0)))?)
 }

@@ -47,7 +47,8 @@ pub fn restore(tx: &Transaction<'_>, ids: &[Id]) -> anyhow::Result<Vec<Step>> {
     let mut steps = Vec::new();
     for id in ids {
         let Some(node) = read::find(tx, id)?.filter(|node| node.trashed_at.is_some()) else { continue };
-        let home = read::ancestors(tx, id)?.into_iter().rev().find(|a| a.trash.is_none()).map_or_else(Id::top, |a| a.id);
+        let home =
+            read::ancestors(tx, id)?.into_iter().rev().find(|a| a.trash.is_none()).map_or_else(Id::top, |a| a.id);
         let name = free_name(tx, &home, &Name::parse(&node.name).map_err(anyhow::Error::from)?)?;
         tx.execute("update files_nodes set trashed_at = null where id = ?1", [id])?;
         place(tx, id, &home, &name)?;
@@ -83,9 +84,10 @@ pub fn purge(tx: &Transaction<'_>, ids: &[Id]) -> anyhow::Result<usize> {
 /// # Errors
 /// When the store does not answer.
 pub fn empty(tx: &Transaction<'_>) -> anyhow::Result<usize> {
-    let count = tx.query_row("select count(*) from files_nodes where trashed_at is not null", [], |row| row.get(0))?;
+    let sql = "select count(*) from files_nodes where trashed_at is not null";
+    let count: i64 = tx.query_row(sql, [], |row| row.get(0))?;
     tx.execute("delete from files_nodes where trashed_at is not null", [])?;
-    Ok(count)
+    Ok(usize::try_from(count)?)
 }
 
 /// Removes what was thrown away more than 30 days ago.

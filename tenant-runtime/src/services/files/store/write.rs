@@ -12,6 +12,7 @@ use crate::{
         names::{self, Name},
         node::{Id, Node},
     },
+    store::Count,
     web,
 };
 
@@ -55,7 +56,7 @@ pub fn insert(tx: &Transaction<'_>, node: &Node) -> anyhow::Result<()> {
         node.mime,
         node.blob.map(|b| b.sha256),
         node.blob.map(|b| b.crc32),
-        node.size(),
+        Count(node.size()),
         node.modified_at,
         node.created_at,
         node.public_at,
@@ -220,7 +221,8 @@ pub fn set_public(tx: &Transaction<'_>, id: &Id, public: Option<DateTime<Utc>>) 
 
 /// Puts something into a folder under a name that is free there.
 pub(super) fn place(tx: &Transaction<'_>, id: &Id, parent: &Id, name: &Name) -> anyhow::Result<()> {
-    let sql = "update files_nodes set parent = ?2, name = ?3, folded = ?4, plain = ?5, sort_key = ?6, revision = revision + 1
+    let sql =
+        "update files_nodes set parent = ?2, name = ?3, folded = ?4, plain = ?5, sort_key = ?6, revision = revision + 1
                where id = ?1";
     let text = name.as_str();
     tx.execute(sql, (id, parent, text, names::folded(text), names::plain(text), names::sort_key(text)))?;
