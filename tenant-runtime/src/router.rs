@@ -19,7 +19,7 @@ pub fn router(rt: &Runtime) -> Router {
     for service in services::ALL {
         owner = owner.nest(&format!("/app/{}", service.name()), service.owner_routes());
     }
-    owner = owner.nest("/app/uploads", uploads::routes());
+    owner = owner.merge(uploads::routes());
     let mut public = Router::new();
     for service in services::ALL {
         public = public.merge(service.public_routes());

@@ -8,7 +8,7 @@ use rusqlite::OptionalExtension;
 use crate::{
     activity, auth, quota,
     runtime::{Place, Runtime},
-    services, status,
+    services, status, uploads,
 };
 
 /// How often.
@@ -56,6 +56,7 @@ fn is_due(db: &rusqlite::Connection, now: DateTime<Utc>) -> anyhow::Result<bool>
 fn chores(tx: &rusqlite::Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     auth::sessions::tidy(tx, now)?;
     activity::tidy(tx, now)?;
+    uploads::tidy(tx, now)?;
     for service in services::ALL {
         service.tidy(tx, now)?;
     }
@@ -67,7 +68,11 @@ fn chores(tx: &rusqlite::Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<
 
 async fn sweep(rt: &Runtime) {
     let blobs = rt.blobs().clone();
-    let swept = rt.store().read(move |db| Ok(blobs.sweep(&quota::named(db)?))).await;
+    let swept = rt.store().read(move |db| {
+        uploads::sweep(db, &blobs)?;
+        Ok(blobs.sweep(&quota::named(db)?))
+    });
+    let swept = swept.await;
     match swept {
         Ok(0) => {}
         Ok(freed) => tracing::info!(freed, "swept"),

@@ -25,6 +25,9 @@ use crate::{
 /// The tables, oldest step first.
 pub const SCHEMA: &[&str] = &[include_str!("schema.sql")];
 
+/// How long a form's partial file may rest before it counts as left over.
+const FORM: std::time::Duration = std::time::Duration::from_secs(3600);
+
 /// How long an upload that nothing happens to is kept.
 const KEPT: TimeDelta = TimeDelta::days(7);
 
@@ -102,7 +105,7 @@ struct Hashing {
     crc32: u32,
 }
 
-/// The routes of tus 1.0.0, to be nested at `/app/uploads` behind the sign-in.
+/// The routes of tus 1.0.0, at `/app/uploads/`, to be merged behind the sign-in.
 pub fn routes() -> axum::Router<Runtime> {
     tus::routes()
 }
@@ -162,7 +165,10 @@ pub fn sweep(db: &Connection, blobs: &Blobs) -> anyhow::Result<()> {
             Some(id) => rows::find(db, id)?.is_some_and(|upload| upload.blob.is_none()),
             None => false,
         };
-        if !known {
+        // A plain form's file has no row; it is left alone while it may still grow.
+        let growing = entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age < FORM);
+        let form = entry.file_name().to_string_lossy().starts_with("form-");
+        if !known && !(form && growing) {
             std::fs::remove_file(entry.path())?;
         }
     }

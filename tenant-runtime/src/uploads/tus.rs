@@ -28,8 +28,8 @@ const METADATA_LIMIT: usize = 16 << 10;
 
 pub(super) fn routes() -> Router<Runtime> {
     Router::new()
-        .route("/", get(unfinished).post(create).options(options))
-        .route("/{id}", head(look).patch(append).delete(terminate).post(overridden).options(options))
+        .route("/app/uploads/", get(unfinished).post(create).options(options))
+        .route("/app/uploads/{id}", head(look).patch(append).delete(terminate).post(overridden).options(options))
         .layer(axum::middleware::from_fn(speaks_tus))
         .layer(Extension(Active::default()))
 }

@@ -29,6 +29,10 @@ impl Service for Files {
         Router::new()
     }
 
+    fn public_routes(&self) -> Router<Runtime> {
+        Router::new().route("/files", axum::routing::get(async || crate::web::Error::NotFound))
+    }
+
     fn export(&self, _db: &Connection, _out: &mut exports::Folder) -> anyhow::Result<()> {
         Ok(())
     }
