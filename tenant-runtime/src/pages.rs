@@ -16,8 +16,19 @@ pub const TEMPLATES: Templates = &[];
 pub const LOCALES: Locales = &[];
 
 /// All pages. Parsed on first use, so that a process that only hands out files starts without it.
+///
+/// # Panics
+/// When a template does not parse or a message is there twice; every test that renders a page would find it.
 #[must_use]
 pub fn pages() -> &'static Pages {
-    static PAGES: LazyLock<Pages> = LazyLock::new(|| Pages);
+    static PAGES: LazyLock<Pages> = LazyLock::new(|| build().unwrap_or_else(|why| panic!("{why:#}")));
     &PAGES
+}
+
+fn build() -> anyhow::Result<Pages> {
+    let mut pages = Pages::builder().templates(TEMPLATES);
+    for (lang, json) in LOCALES {
+        pages = pages.messages(*lang, json);
+    }
+    pages.build()
 }

@@ -33,8 +33,11 @@ pub async fn page_with_status<P: Page>(rt: &Runtime, req: &Request, page: &P, st
         path: req.path.clone(),
         site: settings.title(rt.spec()),
         signed_in: req.signed_in(),
+        avatar: settings.avatar_url(),
         accent: settings.accent,
         toast: req.toast.clone(),
+        theme: ui::Theme::from_code(settings.theme.as_str()).unwrap_or_default(),
+        now: Some(rt.clock().now()),
     };
     let html = rt.pages().render(page, &view)?;
     let mut response = (status, Html(html)).into_response();
