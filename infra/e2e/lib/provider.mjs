@@ -6,11 +6,12 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import https from "node:https";
 import net from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
-const root = resolve(import.meta.dirname, "../..");
+const root = fileURLToPath(new URL("../../..", import.meta.url));
 export const bin = (name) => join(root, "target/release", name);
 
 /** A folder that is gone when the test is; others may pass through it, as a provider's users must. */
