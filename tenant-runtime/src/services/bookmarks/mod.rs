@@ -1,0 +1,103 @@
+//! Bookmarks: addresses worth finding again, with tags and notes; private unless the owner shows them.
+//!
+//! [`urls`] decides what is a link and which two are the same, [`netscape`] reads and writes the file that every browser
+//! speaks, [`store`] holds the SQL.
+
+pub mod netscape;
+pub mod store;
+pub mod urls;
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use serde::{Deserialize, Serialize};
+
+/// Days that a deleted bookmark can be brought back.
+pub const TRASH_DAYS: i64 = 30;
+
+/// Who may see a bookmark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Everybody, at `/bookmarks`.
+    Public,
+    /// The owner only.
+    #[default]
+    Private,
+}
+
+impl Visibility {
+    /// The word for it in tables, forms and files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+}
+
+impl ToSql for Visibility {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for Visibility {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_str()? {
+            "public" => Ok(Self::Public),
+            "private" => Ok(Self::Private),
+            _ => Err(FromSqlError::InvalidType),
+        }
+    }
+}
+
+/// What a person (or a file of bookmarks) says about an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The address as given; [`urls::link`] has accepted it.
+    pub url: String,
+    /// Its title; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// The owner's words about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// Tags as the owner writes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Who may see it.
+    #[serde(default)]
+    pub visibility: Visibility,
+}
+
+impl Entry {
+    /// The entry with everything in its proper form: one-line title, tags once each, no control characters.
+    #[must_use]
+    pub fn tidied(self) -> Self {
+        Self {
+            url: self.url,
+            title: crate::text::line(&self.title, 500),
+            note: crate::text::lines(&self.note).chars().take(10_000).collect(),
+            tags: crate::text::unique_tags(self.tags.iter().map(String::as_str)),
+            visibility: self.visibility,
+        }
+    }
+}
+
+/// A bookmark as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bookmark {
+    /// Kept over edits and moves.
+    pub id: String,
+    /// Counts changes.
+    pub revision: i64,
+    /// What it says.
+    pub entry: Entry,
+    /// When it was made, here or in the program it came from.
+    pub created_at: DateTime<Utc>,
+    /// Last change.
+    pub updated_at: DateTime<Utc>,
+    /// In the trash since.
+    pub deleted_at: Option<DateTime<Utc>>,
+}

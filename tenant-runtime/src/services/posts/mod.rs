@@ -1,0 +1,153 @@
+//! Posts: what the owner writes. Markdown in, clean HTML out, addresses that stay.
+//!
+//! [`store`] holds the SQL, [`markdown`] makes HTML, [`images`] decides what a picture is, [`feeds`] and [`bundle`]
+//! write posts for others, [`owner`] and [`public`] are the pages.
+
+pub mod bundle;
+pub mod feeds;
+pub mod images;
+pub mod markdown;
+pub mod store;
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use serde::{Deserialize, Serialize};
+
+/// Days that a deleted post can be brought back.
+pub const TRASH_DAYS: i64 = 30;
+
+/// Who may read a published post.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Everybody; it is on Home and in the feeds.
+    #[default]
+    Public,
+    /// Whoever has the address; it is listed nowhere.
+    Unlisted,
+    /// The owner only.
+    Private,
+}
+
+/// How far a post has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Only the owner sees it, in the editor.
+    #[default]
+    Draft,
+    /// It has an address.
+    Published,
+}
+
+macro_rules! text_enum {
+    ($name:ident { $($variant:ident = $text:literal),+ }) => {
+        impl $name {
+            /// The word for it in tables, forms and files.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+        impl std::str::FromStr for $name {
+            type Err = anyhow::Error;
+            fn from_str(text: &str) -> anyhow::Result<Self> {
+                match text { $($text => Ok(Self::$variant),)+ _ => anyhow::bail!("not one of the known words") }
+            }
+        }
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(self.as_str().into())
+            }
+        }
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                value.as_str()?.parse().map_err(|_| FromSqlError::InvalidType)
+            }
+        }
+    };
+}
+text_enum!(Visibility { Public = "public", Unlisted = "unlisted", Private = "private" });
+text_enum!(Status { Draft = "draft", Published = "published" });
+
+/// What the editor holds: the part of a post that a person types.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// The title, one line.
+    pub title: String,
+    /// The text, Markdown.
+    pub body: String,
+    /// Tags as the owner writes them.
+    pub tags: Vec<String>,
+    /// Who shall read it.
+    pub visibility: Visibility,
+}
+
+/// A post as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Post {
+    /// Kept over edits and moves.
+    pub id: String,
+    /// Counts changes.
+    pub revision: i64,
+    /// What is published (or, of a draft, what was saved last).
+    pub text: Draft,
+    /// How far it has come.
+    pub status: Status,
+    /// Its present address, once published.
+    pub address: Option<Address>,
+    /// First saved.
+    pub created_at: DateTime<Utc>,
+    /// Last change that readers see.
+    pub updated_at: DateTime<Utc>,
+    /// First published.
+    pub published_at: Option<DateTime<Utc>>,
+    /// In the trash since.
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
+/// A permanent address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    /// The year of first publishing.
+    pub year: i32,
+    /// The words.
+    pub slug: String,
+}
+
+impl Address {
+    /// The path, percent-encoded: `/posts/2026/hello`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/posts/{}/{}", self.year, crate::text::escape(&self.slug))
+    }
+
+    /// Reads what [`Address::path`] wrote.
+    #[must_use]
+    pub fn from_path(path: &str) -> Option<Self> {
+        let (year, slug) = path.strip_prefix("/posts/")?.split_once('/')?;
+        let slug = percent_encoding::percent_decode_str(slug).decode_utf8().ok()?.into_owned();
+        let year = year.parse().ok().filter(|year| (1..=9999).contains(year))?;
+        (slug == crate::text::slug(&slug)).then_some(Self { year, slug })
+    }
+}
+
+impl Post {
+    /// True when anybody with the address may read it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.status == Status::Published && self.text.visibility != Visibility::Private && self.deleted_at.is_none()
+    }
+
+    /// True when it is on Home and in the feeds.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.is_open() && self.text.visibility == Visibility::Public
+    }
+
+    /// Its path, once it has an address.
+    #[must_use]
+    pub fn path(&self) -> Option<String> {
+        self.address.as_ref().map(Address::path)
+    }
+}
