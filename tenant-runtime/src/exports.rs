@@ -5,6 +5,8 @@ use crate::blobs::Blob;
 /// What a service puts its entries into; paths are relative to the bundle's `data/`.
 #[derive(Default)]
 pub struct Folder {
+    /// The percloud's address, `https://ada.example`, for whole links in derived files (feeds); set before services are asked.
+    pub origin: String,
     /// Generated text and its path.
     pub texts: Vec<(String, Vec<u8>)>,
     /// Blobs and their paths.

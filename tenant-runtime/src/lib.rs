@@ -16,5 +16,6 @@ pub mod settings;
 pub mod status;
 pub mod store;
 pub mod testing;
+pub mod text;
 pub mod uploads;
 pub mod web;

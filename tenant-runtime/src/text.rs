@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn an_address_part_of_an_address_part_is_itself() {
-        for title in ["Perché l'isola", "हिन्दी में", "ΣΊΣΥΦΟΣ", "İstanbul", "ǅ ŉ ﬃ", "don't"] {
+        for title in ["Perché l'isola", "हिन्दी में", "ΣΊΣΥΦΟΣ", "İstanbul", "ǅ ŉ ﬃ", "don't"]
+        {
             let once = slug(title);
             assert_eq!(slug(&once), once, "{title}");
         }

@@ -1,6 +1,8 @@
 //! A service is a folder here and one line in [`ALL`].
 
+pub mod bookmarks;
 pub mod files;
+pub mod posts;
 
 use axum::Router;
 use rusqlite::{Connection, Transaction};
@@ -50,4 +52,4 @@ pub trait Service: Send + Sync {
 }
 
 /// Every service, in the order in which a bundle is written and read.
-pub static ALL: &[&dyn Service] = &[&files::Files];
+pub static ALL: &[&dyn Service] = &[&files::Files, &posts::Posts, &bookmarks::Bookmarks];

@@ -3,13 +3,23 @@
 //! [`urls`] decides what is a link and which two are the same, [`netscape`] reads and writes the file that every browser
 //! speaks, [`store`] holds the SQL.
 
+pub mod bundle;
 pub mod netscape;
 pub mod store;
 pub mod urls;
 
+use axum::Router;
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
+
+use crate::{
+    blobs::Hash,
+    exports::Folder,
+    imports::{Counts, Section},
+    runtime::Runtime,
+};
 
 /// Days that a deleted bookmark can be brought back.
 pub const TRASH_DAYS: i64 = 30;
@@ -101,3 +111,39 @@ pub struct Bookmark {
     /// In the trash since.
     pub deleted_at: Option<DateTime<Utc>>,
 }
+
+/// The service.
+pub struct Bookmarks;
+
+impl super::Service for Bookmarks {
+    fn name(&self) -> &'static str {
+        "bookmarks"
+    }
+
+    fn schema(&self) -> &'static [&'static str] {
+        &[include_str!("schema.sql")]
+    }
+
+    fn owner_routes(&self) -> Router<Runtime> {
+        Router::new()
+    }
+
+    fn export(&self, db: &Connection, out: &mut Folder) -> anyhow::Result<()> {
+        bundle::export(db, out)
+    }
+
+    fn import(&self, tx: &Transaction<'_>, from: &Section<'_>) -> anyhow::Result<Counts> {
+        bundle::import(tx, from)
+    }
+
+    fn tidy(&self, tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
+        store::tidy(tx, now)
+    }
+
+    fn blobs(&self, _db: &Connection) -> anyhow::Result<Vec<Hash>> {
+        Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,9 @@ impl Reader {
             b"h3" => {
                 self.finish_item();
                 self.heading.clear();
-                self.is_builtin = ["personal_toolbar_folder", "unfiled_bookmarks_folder"].iter().any(|name| attribute(tag, name).is_some());
+                self.is_builtin = ["personal_toolbar_folder", "unfiled_bookmarks_folder"]
+                    .iter()
+                    .any(|name| attribute(tag, name).is_some());
                 self.place = Place::Folder;
             }
             b"a" => {
@@ -115,7 +117,11 @@ impl Reader {
         match (&self.place, &mut self.item) {
             (Place::Folder, _) => self.heading.push_str(text),
             (Place::Title, Some((_, item))) => item.entry.title.push_str(text),
-            (Place::Note, Some((_, item))) => item.entry.note.push_str(text),
+            (Place::Note, Some((_, item))) => {
+                // Some programs write both <br> and the line's end.
+                let text = if item.entry.note.ends_with('\n') { text.strip_prefix('\n').unwrap_or(text) } else { text };
+                item.entry.note.push_str(text);
+            }
             _ => {}
         }
     }
@@ -260,7 +266,12 @@ mod tests {
         let stored: Vec<super::super::Bookmark> = read_
             .items
             .iter()
-            .map(|item| super::super::Bookmark { entry: item.entry.clone(), created_at: time, updated_at: time, ..Default::default() })
+            .map(|item| super::super::Bookmark {
+                entry: item.entry.clone(),
+                created_at: time,
+                updated_at: time,
+                ..Default::default()
+            })
             .collect();
         let file = write("Ada's <bookmarks>", &stored);
         let again = read_private(&file);
@@ -272,7 +283,15 @@ mod tests {
 
     #[test]
     fn what_is_broken_or_hostile_is_read_as_far_as_it_goes() {
-        for bad in ["", "<DL>", "</DL></DL><A HREF='https://a.example/'>", "<DD>x", "<A>", "<H3>x<DL><A HREF=\"https://a.example/", "\u{0}<DT"] {
+        for bad in [
+            "",
+            "<DL>",
+            "</DL></DL><A HREF='https://a.example/'>",
+            "<DD>x",
+            "<A>",
+            "<H3>x<DL><A HREF=\"https://a.example/",
+            "\u{0}<DT",
+        ] {
             let _ = read_private(bad);
         }
         let deep = format!("{}<A HREF=https://a.example/>x</A>", "<H3>f</H3><DL>".repeat(20_000));

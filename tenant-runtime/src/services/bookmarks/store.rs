@@ -25,7 +25,13 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Bookmark> {
     Ok(Bookmark {
         id: row.get(0)?,
         revision: row.get(1)?,
-        entry: Entry { url: row.get(2)?, title: row.get(3)?, note: row.get(4)?, tags: Vec::new(), visibility: row.get(5)? },
+        entry: Entry {
+            url: row.get(2)?,
+            title: row.get(3)?,
+            note: row.get(4)?,
+            tags: Vec::new(),
+            visibility: row.get(5)?,
+        },
         created_at: row.get(6)?,
         updated_at: row.get(7)?,
         deleted_at: row.get(8)?,
@@ -88,7 +94,8 @@ pub fn list(db: &Connection, filter: &Filter, skip: usize, most: usize) -> anyho
     arguments.extend(words.iter().map(|word| word as &dyn rusqlite::ToSql));
     let count = format!("select count(*) from bookmarks where {condition} and (?4 is not null or ?5 is not null)");
     let total: i64 = db.prepare_cached(&count)?.query_row(&*arguments, |row| row.get(0))?;
-    let page = format!("select {COLUMNS} from bookmarks where {condition} order by created_at desc, id limit ?4 offset ?5");
+    let page =
+        format!("select {COLUMNS} from bookmarks where {condition} order by created_at desc, id limit ?4 offset ?5");
     let mut page = db.prepare_cached(&page)?;
     let found = page.query_map(&*arguments, from_row)?;
     let found = found.map(|bookmark| with_tags(db, bookmark?)).collect::<Result<_, _>>()?;
@@ -115,7 +122,8 @@ pub fn tags(db: &Connection, public_only: bool) -> anyhow::Result<Vec<TagCount>>
         "select t.slug, t.label, count(*), max(b.created_at) from bookmark_tags t join bookmarks b on b.id = t.bookmark_id
          where b.deleted_at is null and (not ?1 or b.visibility = 'public') group by t.slug order by count(*) desc, t.slug",
     )?;
-    let tags = tags.query_map([public_only], |row| Ok(TagCount { slug: row.get(0)?, label: row.get(1)?, count: row.get(2)? }))?;
+    let tags = tags
+        .query_map([public_only], |row| Ok(TagCount { slug: row.get(0)?, label: row.get(1)?, count: row.get(2)? }))?;
     Ok(tags.collect::<Result<_, _>>()?)
 }
 
@@ -134,7 +142,12 @@ pub enum Added {
 ///
 /// # Errors
 /// When the store does not answer.
-pub fn add(tx: &Transaction<'_>, entry: Entry, created_at: DateTime<Utc>, now: DateTime<Utc>) -> anyhow::Result<(Bookmark, Added)> {
+pub fn add(
+    tx: &Transaction<'_>,
+    entry: Entry,
+    created_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<(Bookmark, Added)> {
     let entry = entry.tidied();
     let now = now.trunc_subsecs(0);
     let Some(known) = of_page(tx, &entry.url)? else {
@@ -160,7 +173,14 @@ fn merge(known: &Entry, new: &Entry) -> Entry {
         (known, new) => format!("{known}\n\n{new}"),
     };
     let title = if known.title.is_empty() { &new.title } else { &known.title };
-    Entry { url: known.url.clone(), title: title.clone(), note, tags: tags.map(str::to_owned).collect(), visibility: known.visibility }.tidied()
+    Entry {
+        url: known.url.clone(),
+        title: title.clone(),
+        note,
+        tags: tags.map(str::to_owned).collect(),
+        visibility: known.visibility,
+    }
+    .tidied()
 }
 
 /// Why an edit was not made.
@@ -183,7 +203,10 @@ pub fn edit(tx: &Transaction<'_>, id: &str, entry: Entry, now: DateTime<Utc>) ->
     if let Some(other) = of_page(tx, &entry.url)?.filter(|other| other.id != id) {
         return Ok(Edited::Duplicate(other.id));
     }
-    put(tx, &Bookmark { revision: known.revision + 1, entry: entry.tidied(), updated_at: now.trunc_subsecs(0), ..known })?;
+    put(
+        tx,
+        &Bookmark { revision: known.revision + 1, entry: entry.tidied(), updated_at: now.trunc_subsecs(0), ..known },
+    )?;
     Ok(Edited::Done)
 }
 
@@ -193,7 +216,8 @@ pub fn edit(tx: &Transaction<'_>, id: &str, entry: Entry, now: DateTime<Utc>) ->
 /// When the store does not answer, or another bookmark outside the trash has the same page.
 pub fn put(tx: &Transaction<'_>, bookmark: &Bookmark) -> anyhow::Result<()> {
     let Bookmark { id, revision, entry, created_at, updated_at, deleted_at } = bookmark;
-    let haystack = [&entry.title, &entry.url, &entry.note, &entry.tags.join(" ")].map(|part| text::search_form(part)).join("\n");
+    let haystack =
+        [&entry.title, &entry.url, &entry.note, &entry.tags.join(" ")].map(|part| text::search_form(part)).join("\n");
     tx.prepare_cached(
         "insert into bookmarks (id, revision, url, url_key, title, note, visibility, haystack, created_at, updated_at, deleted_at)
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
@@ -205,7 +229,8 @@ pub fn put(tx: &Transaction<'_>, bookmark: &Bookmark) -> anyhow::Result<()> {
         created_at, updated_at, deleted_at
     ])?;
     tx.execute("delete from bookmark_tags where bookmark_id = ?1", [id])?;
-    let mut tag = tx.prepare_cached("insert into bookmark_tags (bookmark_id, slug, label, place) values (?1, ?2, ?3, ?4)")?;
+    let mut tag =
+        tx.prepare_cached("insert into bookmark_tags (bookmark_id, slug, label, place) values (?1, ?2, ?3, ?4)")?;
     for (place, label) in (0_i64..).zip(&entry.tags) {
         tag.execute(params![id, text::slug(label), label, place])?;
     }
@@ -240,7 +265,12 @@ pub fn restore(tx: &Transaction<'_>, id: &str, now: DateTime<Utc>) -> anyhow::Re
 ///
 /// # Errors
 /// When the store does not answer.
-pub fn set_visibility(tx: &Transaction<'_>, id: &str, visibility: Visibility, now: DateTime<Utc>) -> anyhow::Result<bool> {
+pub fn set_visibility(
+    tx: &Transaction<'_>,
+    id: &str,
+    visibility: Visibility,
+    now: DateTime<Utc>,
+) -> anyhow::Result<bool> {
     let sql = "update bookmarks set visibility = ?2, updated_at = ?3, revision = revision + 1 where id = ?1 and deleted_at is null";
     Ok(tx.execute(sql, params![id, visibility, now.trunc_subsecs(0)])? == 1)
 }

@@ -7,7 +7,8 @@ const SCHEMES: &[&str] = &["http", "https", "ftp", "mailto", "tel", "xmpp", "gem
 /// Longest address, in bytes.
 const MOST_BYTES: usize = 8_000;
 /// Query fields that say how somebody came, not where to.
-const TRACKING: &[&str] = &["fbclid", "gclid", "dclid", "msclkid", "mc_cid", "mc_eid", "igshid", "igsh", "yclid", "_ga", "_gl"];
+const TRACKING: &[&str] =
+    &["fbclid", "gclid", "dclid", "msclkid", "mc_cid", "mc_eid", "igshid", "igsh", "yclid", "_ga", "_gl"];
 
 /// The address that a person meant, when it is a link that may be kept: `example.org` means `https://example.org/`.
 #[must_use]
@@ -17,7 +18,9 @@ pub fn link(typed: &str) -> Option<String> {
         return None;
     }
     match Url::parse(typed) {
-        Ok(url) if SCHEMES.contains(&url.scheme()) => (url.has_host() || url.cannot_be_a_base()).then(|| url.to_string()),
+        Ok(url) if SCHEMES.contains(&url.scheme()) => {
+            (url.has_host() || url.cannot_be_a_base()).then(|| url.to_string())
+        }
         Ok(url) if url.cannot_be_a_base() && looks_like_host(url.scheme()) => without_scheme(typed),
         Ok(_) => None,
         Err(url::ParseError::RelativeUrlWithoutBase) => without_scheme(typed),
@@ -97,7 +100,9 @@ fn in_line(line: &str) -> Vec<(String, String)> {
     let mut out = Vec::new();
     let mut rest = line;
     while let Some(start) = next_start(rest) {
-        let end = rest[start..].find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')).map_or(rest.len(), |n| start + n);
+        let end = rest[start..]
+            .find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"'))
+            .map_or(rest.len(), |n| start + n);
         let typed = trim_punctuation(&rest[start..end]);
         if let Some(link) = link(typed) {
             out.push((link, title_before(&rest[..start])));
@@ -175,7 +180,13 @@ mod tests {
         ] {
             assert_eq!(key(&link(same).unwrap()), page, "{same}");
         }
-        for other in ["https://example.org/b", "https://example.org/a?x=1", "https://example.org:8443/a", "https://example.org/a#!/in", "https://example.org/A"] {
+        for other in [
+            "https://example.org/b",
+            "https://example.org/a?x=1",
+            "https://example.org:8443/a",
+            "https://example.org/a#!/in",
+            "https://example.org/A",
+        ] {
             assert_ne!(key(other), page, "{other}");
         }
         assert_eq!(key("https://example.org"), key("http://www.example.org/"));

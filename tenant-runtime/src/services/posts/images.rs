@@ -65,7 +65,9 @@ impl FromStr for Kind {
     type Err = anyhow::Error;
     fn from_str(extension: &str) -> anyhow::Result<Self> {
         let all = [Self::Png, Self::Jpeg, Self::Webp, Self::Gif, Self::Avif];
-        all.into_iter().find(|kind| kind.extension() == extension).ok_or_else(|| anyhow::anyhow!("not a picture's extension"))
+        all.into_iter()
+            .find(|kind| kind.extension() == extension)
+            .ok_or_else(|| anyhow::anyhow!("not a picture's extension"))
     }
 }
 

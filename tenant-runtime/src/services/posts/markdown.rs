@@ -57,7 +57,8 @@ static OWN_PAGES: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
 });
 
 fn parser(body: &str) -> Parser<'_> {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_FOOTNOTES | Options::ENABLE_TASKLISTS;
+    let options =
+        Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_FOOTNOTES | Options::ENABLE_TASKLISTS;
     Parser::new_ext(body, options)
 }
 
@@ -138,7 +139,10 @@ fn lower_hex(text: &str) -> Option<Hash> {
 /// Every picture that the text names, wherever it stands (raw HTML too).
 #[must_use]
 pub fn images(body: &str) -> BTreeSet<Hash> {
-    body.split("/media/").skip(1).filter_map(|rest| lower_hex(rest.get(..64)?).filter(|_| rest[64..].starts_with('.'))).collect()
+    body.split("/media/")
+        .skip(1)
+        .filter_map(|rest| lower_hex(rest.get(..64)?).filter(|_| rest[64..].starts_with('.')))
+        .collect()
 }
 
 /// The first picture in the text: its address and its description; for previews elsewhere.
@@ -236,7 +240,29 @@ mod tests {
             "<object data=x></object><embed src=x>",
         ] {
             let out = html(bad).to_lowercase();
-            for word in ["<script", "onerror", "onclick", "onbegin", "javascript:", "data:", "style", "<form", "<input", "<button", "<iframe", "<svg", "<math", "<base", "<meta", "<link", "class=", "id=", "<object", "<embed", "<h1"] {
+            for word in [
+                "<script",
+                "onerror",
+                "onclick",
+                "onbegin",
+                "javascript:",
+                "data:",
+                "style",
+                "<form",
+                "<input",
+                "<button",
+                "<iframe",
+                "<svg",
+                "<math",
+                "<base",
+                "<meta",
+                "<link",
+                "class=",
+                "id=",
+                "<object",
+                "<embed",
+                "<h1",
+            ] {
                 assert!(!out.contains(word), "{word} of {bad} in {out}");
             }
         }
@@ -244,7 +270,9 @@ mod tests {
 
     #[test]
     fn links_are_marked_and_pictures_are_our_own() {
-        let out = html(&format!("[a](https://example.org/) ![alt text]({PNG}) ![far](https://example.org/a.png) <img src=\"https://example.org/t.gif\">"));
+        let out = html(&format!(
+            "[a](https://example.org/) ![alt text]({PNG}) ![far](https://example.org/a.png) <img src=\"https://example.org/t.gif\">"
+        ));
         assert!(out.contains(r#"<a href="https://example.org/" rel="nofollow noopener">a</a>"#), "{out}");
         assert!(out.contains(&format!(r#"<img src="{PNG}" alt="alt text""#)), "{out}");
         assert!(out.contains(r#"<a href="https://example.org/a.png" rel="nofollow noopener">far</a>"#), "{out}");
@@ -263,7 +291,10 @@ mod tests {
         let post = Url::parse("https://ada.example/posts/2026/x").unwrap();
         let out = html_for_feed(&format!("![a]({PNG}) [b](/about) [c](#fn-1)"), &post);
         assert!(out.contains(&format!("https://ada.example{PNG}")), "{out}");
-        assert!(out.contains("https://ada.example/about") && out.contains("https://ada.example/posts/2026/x#fn-1"), "{out}");
+        assert!(
+            out.contains("https://ada.example/about") && out.contains("https://ada.example/posts/2026/x#fn-1"),
+            "{out}"
+        );
     }
 
     #[test]

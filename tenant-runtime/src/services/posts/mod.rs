@@ -1,20 +1,36 @@
 //! Posts: what the owner writes. Markdown in, clean HTML out, addresses that stay.
 //!
 //! [`store`] holds the SQL, [`markdown`] makes HTML, [`images`] decides what a picture is, [`feeds`] and [`bundle`]
-//! write posts for others, [`owner`] and [`public`] are the pages.
+//! write posts for others.
 
 pub mod bundle;
 pub mod feeds;
+pub mod front_matter;
 pub mod images;
 pub mod markdown;
+pub mod media;
+pub mod pictures;
 pub mod store;
+pub mod wxr;
 
+use axum::{Router, routing::get};
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
+
+use crate::{
+    blobs::Hash,
+    exports::Folder,
+    imports::{Counts, Section},
+    runtime::Runtime,
+    settings,
+};
 
 /// Days that a deleted post can be brought back.
 pub const TRASH_DAYS: i64 = 30;
+/// Longest title, in characters.
+pub const TITLE_CHARS: usize = 200;
 
 /// Who may read a published post.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,3 +167,45 @@ impl Post {
         self.address.as_ref().map(Address::path)
     }
 }
+
+/// The service.
+pub struct Posts;
+
+impl super::Service for Posts {
+    fn name(&self) -> &'static str {
+        "posts"
+    }
+
+    fn schema(&self) -> &'static [&'static str] {
+        &[include_str!("schema.sql")]
+    }
+
+    fn owner_routes(&self) -> Router<Runtime> {
+        Router::new().route("/", get(|| async { "" }))
+    }
+
+    fn public_routes(&self) -> Router<Runtime> {
+        Router::new().route("/media/{name}", get(media::get))
+    }
+
+    fn export(&self, db: &Connection, out: &mut Folder) -> anyhow::Result<()> {
+        let site = feeds::Site::of(&settings::get(db)?, &out.origin);
+        bundle::export(db, &site, out)
+    }
+
+    fn import(&self, tx: &Transaction<'_>, from: &Section<'_>) -> anyhow::Result<Counts> {
+        bundle::import(tx, from)
+    }
+
+    fn tidy(&self, tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
+        store::tidy(tx, now)?;
+        pictures::tidy(tx, now)
+    }
+
+    fn blobs(&self, db: &Connection) -> anyhow::Result<Vec<Hash>> {
+        pictures::all(db)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Picture> {
     let extension: String = row.get(3)?;
     let (width, height): (Option<u32>, Option<u32>) = (row.get(4)?, row.get(5)?);
     Ok(Picture {
-        blob: Blob { sha256: row.get(0)?, crc32: row.get(1)?, size: row.get(2)? },
+        blob: Blob { sha256: row.get(0)?, crc32: row.get(1)?, size: row.get::<_, i64>(2)?.unsigned_abs() },
         kind: extension.parse().map_err(|_| rusqlite::Error::InvalidQuery)?,
         size: width.zip(height),
     })
@@ -60,7 +60,8 @@ pub fn find(db: &Connection, hash: &Hash) -> anyhow::Result<Option<Picture>> {
 /// # Errors
 /// When the store does not answer.
 pub fn used(db: &Connection) -> anyhow::Result<Vec<Picture>> {
-    let sql = format!("select {COLUMNS} from post_images where sha256 in (select sha256 from post_uses) order by sha256");
+    let sql =
+        format!("select {COLUMNS} from post_images where sha256 in (select sha256 from post_uses) order by sha256");
     Ok(db.prepare(&sql)?.query_map([], from_row)?.collect::<Result<_, _>>()?)
 }
 
@@ -85,7 +86,7 @@ pub fn put(tx: &Transaction<'_>, picture: &Picture, now: DateTime<Utc>) -> anyho
     .execute(params![
         picture.blob.sha256,
         picture.blob.crc32,
-        picture.blob.size,
+        i64::try_from(picture.blob.size)?,
         picture.kind.extension(),
         width,
         height,

@@ -85,7 +85,8 @@ impl Which {
     }
 }
 
-const COLUMNS: &str = "id, revision, title, body, status, visibility, year, slug, created_at, updated_at, published_at, deleted_at";
+const COLUMNS: &str =
+    "id, revision, title, body, status, visibility, year, slug, created_at, updated_at, published_at, deleted_at";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Post> {
     let (year, slug): (Option<i32>, Option<String>) = (row.get(6)?, row.get(7)?);
@@ -113,7 +114,10 @@ fn with_tags(db: &Connection, mut post: Post) -> rusqlite::Result<Post> {
 /// # Errors
 /// When the store does not answer.
 pub fn find(db: &Connection, id: &str) -> anyhow::Result<Option<Post>> {
-    let post = db.prepare_cached(&format!("select {COLUMNS} from posts where id = ?1"))?.query_row([id], from_row).optional()?;
+    let post = db
+        .prepare_cached(&format!("select {COLUMNS} from posts where id = ?1"))?
+        .query_row([id], from_row)
+        .optional()?;
     Ok(post.map(|post| with_tags(db, post)).transpose()?)
 }
 
@@ -121,12 +125,21 @@ pub fn find(db: &Connection, id: &str) -> anyhow::Result<Option<Post>> {
 ///
 /// # Errors
 /// When the store does not answer.
-pub fn list(db: &Connection, which: &Which, words: &str, skip: usize, most: usize) -> anyhow::Result<(Vec<Post>, usize)> {
+pub fn list(
+    db: &Connection,
+    which: &Which,
+    words: &str,
+    skip: usize,
+    most: usize,
+) -> anyhow::Result<(Vec<Post>, usize)> {
     let matching = "(?2 = '' or instr(lower(title || char(10) || body), lower(?2)) > 0)";
     let condition = which.condition();
     let count = format!("select count(*) from posts where {condition} and {matching}");
     let total: i64 = db.prepare_cached(&count)?.query_row(params![which.argument(), words], |row| row.get(0))?;
-    let page = format!("select {COLUMNS} from posts where {condition} and {matching} order by {} limit ?3 offset ?4", which.order());
+    let page = format!(
+        "select {COLUMNS} from posts where {condition} and {matching} order by {} limit ?3 offset ?4",
+        which.order()
+    );
     let mut page = db.prepare_cached(&page)?;
     let limits = (i64::try_from(most)?, i64::try_from(skip)?);
     let posts = page.query_map(params![which.argument(), words, limits.0, limits.1], from_row)?;
@@ -151,7 +164,8 @@ pub enum Found {
 /// When the store does not answer.
 pub fn at(db: &Connection, address: &Address) -> anyhow::Result<Option<Found>> {
     let mut lookup = db.prepare_cached("select post_id from post_addresses where year = ?1 and slug = ?2")?;
-    let owner: Option<Option<String>> = lookup.query_row(params![address.year, address.slug], |row| row.get(0)).optional()?;
+    let owner: Option<Option<String>> =
+        lookup.query_row(params![address.year, address.slug], |row| row.get(0)).optional()?;
     let Some(owner) = owner else { return Ok(None) };
     let Some(id) = owner else { return Ok(Some(Found::Gone)) };
     let post = Box::new(find(db, &id)?.context("an address belongs to a post")?);
@@ -213,7 +227,8 @@ pub fn tags(db: &Connection, all: bool) -> anyhow::Result<Vec<TagCount>> {
          where p.deleted_at is null and (?1 or (p.status = 'published' and p.visibility = 'public'))
          group by t.slug order by count(*) desc, t.slug",
     )?;
-    let tags = tags.query_map([all], |row| Ok(TagCount { slug: row.get(0)?, label: row.get(1)?, count: row.get(2)? }))?;
+    let tags =
+        tags.query_map([all], |row| Ok(TagCount { slug: row.get(0)?, label: row.get(1)?, count: row.get(2)? }))?;
     Ok(tags.collect::<Result<_, _>>()?)
 }
 
@@ -222,7 +237,8 @@ pub fn tags(db: &Connection, all: bool) -> anyhow::Result<Vec<TagCount>> {
 /// # Errors
 /// When the store does not answer.
 pub fn pending(db: &Connection, id: &str) -> anyhow::Result<Option<(Draft, DateTime<Utc>)>> {
-    let mut row = db.prepare_cached("select title, body, tags, visibility, saved_at from post_drafts where post_id = ?1")?;
+    let mut row =
+        db.prepare_cached("select title, body, tags, visibility, saved_at from post_drafts where post_id = ?1")?;
     let row = row.query_row([id], |row| {
         let tags: String = row.get(2)?;
         let tags = serde_json::from_str(&tags).unwrap_or_default();
@@ -254,7 +270,14 @@ pub fn save_draft(tx: &Transaction<'_>, id: &str, base: i64, draft: &Draft, now:
             Post { revision: post.revision + 1, ..post }
         }
         Some(post) => Post { revision: post.revision + 1, text: draft.clone(), updated_at: now, ..post },
-        None => Post { id: id.to_owned(), revision: 1, text: draft.clone(), created_at: now, updated_at: now, ..Post::default() },
+        None => Post {
+            id: id.to_owned(),
+            revision: 1,
+            text: draft.clone(),
+            created_at: now,
+            updated_at: now,
+            ..Post::default()
+        },
     };
     put(tx, &post)?;
     Ok(post)
@@ -264,20 +287,28 @@ pub fn save_draft(tx: &Transaction<'_>, id: &str, base: i64, draft: &Draft, now:
 ///
 /// # Errors
 /// [`Error::Stale`] when it was saved elsewhere meanwhile; [`Error::AddressTaken`].
-pub fn publish(tx: &Transaction<'_>, id: &str, base: i64, draft: &Draft, slug: Option<&str>, now: DateTime<Utc>) -> Result<Post, Error> {
+pub fn publish(
+    tx: &Transaction<'_>,
+    id: &str,
+    base: i64,
+    draft: &Draft,
+    slug: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Post, Error> {
     let now = now.trunc_subsecs(0);
     let before = current(tx, id, base)?;
     let mut post = before.unwrap_or_else(|| Post { id: id.to_owned(), created_at: now, ..Post::default() });
     let year = post.address.as_ref().map_or(now.year(), |address| address.year);
-    let free = |address: &Address| -> Result<bool, Error> {
-        let sql = "select count(*) from post_addresses where year = ?1 and slug = ?2 and post_id is not ?3";
-        let taken: i64 = tx.prepare_cached(sql)?.query_row(params![address.year, address.slug, id], |row| row.get(0))?;
-        Ok(taken == 0)
-    };
     let address = match (slug.map(text::slug), post.address.take()) {
-        (Some(slug), _) => Some(Address { year, slug }).filter(|a| free(a).unwrap_or(false)).ok_or(Error::AddressTaken)?,
+        (Some(slug), _) => {
+            let address = Address { year, slug };
+            if is_taken(tx, &address, id)? {
+                return Err(Error::AddressTaken);
+            }
+            address
+        }
         (None, Some(address)) => address,
-        (None, None) => free_address(year, &text::slug(&draft.title), free)?,
+        (None, None) => free_address_for(tx, id, &Address { year, slug: text::slug(&draft.title) })?,
     };
     post = Post {
         revision: post.revision + 1,
@@ -293,12 +324,21 @@ pub fn publish(tx: &Transaction<'_>, id: &str, base: i64, draft: &Draft, slug: O
     Ok(post)
 }
 
+fn is_taken(tx: &Transaction<'_>, address: &Address, id: &str) -> Result<bool, Error> {
+    let sql = "select count(*) from post_addresses where year = ?1 and slug = ?2 and post_id is not ?3";
+    let taken: i64 = tx.prepare_cached(sql)?.query_row(params![address.year, address.slug, id], |row| row.get(0))?;
+    Ok(taken > 0)
+}
+
 /// The first of `slug`, `slug-2`, `slug-3`… that no other post has or had.
-fn free_address(year: i32, slug: &str, free: impl Fn(&Address) -> Result<bool, Error>) -> Result<Address, Error> {
+///
+/// # Errors
+/// When the store does not answer.
+pub fn free_address_for(tx: &Transaction<'_>, id: &str, wanted: &Address) -> Result<Address, Error> {
     for n in 1..10_000 {
-        let slug = if n == 1 { slug.to_owned() } else { format!("{slug}-{n}") };
-        let address = Address { year, slug };
-        if free(&address)? {
+        let slug = if n == 1 { wanted.slug.clone() } else { format!("{}-{n}", wanted.slug) };
+        let address = Address { slug, year: wanted.year };
+        if !is_taken(tx, &address, id)? {
             return Ok(address);
         }
     }
@@ -358,9 +398,11 @@ pub fn put_pending(tx: &Transaction<'_>, id: &str, draft: &Draft, now: DateTime<
 
 fn refresh_uses(tx: &Transaction<'_>, id: &str) -> Result<(), Error> {
     let body: String = tx.query_row("select body from posts where id = ?1", [id], |row| row.get(0))?;
-    let draft: Option<String> = tx.query_row("select body from post_drafts where post_id = ?1", [id], |row| row.get(0)).optional()?;
+    let draft: Option<String> =
+        tx.query_row("select body from post_drafts where post_id = ?1", [id], |row| row.get(0)).optional()?;
     let shown = markdown::images(&body);
-    let all: BTreeSet<Hash> = shown.iter().copied().chain(draft.iter().flat_map(|body| markdown::images(body))).collect();
+    let all: BTreeSet<Hash> =
+        shown.iter().copied().chain(draft.iter().flat_map(|body| markdown::images(body))).collect();
     tx.execute("delete from post_uses where post_id = ?1", [id])?;
     let mut insert = tx.prepare_cached("insert into post_uses (post_id, sha256, shown) values (?1, ?2, ?3)")?;
     for hash in all {
