@@ -4,6 +4,7 @@ pub mod codes;
 pub mod limits;
 pub mod passwords;
 pub mod sessions;
+pub mod web;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction};

@@ -9,4 +9,5 @@ mod respond;
 pub use error::{Error, Result};
 pub use problem::{ErrorPage, explain};
 pub use request::{Client, Request, attach};
+pub(crate) use respond::{no_session_cookie, session_cookie};
 pub use respond::{page, page_with_status, redirect, redirect_with_toast, toast_cookie};
