@@ -4,16 +4,21 @@ use std::sync::LazyLock;
 
 use ui::{Lang, Pages};
 
-/// A part's templates: path as templates name it, and text.
-pub type Templates = &'static [(&'static str, &'static str)];
-/// A part's messages: language, and flat JSON.
-pub type Locales = &'static [(Lang, &'static str)];
+/// What one part of the runtime brings to its pages.
+pub struct Part {
+    /// Path as templates name it, and text.
+    pub templates: &'static [(&'static str, &'static str)],
+    /// Language, and flat JSON.
+    pub locales: &'static [(Lang, &'static str)],
+    /// Path as templates name it, and content.
+    pub assets: &'static [ui::Asset],
+}
 
-/// Templates that belong to no service.
-pub const TEMPLATES: Templates = &[];
+/// What belongs to no service.
+const CORE: Part = Part { templates: &[], locales: &[], assets: &[] };
 
-/// Messages that belong to no service.
-pub const LOCALES: Locales = &[];
+/// Every part; a service adds its line: `&services::files::PAGES`.
+const PARTS: &[&Part] = &[&CORE];
 
 /// All pages. Parsed on first use, so that a process that only hands out files starts without it.
 ///
@@ -26,9 +31,12 @@ pub fn pages() -> &'static Pages {
 }
 
 fn build() -> anyhow::Result<Pages> {
-    let mut pages = Pages::builder().templates(TEMPLATES);
-    for (lang, json) in LOCALES {
-        pages = pages.messages(*lang, json);
+    let mut pages = Pages::builder();
+    for part in PARTS {
+        pages = pages.templates(part.templates).assets(part.assets);
+        for (lang, json) in part.locales {
+            pages = pages.messages(*lang, json);
+        }
     }
     pages.build()
 }

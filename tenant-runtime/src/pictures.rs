@@ -100,7 +100,9 @@ mod tests {
 
     #[test]
     fn what_is_no_jpeg_or_is_cut_off_is_left_alone() {
-        for odd in [b"".as_slice(), b"\xff\xd8", b"\xff\xd8\xff\xe1\xff\xffx", b"GIF89a", b"\xff\xd8\xff\xe1\x00\x02\xff"] {
+        for odd in
+            [b"".as_slice(), b"\xff\xd8", b"\xff\xd8\xff\xe1\xff\xffx", b"GIF89a", b"\xff\xd8\xff\xe1\x00\x02\xff"]
+        {
             assert_eq!(without_places(odd.to_vec()), odd);
         }
         assert_eq!(kind(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), None);

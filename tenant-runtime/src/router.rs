@@ -1,42 +1,76 @@
 //! Every address on one page.
 
+use std::sync::LazyLock;
+
 use axum::{
     Router,
+    extract::Request,
     middleware::{from_fn, from_fn_with_state},
+    response::Response,
     routing::get,
 };
+use tower::ServiceExt;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::{
-    exports, imports,
+    auth, control, exports, imports,
     runtime::Runtime,
-    services, uploads,
+    services, today, uploads,
     web::{self, gates},
 };
 
-/// All pages of the percloud.
+/// How long a request's body may stand still.
+const STALLED: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// All pages of the percloud. The layers below the routes run from the last to the first.
 pub fn router(rt: &Runtime) -> Router {
-    let mut owner = Router::new().nest("/control", exports::routes().merge(imports::routes()));
+    let state = || rt.clone();
+    Router::new()
+        .merge(owner().route_layer(from_fn(gates::signed_in)))
+        .merge(public().route_layer(from_fn_with_state(state(), gates::closed)))
+        .merge(auth::web::routes())
+        .merge(ui::http::preferences())
+        .route("/assets/{*path}", get(asset))
+        .route("/manifest.webmanifest", get(today::manifest))
+        .route("/healthz", get(healthz))
+        .layer(from_fn(ui::http::same_origin))
+        .layer(from_fn_with_state(state(), gates::suspended))
+        .layer(from_fn_with_state(state(), gates::right_host))
+        .layer(from_fn_with_state(state(), web::explain))
+        .layer(from_fn_with_state(state(), web::attach))
+        .layer(RequestBodyTimeoutLayer::new(STALLED))
+        .layer(ui::http::security_headers(ui::http::Csp::default()))
+        .layer(from_fn_with_state(state(), web::log))
+        .with_state(state())
+}
+
+/// The owner's pages.
+fn owner() -> Router<Runtime> {
+    let control = control::routes().merge(exports::routes()).merge(imports::routes());
+    let mut owner = Router::new().route("/app", get(today::show)).nest("/control", control).merge(uploads::routes());
     for service in services::ALL {
         owner = owner.nest(&format!("/app/{}", service.name()), service.owner_routes());
     }
-    owner = owner.merge(uploads::routes());
-    let mut public = Router::new();
+    owner
+}
+
+/// Everybody's pages.
+fn public() -> Router<Runtime> {
+    let mut public = Router::new().route("/avatar/{sha256}", get(control::profile::avatar));
     for service in services::ALL {
         public = public.merge(service.public_routes());
     }
-    Router::new()
-        .merge(owner.route_layer(from_fn(gates::signed_in)))
-        .merge(public.route_layer(from_fn_with_state(rt.clone(), gates::closed)))
-        .route("/healthz", get(healthz))
-        .layer(from_fn_with_state(rt.clone(), gates::suspended))
-        .layer(from_fn_with_state(rt.clone(), gates::right_host))
-        .layer(from_fn_with_state(rt.clone(), web::explain))
-        .layer(from_fn_with_state(rt.clone(), web::attach))
-        .with_state(rt.clone())
+    public
 }
 
 /// Alive, and the database answers.
 async fn healthz(axum::extract::State(rt): axum::extract::State<Runtime>) -> web::Result<&'static str> {
     rt.store().read(|db| Ok(db.query_row("select 1", [], |_| Ok(()))?)).await?;
     Ok("ok\n")
+}
+
+/// Styles, scripts and icons. Made ready when the first is asked for: a process that starts has more urgent things to do.
+async fn asset(request: Request) -> Response {
+    static ASSETS: LazyLock<Router> = LazyLock::new(|| ui::http::assets(crate::pages::pages()));
+    ASSETS.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
 }

@@ -3,7 +3,7 @@
 use bundle::TenantSpec;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
-use ui::Lang;
+use ui::{Lang, Theme};
 
 use crate::blobs::Blob;
 
@@ -16,7 +16,7 @@ pub struct Settings {
     pub about: String,
     /// The picture on Home.
     pub avatar: Option<Picture>,
-    /// The accent colour, `#rrggbb`; none for the usual one.
+    /// The accent colour: the name of one of [`ui::ACCENTS`]; none for the usual one.
     pub accent: Option<String>,
     /// The language of the owner's pages and of Home; none: as the browser wishes.
     pub language: Option<Lang>,
@@ -52,41 +52,6 @@ impl Default for HomeSections {
     }
 }
 
-/// Light or dark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Theme {
-    /// As the device is set.
-    #[default]
-    Auto,
-    /// Light.
-    Light,
-    /// Dark.
-    Dark,
-}
-
-impl Theme {
-    /// As forms and the store spell it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Light => "light",
-            Self::Dark => "dark",
-        }
-    }
-
-    /// Reads what a form or the store says; anything unknown is [`Theme::Auto`].
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "light" => Self::Light,
-            "dark" => Self::Dark,
-            _ => Self::Auto,
-        }
-    }
-}
-
 impl Settings {
     /// The name to show: the chosen one, or the first part of the address.
     #[must_use]
@@ -101,25 +66,6 @@ impl Settings {
     #[must_use]
     pub fn avatar_url(&self) -> Option<String> {
         self.avatar.as_ref().map(|picture| format!("/avatar/{}", picture.blob.sha256))
-    }
-}
-
-/// `en` or `it`; anything else is none.
-#[must_use]
-pub fn language(text: &str) -> Option<Lang> {
-    match text.get(..2)? {
-        "en" => Some(Lang::En),
-        "it" => Some(Lang::It),
-        _ => None,
-    }
-}
-
-/// A language as forms and the store spell it.
-#[must_use]
-pub fn language_code(lang: Lang) -> &'static str {
-    match lang {
-        Lang::En => "en",
-        Lang::It => "it",
     }
 }
 
@@ -148,8 +94,8 @@ fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Settings> {
         about: row.get(1)?,
         avatar,
         accent: row.get(6)?,
-        language: row.get::<_, Option<String>>(7)?.as_deref().and_then(language),
-        theme: Theme::parse(&row.get::<_, String>(8)?),
+        language: row.get::<_, Option<String>>(7)?.as_deref().and_then(Lang::from_code),
+        theme: Theme::from_code(&row.get::<_, String>(8)?).unwrap_or_default(),
         home: HomeSections { posts: row.get(9)?, files: row.get(10)?, bookmarks: row.get(11)? },
     })
 }
@@ -178,8 +124,8 @@ pub fn put(tx: &Transaction<'_>, settings: &Settings) -> anyhow::Result<()> {
         picture.map(|p| i64::try_from(p.blob.size)).transpose()?,
         picture.map(|p| &p.media_type),
         settings.accent,
-        settings.language.map(language_code),
-        settings.theme.as_str(),
+        settings.language.map(Lang::code),
+        settings.theme.code(),
         settings.home.posts,
         settings.home.files,
         settings.home.bookmarks,

@@ -48,10 +48,7 @@ impl ui::Page for ActivityLog {
             ("activity.deletion-undone", "device", "Firefox · Linux"),
         ];
         let entries = keys.map(|(key, name, value)| entry(key, name, value)).to_vec();
-        vec![
-            Self { entries: vec![], newer: None, older: None },
-            Self { entries, newer: Some(1), older: Some(3) },
-        ]
+        vec![Self { entries: vec![], newer: None, older: None }, Self { entries, newer: Some(1), older: Some(3) }]
     }
 }
 

@@ -73,12 +73,18 @@ pub(super) struct Wish {
 pub(super) async fn want(State(rt): State<Runtime>, req: Request, Form(wish): Form<Wish>) -> Result<Response> {
     let typed: String = wish.typed.trim().chars().take(300).collect();
     if !typed.eq_ignore_ascii_case(rt.spec().domain.as_str()) {
-        return form(&rt, &req, Deletion { typed, typed_error: Some("delete.typed".into()), ..Deletion::default() }).await;
+        return form(&rt, &req, Deletion { typed, typed_error: Some("delete.typed".into()), ..Deletion::default() })
+            .await;
     }
     let attempt = attempt(&rt, &req).await?;
     let attempt = attempt.map_err(|wait| Error::TooMany(wait.num_seconds().max(1).unsigned_abs()))?;
     if !check_password(&rt, &attempt, wish.password).await? {
-        return form(&rt, &req, Deletion { typed, password_error: Some("password.wrong".into()), ..Deletion::default() }).await;
+        return form(
+            &rt,
+            &req,
+            Deletion { typed, password_error: Some("password.wrong".into()), ..Deletion::default() },
+        )
+        .await;
     }
     let (now, device) = (rt.clock().now(), req.device.clone());
     let wanted = rt.store().write(move |tx| {

@@ -49,9 +49,13 @@ impl ui::Page for Overview {
             codes: 10,
             password_at: at,
             delete_after: None,
-            provider: Some(bundle::spec::Provider { name: "Example Cloud".into(), url: "https://cloud.example".into() }),
+            provider: Some(bundle::spec::Provider {
+                name: "Example Cloud".into(),
+                url: "https://cloud.example".into(),
+            }),
         };
-        let worse = Self { codes: 2, used: 9_900_000_000, delete_after: Some(at), devices: 1, provider: None, ..plain.clone() };
+        let worse =
+            Self { codes: 2, used: 9_900_000_000, delete_after: Some(at), devices: 1, provider: None, ..plain.clone() };
         vec![Self { codes: 0, ..plain.clone() }, plain, worse]
     }
 }

@@ -9,8 +9,9 @@ use serde::Serialize;
 use ui::{ACCENTS, Accent, Lang, Theme};
 
 use crate::{
-    activity, pictures, quota,
+    activity,
     blobs::Hash,
+    pictures, quota,
     runtime::Runtime,
     settings::{self, HomeSections, Picture, Settings},
     web::{Error, Request, Result, page_with_status, redirect_with_toast},
@@ -111,7 +112,10 @@ struct Form {
 
 async fn read_form(mut form: Multipart) -> Result<Form> {
     let mut read = Form {
-        settings: Settings { home: HomeSections { posts: false, files: false, bookmarks: false }, ..Settings::default() },
+        settings: Settings {
+            home: HomeSections { posts: false, files: false, bookmarks: false },
+            ..Settings::default()
+        },
         ..Form::default()
     };
     while let Some(field) = form.next_field().await.map_err(|_| Error::Invalid("error.bad-request"))? {

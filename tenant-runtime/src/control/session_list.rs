@@ -27,7 +27,8 @@ impl ui::Page for SessionList {
     const TEMPLATE: &'static str = "core/sessions.html";
     fn samples() -> Vec<Self> {
         let at = chrono::DateTime::UNIX_EPOCH;
-        let session = |id: &str, device: &str| Session { id: id.into(), device: device.into(), created_at: at, seen_at: at };
+        let session =
+            |id: &str, device: &str| Session { id: id.into(), device: device.into(), created_at: at, seen_at: at };
         let one = session("a", "Firefox · Linux");
         let many = vec![one.clone(), session("b", "Safari · iPhone"), session("c", "")];
         vec![Self { sessions: vec![one], current: "a".into() }, Self { sessions: many, current: "a".into() }]

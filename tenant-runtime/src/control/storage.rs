@@ -45,7 +45,10 @@ impl ui::Page for Storage {
             part("words", 199_000_000, 19),
             part("you", 1_000_000, 1),
         ];
-        vec![Self { used: 10_000_000_000, quota: 10_000_000_000, parts }, Self { used: 0, quota: 5_000_000, parts: vec![] }]
+        vec![
+            Self { used: 10_000_000_000, quota: 10_000_000_000, parts },
+            Self { used: 0, quota: 5_000_000, parts: vec![] },
+        ]
     }
 }
 
@@ -75,7 +78,8 @@ fn unique(mut hashes: Vec<Hash>) -> Vec<Hash> {
 }
 
 fn shares(parts: Vec<(&str, u64)>, used: u64) -> Vec<Part> {
-    let share = |bytes: u64| u64::try_from(u128::from(bytes) * 1000 / u128::from(used.max(1))).unwrap_or(1000).min(1000);
+    let share =
+        |bytes: u64| u64::try_from(u128::from(bytes) * 1000 / u128::from(used.max(1))).unwrap_or(1000).min(1000);
     let parts = parts.into_iter().filter(|(_, bytes)| *bytes > 0);
     let mut parts: Vec<Part> =
         parts.map(|(name, bytes)| Part { name: name.to_owned(), bytes, share: share(bytes) }).collect();

@@ -49,6 +49,26 @@ pub trait Service: Send + Sync {
     /// # Errors
     /// When its tables cannot be read.
     fn blobs(&self, db: &Connection) -> anyhow::Result<Vec<crate::blobs::Hash>>;
+    /// What changed last, the newest first, for the page Today.
+    ///
+    /// # Errors
+    /// When its tables cannot be read.
+    fn recent(&self, _db: &Connection, _limit: u32) -> anyhow::Result<Vec<Recent>> {
+        Ok(Vec::new())
+    }
+}
+
+/// A thing that changed lately, as the page Today shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Recent {
+    /// What it is called.
+    pub title: String,
+    /// Its page for the owner.
+    pub href: String,
+    /// The icon beside it.
+    pub icon: String,
+    /// When it changed.
+    pub at: chrono::DateTime<chrono::Utc>,
 }
 
 /// Every service, in the order in which a bundle is written and read.

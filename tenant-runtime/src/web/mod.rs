@@ -2,11 +2,13 @@
 
 mod error;
 pub mod gates;
+mod log;
 mod problem;
 mod request;
 mod respond;
 
 pub use error::{Error, Result};
+pub use log::log;
 pub use problem::{ErrorPage, explain};
 pub use request::{Client, Request, attach};
 pub(crate) use respond::{no_session_cookie, session_cookie};

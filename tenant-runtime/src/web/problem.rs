@@ -139,12 +139,12 @@ async fn answer(rt: &Runtime, asked: &Request, problem: &Problem, id: Option<Str
 }
 
 fn json(rt: &Runtime, asked: &Request, problem: &Problem, page: &ErrorPage) -> Response {
-    let _ = (rt, asked);
+    let args = page.wait_minutes.map(|n| ("count".to_owned(), n.to_string())).into_iter().collect();
     let body = serde_json::json!({
         "type": "about:blank",
         "title": problem.status.canonical_reason(),
         "status": page.status,
-        "detail": page.key,
+        "detail": rt.pages().message(asked.lang, &page.key, &args),
         "key": page.key,
         "id": page.id,
     });

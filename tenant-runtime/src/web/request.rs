@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, HeaderValue, header, request::Parts};
-use ui::{Lang, Toast};
+use ui::{Lang, Theme, Toast};
 
 use super::respond;
 use crate::{
@@ -40,6 +40,8 @@ pub struct Request {
     pub toast: Option<Toast>,
     /// Browser and system in a few words.
     pub device: String,
+    /// Light or dark, as this browser chose; none: as the owner chose.
+    pub theme: Option<Theme>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Request {
@@ -91,20 +93,23 @@ async fn look(rt: &Runtime, headers: &HeaderMap, uri: &http::Uri, client: Option
         Place::Home => client.map(|client| client.0),
     };
     Request {
-        lang: cookie(headers, "lang")
-            .and_then(|code| settings::language(&code))
-            .or(chosen)
-            .or_else(|| accepted(headers))
-            .or_else(|| settings::language(&rt.spec().language))
-            .unwrap_or_default(),
+        lang: language(rt, headers, chosen),
         target: uri.path_and_query().map_or_else(|| path.clone(), ToString::to_string),
         path,
         session,
         wants_json: wants_json(headers),
         client,
         toast: cookie(headers, respond::TOAST).and_then(|value| respond::read_toast(&value)),
+        theme: cookie(headers, "theme").and_then(|code| Theme::from_code(&code)),
         device: sessions::device(text(headers, &header::USER_AGENT).unwrap_or_default()),
     }
+}
+
+/// The cookie's language, else the owner's choice, else what the browser says, else what the owner signed up in.
+fn language(rt: &Runtime, headers: &HeaderMap, chosen: Option<Lang>) -> Lang {
+    let cookie = cookie(headers, "lang").and_then(|code| Lang::from_code(&code));
+    let asked = || headers.contains_key(header::ACCEPT_LANGUAGE).then(|| ui::http::language(headers));
+    cookie.or(chosen).or_else(asked).or_else(|| Lang::from_code(&rt.spec().language)).unwrap_or_default()
 }
 
 /// The session of a cookie, and the language that its owner chose.
@@ -138,42 +143,8 @@ pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
 }
 
-/// The first of our languages in the order that `Accept-Language` gives (by its q values).
-fn accepted(headers: &HeaderMap) -> Option<Lang> {
-    let line = text(headers, &header::ACCEPT_LANGUAGE)?;
-    let mut wishes: Vec<(f32, &str)> = line.split(',').take(20).map(wish).collect();
-    wishes.sort_by(|a, b| b.0.total_cmp(&a.0));
-    wishes.into_iter().filter(|(q, _)| *q > 0.0).find_map(|(_, tag)| settings::language(&tag.to_ascii_lowercase()))
-}
-
-fn wish(part: &str) -> (f32, &str) {
-    let (tag, rest) = part.split_once(';').unwrap_or((part, ""));
-    (rest.trim().strip_prefix("q=").and_then(|q| q.parse().ok()).unwrap_or(1.0), tag.trim())
-}
-
 /// A program says so; a browser's page load does not.
 fn wants_json(headers: &HeaderMap) -> bool {
     let accept = text(headers, &header::ACCEPT).unwrap_or_default();
     accept.contains("json") && !accept.contains("text/html")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_language_is_the_first_of_ours_by_wish() {
-        for (line, lang) in [
-            ("it-IT,it;q=0.9,en;q=0.8", Some(Lang::It)),
-            ("de, fr;q=0.9, en;q=0.5, it;q=0.6", Some(Lang::It)),
-            ("it;q=0, en", Some(Lang::En)),
-            ("de", None),
-            (";;q=x,,", None),
-            ("\u{e9}", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_str(line).unwrap());
-            assert_eq!(accepted(&headers), lang, "{line}");
-        }
-    }
 }

@@ -36,7 +36,7 @@ pub async fn page_with_status<P: Page>(rt: &Runtime, req: &Request, page: &P, st
         avatar: settings.avatar_url(),
         accent: settings.accent,
         toast: req.toast.clone(),
-        theme: ui::Theme::from_code(settings.theme.as_str()).unwrap_or_default(),
+        theme: req.theme.unwrap_or(settings.theme),
         now: Some(rt.clock().now()),
     };
     let html = rt.pages().render(page, &view)?;

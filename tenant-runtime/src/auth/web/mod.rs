@@ -5,7 +5,10 @@ mod set_up;
 mod sign_in;
 mod strength;
 
-use axum::{Router, routing::{get, post}};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 
 pub use recover::Recover;
 pub use set_up::{Codes, SetUp, SetUpUsed};
