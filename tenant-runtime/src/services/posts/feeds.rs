@@ -35,7 +35,7 @@ impl Site {
             about: settings.about.clone(),
             origin: origin.to_owned(),
             avatar: settings.avatar_url(),
-            language: settings.language.map(crate::settings::language_code),
+            language: settings.language.map(ui::Lang::code),
         }
     }
 
