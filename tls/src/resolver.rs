@@ -52,6 +52,12 @@ impl Resolver {
         look_up(&self.table.load().by_name, name)
     }
 
+    /// The certificate for those who ask for no name.
+    #[must_use]
+    pub fn fallback(&self) -> Option<Arc<CertifiedKey>> {
+        self.table.load().fallback.clone()
+    }
+
     /// True while it knows no certificate.
     #[must_use]
     pub fn is_empty(&self) -> bool {

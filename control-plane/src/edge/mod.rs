@@ -1,1 +1,116 @@
-//! The front door: TLS, host to tenant's socket.
+//! The front door: TLS, and each name to its percloud.
+//!
+//! ```text
+//!            ┌ worker (one thread a core: listener, runtime, pool of its own) ─────────────────────┐
+//!  browser ──┤ listen ─▶ connection ─▶ request ─▶ proxy ─▶ headers ─▶ upstream ─────────────────── ├─▶ percloud's socket
+//!            │ who gets   TLS by SNI,   one host,  routes:   what we    kept connections;          │   (the host starts it
+//!            │ in         h1 or h2      one length where to   vouch for  retried when that is safe  │    on the first one)
+//!            └──────────────────────────────┬──────────────────────────────────────────────────────┘
+//!                         answers, pages: what the edge says itself        meter: one event a request
+//! ```
+//! **The life of a request.** A worker accepts the connection ([`listen`]), looks whether it speaks TLS at all ([`plain`] if not) and
+//! shakes hands with the certificate for the name ([`connection`]). Each request's head is checked ([`request`]): one host, one
+//! length, a host that the certificate stands for. The host's route ([`routes`], kept true by [`watch`]) leads to a socket or to
+//! an answer of our own ([`answers`]). Headers that a client must not set are dropped, ours put in ([`headers`]); then
+//! request and answer pass piece by piece ([`body`]), as a WebSocket if both want ([`tunnel`]).
+//!
+//! **What the edge may know.** It reads two relations of the database and opens sealed certificate keys; it can write nothing.
+//! When Postgres is away it goes on with what it knew last.
+
+mod answers;
+mod body;
+mod connection;
+mod headers;
+mod limits;
+mod listen;
+mod meter;
+mod pages;
+mod plain;
+mod proxy;
+mod request;
+pub mod routes;
+mod stall;
+mod tunnel;
+mod upstream;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use routes::Routes;
+use tls::Resolver;
+
+use crate::config::Common;
+
+/// Options of `percloud edge`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    /// What all roles are told.
+    pub common: Common,
+    /// An address to listen on, may be repeated. Without it: this machine only below `.localhost`, else all addresses.
+    #[arg(long, value_name = "IP")]
+    pub listen: Vec<IpAddr>,
+    /// A port for plain HTTP that sends everybody to HTTPS, usually 80.
+    #[arg(long, env = "PERCLOUD_HTTP_PORT", value_name = "N")]
+    pub http_port: Option<u16>,
+    /// Threads; as many as the machine has processors when not given.
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+}
+
+/// What all workers share.
+pub(crate) struct Edge {
+    base_domain: String,
+    port: u16,
+    portal: Arc<Path>,
+    routes: Routes,
+    resolver: Arc<Resolver>,
+    tls: Arc<rustls::ServerConfig>,
+    pages: pages::Pages,
+    meter: Arc<meter::Meter>,
+    workers: usize,
+    /// Spans go somewhere, so each request gets one.
+    traced: bool,
+}
+
+impl Edge {
+    fn new(common: &Common, workers: usize) -> anyhow::Result<Arc<Self>> {
+        let resolver = Arc::new(Resolver::new());
+        let tls = Arc::new(tls::server_config(resolver.clone(), &["h2", "http/1.1"])?);
+        Ok(Arc::new(Self {
+            base_domain: common.base_domain.to_string(),
+            port: common.port,
+            portal: common.paths().web_socket().into(),
+            routes: Routes::default(),
+            resolver,
+            tls,
+            pages: pages::Pages::new(),
+            meter: Arc::new(meter::Meter::new()),
+            workers,
+            traced: std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some(),
+        }))
+    }
+
+    /// Whether the certificate that the client was shown stands for `host` too. Browsers use one connection for several names
+    /// of one certificate; a name of another certificate on it is a mistake or a trick.
+    fn same_certificate(&self, sni: Option<&str>, host: &str) -> bool {
+        if sni == Some(host) {
+            return true;
+        }
+        let shown = sni.map_or_else(|| self.resolver.fallback(), |name| self.resolver.find(name));
+        match (shown, self.resolver.find(host)) {
+            (Some(shown), Some(meant)) => Arc::ptr_eq(&shown, &meant),
+            _ => false,
+        }
+    }
+
+    /// Whether browsers shall be told to come with TLS only: for names that are somebody's, not for this machine's own.
+    fn strict(&self, host: &str) -> bool {
+        !host.ends_with(".localhost")
+    }
+}

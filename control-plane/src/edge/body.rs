@@ -1,0 +1,287 @@
+//! Bodies on their way through: piece by piece, never gathered, each direction with a limit on silence.
+
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::limits;
+use super::meter::{Entry, Progress};
+use super::routes::Busy;
+use super::upstream::Lent;
+
+/// Why a body ended early.
+pub(super) type BodyError = Box<dyn StdError + Send + Sync>;
+
+/// A clock that runs only while somebody waits.
+#[derive(Default)]
+struct Patience {
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Patience {
+    /// Ready when `limit` has passed since the waiting began.
+    fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(Instant::now() + limit);
+        }
+        timer.as_mut().poll(cx)
+    }
+
+    fn rest(&mut self) {
+        self.waiting = false;
+    }
+}
+
+/// Holds back a body until the percloud has said `100 Continue`, so that it can refuse an upload before a byte of it is sent.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    state: AtomicU8,
+    waker: Mutex<Option<Waker>>,
+}
+
+const SHUT: u8 = 0;
+const OPEN: u8 = 1;
+const GONE: u8 = 2;
+
+impl Gate {
+    /// Lets the body go.
+    pub(super) fn open(&self) {
+        self.turn(OPEN);
+    }
+
+    /// The answer is there and the body was never wanted.
+    pub(super) fn close(&self) {
+        self.turn(GONE);
+    }
+
+    fn turn(&self, to: u8) {
+        // Only the first word counts: a body that goes is not called back.
+        let _ = self.state.compare_exchange(SHUT, to, Ordering::AcqRel, Ordering::Acquire);
+        if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        match self.state.load(Ordering::Acquire) {
+            SHUT => Poll::Pending,
+            OPEN => Poll::Ready(Ok(())),
+            _ => Poll::Ready(Err("the body is not wanted".into())),
+        }
+    }
+}
+
+/// What a percloud gets: nothing, or the client's body as it comes.
+pub(super) enum RequestBody {
+    /// No body.
+    Empty,
+    /// The client's.
+    Client(Box<ClientBody>),
+}
+
+/// A client's body, counted and timed.
+pub(super) struct ClientBody {
+    incoming: Incoming,
+    progress: Arc<Progress>,
+    gate: Option<Arc<Gate>>,
+    patience: Patience,
+}
+
+impl ClientBody {
+    pub(super) fn new(incoming: Incoming, progress: Arc<Progress>, gate: Option<Arc<Gate>>) -> Box<Self> {
+        Box::new(Self { incoming, progress, gate, patience: Patience::default() })
+    }
+
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        let Some(gate) = &self.gate else { return Poll::Ready(Ok(())) };
+        let said = match gate.poll(cx) {
+            Poll::Pending if self.patience.poll(cx, limits::CONTINUE).is_ready() => {
+                gate.open();
+                Poll::Ready(Ok(()))
+            }
+            other => other,
+        };
+        ready!(said)?;
+        self.gate = None;
+        self.patience.rest();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self::Client(body) = self.get_mut() else { return Poll::Ready(None) };
+        ready!(body.poll_gate(cx))?;
+        let frame = match Pin::new(&mut body.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(body.patience.poll(cx, limits::REQUEST_BODY));
+                return Poll::Ready(Some(Err("the client sends nothing".into())));
+            }
+        };
+        body.patience.rest();
+        match &frame {
+            Some(Ok(frame)) => body.progress.add(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Err(_)) | None => body.progress.finish(),
+        }
+        if body.incoming.is_end_stream() {
+            body.progress.finish();
+        }
+        Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Client(body) => body.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Client(body) => body.incoming.size_hint(),
+        }
+    }
+}
+
+/// What a client gets: a page of the edge's own, or a percloud's answer as it comes.
+pub(super) struct ResponseBody {
+    source: Source,
+    entry: Option<Entry>,
+    taken: Option<Arc<Taken>>,
+    epoch: Instant,
+}
+
+enum Source {
+    Own(Option<Bytes>),
+    Percloud(Box<Answer>),
+}
+
+/// A percloud's answer, and what is given back when it has ended.
+struct Answer {
+    incoming: Incoming,
+    lent: Option<Lent>,
+    patience: Patience,
+    _busy: Option<Busy>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(lent) = self.lent.take()
+            && self.incoming.is_end_stream()
+        {
+            lent.give_back();
+        }
+    }
+}
+
+/// When a client last took something of a long answer. On HTTP/2 nobody asks a body while the client's window is shut, so
+/// whoever watches the connection must be able to see it from outside.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Milliseconds since the connection began, plus one; zero while the percloud, not the client, is waited for.
+    waiting_since: AtomicU64,
+}
+
+impl Taken {
+    /// Whether the client has let what it asked for lie for longer than `limit`.
+    pub(super) fn is_stale(&self, epoch: Instant, limit: Duration) -> bool {
+        let since = self.waiting_since.load(Ordering::Relaxed);
+        since != 0 && epoch.elapsed().as_millis() as u64 > since + limit.as_millis() as u64
+    }
+}
+
+impl ResponseBody {
+    pub(super) fn own(bytes: Bytes) -> Self {
+        let source = Source::Own(Some(bytes).filter(|b| !b.is_empty()));
+        Self { source, entry: None, taken: None, epoch: Instant::now() }
+    }
+
+    pub(super) fn percloud(incoming: Incoming, lent: Option<Lent>, busy: Option<Busy>) -> Self {
+        let answer = Answer { incoming, lent, patience: Patience::default(), _busy: busy };
+        Self { source: Source::Percloud(Box::new(answer)), entry: None, taken: None, epoch: Instant::now() }
+    }
+
+    /// The entry is written when this body ends.
+    pub(super) fn with_entry(mut self, entry: Entry) -> Self {
+        self.entry = Some(entry);
+        self
+    }
+
+    /// Tells `taken` from now on how the client takes it.
+    pub(super) fn watched(mut self, taken: Arc<Taken>, epoch: Instant) -> Self {
+        (self.taken, self.epoch) = (Some(taken), epoch);
+        self
+    }
+
+    fn note(&mut self, frame: &Poll<Option<Result<Frame<Bytes>, BodyError>>>) {
+        if let Some(taken) = &self.taken {
+            let waiting = if frame.is_ready() { self.epoch.elapsed().as_millis() as u64 + 1 } else { 0 };
+            taken.waiting_since.store(waiting, Ordering::Relaxed);
+        }
+        let ended = self.is_end_stream();
+        let Some(entry) = &mut self.entry else { return };
+        match frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                entry.bytes_out += frame.data_ref().map_or(0, |d| d.len() as u64);
+                entry.whole = ended;
+            }
+            Poll::Ready(None) => entry.whole = true,
+            Poll::Ready(Some(Err(_))) => entry.whole = false,
+            Poll::Pending => {}
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match &mut self.source {
+            Source::Own(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Source::Percloud(answer) => match Pin::new(&mut answer.incoming).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    answer.patience.rest();
+                    Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+                }
+                Poll::Pending => match answer.patience.poll(cx, limits::RESPONSE_BODY) {
+                    Poll::Ready(()) => Poll::Ready(Some(Err("the percloud sends nothing".into()))),
+                    Poll::Pending => Poll::Pending,
+                },
+            },
+        };
+        self.note(&frame);
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(bytes) => bytes.is_none(),
+            Source::Percloud(answer) => answer.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Source::Percloud(answer) => answer.incoming.size_hint(),
+        }
+    }
+}

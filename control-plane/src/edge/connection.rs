@@ -1,0 +1,180 @@
+//! One connection from its first byte to its last: TLS, then HTTP/1.1 or HTTP/2 as the browser chose.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant, interval, timeout};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::body::{ResponseBody, Taken};
+use super::proxy::{self, Connection};
+use super::stall::Stall;
+use super::upstream::Pool;
+use super::{Edge, limits, plain};
+
+/// What of an HTTP/2 connection must be seen from outside its streams: how many there are, and whether the client takes what it asked for.
+pub(super) struct Watch {
+    epoch: Instant,
+    /// Requests so far; changes while the connection is used.
+    asked: AtomicUsize,
+    open: Arc<AtomicUsize>,
+    answers: Mutex<Vec<Weak<Taken>>>,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self { epoch: Instant::now(), asked: AtomicUsize::new(0), open: Arc::default(), answers: Mutex::default() }
+    }
+
+    /// Watches how an answer is taken.
+    pub(super) fn over(&self, body: ResponseBody) -> ResponseBody {
+        let taken = Arc::new(Taken::default());
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() >= 64 {
+            answers.retain(|one| one.strong_count() > 0);
+        }
+        answers.push(Arc::downgrade(&taken));
+        body.watched(taken, self.epoch)
+    }
+
+    fn is_stalled(&self) -> bool {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|one| one.strong_count() > 0);
+        answers.iter().filter_map(Weak::upgrade).any(|taken| taken.is_stale(self.epoch, limits::CLIENT_TAKES))
+    }
+
+    fn is_used(&self) -> bool {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|one| one.strong_count() > 0)
+            || self.open.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Counts a request while it has no answer yet.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves one connection until it ends. `ending` says that the edge is asked to stop: requests in flight end, no new ones begin.
+pub(super) async fn serve(edge: Arc<Edge>, pool: Arc<Pool>, stream: TcpStream, peer: SocketAddr, ending: CancellationToken) {
+    // Small pieces (an event, the end of a page) must not wait for more.
+    let _ = stream.set_nodelay(true);
+    let began = Instant::now();
+    match timeout(limits::HANDSHAKE, speaks_tls(&stream)).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => return plain::explain(edge, stream).await,
+        Ok(Err(_)) | Err(_) => return,
+    }
+    let Ok(Ok(stream)) = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&edge, stream)).await else {
+        edge.meter.handshakes_failed.increment(1);
+        return;
+    };
+    edge.meter.handshakes.increment(1);
+    let session = stream.get_ref().1;
+    let h2 = session.alpn_protocol() == Some(b"h2");
+    let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+    let connection = Arc::new(Connection { edge, pool, client: peer.ip(), sni, watch: Watch::new() });
+    let io = TokioIo::new(Stall::new(stream, limits::CLIENT_TAKES));
+    if h2 { serve_h2(connection, io, ending).await } else { serve_h1(connection, io, ending).await }
+}
+
+/// A TLS connection begins with a handshake record (22); anything else is somebody speaking plain HTTP, or nonsense.
+async fn speaks_tls(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    match stream.peek(&mut first).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(first[0] == 22),
+    }
+}
+
+/// The handshake in two halves: between them there is time to fetch a certificate that is not in memory.
+async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    start.into_stream(edge.tls.clone()).await
+}
+
+type Io = TokioIo<Stall<TlsStream<TcpStream>>>;
+
+async fn serve_h1(connection: Arc<Connection>, io: Io, ending: CancellationToken) {
+    let service = service_fn(move |request: http::Request<Incoming>| proxy::handle(connection.clone(), request));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::REQUEST_HEAD)
+        .max_headers(limits::HEADERS)
+        .max_header_size(limits::HEAD_BYTES)
+        .max_buf_size(limits::H1_BUFFER);
+    let mut served = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+    // A connection that breaks is the client's affair; what was lost is in the access log.
+    tokio::select! {
+        _ = served.as_mut() => {}
+        () = ending.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            let _ = timeout(limits::DRAIN, served).await;
+        }
+    }
+}
+
+async fn serve_h2(connection: Arc<Connection>, io: Io, ending: CancellationToken) {
+    let watched = connection.clone();
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        connection.watch.asked.fetch_add(1, Ordering::Relaxed);
+        connection.watch.open.fetch_add(1, Ordering::Relaxed);
+        let open = Open(connection.watch.open.clone());
+        let answer = proxy::handle(connection.clone(), request);
+        async move {
+            let answer = answer.await;
+            drop(open);
+            answer
+        }
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::STREAMS)
+        .initial_stream_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .max_send_buf_size(limits::SEND_BUFFER)
+        .max_header_list_size(limits::HEAD_BYTES as u32)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .enable_connect_protocol();
+    let mut served = std::pin::pin!(builder.serve_connection(io, service));
+    let mut round = interval(Duration::from_secs(15));
+    let (mut last, mut quiet) = (0, Instant::now());
+    let mut going = false;
+    loop {
+        tokio::select! {
+            _ = served.as_mut() => return,
+            () = ending.cancelled(), if !going => {
+                going = true;
+                served.as_mut().graceful_shutdown();
+            }
+            _ = round.tick() => {
+                let asked = watched.watch.asked.load(Ordering::Relaxed);
+                if asked != last || watched.watch.is_used() {
+                    (last, quiet) = (asked, Instant::now());
+                }
+                if watched.watch.is_stalled() {
+                    return;
+                }
+                if !going && quiet.elapsed() > limits::IDLE {
+                    going = true;
+                    served.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! How long and how much: every number that keeps a slow, broken or hostile peer from holding what others need.
+//!
+//! There is no limit on bodies: an upload may be as large as the percloud's quota, and last as long as it moves.
+
+use std::time::Duration;
+
+/// From the connection to the end of the TLS handshake.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
+/// For the head of a request, and for silence between two requests on one HTTP/1.1 connection.
+pub(super) const REQUEST_HEAD: Duration = Duration::from_secs(30);
+/// An HTTP/2 connection on which nothing is asked.
+pub(super) const IDLE: Duration = Duration::from_secs(180);
+/// A client that sends a body, and sends nothing of it.
+pub(super) const REQUEST_BODY: Duration = Duration::from_secs(60);
+/// A client that takes nothing of what it asked for. A paused film may take this long; the player asks again with a range.
+pub(super) const CLIENT_TAKES: Duration = Duration::from_secs(300);
+/// For the first byte of an answer, once the request is all there.
+pub(super) const FIRST_BYTE: Duration = Duration::from_secs(120);
+/// Between two pieces of an answer: event streams may be silent for long.
+pub(super) const RESPONSE_BODY: Duration = Duration::from_secs(900);
+/// A WebSocket on which neither side says a thing.
+pub(super) const TUNNEL: Duration = Duration::from_secs(900);
+/// For a percloud's socket to take a connection; its listener queues while the runtime starts, so only a full queue waits.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// How long a client that said `Expect: 100-continue` waits for a runtime that does not answer that.
+pub(super) const CONTINUE: Duration = Duration::from_secs(1);
+/// How long a connection to a percloud is kept for the next request. Short: it must not look like use.
+pub(super) const POOLED: Duration = Duration::from_secs(20);
+/// Connections kept for one percloud by one worker.
+pub(super) const POOLED_PER_SOCKET: usize = 32;
+/// Requests of one percloud at the same time, by one worker: one percloud's crowd must not take the edge from all others.
+pub(super) const BUSY_PER_TENANT: usize = 512;
+/// Connections of one address (an IPv6 network) at the same time, by one worker. Whole villages share an address, so it is high.
+pub(super) const CONNECTIONS_PER_ADDRESS: usize = 512;
+/// How long requests in flight may take to end once the edge was asked to.
+pub(super) const DRAIN: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's head.
+pub(super) const HEAD_BYTES: usize = 32 * 1024;
+/// Headers of a request.
+pub(super) const HEADERS: usize = 100;
+/// Requests at the same time on one HTTP/2 connection.
+pub(super) const STREAMS: u32 = 128;
+/// What a client may send ahead on one HTTP/2 stream, so that uploads are fast over long ways.
+pub(super) const STREAM_WINDOW: u32 = 1024 * 1024;
+/// The same for all streams of a connection together; it bounds what a slow percloud makes us keep.
+pub(super) const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// What we keep ready for a slow client, a stream.
+pub(super) const SEND_BUFFER: usize = 256 * 1024;
+/// Buffer of an HTTP/1.1 connection.
+pub(super) const H1_BUFFER: usize = 128 * 1024;

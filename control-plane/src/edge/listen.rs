@@ -1,0 +1,161 @@
+//! Sockets: which addresses, one listener a worker, and who is let in.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::limits;
+use super::meter::Meter;
+
+const BACKLOG: i32 = 4096;
+
+/// The addresses to listen on: those asked for, or this machine only for a name that is this machine's, or all.
+pub(super) fn addresses(asked: &[IpAddr], base_domain: &str, port: u16) -> Vec<SocketAddr> {
+    let local = base_domain == "localhost" || base_domain.ends_with(".localhost");
+    let ips = match (asked, local) {
+        ([], true) => vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
+        ([], false) => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
+        (asked, _) => asked.to_vec(),
+    };
+    ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
+}
+
+/// Binds every address once for each worker (`SO_REUSEPORT`: the kernel spreads connections, no thread waits for another).
+/// Addresses of a family that this machine lacks are left out, as long as one is left.
+///
+/// # Errors
+/// When an address is taken or may not be had, or none is left.
+pub(super) fn bind(addresses: &[SocketAddr], workers: usize) -> anyhow::Result<Vec<Vec<std::net::TcpListener>>> {
+    let mut of_workers: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for &address in addresses {
+        // With SO_REUSEPORT a second edge of the same user would silently share the port: look first.
+        let probe = match socket(address, false) {
+            Err(e) if addresses.len() > 1 && no_such_family(&e) => {
+                tracing::info!(ip_version = if address.is_ipv6() { 6 } else { 4 }, "this machine lacks an address family; listening without it");
+                continue;
+            }
+            other => other.with_context(|| format!("cannot listen on {address}"))?,
+        };
+        // Port 0 (tests): the probe's port is everybody's.
+        let address = probe.local_addr()?;
+        drop(probe);
+        for listeners in &mut of_workers {
+            listeners.push(socket(address, true).with_context(|| format!("cannot listen on {address}"))?);
+        }
+    }
+    anyhow::ensure!(of_workers.iter().all(|l| !l.is_empty()), "this machine has none of the addresses to listen on");
+    Ok(of_workers)
+}
+
+fn no_such_family(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_socket_reuseport(&socket, shared)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    bind(&socket, &address)?;
+    if shared {
+        listen(&socket, BACKLOG)?;
+    }
+    Ok(socket.into())
+}
+
+/// How many connections each address has, so that one address cannot have them all.
+#[derive(Clone, Default)]
+pub(super) struct Guests(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// A connection that counts.
+pub(super) struct Guest {
+    guests: Guests,
+    key: IpAddr,
+}
+
+impl Guests {
+    /// Lets a connection in, unless its address has as many as it may. This machine itself is not counted.
+    fn admit(&self, peer: IpAddr) -> Option<Option<Guest>> {
+        let peer = peer.to_canonical();
+        if peer.is_loopback() {
+            return Some(None);
+        }
+        let key = match peer {
+            IpAddr::V4(_) => peer,
+            // A network of one customer, at least.
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        };
+        let mut guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = guests.entry(key).or_default();
+        if *count >= limits::CONNECTIONS_PER_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Some(Guest { guests: self.clone(), key }))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut guests = self.guests.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = guests.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                guests.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// Takes connections until `ending`; each is served in a task of this worker.
+pub(super) async fn accept<F>(
+    listener: TcpListener,
+    guests: Guests,
+    meter: Arc<Meter>,
+    tasks: TaskTracker,
+    ending: CancellationToken,
+    serve: impl Fn(TcpStream, SocketAddr) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = ending.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let Some(guest) = guests.admit(peer.ip()) else {
+                    meter.turned_away.increment(1);
+                    continue;
+                };
+                let served = serve(stream, peer);
+                let connections = meter.connections.clone();
+                connections.increment(1);
+                tasks.spawn(async move {
+                    served.await;
+                    connections.decrement(1);
+                    drop(guest);
+                });
+            }
+            // The client was gone before we looked, or descriptors have run out: what is open now must first end.
+            Err(error) => {
+                if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)) {
+                    tracing::error!(%error, "no more connections can be taken");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}

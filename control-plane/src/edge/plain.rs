@@ -1,0 +1,58 @@
+//! Plain HTTP: on the HTTPS port an explanation, on its own port (`--http-port`) the way to HTTPS. Nothing else is ever served without TLS.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::{Duration, timeout};
+
+use super::answers::{self, Asker, Own};
+use super::body::ResponseBody;
+use super::stall::Stall;
+use super::{Edge, limits, request};
+
+/// Tells somebody who speaks HTTP on the HTTPS port what to do, and ends.
+pub(super) async fn explain(edge: Arc<Edge>, stream: TcpStream) {
+    serve(edge, stream, |edge, request| Own::PlainHttp(elsewhere(edge, request))).await;
+}
+
+/// Sends everybody to HTTPS.
+pub(super) async fn redirect(edge: Arc<Edge>, stream: TcpStream) {
+    serve(edge, stream, |edge, request| elsewhere(edge, request).map_or(Own::NoSuchPercloud, Own::Moved)).await;
+}
+
+/// The same address with TLS, when the host is one of ours: an open redirect would lend our name to anybody.
+fn elsewhere(edge: &Edge, request: &Request<Incoming>) -> Option<String> {
+    let host = request::plain_host(request)?;
+    let known = host == edge.base_domain || edge.routes.find(&host).is_some();
+    let port = if edge.port == 443 { String::new() } else { format!(":{}", edge.port) };
+    let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    (known && path.starts_with('/')).then(|| format!("https://{host}{port}{path}"))
+}
+
+async fn serve(edge: Arc<Edge>, stream: TcpStream, say: fn(&Edge, &Request<Incoming>) -> Own) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let asker = Asker::of(request.method(), request.headers());
+        let own = say(&edge, &request);
+        let host = request::plain_host(&request).unwrap_or_default();
+        let id = format!("{:032x}", rand::random::<u128>());
+        let response = answers::answer(&edge.pages, &own, &asker, &host, &id);
+        std::future::ready(Ok::<Response<ResponseBody>, Infallible>(response))
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HANDSHAKE)
+        .keep_alive(false)
+        .max_headers(limits::HEADERS)
+        .max_header_size(limits::HEAD_BYTES)
+        .max_buf_size(limits::H1_BUFFER);
+    let io = TokioIo::new(Stall::new(stream, limits::HANDSHAKE));
+    // Whoever speaks the wrong language may hang up in the middle of it.
+    let _ = timeout(Duration::from_secs(30), builder.serve_connection(io, service)).await;
+}

@@ -1,0 +1,293 @@
+//! The life of a request: checked, found its way, passed on, answered, noted.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::{Instant, timeout};
+
+use super::answers::{self, Asker, Own};
+use super::body::{ClientBody, Gate, RequestBody, ResponseBody};
+use super::headers::{self, Origin};
+use super::meter::{self, Class, Entry, Progress};
+use super::request::{self, Asked, Refusal, Upgrade};
+use super::routes::{Busy, Route, State};
+use super::upstream::{Failure, Pool};
+use super::{Edge, limits, tunnel};
+
+/// What is known of a connection before its first request.
+pub(super) struct Connection {
+    pub(super) edge: Arc<Edge>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) client: IpAddr,
+    /// The name in the TLS handshake, lower case.
+    pub(super) sni: Option<String>,
+    pub(super) watch: super::connection::Watch,
+}
+
+/// Where a request goes.
+enum Way {
+    Portal,
+    Percloud(Arc<Route>, Arc<Path>, Busy),
+    Own(Own),
+}
+
+/// What we say of a request, to the percloud and to the log.
+struct Names {
+    request_id: String,
+    trace_parent: String,
+}
+
+impl Names {
+    fn fresh() -> Self {
+        let (trace, span) = (rand::random::<u128>(), rand::random::<u64>());
+        let request_id = format!("{:032x}", rand::random::<u128>());
+        Self { request_id, trace_parent: format!("00-{trace:032x}-{span:016x}-00") }
+    }
+}
+
+/// Answers one request; never fails, since the answer to a failure is an answer too.
+pub(super) async fn handle(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+    let began = Instant::now();
+    let mut names = Names::fresh();
+    let span = connection.edge.traced.then(|| tracing::info_span!("edge.request", request.id = names.request_id));
+    if let Some(parent) = span.as_ref().and_then(|span| span.in_scope(crate::telemetry::trace_parent)) {
+        names.trace_parent = parent;
+    }
+    let passed = pass(&connection, request, names, began);
+    Ok(match span {
+        Some(span) => tracing::Instrument::instrument(passed, span).await,
+        None => passed.await,
+    })
+}
+
+async fn pass(connection: &Arc<Connection>, request: Request<Incoming>, names: Names, began: Instant) -> Response<ResponseBody> {
+    let edge = &connection.edge;
+    let (parts, body) = request.into_parts();
+    let asker = Asker::of(&parts.method, &parts.headers);
+    let mut note = Note::new(edge, &parts, &names, began);
+    let asked = match request::check(&parts) {
+        Ok(asked) => asked,
+        Err(refusal) => {
+            let own = if refusal == Refusal::Method { Own::Method } else { Own::Malformed };
+            return note.finish(connection, answers::answer(&edge.pages, &own, &asker, "", &names.request_id));
+        }
+    };
+    let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, &names.request_id);
+    let (socket, busy) = match find(connection, &asked, parts.uri.path()) {
+        Way::Own(why) => {
+            if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()) {
+                return note.finish(connection, asset);
+            }
+            return note.finish(connection, own(why));
+        }
+        Way::Portal => (edge.portal.clone(), None),
+        Way::Percloud(route, socket, busy) => {
+            note.tenant = Some(route);
+            (socket, Some(busy))
+        }
+    };
+    let portal = busy.is_none();
+    note.class = if portal { Class::Portal } else { Class::Percloud };
+    let origin = Origin { client: connection.client, request_id: &names.request_id, trace_parent: &names.trace_parent };
+    let out = Outbound::new(parts, body, &asked, &origin);
+    note.sent = out.progress.clone();
+    match exchange(connection, &socket, out, &asked, busy).await {
+        Ok(mut response) => {
+            let strict = edge.strict(&asked.host);
+            headers::outward(response.headers_mut(), &asked.host, &names.request_id, strict);
+            restore_upgrade(&mut response, &asked);
+            note.finish(connection, response)
+        }
+        Err(failure) => {
+            if !matches!(failure, Failure::Client) {
+                tracing::warn!(request.id = names.request_id, portal, error = %failure, source = ?std::error::Error::source(&failure), "no answer");
+            }
+            note.class = Class::Edge;
+            note.finish(connection, own(said(&failure, portal)))
+        }
+    }
+}
+
+fn said(failure: &Failure, portal: bool) -> Own {
+    match failure {
+        Failure::Slow => Own::Slow,
+        Failure::Client => Own::Malformed,
+        Failure::Connect(_) | Failure::Broken(_) | Failure::Unasked if portal => Own::PortalAway,
+        Failure::Connect(_) | Failure::Broken(_) | Failure::Unasked => Own::CannotStart,
+    }
+}
+
+/// Which way a host name leads.
+fn find(connection: &Connection, asked: &Asked, path: &str) -> Way {
+    let edge = &connection.edge;
+    if !edge.same_certificate(connection.sni.as_deref(), &asked.host) {
+        return Way::Own(Own::Misdirected);
+    }
+    if asked.host == edge.base_domain {
+        return Way::Portal;
+    }
+    let Some(route) = edge.routes.find(&asked.host) else { return Way::Own(Own::NoSuchPercloud) };
+    match (route.row.state, &route.row.socket) {
+        (State::Preparing, _) | (State::Running, None) => Way::Own(Own::Preparing),
+        (State::Failing, _) => Way::Own(Own::CannotStart),
+        (State::Suspended, Some(_)) if !open_while_suspended(path) => Way::Own(Own::Suspended),
+        (State::Suspended, None) => Way::Own(Own::Suspended),
+        (State::Running | State::Suspended, Some(socket)) => {
+            let socket: Arc<Path> = socket.as_path().into();
+            match route.enter(edge.workers) {
+                Some(busy) => Way::Percloud(route, socket, busy),
+                None => Way::Own(Own::Crowded),
+            }
+        }
+    }
+}
+
+/// What a suspended percloud still answers: its owner may sign in and leave with everything.
+fn open_while_suspended(path: &str) -> bool {
+    const OPEN: [&str; 6] = ["/sign-in", "/sign-out", "/recover", "/control", "/assets", "/exports"];
+    OPEN.iter().any(|open| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// A request made ready for a percloud.
+struct Outbound {
+    request: Request<RequestBody>,
+    progress: Option<Arc<Progress>>,
+    gate: Option<Arc<Gate>>,
+    client: Option<OnUpgrade>,
+}
+
+impl Outbound {
+    fn new(mut parts: http::request::Parts, body: Incoming, asked: &Asked, origin: &Origin<'_>) -> Self {
+        let client = (asked.upgrade != Upgrade::No).then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
+        headers::inward(&mut parts.headers, asked, origin);
+        if asked.upgrade == Upgrade::Connect {
+            parts.method = Method::GET;
+            let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, rand::random::<[u8; 16]>());
+            if let Ok(key) = http::HeaderValue::from_str(&key) {
+                parts.headers.insert(http::header::SEC_WEBSOCKET_KEY, key);
+            }
+        }
+        let target = parts.uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+        let mut request = Request::new(RequestBody::Empty);
+        *request.method_mut() = parts.method;
+        *request.uri_mut() = target.into();
+        *request.headers_mut() = parts.headers;
+        let mut out = Self { request, progress: None, gate: None, client };
+        if !body.is_end_stream() && asked.upgrade != Upgrade::Connect {
+            let progress = Arc::new(Progress::default());
+            out.gate = asked.waits.then(Arc::default);
+            *out.request.body_mut() = RequestBody::Client(ClientBody::new(body, progress.clone(), out.gate.clone()));
+            out.progress = Some(progress);
+        }
+        if let Some(gate) = out.gate.clone() {
+            hyper::ext::on_informational(&mut out.request, move |said| {
+                if said.status() == StatusCode::CONTINUE {
+                    gate.open();
+                }
+            });
+        }
+        out
+    }
+}
+
+/// Sends it and waits for the head of the answer, as long as the client's body moves and then a while.
+async fn exchange(connection: &Arc<Connection>, socket: &Arc<Path>, out: Outbound, asked: &Asked, busy: Option<Busy>) -> Result<Response<ResponseBody>, Failure> {
+    let Outbound { request, progress, gate, client } = out;
+    let mut answer = std::pin::pin!(connection.pool.send(socket, request));
+    let mut seen = 0;
+    let (mut response, lent) = loop {
+        match timeout(limits::FIRST_BYTE, &mut answer).await {
+            Ok(answer) => break answer?,
+            Err(_) => match &progress {
+                Some(p) if !p.is_done() && p.bytes() != seen => seen = p.bytes(),
+                _ => return Err(Failure::Slow),
+            },
+        }
+    };
+    if let Some(gate) = gate {
+        gate.close();
+    }
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(response.map(|body| ResponseBody::percloud(body, Some(lent), busy)));
+    }
+    let (Some(client), true) = (client, asked.upgrade != Upgrade::No) else {
+        // Nobody asked for this: what follows on that connection is nothing that we could pass on.
+        return Err(Failure::Unasked);
+    };
+    let percloud = hyper::upgrade::on(&mut response);
+    tokio::spawn(tunnel::join(client, percloud, connection.edge.meter.clone(), busy));
+    Ok(response.map(|_| ResponseBody::own(bytes::Bytes::new())))
+}
+
+/// Says to the client, in its own HTTP, that the connection is a WebSocket from now on.
+fn restore_upgrade(response: &mut Response<ResponseBody>, asked: &Asked) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    if asked.upgrade == Upgrade::Connect {
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().remove(http::header::SEC_WEBSOCKET_ACCEPT);
+        return;
+    }
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+    headers.insert(http::header::UPGRADE, http::HeaderValue::from_static("websocket"));
+}
+
+/// What the log will say, gathered on the way.
+struct Note {
+    method: Method,
+    version: Version,
+    area: &'static str,
+    request_id: String,
+    began: Instant,
+    class: Class,
+    tenant: Option<Arc<Route>>,
+    sent: Option<Arc<Progress>>,
+    edge: Arc<Edge>,
+}
+
+impl Note {
+    fn new(edge: &Arc<Edge>, parts: &http::request::Parts, names: &Names, began: Instant) -> Self {
+        Self {
+            method: parts.method.clone(),
+            version: parts.version,
+            area: meter::area(parts.uri.path()),
+            request_id: names.request_id.clone(),
+            began,
+            class: Class::Edge,
+            tenant: None,
+            sent: None,
+            edge: edge.clone(),
+        }
+    }
+
+    fn finish(self, connection: &Connection, response: Response<ResponseBody>) -> Response<ResponseBody> {
+        let entry = Entry {
+            meter: self.edge.meter.clone(),
+            request_id: self.request_id,
+            tenant: self.tenant,
+            class: self.class,
+            area: self.area,
+            method: self.method,
+            version: self.version,
+            status: response.status(),
+            began: self.began,
+            first_byte: self.began.elapsed(),
+            sent: self.sent,
+            bytes_out: 0,
+            whole: response.body().is_end_stream(),
+        };
+        let version = self.version;
+        response.map(|body| {
+            let body = body.with_entry(entry);
+            if version == Version::HTTP_2 { connection.watch.over(body) } else { body }
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! Which host name leads where; in memory, so that a restart of Postgres is not noticed by anybody's visitors.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::limits;
+
+/// What the edge may let through to a percloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Everything.
+    Running,
+    /// Only what an owner needs to sign in and leave.
+    Suspended,
+    /// Nothing yet: it is being made.
+    Preparing,
+    /// Nothing: it does not start.
+    Failing,
+}
+
+impl State {
+    /// Reads the column `edge_routes.state`; an unknown word leads nowhere.
+    #[must_use]
+    pub fn from_column(text: &str) -> Self {
+        match text {
+            "running" => Self::Running,
+            "suspended" => Self::Suspended,
+            "preparing" => Self::Preparing,
+            _ => Self::Failing,
+        }
+    }
+}
+
+/// One row of `edge_routes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The name.
+    pub host: String,
+    /// Whose.
+    pub tenant_id: String,
+    /// What may pass.
+    pub state: State,
+    /// Where its runtime listens, once there is a place.
+    pub socket: Option<PathBuf>,
+}
+
+/// Where one name leads.
+#[derive(Debug)]
+pub struct Route {
+    pub(super) row: Row,
+    busy: AtomicUsize,
+}
+
+/// A request that counts among a percloud's.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Route>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Route {
+    fn new(row: Row) -> Arc<Self> {
+        Arc::new(Self { row, busy: AtomicUsize::new(0) })
+    }
+
+    /// Counts a request; none when this percloud has as many as it may.
+    pub(super) fn enter(self: &Arc<Self>, workers: usize) -> Option<Busy> {
+        let busy = Busy(self.clone());
+        let before = self.busy.fetch_add(1, Ordering::Relaxed);
+        (before < limits::BUSY_PER_TENANT * workers.max(1)).then_some(busy)
+    }
+}
+
+/// All names of the provider's perclouds.
+#[derive(Debug, Default)]
+pub struct Routes {
+    by_host: RwLock<HashMap<String, Arc<Route>>>,
+}
+
+impl Routes {
+    /// Where a name leads; the name in lower case and without a port.
+    #[must_use]
+    pub fn find(&self, host: &str) -> Option<Arc<Route>> {
+        self.by_host.read().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
+    }
+
+    /// Knows exactly these from now on. Routes that did not change keep their counts.
+    pub fn replace(&self, rows: Vec<Row>) {
+        let mut fresh = HashMap::with_capacity(rows.len());
+        let mut by_host = self.by_host.write().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            let route = match by_host.remove(&row.host) {
+                Some(route) if route.row == row => route,
+                _ => Route::new(row),
+            };
+            fresh.insert(route.row.host.clone(), route);
+        }
+        *by_host = fresh;
+    }
+
+    /// Knows this of one name from now on.
+    pub fn set(&self, host: &str, row: Option<Row>) {
+        let mut by_host = self.by_host.write().unwrap_or_else(PoisonError::into_inner);
+        match row {
+            None => drop(by_host.remove(host)),
+            Some(row) if by_host.get(host).is_some_and(|route| route.row == row) => {}
+            Some(row) => drop(by_host.insert(host.to_owned(), Route::new(row))),
+        }
+    }
+
+    /// How many names it knows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_host.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// True while it knows none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

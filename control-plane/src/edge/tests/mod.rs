@@ -1,0 +1,1 @@
+//! The edge as a whole: a real TLS client in front, sockets of made-up perclouds behind.

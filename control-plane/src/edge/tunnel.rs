@@ -1,0 +1,68 @@
+//! WebSockets: once both sides agreed, bytes pass in both directions until one side ends or both are silent for too long.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Duration, Instant, timeout};
+
+use super::limits;
+use super::meter::Meter;
+use super::routes::Busy;
+
+/// Joins the two sides. It ends with them; nobody waits for it.
+pub(super) async fn join(client: OnUpgrade, percloud: OnUpgrade, meter: Arc<Meter>, busy: Option<Busy>) {
+    let (Ok(client), Ok(percloud)) = tokio::join!(client, percloud) else { return };
+    meter.tunnels.increment(1);
+    let (client_in, client_out) = tokio::io::split(TokioIo::new(client));
+    let (percloud_in, percloud_out) = tokio::io::split(TokioIo::new(percloud));
+    let heard = Heard::default();
+    // When one direction fails the other has nobody to talk to; when it ends in order, the other may still have something to say.
+    let _ = tokio::try_join!(one_way(client_in, percloud_out, &heard), one_way(percloud_in, client_out, &heard));
+    meter.tunnels.decrement(1);
+    drop(busy);
+}
+
+/// When something was last heard, from either side.
+struct Heard {
+    began: Instant,
+    millis: AtomicU64,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self { began: Instant::now(), millis: AtomicU64::new(0) }
+    }
+}
+
+impl Heard {
+    fn note(&self) {
+        self.millis.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    fn ago(&self) -> Duration {
+        self.began.elapsed().saturating_sub(Duration::from_millis(self.millis.load(Ordering::Relaxed)))
+    }
+}
+
+async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, heard: &Heard) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let Ok(read) = timeout(limits::TUNNEL.saturating_sub(heard.ago()), from.read(&mut buffer)).await else {
+            if heard.ago() >= limits::TUNNEL {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            continue;
+        };
+        let read = read?;
+        heard.note();
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        timeout(limits::CLIENT_TAKES, to.write_all(&buffer[..read])).await??;
+        timeout(limits::CLIENT_TAKES, to.flush()).await??;
+    }
+}
