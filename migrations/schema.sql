@@ -1,5 +1,13 @@
 -- Derived from the migrations by a test (see README.md here); for reading, never to be run or edited.
 
+CREATE FUNCTION public.certificates_news() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_notify('certificates', coalesce(new.id, old.id));
+    return null;
+end $$;
+
 CREATE FUNCTION public.mails_wake() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -122,6 +130,65 @@ ALTER TABLE public.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.certificates (
+    id text NOT NULL,
+    names text[] NOT NULL,
+    wanted text DEFAULT 'issued'::text NOT NULL,
+    observed text DEFAULT 'absent'::text NOT NULL,
+    issuer text,
+    chain_pem text,
+    key_sealed bytea,
+    not_before timestamp with time zone,
+    not_after timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone,
+    claimed_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    claim bigint DEFAULT 0 NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    last_error text,
+    trace_parent text,
+    CONSTRAINT certificates_check CHECK (((observed = 'absent'::text) OR ((chain_pem IS NOT NULL) AND (key_sealed IS NOT NULL) AND (not_before IS NOT NULL) AND (not_after IS NOT NULL)))),
+    CONSTRAINT certificates_id_check CHECK ((id ~ '^c-[a-z2-7]{16}$'::text)),
+    CONSTRAINT certificates_names_check CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100))),
+    CONSTRAINT certificates_observed_check CHECK ((observed = ANY (ARRAY['absent'::text, 'issued'::text]))),
+    CONSTRAINT certificates_tries_check CHECK ((tries >= 0)),
+    CONSTRAINT certificates_wanted_check CHECK ((wanted = ANY (ARRAY['issued'::text, 'gone'::text])))
+);
+
+COMMENT ON TABLE public.certificates IS 'One certificate for one set of names: what is wanted and what there is. The edge reads it; only the reconciler writes it.';
+
+COMMENT ON COLUMN public.certificates.id IS 'Random: "c-" and 80 bits in base 32; also what its sealed key is bound to.';
+
+COMMENT ON COLUMN public.certificates.names IS 'The DNS names it stands for; "*." in front of one stands for all directly below it.';
+
+COMMENT ON COLUMN public.certificates.wanted IS 'issued: there shall be a valid one; gone: the row shall go.';
+
+COMMENT ON COLUMN public.certificates.observed IS 'Whether there is one. It may have ended: see not_after.';
+
+COMMENT ON COLUMN public.certificates.issuer IS 'Who issued it, in our words: local for the local CA.';
+
+COMMENT ON COLUMN public.certificates.chain_pem IS 'The certificate and what leads to its root, leaf first.';
+
+COMMENT ON COLUMN public.certificates.key_sealed IS 'Its private key, sealed with XChaCha20-Poly1305 for the context "certificates/" and the id; the sealing key is not in the database.';
+
+COMMENT ON COLUMN public.certificates.not_before IS 'When it begins.';
+
+COMMENT ON COLUMN public.certificates.not_after IS 'When it ends; it is renewed when a third of its life is left.';
+
+COMMENT ON COLUMN public.certificates.created_at IS 'When it was first wanted.';
+
+COMMENT ON COLUMN public.certificates.due_at IS 'When the reconciler shall look at it next; none when it waits for a person.';
+
+COMMENT ON COLUMN public.certificates.claimed_until IS 'Until when a worker has it (a lease: a dead worker lets go by itself).';
+
+COMMENT ON COLUMN public.certificates.claim IS 'A fencing number: a late worker cannot write.';
+
+COMMENT ON COLUMN public.certificates.tries IS 'Failures in a row.';
+
+COMMENT ON COLUMN public.certificates.last_error IS 'What went wrong last, for the operator; none after a success.';
+
+COMMENT ON COLUMN public.certificates.trace_parent IS 'W3C trace context of the request that last wanted something.';
 
 CREATE TABLE public.tenants (
     id text NOT NULL,
@@ -400,6 +467,12 @@ ALTER TABLE ONLY public.api_tokens
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.certificates
+    ADD CONSTRAINT certificates_names_key UNIQUE (names);
+
+ALTER TABLE ONLY public.certificates
+    ADD CONSTRAINT certificates_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.mails
     ADD CONSTRAINT mails_pkey PRIMARY KEY (id);
 
@@ -426,6 +499,8 @@ ALTER TABLE ONLY public.tenants
 
 CREATE INDEX audit_tenant ON public.audit USING btree (tenant_id, id);
 
+CREATE INDEX certificates_due ON public.certificates USING btree (due_at) WHERE (due_at IS NOT NULL);
+
 CREATE INDEX mails_due ON public.mails USING btree (due_at) WHERE (due_at IS NOT NULL);
 
 CREATE INDEX tenants_account ON public.tenants USING btree (account_id);
@@ -433,6 +508,10 @@ CREATE INDEX tenants_account ON public.tenants USING btree (account_id);
 CREATE INDEX tenants_due ON public.tenants USING btree (due_at) WHERE (due_at IS NOT NULL);
 
 CREATE INDEX tenants_stuck ON public.tenants USING btree (tries) WHERE (last_error IS NOT NULL);
+
+CREATE TRIGGER certificates_news_rows AFTER INSERT OR DELETE ON public.certificates FOR EACH ROW EXECUTE FUNCTION public.certificates_news();
+
+CREATE TRIGGER certificates_news_update AFTER UPDATE ON public.certificates FOR EACH ROW WHEN (((((new.wanted IS DISTINCT FROM old.wanted) OR (new.key_sealed IS DISTINCT FROM old.key_sealed)) OR (new.chain_pem IS DISTINCT FROM old.chain_pem)) OR (new.due_at < old.due_at) OR ((old.due_at IS NULL) AND (new.due_at IS NOT NULL)))) EXECUTE FUNCTION public.certificates_news();
 
 CREATE TRIGGER mails_wake_insert AFTER INSERT ON public.mails FOR EACH STATEMENT EXECUTE FUNCTION public.mails_wake();
 

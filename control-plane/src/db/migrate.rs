@@ -9,6 +9,7 @@ const ALL: &[(&str, &str)] = &[
     ("V1__accounts", include_str!("../../../migrations/0001_accounts.sql")),
     ("V2__tenants", include_str!("../../../migrations/0002_tenants.sql")),
     ("V3__mails", include_str!("../../../migrations/0003_mails.sql")),
+    ("V4__certificates", include_str!("../../../migrations/0004_certificates.sql")),
     ("V5__audit", include_str!("../../../migrations/0005_audit.sql")),
     ("V6__api_tokens", include_str!("../../../migrations/0006_api_tokens.sql")),
 ];

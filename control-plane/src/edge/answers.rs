@@ -113,7 +113,11 @@ impl Asker {
 /// Makes the answer.
 pub(super) fn answer(pages: &Pages, own: &Own, asker: &Asker, host: &str, request_id: &str) -> Response<ResponseBody> {
     let shown = pages.show(own, &asker.headers(), host, request_id);
-    let (kind, text) = if asker.wants_json() { ("application/problem+json", problem(own, &shown, request_id)) } else { ("text/html; charset=utf-8", shown.html) };
+    let (kind, text) = if asker.wants_json() {
+        ("application/problem+json", problem(own, &shown, request_id))
+    } else {
+        ("text/html; charset=utf-8", shown.html)
+    };
     let mut response = Response::new(ResponseBody::own(if asker.head { Bytes::new() } else { Bytes::from(text) }));
     *response.status_mut() = own.status();
     let headers = response.headers_mut();

@@ -68,7 +68,13 @@ impl Drop for Open {
 }
 
 /// Serves one connection until it ends. `ending` says that the edge is asked to stop: requests in flight end, no new ones begin.
-pub(super) async fn serve(edge: Arc<Edge>, pool: Arc<Pool>, stream: TcpStream, peer: SocketAddr, ending: CancellationToken) {
+pub(super) async fn serve(
+    edge: Arc<Edge>,
+    pool: Arc<Pool>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    ending: CancellationToken,
+) {
     // Small pieces (an event, the end of a page) must not wait for more.
     let _ = stream.set_nodelay(true);
     let began = Instant::now();

@@ -24,8 +24,18 @@ const ALT_SVC: HeaderName = header::ALT_SVC;
 
 /// What only a proxy may say, by beginning: some program behind some proxy believed each of these once.
 const NOT_A_CLIENTS: [&str; 12] = [
-    "x-forwarded", "x-real-", "x-request-id", "x-original-", "x-rewrite-", "x-percloud-", "x-client-", "x-cluster-",
-    "true-client-", "cf-connecting", "trace", "baggage",
+    "x-forwarded",
+    "x-real-",
+    "x-request-id",
+    "x-original-",
+    "x-rewrite-",
+    "x-percloud-",
+    "x-client-",
+    "x-cluster-",
+    "true-client-",
+    "cf-connecting",
+    "trace",
+    "baggage",
 ];
 
 /// Who asks, and how we call the request.
@@ -37,7 +47,10 @@ pub(super) struct Origin<'a> {
 
 /// Makes a client's headers into those that a percloud gets.
 pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: &Origin<'_>) {
-    let trailers = headers.get_all(header::TE).iter().any(|v| v.to_str().is_ok_and(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case("trailers"))));
+    let trailers = headers
+        .get_all(header::TE)
+        .iter()
+        .any(|v| v.to_str().is_ok_and(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case("trailers"))));
     hop_by_hop(headers);
     headers.remove(PROXY);
     headers.remove(FORWARDED);
@@ -45,8 +58,11 @@ pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: &Origin<'_>
     if !asked.waits {
         headers.remove(header::EXPECT);
     }
-    let alien: Vec<HeaderName> =
-        headers.keys().filter(|name| NOT_A_CLIENTS.iter().any(|prefix| name.as_str().starts_with(prefix))).cloned().collect();
+    let alien: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| NOT_A_CLIENTS.iter().any(|prefix| name.as_str().starts_with(prefix)))
+        .cloned()
+        .collect();
     for name in alien {
         headers.remove(name);
     }
@@ -108,8 +124,14 @@ fn hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     for name in [
-        header::CONNECTION, header::TRANSFER_ENCODING, header::TE, header::UPGRADE, header::PROXY_AUTHENTICATE,
-        KEEP_ALIVE, PROXY_CONNECTION, HTTP2_SETTINGS,
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::TE,
+        header::UPGRADE,
+        header::PROXY_AUTHENTICATE,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        HTTP2_SETTINGS,
     ] {
         headers.remove(name);
     }
@@ -151,7 +173,10 @@ mod tests {
     use super::*;
 
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect::<HeaderMap>()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect::<HeaderMap>()
     }
 
     fn asked() -> Asked {
@@ -161,32 +186,52 @@ mod tests {
     #[test]
     fn what_a_client_says_of_itself_is_replaced() {
         let mut headers = map(&[
-            ("forwarded", "for=10.0.0.1"), ("x-forwarded-for", "10.0.0.1"), ("x-forwarded-proto", "http"), ("x-forwarded-prefix", "/x"),
-            ("x-real-ip", "10.0.0.1"), ("x-request-id", "mine"), ("traceparent", "00-1"), ("tracestate", "x"), ("x-percloud-owner", "yes"),
-            ("connection", "x-keep, host, x-request-id"), ("x-keep", "gone"), ("te", "gzip, trailers"), ("accept", "text/html"), ("range", "bytes=0-1"),
+            ("forwarded", "for=10.0.0.1"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-prefix", "/x"),
+            ("x-real-ip", "10.0.0.1"),
+            ("x-request-id", "mine"),
+            ("traceparent", "00-1"),
+            ("tracestate", "x"),
+            ("x-percloud-owner", "yes"),
+            ("connection", "x-keep, host, x-request-id"),
+            ("x-keep", "gone"),
+            ("te", "gzip, trailers"),
+            ("accept", "text/html"),
+            ("range", "bytes=0-1"),
         ]);
         let origin = Origin { client: "2001:db8::1".parse().unwrap(), request_id: "r1", trace_parent: "00-t" };
         inward(&mut headers, &asked(), &origin);
         let mut seen: Vec<String> = headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         seen.sort();
-        assert_eq!(seen, [
-            "accept: text/html",
-            "forwarded: for=\"[2001:db8::1]\";host=\"ada.example:8443\";proto=https",
-            "host: ada.example:8443",
-            "range: bytes=0-1",
-            "te: trailers",
-            "traceparent: 00-t",
-            "x-forwarded-for: 2001:db8::1",
-            "x-forwarded-host: ada.example:8443",
-            "x-forwarded-proto: https",
-            "x-request-id: r1",
-        ]);
+        assert_eq!(
+            seen,
+            [
+                "accept: text/html",
+                "forwarded: for=\"[2001:db8::1]\";host=\"ada.example:8443\";proto=https",
+                "host: ada.example:8443",
+                "range: bytes=0-1",
+                "te: trailers",
+                "traceparent: 00-t",
+                "x-forwarded-for: 2001:db8::1",
+                "x-forwarded-host: ada.example:8443",
+                "x-forwarded-proto: https",
+                "x-request-id: r1",
+            ]
+        );
     }
 
     #[test]
     fn a_site_sets_cookies_for_itself_only() {
         let mut headers = HeaderMap::new();
-        for cookie in ["a=1; Path=/", "b=2; Domain=example", "c=3; domain = .example; Path=/", "d=4; Domain=ada.example", "e=5; Domain="] {
+        for cookie in [
+            "a=1; Path=/",
+            "b=2; Domain=example",
+            "c=3; domain = .example; Path=/",
+            "d=4; Domain=ada.example",
+            "e=5; Domain=",
+        ] {
             headers.append(header::SET_COOKIE, HeaderValue::from_static(cookie));
         }
         outward(&mut headers, "ada.example", "r", false);

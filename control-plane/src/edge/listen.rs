@@ -38,7 +38,10 @@ pub(super) fn bind(addresses: &[SocketAddr], workers: usize) -> anyhow::Result<V
         // With SO_REUSEPORT a second edge of the same user would silently share the port: look first.
         let probe = match socket(address, false) {
             Err(e) if addresses.len() > 1 && no_such_family(&e) => {
-                tracing::info!(ip_version = if address.is_ipv6() { 6 } else { 4 }, "this machine lacks an address family; listening without it");
+                tracing::info!(
+                    ip_version = if address.is_ipv6() { 6 } else { 4 },
+                    "this machine lacks an address family; listening without it"
+                );
                 continue;
             }
             other => other.with_context(|| format!("cannot listen on {address}"))?,

@@ -57,7 +57,10 @@ impl Meter {
         };
         Self {
             requests: Class::ALL.iter().map(requests).collect(),
-            first_byte: Class::ALL.iter().map(|c| histogram!("percloud_edge_first_byte_seconds", "class" => c.name())).collect(),
+            first_byte: Class::ALL
+                .iter()
+                .map(|c| histogram!("percloud_edge_first_byte_seconds", "class" => c.name()))
+                .collect(),
             bytes_in: counter!("percloud_edge_bytes_total", "direction" => "in"),
             bytes_out: counter!("percloud_edge_bytes_total", "direction" => "out"),
             connections: gauge!("percloud_edge_connections"),
@@ -143,8 +146,23 @@ impl Drop for Entry {
 /// A method that we know, or the word "other": what else a client sends there is the client's text.
 fn method(method: &Method) -> &str {
     const KNOWN: [&str; 17] = [
-        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "PROPFIND", "PROPPATCH", "REPORT", "MKCOL", "COPY",
-        "MOVE", "LOCK", "UNLOCK", "TRACE",
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "OPTIONS",
+        "CONNECT",
+        "PROPFIND",
+        "PROPPATCH",
+        "REPORT",
+        "MKCOL",
+        "COPY",
+        "MOVE",
+        "LOCK",
+        "UNLOCK",
+        "TRACE",
     ];
     if KNOWN.contains(&method.as_str()) { method.as_str() } else { "other" }
 }
@@ -152,8 +170,30 @@ fn method(method: &Method) -> &str {
 /// The part of a site that a path is in: its first segment, where that is one of ours.
 pub(super) fn area(path: &str) -> &'static str {
     const KNOWN: [&str; 24] = [
-        "", "app", "control", "assets", "files", "posts", "tags", "bookmarks", "media", "s", "setup", "sign-in", "sign-out",
-        "recover", "sign-up", "confirm", "api", "dev", "about", "healthz", "feed.atom", "feed.json", "manifest.webmanifest", ".well-known",
+        "",
+        "app",
+        "control",
+        "assets",
+        "files",
+        "posts",
+        "tags",
+        "bookmarks",
+        "media",
+        "s",
+        "setup",
+        "sign-in",
+        "sign-out",
+        "recover",
+        "sign-up",
+        "confirm",
+        "api",
+        "dev",
+        "about",
+        "healthz",
+        "feed.atom",
+        "feed.json",
+        "manifest.webmanifest",
+        ".well-known",
     ];
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     KNOWN.into_iter().find(|known| *known == first).unwrap_or("other")

@@ -29,9 +29,11 @@ mod plain;
 mod proxy;
 mod request;
 pub mod routes;
+pub mod sql;
 mod stall;
 mod tunnel;
 mod upstream;
+mod watch;
 mod worker;
 
 #[cfg(test)]
@@ -41,16 +43,19 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context;
 use routes::Routes;
-use tls::Resolver;
+use tls::{Resolver, Seal};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Common;
 
 /// Options of `percloud edge`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    #[command(flatten)]
     /// What all roles are told.
+    #[command(flatten)]
     pub common: Common,
     /// An address to listen on, may be repeated. Without it: this machine only below `.localhost`, else all addresses.
     #[arg(long, value_name = "IP")]
@@ -61,6 +66,63 @@ pub struct Options {
     /// Threads; as many as the machine has processors when not given.
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
+}
+
+/// Runs the edge until it is asked to end (SIGTERM, SIGINT); then requests in flight may end, for a while.
+///
+/// # Errors
+/// When an address cannot be had, or keys or settings cannot be read. A database that is away is no error.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let common = &options.common;
+    let workers =
+        options.workers.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), |n| n.max(1));
+    let url = common.database_url.as_deref().context("the edge needs --database-url (percloud up sets it)")?;
+    let edge = Edge::new(common, workers)?;
+    let seal = Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?;
+    let ending = CancellationToken::new();
+    let watch = watch::Watch::new(edge.clone(), url, seal)?.run(url, ending.clone());
+    let addresses = |port| listen::addresses(&options.listen, &edge.base_domain, port);
+    let https = listen::bind(&addresses(common.port), workers)?;
+    let http = options.http_port.map(|port| listen::bind(&addresses(port), workers)).transpose()?;
+    descriptors();
+    let threads = start(&edge, https, http, &ending)?;
+    tracing::info!(workers, port = common.port, "the edge listens");
+    let mut asked = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut watch = std::pin::pin!(watch);
+    tokio::select! {
+        _ = asked.0.recv() => {}
+        _ = asked.1.recv() => {}
+        ended = watch.as_mut() => ended?,
+    }
+    tracing::info!("the edge ends; requests in flight have a moment");
+    ending.cancel();
+    let joined = tokio::task::spawn_blocking(move || {
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?)
+    });
+    joined.await?
+}
+
+type Threads = Vec<std::thread::JoinHandle<anyhow::Result<()>>>;
+
+fn start(
+    edge: &Arc<Edge>,
+    https: Vec<Vec<std::net::TcpListener>>,
+    http: Option<Vec<Vec<std::net::TcpListener>>>,
+    ending: &CancellationToken,
+) -> anyhow::Result<Threads> {
+    let mut http = http.unwrap_or_default().into_iter();
+    let doors = https.into_iter().map(|https| worker::Doors { https, http: http.next().unwrap_or_default() });
+    doors.enumerate().map(|(number, doors)| worker::start(number, edge.clone(), doors, ending.clone())).collect()
+}
+
+/// Each visitor takes one or two descriptors: take all that the machine gives.
+fn descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if setrlimit(Resource::Nofile, limit).is_err() {
+        tracing::warn!("the limit on open files cannot be raised");
+    }
 }
 
 /// What all workers share.

@@ -5,8 +5,7 @@ use http::HeaderMap;
 use super::answers::Own;
 
 /// What these pages may load.
-pub(super) const POLICY: &str =
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Renders them.
 pub(super) struct Pages;

@@ -52,7 +52,10 @@ impl Names {
 }
 
 /// Answers one request; never fails, since the answer to a failure is an answer too.
-pub(super) async fn handle(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+pub(super) async fn handle(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
     let began = Instant::now();
     let mut names = Names::fresh();
     let span = connection.edge.traced.then(|| tracing::info_span!("edge.request", request.id = names.request_id));
@@ -66,7 +69,12 @@ pub(super) async fn handle(connection: Arc<Connection>, request: Request<Incomin
     })
 }
 
-async fn pass(connection: &Arc<Connection>, request: Request<Incoming>, names: Names, began: Instant) -> Response<ResponseBody> {
+async fn pass(
+    connection: &Arc<Connection>,
+    request: Request<Incoming>,
+    names: Names,
+    began: Instant,
+) -> Response<ResponseBody> {
     let edge = &connection.edge;
     let (parts, body) = request.into_parts();
     let asker = Asker::of(&parts.method, &parts.headers);
@@ -197,7 +205,13 @@ impl Outbound {
 }
 
 /// Sends it and waits for the head of the answer, as long as the client's body moves and then a while.
-async fn exchange(connection: &Arc<Connection>, socket: &Arc<Path>, out: Outbound, asked: &Asked, busy: Option<Busy>) -> Result<Response<ResponseBody>, Failure> {
+async fn exchange(
+    connection: &Arc<Connection>,
+    socket: &Arc<Path>,
+    out: Outbound,
+    asked: &Asked,
+    busy: Option<Busy>,
+) -> Result<Response<ResponseBody>, Failure> {
     let Outbound { request, progress, gate, client } = out;
     let mut answer = std::pin::pin!(connection.pool.send(socket, request));
     let mut seen = 0;

@@ -44,7 +44,9 @@ pub(super) fn check(parts: &Parts) -> Result<Asked, Refusal> {
     let upgrade = match (parts.version, extended) {
         (Version::HTTP_2, Some(protocol)) if protocol.as_str() == "websocket" => Upgrade::Connect,
         (_, Some(_)) => return Err(Refusal::Method),
-        (Version::HTTP_11, None) if wants_websocket(&parts.headers) && parts.method == Method::GET => Upgrade::Websocket,
+        (Version::HTTP_11, None) if wants_websocket(&parts.headers) && parts.method == Method::GET => {
+            Upgrade::Websocket
+        }
         _ => Upgrade::No,
     };
     if parts.method == Method::TRACE || (parts.method == Method::CONNECT && upgrade != Upgrade::Connect) {
@@ -57,7 +59,8 @@ pub(super) fn check(parts: &Parts) -> Result<Asked, Refusal> {
     if !path.starts_with('/') || path.bytes().any(|b| b < 0x20 || b == 0x7f || b == b'\\') {
         return Err(Refusal::Malformed);
     }
-    let waits = parts.version == Version::HTTP_11 && parts.headers.get(EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let waits = parts.version == Version::HTTP_11
+        && parts.headers.get(EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if !waits && parts.version == Version::HTTP_11 && parts.headers.contains_key(EXPECT) {
         return Err(Refusal::Malformed);
     }
@@ -120,10 +123,15 @@ fn host(authority: &str) -> Result<String, Refusal> {
             None => (authority.to_owned(), None),
         },
     };
-    let port_ok = port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok());
+    let port_ok =
+        port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok());
     let name = name.strip_suffix('.').map_or(name.as_str(), |n| n);
     let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':');
-    if port_ok && !name.is_empty() && name.len() <= 253 && name.bytes().all(letters) { Ok(name.to_owned()) } else { Err(Refusal::Malformed) }
+    if port_ok && !name.is_empty() && name.len() <= 253 && name.bytes().all(letters) {
+        Ok(name.to_owned())
+    } else {
+        Err(Refusal::Malformed)
+    }
 }
 
 /// The host of a request that came without TLS; none when it says none or contradicts itself.
@@ -148,7 +156,12 @@ mod tests {
 
     #[test]
     fn the_host_is_one_name_without_port_and_case() {
-        for (uri, host) in [("/", "Ada.Example:8443"), ("/", "ada.example"), ("/", "ada.example."), ("https://ada.example/x", "ada.example")] {
+        for (uri, host) in [
+            ("/", "Ada.Example:8443"),
+            ("/", "ada.example"),
+            ("/", "ada.example."),
+            ("https://ada.example/x", "ada.example"),
+        ] {
             assert_eq!(asked(uri, &[("host", host)]).unwrap().host, "ada.example", "{uri} {host}");
         }
         assert_eq!(asked("/", &[("host", "[::1]:8443")]).unwrap().host, "[::1]");

@@ -98,7 +98,8 @@ impl Pool {
     }
 
     async fn fresh(&self, socket: &Path) -> Result<SendRequest<RequestBody>, Failure> {
-        let stream = connect(socket).await.inspect_err(|_| self.meter.connects_failed.increment(1)).map_err(Failure::Connect)?;
+        let stream =
+            connect(socket).await.inspect_err(|_| self.meter.connects_failed.increment(1)).map_err(Failure::Connect)?;
         self.meter.connects.increment(1);
         let mut builder = Builder::new();
         builder.max_buf_size(limits::H1_BUFFER).max_headers(limits::HEADERS);
@@ -109,7 +110,11 @@ impl Pool {
     }
 
     /// Sends a request and waits for the head of the answer.
-    pub(super) async fn send(self: &Arc<Self>, socket: &Arc<Path>, mut request: Request<RequestBody>) -> Result<(Response<Incoming>, Lent), Failure> {
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        socket: &Arc<Path>,
+        mut request: Request<RequestBody>,
+    ) -> Result<(Response<Incoming>, Lent), Failure> {
         let again = Again::of(&request);
         let mut tries = 0;
         loop {
@@ -127,7 +132,12 @@ impl Pool {
                     tries += 1;
                     request = match (unsent, &again) {
                         (Some(unsent), _) if tries < 4 => unsent,
-                        (None, Some(again)) if tries < 3 && (error.is_closed() || error.is_canceled() || error.is_incomplete_message()) => again.request(),
+                        (None, Some(again))
+                            if tries < 3
+                                && (error.is_closed() || error.is_canceled() || error.is_incomplete_message()) =>
+                        {
+                            again.request()
+                        }
                         _ if error.is_user() => return Err(Failure::Client),
                         _ => return Err(Failure::Broken(error)),
                     };

@@ -20,7 +20,12 @@ pub(super) struct Doors {
 }
 
 /// Starts a worker; it ends some time after `ending`.
-pub(super) fn start(number: usize, edge: Arc<Edge>, doors: Doors, ending: CancellationToken) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+pub(super) fn start(
+    number: usize,
+    edge: Arc<Edge>,
+    doors: Doors,
+    ending: CancellationToken,
+) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
     let thread = std::thread::Builder::new().name(format!("edge-{number}"));
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -41,13 +46,27 @@ async fn work(edge: Arc<Edge>, doors: Doors, ending: CancellationToken) -> anyho
             let edge = edge.clone();
             move |stream, peer: SocketAddr| connection::serve(edge.clone(), pool.clone(), stream, peer, ended.clone())
         };
-        tokio::spawn(listen::accept(tokio_listener(listener)?, guests.clone(), edge.meter.clone(), tasks.clone(), ending.clone(), serve));
+        tokio::spawn(listen::accept(
+            tokio_listener(listener)?,
+            guests.clone(),
+            edge.meter.clone(),
+            tasks.clone(),
+            ending.clone(),
+            serve,
+        ));
     }
     for listener in doors.http {
         let meter = edge.meter.clone();
         let edge = edge.clone();
         let serve = move |stream, _| plain::redirect(edge.clone(), stream);
-        tokio::spawn(listen::accept(tokio_listener(listener)?, guests.clone(), meter, tasks.clone(), ending.clone(), serve));
+        tokio::spawn(listen::accept(
+            tokio_listener(listener)?,
+            guests.clone(),
+            meter,
+            tasks.clone(),
+            ending.clone(),
+            serve,
+        ));
     }
     let mut round = interval(Duration::from_secs(5));
     loop {
