@@ -1,1 +1,72 @@
 //! The provider's pages, forms and mails; no database and no HTTP server.
+//!
+//! The web role fills the structs in [`pages`] and renders them with [`pages()`](fn@pages); the edge shows those of
+//! perclouds that do not answer; the reconciler sends [`mails`]. `cargo run -p portal --example gallery` shows all.
+
+use std::sync::LazyLock;
+
+use ui::{Asset, Builder, Lang, Pages, Template};
+
+pub mod forms;
+pub mod mails;
+pub mod pages;
+
+const TEMPLATES: &[Template] = ui::templates!("templates":
+    "pages/start.html", "pages/about.html", "pages/sign_up.html", "pages/check_mail.html",
+    "pages/confirm.html", "pages/confirm_gone.html",
+    "pages/no_such_percloud.html", "pages/suspended.html", "pages/cannot_start.html", "pages/preparing.html",
+    "pages/error.html", "pages/dev_mails.html", "pages/dev_mail.html",
+    "parts/edge.html", "parts/nav.html", "mails/base.html",
+    "mails/confirm/subject.txt", "mails/confirm/body.txt", "mails/confirm/body.html",
+    "mails/set_up_link/subject.txt", "mails/set_up_link/body.txt", "mails/set_up_link/body.html",
+    "mails/suspended/subject.txt", "mails/suspended/body.txt", "mails/suspended/body.html",
+    "mails/resumed/subject.txt", "mails/resumed/body.txt", "mails/resumed/body.html",
+    "mails/deleted/subject.txt", "mails/deleted/body.txt", "mails/deleted/body.html",
+);
+
+const ASSETS: &[Asset] = ui::assets!("static", "portal": "portal.css", "sign-up.js");
+
+/// Collects everything that the portal shows; the gallery adds to it.
+#[must_use]
+pub fn builder() -> Builder {
+    Pages::builder()
+        .templates(TEMPLATES)
+        .messages(Lang::En, include_str!("../locales/en.json"))
+        .messages(Lang::It, include_str!("../locales/it.json"))
+        .assets(ASSETS)
+}
+
+/// All pages of the portal, read on first use.
+///
+/// # Panics
+/// When a template does not parse or a message is there twice; every test that renders a page would find it.
+#[must_use]
+pub fn pages() -> &'static Pages {
+    static PAGES: LazyLock<Pages> = LazyLock::new(|| builder().build().unwrap_or_else(|why| panic!("{why:#}")));
+    &PAGES
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{forms, mails, pages::*};
+
+    #[test]
+    fn every_page_and_mail_says_everything_in_all_languages() {
+        let check = ui::testing::check(super::pages())
+            .page::<Start>()
+            .page::<About>()
+            .page::<SignUp>()
+            .page::<CheckMail>()
+            .page::<Confirm>()
+            .page::<ConfirmGone>()
+            .page::<NoSuchPercloud>()
+            .page::<Suspended>()
+            .page::<CannotStart>()
+            .page::<Preparing>()
+            .page::<ErrorPage>()
+            .page::<DevMails>()
+            .page::<DevMail>();
+        let check = mails::check_all(check);
+        check.said_elsewhere(forms::sign_up::KEYS).finish();
+    }
+}

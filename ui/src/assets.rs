@@ -61,6 +61,11 @@ impl Assets {
         self.files.contains_key(path).then(|| format!("/assets/{}/{path}", self.hash))
     }
 
+    /// Every asset with its address.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (String, Bytes)> + '_ {
+        self.files.iter().map(|(path, bytes)| (format!("/assets/{}/{path}", self.hash), bytes.clone()))
+    }
+
     /// The bytes of an asset, and whether this hash is the present one, so that the answer may be kept for ever.
     pub(crate) fn get(&self, hash: &str, path: &str) -> Option<(Bytes, bool)> {
         self.files.get(path).map(|bytes| (bytes.clone(), hash == self.hash))

@@ -145,11 +145,16 @@ impl Pages {
         self.0.assets.address(path)
     }
 
+    /// Every asset with its address, to put them somewhere else than [`crate::http::assets`] does.
+    pub fn assets(&self) -> impl Iterator<Item = (String, bytes::Bytes)> + '_ {
+        self.0.assets.all()
+    }
+
     pub(crate) fn messages(&self) -> &Messages {
         &self.0.messages
     }
 
-    pub(crate) fn assets(&self) -> &Arc<Assets> {
+    pub(crate) fn asset_files(&self) -> &Arc<Assets> {
         &self.0.assets
     }
 }

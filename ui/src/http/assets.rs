@@ -14,7 +14,7 @@ use crate::{Pages, assets::Assets};
 
 /// The router that serves the program's assets at `/assets/`, to be merged.
 pub fn assets<S: Clone + Send + Sync + 'static>(pages: &Pages) -> Router<S> {
-    let assets = Arc::clone(pages.assets());
+    let assets = Arc::clone(pages.asset_files());
     Router::new().route(
         "/assets/{hash}/{*path}",
         get(move |Path((hash, path)): Path<(String, String)>| {

@@ -1,0 +1,25 @@
+//! The portal's pages: each a struct that the web role (or the edge) fills, and a template of the same name.
+
+mod about;
+mod cannot_start;
+mod check_mail;
+mod confirm;
+mod dev_mails;
+mod error;
+mod no_such_percloud;
+mod preparing;
+mod sign_up;
+mod start;
+mod suspended;
+
+pub use about::About;
+pub use cannot_start::CannotStart;
+pub use check_mail::CheckMail;
+pub use confirm::{Confirm, ConfirmGone};
+pub use dev_mails::{DevMail, DevMailRow, DevMails};
+pub use error::ErrorPage;
+pub use no_such_percloud::NoSuchPercloud;
+pub use preparing::Preparing;
+pub use sign_up::SignUp;
+pub use start::Start;
+pub use suspended::Suspended;
