@@ -38,6 +38,7 @@ create table tenants (
     claim bigint not null default 0,
     tries integer not null default 0 check (tries >= 0),
     last_error text,
+    wish bigint not null default 0,
     trace_parent text,
     check ((wanted = 'suspended') = (suspended_reason is not null)),
     check (observed = 'absent' or socket is not null)
@@ -61,11 +62,12 @@ comment on column tenants.quota_bytes is 'Bytes that it may hold.';
 comment on column tenants.language is 'The language of its first pages.';
 comment on column tenants.delete_after is 'The owner asked for deletion in the own Control panel; after this moment it is done.';
 comment on column tenants.created_at is 'When it was asked for.';
-comment on column tenants.due_at is 'When the reconciler shall look at it next; none when it waits for a person.';
+comment on column tenants.due_at is 'When the reconciler shall look at it next; none for never.';
 comment on column tenants.claimed_until is 'Until when a worker has it (a lease: a dead worker lets go by itself).';
 comment on column tenants.claim is 'A fencing number: a late worker cannot write.';
 comment on column tenants.tries is 'Failures in a row.';
 comment on column tenants.last_error is 'What went wrong last, for the operator; none after a success.';
+comment on column tenants.wish is 'Counts wishes, so that a turn that ends does not put off one that came meanwhile.';
 comment on column tenants.trace_parent is 'W3C trace context of the request that last wanted something, so that one trace shows it through to the end.';
 create index tenants_due on tenants (due_at) where due_at is not null;
 create index tenants_account on tenants (account_id);

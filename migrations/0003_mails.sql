@@ -37,7 +37,7 @@ comment on column mails.html_body is 'The HTML, once spooled.';
 comment on column mails.queued_at is 'When it was wanted.';
 comment on column mails.sent_at is 'When the mail server took it, or when it was spooled.';
 comment on column mails.erase_at is 'When the row goes, whatever became of it.';
-comment on column mails.due_at is 'When the reconciler shall look at it next; none when it waits for a person.';
+comment on column mails.due_at is 'When the reconciler shall look at it next, if only to erase it; none for never.';
 comment on column mails.claimed_until is 'Until when a worker has it.';
 comment on column mails.claim is 'A fencing number: a late worker cannot write.';
 comment on column mails.tries is 'Failures in a row.';

@@ -214,6 +214,7 @@ CREATE TABLE public.tenants (
     claim bigint DEFAULT 0 NOT NULL,
     tries integer DEFAULT 0 NOT NULL,
     last_error text,
+    wish bigint DEFAULT 0 NOT NULL,
     trace_parent text,
     CONSTRAINT tenants_check CHECK (((wanted = 'suspended'::text) = (suspended_reason IS NOT NULL))),
     CONSTRAINT tenants_check1 CHECK (((observed = 'absent'::text) OR (socket IS NOT NULL))),
@@ -268,7 +269,7 @@ COMMENT ON COLUMN public.tenants.delete_after IS 'The owner asked for deletion i
 
 COMMENT ON COLUMN public.tenants.created_at IS 'When it was asked for.';
 
-COMMENT ON COLUMN public.tenants.due_at IS 'When the reconciler shall look at it next; none when it waits for a person.';
+COMMENT ON COLUMN public.tenants.due_at IS 'When the reconciler shall look at it next; none for never.';
 
 COMMENT ON COLUMN public.tenants.claimed_until IS 'Until when a worker has it (a lease: a dead worker lets go by itself).';
 
@@ -277,6 +278,8 @@ COMMENT ON COLUMN public.tenants.claim IS 'A fencing number: a late worker canno
 COMMENT ON COLUMN public.tenants.tries IS 'Failures in a row.';
 
 COMMENT ON COLUMN public.tenants.last_error IS 'What went wrong last, for the operator; none after a success.';
+
+COMMENT ON COLUMN public.tenants.wish IS 'Counts wishes, so that a turn that ends does not put off one that came meanwhile.';
 
 COMMENT ON COLUMN public.tenants.trace_parent IS 'W3C trace context of the request that last wanted something, so that one trace shows it through to the end.';
 
@@ -361,7 +364,7 @@ COMMENT ON COLUMN public.mails.sent_at IS 'When the mail server took it, or when
 
 COMMENT ON COLUMN public.mails.erase_at IS 'When the row goes, whatever became of it.';
 
-COMMENT ON COLUMN public.mails.due_at IS 'When the reconciler shall look at it next; none when it waits for a person.';
+COMMENT ON COLUMN public.mails.due_at IS 'When the reconciler shall look at it next, if only to erase it; none for never.';
 
 COMMENT ON COLUMN public.mails.claimed_until IS 'Until when a worker has it.';
 

@@ -15,6 +15,5 @@ pub mod privileges;
 pub mod reconcile;
 pub mod telemetry;
 pub mod tenants;
-pub mod trace;
 pub mod up;
 pub mod web;

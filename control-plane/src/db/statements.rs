@@ -21,7 +21,9 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("edge", crate::edge::sql::ALL),
         ("mails", crate::mails::sql::ALL),
         ("names", crate::names::sql::ALL),
+        ("reconcile", crate::reconcile::sql::ALL),
         ("tenants", crate::tenants::sql::ALL),
+        ("tenants::reconcile", crate::tenants::reconcile::sql::ALL),
     ];
     nouns.iter().flat_map(|(noun, list)| list.iter().map(move |(name, sql)| (*noun, *name, *sql))).collect()
 }

@@ -2,7 +2,13 @@
 //!
 //! Without a mail server ([`PERCLOUD_SMTP_URL`](reconcile)) they are spooled: kept for seven days for the operator to read.
 
+mod mailer;
+pub mod reconcile;
+mod render;
 pub mod sql;
+
+pub use mailer::{Mailer, Options};
+pub use render::Rendered;
 
 use bundle::TenantId;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +17,7 @@ use tokio_postgres::Row;
 
 use crate::{
     db::{self, GenericClient},
-    trace,
+    telemetry,
 };
 
 /// What a mail says; the secrets in links are in here until it is sent.
@@ -83,8 +89,11 @@ pub async fn queue(
     let data = serde_json::to_value(message).map_err(|_| db::Error::Column("mails.data"))?;
     let statement = db.prepare_cached(sql::QUEUE).await?;
     let tenant = tenant.map(TenantId::as_str);
-    db.execute(&statement, &[&tenant, &message.kind(), &language, &to, &data, &now, &(now + KEPT), &trace::parent()])
-        .await?;
+    db.execute(
+        &statement,
+        &[&tenant, &message.kind(), &language, &to, &data, &now, &(now + KEPT), &telemetry::trace_parent()],
+    )
+    .await?;
     Ok(())
 }
 

@@ -145,6 +145,9 @@ pub struct Tenant {
     pub tries: i32,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// Counts wishes.
+    #[serde(skip)]
+    pub wish: i64,
     /// The trace of the last wish.
     #[serde(skip)]
     pub trace_parent: Option<String>,
@@ -175,6 +178,7 @@ impl Tenant {
             due_at: row.try_get("due_at")?,
             tries: row.try_get("tries")?,
             last_error: row.try_get("last_error")?,
+            wish: row.try_get("wish")?,
             trace_parent: row.try_get("trace_parent")?,
         })
     }
@@ -195,10 +199,10 @@ impl Tenant {
         }
     }
 
-    /// Whether it waits for a person.
+    /// Whether it has failed so often that a person should look.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
-        self.due_at.is_none() || self.tries >= 3
+        self.tries >= 3
     }
 }
 

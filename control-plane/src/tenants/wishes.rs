@@ -11,7 +11,7 @@ use crate::{
     db::{self, GenericClient, Transaction, ensure_affected},
     mails::{self, Message},
     names::{self, Name, Refusal},
-    trace,
+    telemetry,
 };
 
 /// What is needed for a new percloud.
@@ -70,7 +70,7 @@ pub async fn create(tx: &Transaction<'_>, new: &New<'_>, now: DateTime<Utc>) -> 
             &new.quota_bytes,
             &new.language,
             &now,
-            &trace::parent(),
+            &telemetry::trace_parent(),
         ],
     )
     .await?;
@@ -197,6 +197,7 @@ async fn want(
     reason: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let affected = tx.execute(sql::WANT, &[&id.as_str(), &wanted.as_str(), &reason, &now, &trace::parent()]).await?;
+    let affected =
+        tx.execute(sql::WANT, &[&id.as_str(), &wanted.as_str(), &reason, &now, &telemetry::trace_parent()]).await?;
     Ok(ensure_affected(affected, 1)?)
 }

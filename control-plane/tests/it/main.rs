@@ -1,6 +1,9 @@
-//! Stories against real parts: Postgres, sockets, SMTP. What must be played is played by one named fake ([`control_plane::hosts`] has the
-//! simulated host). One binary, so that it links once.
+//! Stories against real parts: Postgres, sockets, SMTP. What must be played is played by one named fake (`hosts::simulated` plays the
+//! host). One binary, so that it links once.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
+mod cloud;
+mod crashes;
 mod postgres;
+mod provision;
 mod sql;

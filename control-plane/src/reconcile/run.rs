@@ -1,0 +1,85 @@
+//! `percloud reconcile`: all nouns, until SIGTERM.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use bundle::{Clock, spec::Provider};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::keep;
+use crate::{
+    config::Common,
+    db,
+    hosts::client::HostClient,
+    mails::{self, Mailer},
+    tenants,
+};
+
+/// What `percloud reconcile` is told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// What all roles are told.
+    #[command(flatten)]
+    pub common: Common,
+    /// How mail goes out.
+    #[command(flatten)]
+    pub mail: mails::Options,
+}
+
+/// Makes what is wanted true, until SIGTERM; then ends the turns that run, and returns.
+///
+/// # Errors
+/// When the options make no sense. A database or a host that is away is waited for.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let guard = stop.clone().drop_guard();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut nouns = start(&options, Clock::system(), &stop)?;
+    let ended = tokio::select! {
+        _ = term.recv() => None,
+        _ = int.recv() => None,
+        ended = nouns.join_next() => ended,
+    };
+    drop(guard);
+    while let Some(ended) = nouns.join_next().await {
+        ended.context("a reconciler broke off")??;
+    }
+    match ended {
+        None => Ok(()),
+        Some(early) => {
+            early.context("a reconciler broke off")?.and_then(|()| anyhow::bail!("a reconciler ended by itself"))
+        }
+    }
+}
+
+/// Starts every noun; a new noun has its line here.
+fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+    let common = &options.common;
+    let url = common.database_url.clone().context("no database is named (PERCLOUD_DATABASE_URL)")?;
+    let db = db::pool(&url)?;
+    let provider = Provider { name: common.provider_name.clone(), url: common.portal_origin() };
+    let tenants = tenants::reconcile::Tenants {
+        db: db.clone(),
+        host: Arc::new(HostClient::new(common.paths().host_socket())),
+        clock: clock.clone(),
+        provider,
+        port: common.port,
+    };
+    let mails =
+        mails::reconcile::Mails { db: db.clone(), clock: clock.clone(), mailer: Mailer::new(common, &options.mail)? };
+    let mut nouns = JoinSet::new();
+    macro_rules! spawn {
+        ($noun:expr) => {{
+            let (url, db, clock, stop) = (url.clone(), db.clone(), clock.clone(), stop.clone());
+            let noun = Arc::new($noun);
+            nouns.spawn(async move { keep(noun, &url, db, clock, stop).await });
+        }};
+    }
+    spawn!(tenants);
+    spawn!(mails);
+    Ok(nouns)
+}

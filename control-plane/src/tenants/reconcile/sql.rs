@@ -1,0 +1,28 @@
+//! What the perclouds' reconciler reads and writes. `now()` is for leases only; all else asks the clock that it was handed.
+
+crate::statements! {
+    /// Claims the one that has been due longest.
+    CLAIM = concat!("update tenants t set claimed_until = now() + interval '20 seconds', claim = t.claim + 1
+        from accounts a
+        where a.id = t.account_id and t.id = (
+            select id from tenants where due_at <= $1 and claimed_until < now()
+            order by due_at limit 1 for update skip locked)
+        returning t.claim, ", crate::tenant_columns!());
+    /// Writes what was observed, lets go, and says when to look next: at once, when a wish came meanwhile.
+    OBSERVED = "update tenants set
+            due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
+            observed = $6, spec_hash = $7, socket = $8, set_up_at = $9, used_bytes = $10, delete_after = $11, last_error = $12,
+            tries = case when $12::text is null then 0 else tries end,
+            claimed_until = '-infinity'
+        where id = $1 and claim = $2";
+    /// Writes a failure.
+    FAIL = "update tenants set
+            due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end, last_error = $6, tries = tries + 1, claimed_until = '-infinity'
+        where id = $1 and claim = $2";
+    /// Lets go.
+    RELEASE = "update tenants set claimed_until = '-infinity' where id = $1 and claim = $2";
+    /// The row goes.
+    FORGET = "delete from tenants where id = $1 and claim = $2";
+    /// When the next is due.
+    NEXT = "select min(due_at) from tenants where claimed_until < now()";
+}

@@ -1,0 +1,100 @@
+//! A worker dies after any stage of any turn, and a host loses or doubles any call: it all ends as it was wanted.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use control_plane::{
+    hosts::simulated::{Call, Fault},
+    reconcile::{Stages, Turn, turn},
+    tenants::Observed,
+};
+
+use crate::cloud::{TestCloud, Wish};
+
+/// Dies at the `nth` stage that is passed; from then on it lives.
+fn dies_at(nth: usize) -> (Stages, Arc<AtomicUsize>) {
+    let passed = Arc::new(AtomicUsize::new(0));
+    let counter = passed.clone();
+    (Stages::new(move |_| counter.fetch_add(1, Ordering::SeqCst) == nth), passed)
+}
+
+/// Works until nothing is due, dying once on the way; true when it did die.
+async fn work_and_die(cloud: &TestCloud, nth: usize) -> bool {
+    let (stages, passed) = dies_at(nth);
+    for turns in 0.. {
+        assert!(turns < 100, "this never ends");
+        let turned = cloud.turn(&stages).await;
+        let mailed = turn(&*cloud.mails, &cloud.db, &cloud.clock, &stages).await.unwrap();
+        if turned == Turn::Idle && mailed == Turn::Idle {
+            break;
+        }
+        // What the dead worker held is free again after its lease.
+        cloud.leases_run_out().await;
+    }
+    passed.load(Ordering::SeqCst) > nth
+}
+
+#[tokio::test]
+async fn a_death_at_any_stage_still_ends_in_what_was_wanted() {
+    let cloud = TestCloud::new().await;
+    let mut nth = 0;
+    loop {
+        let ada = cloud.sign_up(&format!("ada-{nth}")).await;
+        cloud.confirm(&ada).await;
+        let mut died = work_and_die(&cloud, nth).await;
+        assert_eq!(cloud.find(&ada.id).await.unwrap().observed, Observed::Running, "sign-up, stage {nth}");
+        assert!(cloud.host.spec(&ada.id).is_some());
+
+        cloud.wish(&ada.id, Wish::Suspend).await.unwrap();
+        died |= work_and_die(&cloud, nth).await;
+        assert_eq!(cloud.find(&ada.id).await.unwrap().observed, Observed::Suspended, "suspend, stage {nth}");
+        assert!(cloud.host.spec(&ada.id).unwrap().suspended.is_some());
+
+        cloud.wish(&ada.id, Wish::Delete).await.unwrap();
+        died |= work_and_die(&cloud, nth).await;
+        assert!(cloud.find(&ada.id).await.is_none(), "delete, stage {nth}");
+        assert!(cloud.host.spec(&ada.id).is_none());
+
+        let left: i64 = cloud.value("select count(*) from mails where observed = 'queued'").await;
+        assert_eq!(left, 0, "every mail is on its way, stage {nth}");
+        if !died {
+            break;
+        }
+        nth += 1;
+    }
+    assert!(nth > 6, "only {nth} stages were tried");
+}
+
+#[tokio::test]
+async fn a_call_that_is_lost_or_doubled_still_ends_in_what_was_wanted() {
+    let cloud = TestCloud::new().await;
+    for (n, (call, fault)) in [Call::Look, Call::Place, Call::Remove]
+        .into_iter()
+        .flat_map(|call| [Fault::Before, Fault::After, Fault::Refusal].map(|fault| (call, fault)))
+        .enumerate()
+    {
+        let what = format!("{call:?} {fault:?}");
+        let ada = cloud.sign_up(&format!("ada-{n}")).await;
+        cloud.confirm(&ada).await;
+        let go_on = async || {
+            cloud.settle().await;
+            // A refusal waits for a person, or an hour; anything else for seconds.
+            cloud.pass(chrono::TimeDelta::minutes(62)).await;
+        };
+        cloud.host.fail_once(call, fault);
+        go_on().await;
+        assert_eq!(cloud.find(&ada.id).await.unwrap().observed, Observed::Running, "{what}");
+        cloud.host.fail_once(call, fault);
+        cloud.wish(&ada.id, Wish::Suspend).await.unwrap();
+        go_on().await;
+        assert_eq!(cloud.find(&ada.id).await.unwrap().observed, Observed::Suspended, "{what}");
+        cloud.host.fail_once(call, fault);
+        cloud.wish(&ada.id, Wish::Delete).await.unwrap();
+        go_on().await;
+        assert!(cloud.find(&ada.id).await.is_none(), "{what}");
+        assert!(cloud.host.spec(&ada.id).is_none(), "{what}");
+        cloud.host.heal();
+    }
+}
