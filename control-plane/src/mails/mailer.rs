@@ -7,9 +7,10 @@ use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor,
     message::{Mailbox, MultiPart},
 };
+use portal::mails::Mail;
 use url::Url;
 
-use super::{Rendered, reconcile::Seen};
+use super::reconcile::Seen;
 use crate::{config::Common, reconcile::StepError};
 
 /// How mail goes out.
@@ -28,7 +29,6 @@ pub struct Options {
 pub struct Mailer {
     way: Option<AsyncSmtpTransport<Tokio1Executor>>,
     from: Mailbox,
-    provider: String,
 }
 
 impl Mailer {
@@ -42,18 +42,10 @@ impl Mailer {
             None => format!("percloud@{}", common.base_domain).parse()?,
         };
         let way = options.smtp_url.as_deref().filter(|url| !url.is_empty()).map(transport).transpose()?;
-        Ok(Self {
-            way,
-            from: Mailbox::new(Some(common.provider_name.clone()), address),
-            provider: common.provider_name.clone(),
-        })
+        Ok(Self { way, from: Mailbox::new(Some(common.provider_name.clone()), address) })
     }
 
-    pub(super) fn provider(&self) -> &str {
-        &self.provider
-    }
-
-    pub(super) async fn send(&self, id: i64, to: &str, mail: Rendered) -> Result<Seen, StepError> {
+    pub(super) async fn send(&self, id: i64, to: &str, mail: Mail) -> Result<Seen, StepError> {
         let Some(way) = &self.way else { return Ok(Seen::Spooled(mail)) };
         let Ok(address) = to.parse::<Address>() else { return Ok(Seen::Failed("the address cannot be read".into())) };
         let letter = Letter::builder()

@@ -8,7 +8,6 @@ mod render;
 pub mod sql;
 
 pub use mailer::{Mailer, Options};
-pub use render::Rendered;
 
 use bundle::TenantId;
 use chrono::{DateTime, TimeDelta, Utc};

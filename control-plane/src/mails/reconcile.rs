@@ -2,9 +2,10 @@
 
 use bundle::Clock;
 use chrono::{DateTime, Utc};
+use portal::mails::Mail;
 use tokio_postgres::Row;
 
-use super::{Mailer, Message, Rendered, render, sql};
+use super::{Mailer, Message, render, sql};
 use crate::{
     db::{self, GenericClient, Pool, ensure_affected},
     reconcile::{After, Claimed, Id, Noun, StepError},
@@ -45,7 +46,7 @@ pub enum Seen {
     /// The mail server took it just now.
     Sent,
     /// It is to be kept for the operator to read.
-    Spooled(Rendered),
+    Spooled(Mail),
     /// The mail server will never take it.
     Failed(String),
 }
@@ -135,7 +136,7 @@ impl Mails {
         let missing = || StepError::Stuck(anyhow::anyhow!("a queued mail has lost what is in it"));
         let data = mail.data.clone().ok_or_else(missing)?;
         let message: Message = serde_json::from_value(data).map_err(|error| StepError::Stuck(error.into()))?;
-        let rendered = render::render(&message, &mail.language, self.mailer.provider()).map_err(StepError::Stuck)?;
+        let rendered = render::render(&message, &mail.language).map_err(StepError::Stuck)?;
         let recipient = mail.recipient.as_deref().ok_or_else(missing)?;
         self.mailer.send(mail.id, recipient, rendered).await
     }

@@ -1,31 +1,23 @@
-//! A message's words in a language.
+//! A message's words in a language: the portal's templates.
+
+use portal::mails::{self, Mail};
+use ui::Lang;
 
 use super::Message;
 
-/// A mail as it goes out.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Rendered {
-    /// The subject.
-    pub subject: String,
-    /// The text.
-    pub text: String,
-    /// The HTML.
-    pub html: String,
-}
-
 /// Finds the words.
-pub(super) fn render(message: &Message, language: &str, provider: &str) -> anyhow::Result<Rendered> {
-    let (subject, text) = words(message, language == "it", provider);
-    let html = format!("<p>{}</p>", text.replace('&', "&amp;").replace('<', "&lt;"));
-    Ok(Rendered { subject, text, html })
-}
-
-fn words(message: &Message, _italian: bool, provider: &str) -> (String, String) {
+pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> {
+    let lang = Lang::from_code(language).unwrap_or_default();
+    let (domain, reason, link) = match message.clone() {
+        Message::Confirm { domain, link } | Message::SetUpLink { domain, link } => (domain, String::new(), link),
+        Message::Suspended { domain, reason } => (domain, reason, String::new()),
+        Message::Resumed { domain } | Message::Deleted { domain } => (domain, String::new(), String::new()),
+    };
     match message {
-        Message::Confirm { domain, link } => (format!("Your address {domain}"), format!("Go on: {link}\n\n{provider}")),
-        Message::SetUpLink { domain, link } => (format!("Set up {domain}"), format!("Go on: {link}\n\n{provider}")),
-        Message::Suspended { domain, reason } => (format!("{domain} is suspended"), format!("{reason}\n\n{provider}")),
-        Message::Resumed { domain } => (format!("{domain} is back"), provider.to_owned()),
-        Message::Deleted { domain } => (format!("{domain} is deleted"), provider.to_owned()),
+        Message::Confirm { .. } => mails::render(&mails::Confirm { domain, link }, lang),
+        Message::SetUpLink { .. } => mails::render(&mails::SetUpLink { domain, link }, lang),
+        Message::Suspended { .. } => mails::render(&mails::Suspended { domain, reason }, lang),
+        Message::Resumed { .. } => mails::render(&mails::Resumed { domain }, lang),
+        Message::Deleted { .. } => mails::render(&mails::Deleted { domain }, lang),
     }
 }
