@@ -8,7 +8,6 @@ pub mod control;
 pub mod exports;
 pub mod imports;
 pub mod pages;
-pub mod pictures;
 pub mod quota;
 pub mod router;
 pub mod runtime;

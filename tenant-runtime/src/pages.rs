@@ -40,3 +40,33 @@ fn build() -> anyhow::Result<Pages> {
     }
     pages.build()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{auth::web as door, control, today, web};
+
+    #[test]
+    fn every_page_renders_well_in_all_languages() {
+        ui::testing::check(super::pages())
+            .page::<web::ErrorPage>()
+            .page::<web::gates::Suspended>()
+            .page::<web::gates::Closed>()
+            .page::<door::SetUp>()
+            .page::<door::SetUpUsed>()
+            .page::<door::Codes>()
+            .page::<door::SignIn>()
+            .page::<door::Recover>()
+            .page::<control::Overview>()
+            .page::<control::Profile>()
+            .page::<control::Address>()
+            .page::<control::Storage>()
+            .page::<control::Password>()
+            .page::<control::SessionList>()
+            .page::<control::ActivityLog>()
+            .page::<control::Grants>()
+            .page::<control::Deletion>()
+            .page::<today::Today>()
+            .said_elsewhere(&["activity.", "toast.", "password.score.", "password.hint.", "codes.file."])
+            .finish();
+    }
+}

@@ -52,14 +52,14 @@ pub fn wait(db: &Connection, visitor: &Visitor, now: DateTime<Utc>) -> anyhow::R
     Ok((until > now).then(|| until - now))
 }
 
-/// Counts a failure.
+/// Counts a failure; answers how many there were in the last hour, of all visitors.
 ///
 /// # Errors
 /// When the store does not answer.
-pub fn failed(tx: &Transaction<'_>, visitor: &Visitor, now: DateTime<Utc>) -> anyhow::Result<()> {
+pub fn failed(tx: &Transaction<'_>, visitor: &Visitor, now: DateTime<Utc>) -> anyhow::Result<u32> {
     tx.execute("delete from sign_in_failures where at <= ?1", [now - WINDOW])?;
     tx.execute("insert into sign_in_failures (at, visitor) values (?1, ?2)", (now, &visitor.0))?;
-    Ok(())
+    Ok(tx.query_row("select count(*) from sign_in_failures", [], |row| row.get(0))?)
 }
 
 /// Forgets a visitor's failures: they have proved who they are.

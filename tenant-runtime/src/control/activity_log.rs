@@ -38,7 +38,7 @@ impl ui::Page for ActivityLog {
             ("activity.set-up", "device", "Firefox · Linux"),
             ("activity.sign-in", "device", "Safari · iPhone"),
             ("activity.sign-out", "device", "Safari · iPhone"),
-            ("activity.recovered", "device", ""),
+            ("activity.recovered", "device", "curl"),
             ("activity.session-ended", "device", "Edge · Windows"),
             ("activity.sessions-ended", "count", "3"),
             ("activity.password-changed", "device", "Firefox · Linux"),
@@ -62,8 +62,17 @@ pub(super) async fn show(State(rt): State<Runtime>, req: Request, Query(wanted):
     let number = wanted.page.unwrap_or(1).clamp(1, 10_000);
     let entries = rt.store().read(move |db| activity::list(db, AT_ONCE + 1, (number - 1) * AT_ONCE)).await?;
     let more = entries.len() > AT_ONCE as usize;
+    let unknown = rt.pages().message(req.lang, "device.unknown", &Default::default());
+    let named = |mut entry: Entry| {
+        entry.args.entry("device".to_owned()).and_modify(|device| {
+            if device.is_empty() {
+                device.clone_from(&unknown);
+            }
+        });
+        entry
+    };
     let log = ActivityLog {
-        entries: entries.into_iter().take(AT_ONCE as usize).collect(),
+        entries: entries.into_iter().take(AT_ONCE as usize).map(named).collect(),
         newer: number.checked_sub(1).filter(|page| *page > 0),
         older: more.then_some(number + 1),
     };

@@ -11,8 +11,9 @@ use ui::{ACCENTS, Accent, Lang, Theme};
 use crate::{
     activity,
     blobs::Hash,
-    pictures, quota,
+    quota,
     runtime::Runtime,
+    services::posts::images::{Kind, without_metadata},
     settings::{self, HomeSections, Picture, Settings},
     web::{Error, Request, Result, page_with_status, redirect_with_toast},
 };
@@ -170,7 +171,7 @@ pub(super) async fn save(State(rt): State<Runtime>, req: Request, form: Multipar
     let long = |text: &str, most| text.chars().count() > most;
     let name_error = long(&settings.name, MAX_NAME).then(|| "profile.name.long".to_owned());
     let about_error = long(&settings.about, MAX_ABOUT).then(|| "profile.about.long".to_owned());
-    let kind = picture.as_deref().map(pictures::kind);
+    let kind = picture.as_deref().map(Kind::of);
     let picture_error = (kind == Some(None)).then(|| "profile.picture.kind".to_owned());
     if name_error.is_some() || about_error.is_some() || picture_error.is_some() {
         let wrong = Profile { name_error, about_error, picture_error, ..Profile::of(&settings, &rt) };
@@ -194,12 +195,14 @@ pub(super) async fn save(State(rt): State<Runtime>, req: Request, form: Multipar
     Ok(response)
 }
 
-async fn keep(rt: &Runtime, picture: Vec<u8>, kind: &'static str) -> Result<Picture> {
-    let (spec, size) = (rt.spec().clone(), picture.len() as u64);
+async fn keep(rt: &Runtime, picture: Vec<u8>, kind: Kind) -> Result<Picture> {
+    // Everybody can download it: where and with what it was taken is nobody's business.
+    let shown = without_metadata(kind, &picture).ok_or(Error::Invalid("profile.picture.kind"))?;
+    let (spec, size) = (rt.spec().clone(), shown.len() as u64);
     rt.store().read(move |db| Ok(quota::ensure_room(db, &spec, size)?)).await?;
     let blobs = rt.blobs().clone();
-    let blob = tokio::task::spawn_blocking(move || blobs.put(&pictures::without_places(picture))).await??;
-    Ok(Picture { blob, media_type: kind.to_owned() })
+    let blob = tokio::task::spawn_blocking(move || blobs.put(&shown)).await??;
+    Ok(Picture { blob, media_type: kind.media_type().to_owned() })
 }
 
 /// What this browser chose in a page's footer gives way to what the owner chose here.

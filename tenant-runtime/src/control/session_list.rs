@@ -47,18 +47,17 @@ pub(super) async fn show(State(rt): State<Runtime>, req: Request) -> Result<Resp
 pub(super) async fn end(State(rt): State<Runtime>, req: Request, Path(id): Path<String>) -> Result<Response> {
     let now = rt.clock().now();
     let own = req.session.is_some_and(|session| session.id == id);
-    let device = rt.store().write(move |tx| {
+    let ended = rt.store().write(move |tx| {
         let Some(device) = sessions::end(tx, &id)? else { return Err(Error::NotFound.into()) };
-        activity::note(tx, now, "activity.session-ended", &[("device", &device)])?;
-        Ok(device)
+        activity::note(tx, now, "activity.session-ended", &[("device", &device)])
     });
-    let device = device.await?;
+    ended.await?;
     if own {
         let mut response = redirect_with_toast("/", "toast.signed-out", &[], None);
         response.headers_mut().append(header::SET_COOKIE, web::no_session_cookie());
         return Ok(response);
     }
-    Ok(redirect_with_toast("/control/sessions", "toast.session-ended", &[("device", &device)], None))
+    Ok(redirect_with_toast("/control/sessions", "toast.session-ended", &[], None))
 }
 
 /// POST `/control/sessions/end-others`.

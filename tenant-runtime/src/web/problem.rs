@@ -27,6 +27,10 @@ pub(super) struct Problem {
 pub struct ErrorPage {
     /// The HTTP status.
     pub status: u16,
+    /// The message that says it in three words.
+    pub title: &'static str,
+    /// The drawing above.
+    pub drawing: &'static str,
     /// The message that says what happened.
     pub key: String,
     /// Minutes to wait, rounded up.
@@ -50,11 +54,24 @@ impl ui::Page for ErrorPage {
             (401, "error.signed-out"),
             (507, "error.no-room"),
         ];
-        let plain = |(status, key): (u16, &str)| Self { status, key: key.to_owned(), wait_minutes: None, id: None };
-        let mut all: Vec<_> = keys.into_iter().map(plain).collect();
-        all.push(Self { status: 429, key: "error.too-many".into(), wait_minutes: Some(5), id: None });
-        all.push(Self { status: 500, key: "error.internal".into(), wait_minutes: None, id: Some("7f3a9c21".into()) });
+        let mut all: Vec<_> = keys.into_iter().map(|(status, key)| Self::new(status, key, None, None)).collect();
+        all.push(Self::new(429, "error.too-many", Some(5), None));
+        all.push(Self::new(500, "error.internal", None, Some("7f3a9c21".into())));
         all
+    }
+}
+
+impl ErrorPage {
+    fn new(status: u16, key: &str, wait_minutes: Option<u64>, id: Option<String>) -> Self {
+        let (title, drawing) = match status {
+            404 => ("error.title.lost", "lost"),
+            410 => ("error.title.gone", "lost"),
+            429 => ("error.title.slow", "moon"),
+            507 => ("error.title.full", "parcel"),
+            500.. => ("error.title.ours", "other"),
+            _ => ("error.title.no", "other"),
+        };
+        Self { status, title, drawing, key: key.to_owned(), wait_minutes, id }
     }
 }
 
@@ -119,12 +136,8 @@ fn problem_of(response: &Response) -> Option<Problem> {
 }
 
 async fn answer(rt: &Runtime, asked: &Request, problem: &Problem, id: Option<String>) -> Response {
-    let page = ErrorPage {
-        status: problem.status.as_u16(),
-        key: problem.key.to_owned(),
-        wait_minutes: problem.wait.map(|seconds| seconds.div_ceil(60)),
-        id,
-    };
+    let minutes = problem.wait.map(|seconds| seconds.div_ceil(60));
+    let page = ErrorPage::new(problem.status.as_u16(), problem.key, minutes, id);
     if asked.wants_json {
         return json(rt, asked, problem, &page);
     }

@@ -143,7 +143,15 @@ pub(crate) async fn check_password(rt: &Runtime, attempt: &Attempt, password: St
 
 async fn failed(rt: &Runtime, attempt: &Attempt) -> Result<()> {
     let (now, visitor) = (rt.clock().now(), attempt.visitor.clone());
-    Ok(rt.store().write(move |tx| limits::failed(tx, &visitor, now)).await?)
+    let noted = rt.store().write(move |tx| {
+        // The owner hears of the first failure and of many, not of each: the log is for reading.
+        let count = limits::failed(tx, &visitor, now)?;
+        if matches!(count, 1 | 10 | 100) {
+            activity::note(tx, now, "activity.sign-in-failed", &[("count", &count.to_string())])?;
+        }
+        Ok(())
+    });
+    Ok(noted.await?)
 }
 
 /// POST: checks the password and starts a session.
