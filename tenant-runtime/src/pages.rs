@@ -15,7 +15,31 @@ pub struct Part {
 }
 
 /// What belongs to no service.
-const CORE: Part = Part { templates: &[], locales: &[], assets: &[] };
+const CORE: Part = Part {
+    templates: ui::templates!("templates":
+        "core/activity.html",
+        "core/address.html",
+        "core/closed.html",
+        "core/codes.html",
+        "core/control.html",
+        "core/delete.html",
+        "core/error.html",
+        "core/grants.html",
+        "core/parts.html",
+        "core/password.html",
+        "core/profile.html",
+        "core/recover.html",
+        "core/sessions.html",
+        "core/set-up-used.html",
+        "core/set-up.html",
+        "core/sign-in.html",
+        "core/storage.html",
+        "core/suspended.html",
+        "core/today.html",
+    ),
+    locales: &[(Lang::En, include_str!("../locales/en.json")), (Lang::It, include_str!("../locales/it.json"))],
+    assets: ui::assets!("static/core", "core": "strength.js"),
+};
 
 /// Every part; a service adds its line: `&services::files::PAGES`.
 const PARTS: &[&Part] = &[&CORE];

@@ -50,6 +50,7 @@ impl ui::Page for Suspended {
     fn samples() -> Vec<Self> {
         vec![
             Self { reason: None, provider: None },
+            Self { reason: Some("The contract ended.".into()), provider: None },
             Self { reason: Some("The contract ended on 1 October.".into()), provider: Some("Example Cloud".into()) },
         ]
     }
