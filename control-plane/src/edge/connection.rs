@@ -158,7 +158,7 @@ async fn serve_h2(connection: Arc<Connection>, io: Io, ending: CancellationToken
         .keep_alive_timeout(Duration::from_secs(20))
         .enable_connect_protocol();
     let mut served = std::pin::pin!(builder.serve_connection(io, service));
-    let mut round = interval(Duration::from_secs(15));
+    let mut round = interval(limits::ROUND);
     let (mut last, mut quiet) = (0, Instant::now());
     let mut going = false;
     loop {

@@ -4,16 +4,21 @@
 
 use std::time::Duration;
 
+/// Tests wait for some of these to pass.
+const fn seconds(real: u64, in_tests: u64) -> Duration {
+    Duration::from_secs(if cfg!(test) { in_tests } else { real })
+}
+
 /// From the connection to the end of the TLS handshake.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// For the head of a request, and for silence between two requests on one HTTP/1.1 connection.
-pub(super) const REQUEST_HEAD: Duration = Duration::from_secs(30);
+pub(super) const REQUEST_HEAD: Duration = seconds(30, 2);
 /// An HTTP/2 connection on which nothing is asked.
 pub(super) const IDLE: Duration = Duration::from_secs(180);
 /// A client that sends a body, and sends nothing of it.
-pub(super) const REQUEST_BODY: Duration = Duration::from_secs(60);
+pub(super) const REQUEST_BODY: Duration = seconds(60, 2);
 /// A client that takes nothing of what it asked for. A paused film may take this long; the player asks again with a range.
-pub(super) const CLIENT_TAKES: Duration = Duration::from_secs(300);
+pub(super) const CLIENT_TAKES: Duration = seconds(300, 3);
 /// For the first byte of an answer, once the request is all there.
 pub(super) const FIRST_BYTE: Duration = Duration::from_secs(120);
 /// Between two pieces of an answer: event streams may be silent for long.
@@ -32,6 +37,8 @@ pub(super) const POOLED_PER_SOCKET: usize = 32;
 pub(super) const BUSY_PER_TENANT: usize = 512;
 /// Connections of one address (an IPv6 network) at the same time, by one worker. Whole villages share an address, so it is high.
 pub(super) const CONNECTIONS_PER_ADDRESS: usize = 512;
+/// How often a worker looks at its connections.
+pub(super) const ROUND: Duration = seconds(15, 1);
 /// How long requests in flight may take to end once the edge was asked to.
 pub(super) const DRAIN: Duration = Duration::from_secs(10);
 

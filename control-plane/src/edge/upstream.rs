@@ -132,12 +132,8 @@ impl Pool {
                     tries += 1;
                     request = match (unsent, &again) {
                         (Some(unsent), _) if tries < 4 => unsent,
-                        (None, Some(again))
-                            if tries < 3
-                                && (error.is_closed() || error.is_canceled() || error.is_incomplete_message()) =>
-                        {
-                            again.request()
-                        }
+                        (None, Some(again)) if tries < 3 && !error.is_parse() && !error.is_user() => again.request(),
+
                         _ if error.is_user() => return Err(Failure::Client),
                         _ => return Err(Failure::Broken(error)),
                     };

@@ -1,0 +1,156 @@
+//! A percloud as the edge sees it: HTTP/1.1 on a unix socket. It notes what it was sent and answers by path.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use super::{Body, empty, full};
+
+/// What was asked of it, and levers for tests.
+#[derive(Default)]
+pub(super) struct Fake {
+    pub(super) requests: Mutex<Vec<Request<()>>>,
+    pub(super) connections: AtomicUsize,
+    /// Bytes that the body of `/big` has given away.
+    pub(super) given: AtomicU64,
+    /// Lets `/events` say the next thing.
+    pub(super) next: Notify,
+    /// Hangs up every connection that is open.
+    pub(super) hang_up: Mutex<CancellationToken>,
+}
+
+impl Fake {
+    pub(super) fn serve(socket: PathBuf) -> Arc<Self> {
+        let fake = Arc::new(Self::default());
+        let listener = UnixListener::bind(socket).unwrap();
+        let own = fake.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                own.connections.fetch_add(1, Ordering::SeqCst);
+                let hang_up = own.hang_up.lock().unwrap().clone();
+                let own = own.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| own.clone().answer(request));
+                    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+                    tokio::select! { _ = served => {}, () = hang_up.cancelled() => {} }
+                });
+            }
+        });
+        fake
+    }
+
+    pub(super) fn hang_up(&self) {
+        std::mem::take(&mut *self.hang_up.lock().unwrap()).cancel();
+    }
+
+    pub(super) fn seen(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
+    pub(super) fn last(&self) -> HeaderMap {
+        self.requests.lock().unwrap().last().unwrap().headers().clone()
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let mut note = Request::builder().method(request.method()).uri(request.uri()).body(()).unwrap();
+        *note.headers_mut() = request.headers().clone();
+        self.requests.lock().unwrap().push(note);
+        let answer = Response::builder();
+        Ok(match request.uri().path() {
+            "/echo" => answer.body(BodyExt::boxed(request.into_body().map_err(Into::into))).unwrap(),
+            "/count" => {
+                let bytes = request.into_body().collect().await.map(|b| b.to_bytes().len());
+                answer.body(full(format!("{bytes:?}"))).unwrap()
+            }
+            "/refuse" => answer.status(StatusCode::PAYLOAD_TOO_LARGE).body(full("too large")).unwrap(),
+            "/events" => answer.header("content-type", "text/event-stream").body(self.events()).unwrap(),
+            "/big" => answer.body(self.big()).unwrap(),
+            "/half" => answer.header("content-length", "1000").body(broken()).unwrap(),
+            "/half-chunked" => answer.body(broken()).unwrap(),
+            "/never" => std::future::pending().await,
+            "/range" => answer.status(206).header("content-range", "bytes 0-3/10").body(full("0123")).unwrap(),
+            "/cookies" => answer
+                .header("set-cookie", "own=1; Path=/")
+                .header("set-cookie", "wide=1; Domain=cloud.localhost")
+                .header("connection", "x-inner")
+                .header("x-inner", "1")
+                .header("alt-svc", "h3=\":1\"")
+                .header("strict-transport-security", "max-age=1")
+                .header("x-request-id", "the percloud's")
+                .body(full("cookies"))
+                .unwrap(),
+            "/socket" => upgrade(request),
+            "/unasked" => answer.status(101).header("connection", "upgrade").header("upgrade", "other").body(empty()).unwrap(),
+            path => answer.body(full(format!("{} {path}", request.method()))).unwrap(),
+        })
+    }
+
+    fn events(self: Arc<Self>) -> Body {
+        let (tx, rx) = mpsc::channel(1);
+        tokio::spawn(async move {
+            for number in 1.. {
+                let event = Bytes::from(format!("data: {number}\n\n"));
+                if tx.send(Ok(Frame::data(event))).await.is_err() {
+                    return;
+                }
+                self.next.notified().await;
+            }
+        });
+        BodyExt::boxed(StreamBody::new(ReceiverStream::new(rx)))
+    }
+
+    fn big(self: Arc<Self>) -> Body {
+        let piece = Bytes::from(vec![7; 64 * 1024]);
+        let pieces = futures_util::stream::repeat(piece).take(16 * 1024).map(move |piece| {
+            self.given.fetch_add(piece.len() as u64, Ordering::SeqCst);
+            Ok(Frame::data(piece))
+        });
+        BodyExt::boxed(StreamBody::new(pieces))
+    }
+}
+
+fn broken() -> Body {
+    let (tx, rx) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let _ = tx.send(Ok(Frame::data(Bytes::from_static(b"half")))).await;
+        // Long enough for the first half to be on its way; what is tested does not depend on it.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let _ = tx.send(Err("the runtime died".into())).await;
+    });
+    BodyExt::boxed(StreamBody::new(ReceiverStream::new(rx)))
+}
+
+/// Agrees to a WebSocket and echoes bytes, as a WebSocket's frames would be.
+fn upgrade(mut request: Request<Incoming>) -> Response<Body> {
+    let key = request.headers().get("sec-websocket-key").cloned();
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        let mut stream = TokioIo::new(upgraded);
+        let mut buffer = [0; 1024];
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            if stream.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
+    });
+    let answer = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
+    answer.header("sec-websocket-accept", key.unwrap()).header("sec-websocket-protocol", "chat").body(empty()).unwrap()
+}
