@@ -14,7 +14,7 @@ pub mod pages;
 const TEMPLATES: &[Template] = ui::templates!("templates":
     "pages/start.html", "pages/about.html", "pages/sign_up.html", "pages/check_mail.html",
     "pages/confirm.html", "pages/confirm_gone.html",
-    "pages/no_such_percloud.html", "pages/suspended.html", "pages/cannot_start.html", "pages/preparing.html",
+    "pages/no_such_percloud.html", "pages/suspended.html", "pages/cannot_start.html", "pages/preparing.html", "pages/detour.html",
     "pages/error.html", "pages/dev_mails.html", "pages/dev_mail.html",
     "parts/edge.html", "parts/nav.html", "mails/base.html",
     "mails/confirm/subject.txt", "mails/confirm/body.txt", "mails/confirm/body.html",
@@ -63,6 +63,7 @@ mod tests {
             .page::<Suspended>()
             .page::<CannotStart>()
             .page::<Preparing>()
+            .page::<Detour>()
             .page::<ErrorPage>()
             .page::<DevMails>()
             .page::<DevMail>();

@@ -151,7 +151,7 @@ impl Edge {
             routes: Routes::default(),
             resolver,
             tls,
-            pages: pages::Pages::new(),
+            pages: pages::Pages::new(&common.provider_name, &common.portal_origin()),
             meter: Arc::new(meter::Meter::new()),
             workers,
             traced: std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some(),

@@ -89,7 +89,7 @@ async fn pass(
     let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, &names.request_id);
     let (socket, busy) = match find(connection, &asked, parts.uri.path()) {
         Way::Own(why) => {
-            if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()) {
+            if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()).await {
                 return note.finish(connection, asset);
             }
             return note.finish(connection, own(why));

@@ -97,7 +97,9 @@ impl Fake {
                 .body(full("cookies"))
                 .unwrap(),
             "/socket" => upgrade(request),
-            "/unasked" => answer.status(101).header("connection", "upgrade").header("upgrade", "other").body(empty()).unwrap(),
+            "/unasked" => {
+                answer.status(101).header("connection", "upgrade").header("upgrade", "other").body(empty()).unwrap()
+            }
             path => answer.body(full(format!("{} {path}", request.method()))).unwrap(),
         })
     }

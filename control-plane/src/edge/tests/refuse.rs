@@ -25,24 +25,61 @@ async fn smuggled_requests_do_not_arrive() {
     let inner = format!("GET /smuggled HTTP/1.1\r\nhost: {ADA}\r\n\r\n");
     let length = inner.len();
     let cases = [
-        ("two lengths", format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\ncontent-length: 0\r\ncontent-length: {length}\r\n\r\n{inner}")),
+        (
+            "two lengths",
+            format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\ncontent-length: 0\r\ncontent-length: {length}\r\n\r\n{inner}"),
+        ),
         ("a signed length", format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\ncontent-length: +0\r\n\r\n{inner}")),
         ("an odd coding", format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding: xchunked\r\n\r\n{inner}")),
-        ("two codings", format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding: identity\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{inner}")),
-        ("a coding list", format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n{inner}")),
-        ("a space before the colon", format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding : chunked\r\n\r\n0\r\n\r\n{inner}")),
-        ("a folded line", format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\nx: y\r\n transfer-encoding: chunked\r\n\r\n{inner}")),
-        ("a bare carriage return", format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\nx: y\rtransfer-encoding: chunked\r\n\r\n{inner}")),
-        ("a coding in HTTP/1.0", format!("POST /a HTTP/1.0\r\nhost: {ADA}\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{inner}")),
+        (
+            "two codings",
+            format!(
+                "POST /a HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding: identity\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{inner}"
+            ),
+        ),
+        (
+            "a coding list",
+            format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n{inner}"),
+        ),
+        (
+            "a space before the colon",
+            format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding : chunked\r\n\r\n0\r\n\r\n{inner}"),
+        ),
+        (
+            "a folded line",
+            format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\nx: y\r\n transfer-encoding: chunked\r\n\r\n{inner}"),
+        ),
+        (
+            "a bare carriage return",
+            format!("POST /a HTTP/1.1\r\nhost: {ADA}\r\nx: y\rtransfer-encoding: chunked\r\n\r\n{inner}"),
+        ),
+        (
+            "a coding in HTTP/1.0",
+            format!("POST /a HTTP/1.0\r\nhost: {ADA}\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{inner}"),
+        ),
         ("two hosts", format!("GET /a HTTP/1.1\r\nhost: {ADA}\r\nhost: bob.cloud.localhost\r\n\r\n{inner}")),
         ("no host", format!("GET /a HTTP/1.1\r\n\r\n{inner}")),
-        ("another host in the target", format!("GET https://bob.cloud.localhost/a HTTP/1.1\r\nhost: {ADA}\r\n\r\n{inner}")),
-        ("a bad chunk", format!("POST /count HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n\r\n{inner}")),
-        ("an endless chunk size", format!("POST /count HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n{inner}")),
+        (
+            "another host in the target",
+            format!("GET https://bob.cloud.localhost/a HTTP/1.1\r\nhost: {ADA}\r\n\r\n{inner}"),
+        ),
+        (
+            "a bad chunk",
+            format!("POST /count HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n\r\n{inner}"),
+        ),
+        (
+            "an endless chunk size",
+            format!(
+                "POST /count HTTP/1.1\r\nhost: {ADA}\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n{inner}"
+            ),
+        ),
     ];
     for (what, bytes) in cases {
         let answer = raw(&house, &bytes).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.0 400"), "{what}: {answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.0 400"),
+            "{what}: {answer}"
+        );
         assert!(!answer.contains("/smuggled"), "{what}: {answer}");
     }
     let paths: Vec<String> = ada.requests.lock().unwrap().iter().map(|r| r.uri().path().to_owned()).collect();
@@ -54,8 +91,10 @@ async fn length_and_coding_together_are_read_by_the_coding_and_the_connection_en
     let house = House::new();
     let ada = house.ada();
     let inner = format!("GET /smuggled HTTP/1.1\r\nhost: {ADA}\r\n\r\n");
-    for order in ["content-length: 4\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 4"] {
-        let answer = raw(&house, &format!("POST /count HTTP/1.1\r\nhost: {ADA}\r\n{order}\r\n\r\n0\r\n\r\n{inner}")).await;
+    for order in ["content-length: 4\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 4"]
+    {
+        let answer =
+            raw(&house, &format!("POST /count HTTP/1.1\r\nhost: {ADA}\r\n{order}\r\n\r\n0\r\n\r\n{inner}")).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("Ok(0)"), "{answer}");
     }
     let seen = ada.requests.lock().unwrap();
@@ -69,7 +108,11 @@ async fn methods_for_proxies_are_refused() {
     let ada = house.ada();
     let trace = Request::builder().method(Method::TRACE).uri(format!("https://{ADA}/")).body(empty()).unwrap();
     assert_eq!(house.ask(Version::H2, trace).await.status(), 405);
-    let answer = raw(&house, &format!("CONNECT bob.cloud.localhost:443 HTTP/1.1\r\nhost: bob.cloud.localhost:443\r\nconnection: close\r\n\r\n")).await;
+    let answer = raw(
+        &house,
+        "CONNECT bob.cloud.localhost:443 HTTP/1.1\r\nhost: bob.cloud.localhost:443\r\nconnection: close\r\n\r\n",
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
     assert_eq!(ada.seen(), 0);
     for method in ["PROPFIND", "REPORT", "MKCOL", "MOVE", "PATCH", "DELETE", "OPTIONS"] {

@@ -14,8 +14,10 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::*;
 
+type Pieces = mpsc::Sender<Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>>;
+
 /// A body that is sent piece by piece, when the test says so.
-fn by_hand() -> (mpsc::Sender<Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>>, Body) {
+fn by_hand() -> (Pieces, Body) {
     let (tx, rx) = mpsc::channel(1);
     (tx, StreamBody::new(ReceiverStream::new(rx)).boxed())
 }
@@ -64,7 +66,11 @@ async fn trailers_pass_both_ways() {
     house.ada();
     for version in BOTH {
         let (tx, body) = by_hand();
-        let request = Request::post(format!("https://{ADA}/echo")).header("te", "trailers").header("trailer", "x-sum").body(body).unwrap();
+        let request = Request::post(format!("https://{ADA}/echo"))
+            .header("te", "trailers")
+            .header("trailer", "x-sum")
+            .body(body)
+            .unwrap();
         tokio::spawn(async move {
             tx.send(Ok(Frame::data(Bytes::from_static(b"content")))).await.unwrap();
             let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), HeaderValue::from_static("42"))]);
@@ -110,7 +116,10 @@ async fn a_slow_client_holds_back_its_percloud_and_nothing_is_piled_up() {
             last = given;
         }
         // The sockets' own buffers hold some megabytes on this machine; a gigabyte was asked for.
-        assert!(last < 64 * 1024 * 1024, "{version:?}: {last} bytes were taken from the percloud for a client that reads none");
+        assert!(
+            last < 64 * 1024 * 1024,
+            "{version:?}: {last} bytes were taken from the percloud for a client that reads none"
+        );
         drop(response);
     }
 }
@@ -120,11 +129,21 @@ async fn range_and_content_range_are_left_alone() {
     let house = House::new();
     let ada = house.ada();
     for version in BOTH {
-        let request = Request::get(format!("https://{ADA}/range")).header("range", "bytes=0-3").header("if-range", "\"e\"").body(empty()).unwrap();
+        let request = Request::get(format!("https://{ADA}/range"))
+            .header("range", "bytes=0-3")
+            .header("if-range", "\"e\"")
+            .body(empty())
+            .unwrap();
         let response = house.ask(version, request).await;
-        assert_eq!((response.status().as_u16(), &response.headers()["content-range"]), (206, &HeaderValue::from_static("bytes 0-3/10")));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-range"]),
+            (206, &HeaderValue::from_static("bytes 0-3/10"))
+        );
         assert_eq!(text(response).await, "0123");
-        assert_eq!((&ada.last()["range"], &ada.last()["if-range"]), (&HeaderValue::from_static("bytes=0-3"), &HeaderValue::from_static("\"e\"")));
+        assert_eq!(
+            (&ada.last()["range"], &ada.last()["if-range"]),
+            (&HeaderValue::from_static("bytes=0-3"), &HeaderValue::from_static("\"e\""))
+        );
     }
 }
 
@@ -156,7 +175,9 @@ async fn until(stream: &mut (impl AsyncReadExt + Unpin), end: &str) -> String {
 async fn an_upload_that_waits_is_let_go_by_the_percloud_only() {
     let house = House::new();
     house.ada();
-    let head = |path: &str| format!("POST {path} HTTP/1.1\r\nhost: {ADA}\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n");
+    let head = |path: &str| {
+        format!("POST {path} HTTP/1.1\r\nhost: {ADA}\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n")
+    };
     let mut wanted = house.tls(ADA, &["http/1.1"]).await.unwrap();
     wanted.write_all(head("/count").as_bytes()).await.unwrap();
     assert!(until(&mut wanted, "\r\n\r\n").await.starts_with("HTTP/1.1 100 Continue"));

@@ -82,7 +82,11 @@ async fn an_answer_that_breaks_off_is_not_taken_for_whole() {
             let body = http_body_util::BodyExt::collect(response.into_body());
             assert!(timeout(Duration::from_secs(5), body).await.unwrap().is_err(), "{version:?} {path}");
             if version == Version::H2 {
-                assert_eq!(client.ask(get(ADA, "/page")).await.unwrap().status(), 200, "other requests of the connection go on");
+                assert_eq!(
+                    client.ask(get(ADA, "/page")).await.unwrap().status(),
+                    200,
+                    "other requests of the connection go on"
+                );
             }
         }
     }
@@ -125,7 +129,10 @@ async fn cut_off(mut stream: TlsStream<TcpStream>) {
 async fn a_client_that_sends_half_a_head_or_half_a_body_is_cut_off() {
     let house = House::new();
     house.ada();
-    for half in [format!("GET / HTTP/1.1\r\nhost: {ADA}\r\nx:"), format!("POST /count HTTP/1.1\r\nhost: {ADA}\r\ncontent-length: 10\r\n\r\n123")] {
+    for half in [
+        format!("GET / HTTP/1.1\r\nhost: {ADA}\r\nx:"),
+        format!("POST /count HTTP/1.1\r\nhost: {ADA}\r\ncontent-length: 10\r\n\r\n123"),
+    ] {
         let mut stream = house.tls(ADA, &["http/1.1"]).await.unwrap();
         stream.write_all(half.as_bytes()).await.unwrap();
         cut_off(stream).await;

@@ -28,12 +28,20 @@ async fn a_websocket_over_http1() {
     let house = House::new();
     let ada = house.ada();
     let mut request = get(ADA, "/socket");
-    for (name, value) in [("connection", "keep-alive, Upgrade"), ("upgrade", "websocket"), ("sec-websocket-key", "a2V5"), ("sec-websocket-version", "13")] {
+    for (name, value) in [
+        ("connection", "keep-alive, Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-key", "a2V5"),
+        ("sec-websocket-version", "13"),
+    ] {
         request.headers_mut().insert(name, value.parse().unwrap());
     }
     let mut response = house.ask(Version::H1, request).await;
     assert_eq!(response.status(), 101);
-    assert_eq!((&response.headers()["upgrade"], &response.headers()["sec-websocket-accept"]), (&"websocket".parse().unwrap(), &"a2V5".parse().unwrap()));
+    assert_eq!(
+        (&response.headers()["upgrade"], &response.headers()["sec-websocket-accept"]),
+        (&"websocket".parse().unwrap(), &"a2V5".parse().unwrap())
+    );
     assert_eq!(ada.last()["connection"], "upgrade");
     talk(TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap())).await;
 }
@@ -45,7 +53,8 @@ async fn a_websocket_over_http2() {
     let mut client = house.client(Version::H2, ADA).await;
     // The server's settings, which allow this, come with its first answer.
     client.ask(get(ADA, "/")).await.unwrap();
-    let mut request = Request::connect(format!("https://{ADA}/socket")).header("sec-websocket-version", "13").body(empty()).unwrap();
+    let mut request =
+        Request::connect(format!("https://{ADA}/socket")).header("sec-websocket-version", "13").body(empty()).unwrap();
     request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
     let mut response = client.ask(request).await.unwrap();
     assert_eq!(response.status(), 200);
@@ -60,7 +69,9 @@ async fn other_upgrades_are_plain_requests() {
     let house = House::new();
     let ada = house.ada();
     let mut request = get(ADA, "/page");
-    for (name, value) in [("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABkAAQAAP__")] {
+    for (name, value) in
+        [("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABkAAQAAP__")]
+    {
         request.headers_mut().insert(name, value.parse().unwrap());
     }
     let response = house.ask(Version::H1, request).await;

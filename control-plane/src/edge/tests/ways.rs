@@ -18,7 +18,16 @@ async fn the_portal_answers_at_the_base_domain() {
 async fn what_a_client_says_of_itself_does_not_arrive() {
     let house = House::new();
     let ada = house.ada();
-    let forged = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id", "traceparent", "x-percloud-x"];
+    let forged = [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "x-request-id",
+        "traceparent",
+        "x-percloud-x",
+    ];
     for version in BOTH {
         let mut request = get(&format!("{ADA}:{}", house.at.port()), "/");
         for name in forged {
@@ -28,7 +37,10 @@ async fn what_a_client_says_of_itself_does_not_arrive() {
         let seen = ada.last();
         assert!(seen.values().all(|v| v != "forged"), "{seen:?}");
         let host = format!("{ADA}:{}", house.at.port());
-        assert_eq!((seen["x-forwarded-for"].to_str().unwrap(), seen["x-forwarded-proto"].to_str().unwrap()), ("127.0.0.1", "https"));
+        assert_eq!(
+            (seen["x-forwarded-for"].to_str().unwrap(), seen["x-forwarded-proto"].to_str().unwrap()),
+            ("127.0.0.1", "https")
+        );
         assert_eq!((seen["x-forwarded-host"].to_str().unwrap(), seen["host"].to_str().unwrap()), (&*host, &*host));
         assert_eq!(seen["forwarded"], format!("for=127.0.0.1;host=\"{host}\";proto=https"));
         assert_eq!(seen["x-request-id"], response.headers()["x-request-id"], "the visitor can name the request");
@@ -70,7 +82,8 @@ async fn says(house: &House, host: &str, path: &str, status: u16) -> String {
     let page = house.ask(Version::H2, request).await;
     assert_eq!(page.status(), status, "{host}{path}");
     assert_eq!((said(&page, "cache-control"), said(&page, "content-type")), ("no-store", "text/html; charset=utf-8"));
-    let request = Request::get(format!("https://{host}{path}")).header("accept", "application/json").body(empty()).unwrap();
+    let request =
+        Request::get(format!("https://{host}{path}")).header("accept", "application/json").body(empty()).unwrap();
     let problem = house.ask(Version::H1, request).await;
     assert_eq!((problem.status().as_u16(), said(&problem, "content-type")), (status, "application/problem+json"));
     let problem: serde_json::Value = serde_json::from_str(&text(problem).await).unwrap();
@@ -83,6 +96,11 @@ async fn each_state_has_its_page() {
     let house = House::new();
     let ada = house.ada();
     says(&house, "nobody.cloud.localhost", "/", 404).await;
+    let style = portal::pages().asset("css/ui.css").unwrap();
+    for version in BOTH {
+        let asset = house.ask(version, get("nobody.cloud.localhost", &style)).await;
+        assert_eq!((asset.status().as_u16(), said(&asset, "content-type")), (200, "text/css; charset=utf-8"));
+    }
     house.route("new.cloud.localhost", State::Preparing, None);
     let preparing = says(&house, "new.cloud.localhost", "/setup/T", 503).await;
     assert!(preparing.contains("http-equiv=\"refresh\""), "it looks again by itself: {preparing}");
@@ -102,7 +120,8 @@ async fn each_state_has_its_page() {
 async fn pages_speak_the_visitors_language() {
     let house = House::new();
     let ask = async |language: &'static str| {
-        let request = Request::get("https://nobody.cloud.localhost/").header("accept-language", language).body(empty()).unwrap();
+        let request =
+            Request::get("https://nobody.cloud.localhost/").header("accept-language", language).body(empty()).unwrap();
         text(house.ask(Version::H1, request).await).await
     };
     let (english, italian) = (ask("en").await, ask("it-IT, en;q=0.5").await);
