@@ -3,7 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use control_plane::{
     config::{Common, Remembered},
-    hosts, privileges, telemetry, up,
+    db, edge, hosts, privileges, reconcile, telemetry, up,
 };
 
 /// A cloud of their own for everybody: what a provider runs.
@@ -26,8 +26,20 @@ enum Command {
     Up(up::Options),
     /// End what `up --detach` left running
     Down(up::Down),
+    /// The front door: TLS, and each name to its percloud
+    Edge(edge::Options),
+    /// Make true what is wanted
+    Reconcile(reconcile::Options),
     /// Run perclouds on this machine, each locked in
     Host(hosts::local::Options),
+    /// Bring the database up to date
+    Migrate(Migrate),
+}
+
+#[derive(clap::Args)]
+struct Migrate {
+    #[command(flatten)]
+    common: Common,
 }
 
 impl Command {
@@ -35,7 +47,10 @@ impl Command {
         match self {
             Self::Up(options) => Some(&mut options.common),
             Self::Down(_) => None,
+            Self::Edge(options) => Some(&mut options.common),
+            Self::Reconcile(options) => Some(&mut options.common),
             Self::Host(options) => Some(&mut options.common),
+            Self::Migrate(options) => Some(&mut options.common),
         }
     }
 }
@@ -67,6 +82,9 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
     match cli.command {
         Command::Up(options) => up::run(options)?,
         Command::Down(options) => up::down(&options)?,
+        Command::Edge(options) => role("edge", &options.common.clone(), edge::run(options))?,
+        Command::Reconcile(options) => role("reconcile", &options.common.clone(), reconcile::run(options))?,
+        Command::Migrate(options) => block_on(migrate(&options.common))?,
         Command::Host(options) => role("host", &options.common.clone(), hosts::local::run(options))?,
     }
     Ok(std::process::ExitCode::SUCCESS)
@@ -89,6 +107,15 @@ fn fill_in(cli: &mut Cli, matches: &clap::ArgMatches) -> anyhow::Result<()> {
     // Roles run as users who may not read it, and are told everything by `up`.
     if let Ok(json) = std::fs::read(kept) {
         serde_json::from_slice::<Remembered>(&json)?.fill(common, given);
+    }
+    Ok(())
+}
+
+async fn migrate(common: &Common) -> anyhow::Result<()> {
+    let done = db::migrate::run(&up::cluster::owner_url(common)?).await?;
+    match done.as_slice() {
+        [] => println!("The database is up to date."),
+        steps => println!("Done: {}", steps.join(", ")),
     }
     Ok(())
 }

@@ -39,6 +39,9 @@ pub struct Options {
     /// Addresses to listen on; loopback only when the base domain ends in `.localhost`, else all.
     #[arg(long, value_name = "IP")]
     pub listen: Vec<IpAddr>,
+    /// A port for plain HTTP that sends everybody to HTTPS, usually 80.
+    #[arg(long, value_name = "N")]
+    pub http_port: Option<u16>,
     /// The private port with all roles' metrics on 127.0.0.1; 10,000 above the HTTPS port unless given.
     #[arg(long, value_name = "N")]
     pub metrics_port: Option<u16>,
@@ -172,7 +175,8 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     for layer in &options.allow_missing {
         host.extend(["--allow-missing".into(), layer.clone()]);
     }
-    let edge = options.listen.iter().flat_map(|ip| ["--listen".into(), ip.to_string()]).collect();
+    let mut edge: Vec<String> = options.listen.iter().flat_map(|ip| ["--listen".into(), ip.to_string()]).collect();
+    edge.extend(options.http_port.iter().flat_map(|port| ["--http-port".into(), port.to_string()]));
     let role = |name, uid, args, url| supervise::role(name, uid, args, url, &options.common, paths);
     Ok(vec![
         role("host", None, host, None)?,
