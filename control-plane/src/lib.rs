@@ -2,6 +2,7 @@
 pub mod accounts;
 pub mod admin;
 pub mod api_tokens;
+pub mod app;
 pub mod audit;
 pub mod certificates;
 pub mod config;

@@ -25,6 +25,14 @@ pub struct Options {
     pub mail_from: Option<Address>,
 }
 
+impl Options {
+    /// Whether there is a mail server.
+    #[must_use]
+    pub fn sends(&self) -> bool {
+        self.smtp_url.as_deref().is_some_and(|url| !url.is_empty())
+    }
+}
+
 /// A mail server, or the spool.
 pub struct Mailer {
     way: Option<AsyncSmtpTransport<Tokio1Executor>>,

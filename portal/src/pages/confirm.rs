@@ -9,14 +9,20 @@ pub struct Confirm {
     pub token: String,
     /// The address that waits.
     pub domain: String,
+    /// True for somebody who brings a percloud along.
+    pub moving: bool,
 }
 
 impl Page for Confirm {
     const TEMPLATE: &'static str = "pages/confirm.html";
     fn samples() -> Vec<Self> {
         vec![
-            Self { token: "k3fq".into(), domain: "ada.percloud.localhost".into() },
-            Self { token: "k3fq".into(), domain: "a-name-as-long-as-it-may-be-yes.cloud.library.example".into() },
+            Self { token: "k3fq".into(), domain: "ada.percloud.localhost".into(), moving: false },
+            Self {
+                token: "k3fq".into(),
+                domain: "a-name-as-long-as-it-may-be-yes.cloud.library.example".into(),
+                moving: true,
+            },
         ]
     }
 }

@@ -1,0 +1,4 @@
+//! The JSON API for programs of the operator: bearer tokens with scopes, errors as RFC 9457, described at `/api/openapi.json`.
+
+pub(super) mod mails;
+pub(super) mod tenants;

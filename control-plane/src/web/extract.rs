@@ -1,0 +1,116 @@
+//! Who asks, and how: read once, at the door.
+
+use std::{convert::Infallible, net::IpAddr};
+
+use axum::{
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    response::{Html, IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
+use ui::{Lang, Page, View};
+
+use super::{Error, Result};
+use crate::{
+    api_tokens::{self, ApiToken, Scope},
+    app::App,
+    audit::Actor,
+};
+
+/// Who asks: the language, the look of pages, and where from. The headers are the edge's own; nobody else reaches our socket.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    /// Who is counted by limits.
+    pub(super) client: IpAddr,
+    /// The language to speak.
+    pub(super) lang: Lang,
+    view: View,
+}
+
+impl Asker {
+    /// How pages look for somebody.
+    pub(super) fn view(app: &App, headers: &HeaderMap, path: &str) -> View {
+        View {
+            lang: ui::http::language(headers),
+            theme: ui::http::theme(headers),
+            path: path.to_owned(),
+            site: app.settings.provider_name.clone(),
+            now: Some(app.clock.now()),
+            ..View::default()
+        }
+    }
+
+    /// A page for whoever asks. Pages here are about to change (a name is taken, a link used), so that none is kept.
+    pub(super) fn page<P: Page>(&self, page: &P) -> Result<Response> {
+        let html = portal::pages().render(page, &self.view)?;
+        let headers = [(header::CACHE_CONTROL, "no-store"), (header::VARY, "Cookie, Accept-Language")];
+        Ok((headers, Html(html)).into_response())
+    }
+}
+
+impl FromRequestParts<App> for Asker {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> std::result::Result<Self, Infallible> {
+        let view = Self::view(app, &parts.headers, parts.uri.path());
+        Ok(Self { client: client(&parts.headers), lang: view.lang, view })
+    }
+}
+
+/// The address that the edge saw; whoever comes without one is counted as one.
+fn client(headers: &HeaderMap) -> IpAddr {
+    let said = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    said.and_then(|text| text.rsplit(',').next()?.trim().parse().ok()).unwrap_or(IpAddr::from([0, 0, 0, 0]))
+}
+
+/// The edge's id of the request; a made-up one where there is none.
+pub(super) fn request_id(headers: &HeaderMap) -> String {
+    let said = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    match said {
+        Some(id) if id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') => id.to_owned(),
+        _ => hex::encode(rand::random::<[u8; 8]>()),
+    }
+}
+
+/// Whether a program asks: below `/api/` unless a page is asked for, elsewhere only when JSON is asked for and no page.
+pub(super) fn wants_json(path: &str, headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).map_or(Ok(""), HeaderValue::to_str).unwrap_or_default();
+    let (html, json) = (accept.contains("text/html"), accept.contains("json"));
+    !html && (json || path.starts_with("/api/"))
+}
+
+/// A live bearer token.
+#[derive(Clone, Debug)]
+pub(super) struct Bearer(ApiToken);
+
+impl Bearer {
+    /// Refuses when the token may not do this; else says in whose name it is done.
+    pub(super) fn may(&self, scope: Scope) -> Result<Actor> {
+        if self.0.scopes.contains(&scope) { Ok(Actor::Token(self.0.id.clone())) } else { Err(Error::Forbidden) }
+    }
+}
+
+impl FromRequestParts<App> for Bearer {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let client = client(&parts.headers);
+        let said = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = said.and_then(|text| {
+            let (scheme, token) = text.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let Some(token) = token else { return Err(Error::SignedOut) };
+        let found = api_tokens::find(&app.db.get().await?, token, app.clock.now()).await?;
+        // Guessing 256 bits is hopeless; the limit keeps those who try from keeping us busy.
+        found.map(Self).ok_or(Error::SignedOut).or_else(|error| app.limits.wrong_token(client).and(Err(error)))
+    }
+}
+
+impl OptionalFromRequestParts<App> for Bearer {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>> {
+        match <Self as FromRequestParts<App>>::from_request_parts(parts, app).await {
+            Ok(bearer) => Ok(Some(bearer)),
+            Err(Error::SignedOut) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
