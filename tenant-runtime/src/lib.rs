@@ -6,6 +6,7 @@ pub mod blobs;
 pub mod cli;
 pub mod control;
 pub mod exports;
+pub mod home;
 pub mod imports;
 pub mod pages;
 pub mod quota;

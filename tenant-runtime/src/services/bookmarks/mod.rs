@@ -5,10 +5,17 @@
 
 pub mod bundle;
 pub mod netscape;
+mod owner;
+pub mod pages;
+pub mod public;
 pub mod store;
 pub mod urls;
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Transaction};
@@ -23,6 +30,19 @@ use crate::{
 
 /// Days that a deleted bookmark can be brought back.
 pub const TRASH_DAYS: i64 = 30;
+
+/// What bookmarks bring to the pages.
+pub const PAGES: crate::pages::Part = crate::pages::Part {
+    templates: &[
+        ("bookmarks/list.html", include_str!("templates/list.html")),
+        ("bookmarks/form.html", include_str!("templates/form.html")),
+        ("bookmarks/tools.html", include_str!("templates/tools.html")),
+        ("bookmarks/result.html", include_str!("templates/result.html")),
+        ("bookmarks/public.html", include_str!("templates/public.html")),
+    ],
+    locales: &[(ui::Lang::En, include_str!("locales/en.json")), (ui::Lang::It, include_str!("locales/it.json"))],
+    assets: &[("bookmarks/bookmarks.css", include_bytes!("static/bookmarks.css"))],
+};
 
 /// Who may see a bookmark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +146,22 @@ impl super::Service for Bookmarks {
 
     fn owner_routes(&self) -> Router<Runtime> {
         Router::new()
+            .route("/", get(owner::list))
+            .route("/add", get(owner::add_form).post(owner::add))
+            .route("/tools", get(owner::tools))
+            .route("/paste", post(owner::paste))
+            .route("/import", post(owner::import))
+            .route("/export", get(owner::export))
+            .route("/{id}", get(owner::edit_form).post(owner::edit))
+            .route("/{id}/show", post(owner::show))
+            .route("/{id}/delete", post(owner::delete))
+            .route("/{id}/restore", post(owner::restore))
+            .route("/{id}/purge", post(owner::purge))
+            .layer(DefaultBodyLimit::max(owner::FILE_BYTES))
+    }
+
+    fn public_routes(&self) -> Router<Runtime> {
+        Router::new().route("/bookmarks", get(public::list))
     }
 
     fn export(&self, db: &Connection, out: &mut Folder) -> anyhow::Result<()> {

@@ -283,3 +283,12 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     tx.execute("delete from bookmarks where deleted_at < ?1", [now - TimeDelta::days(TRASH_DAYS)])?;
     Ok(())
 }
+
+/// Removes a bookmark that is in the trash for good.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn purge(tx: &Transaction<'_>, id: &str) -> anyhow::Result<()> {
+    tx.execute("delete from bookmarks where id = ?1 and deleted_at is not null", [id])?;
+    Ok(())
+}

@@ -46,5 +46,10 @@ pub async fn get(
         (header::CONTENT_TYPE, picture.kind.media_type().to_owned()),
         (header::CONTENT_LENGTH, picture.blob.size.to_string()),
     ];
-    Ok((shared, about, body).into_response())
+    let mut response = (shared, about, body).into_response();
+    if is_public {
+        // Feed readers in a browser show it on their own pages.
+        response.headers_mut().insert("cross-origin-resource-policy", http::HeaderValue::from_static("cross-origin"));
+    }
+    Ok(response)
 }

@@ -1,19 +1,27 @@
 //! Posts: what the owner writes. Markdown in, clean HTML out, addresses that stay.
 //!
 //! [`store`] holds the SQL, [`markdown`] makes HTML, [`images`] decides what a picture is, [`feeds`] and [`bundle`]
-//! write posts for others.
+//! write posts for others, [`pages`] and [`public`] are what people see.
 
 pub mod bundle;
 pub mod feeds;
+mod form;
 pub mod front_matter;
 pub mod images;
 pub mod markdown;
 pub mod media;
+mod owner;
+pub mod pages;
 pub mod pictures;
+pub mod public;
 pub mod store;
 pub mod wxr;
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Transaction};
@@ -29,8 +37,23 @@ use crate::{
 
 /// Days that a deleted post can be brought back.
 pub const TRASH_DAYS: i64 = 30;
+/// Largest form of the editor: a text and a few pictures.
+const FORM_BYTES: usize = 3 * images::MOST_BYTES;
 /// Longest title, in characters.
 pub const TITLE_CHARS: usize = 200;
+
+/// What posts bring to the pages.
+pub const PAGES: crate::pages::Part = crate::pages::Part {
+    templates: &[
+        ("posts/list.html", include_str!("templates/list.html")),
+        ("posts/editor.html", include_str!("templates/editor.html")),
+        ("posts/preview.html", include_str!("templates/preview.html")),
+        ("posts/post.html", include_str!("templates/post.html")),
+        ("posts/archive.html", include_str!("templates/archive.html")),
+    ],
+    locales: &[(ui::Lang::En, include_str!("locales/en.json")), (ui::Lang::It, include_str!("locales/it.json"))],
+    assets: &[("posts/posts.css", include_bytes!("static/posts.css")), ("posts/editor.js", include_bytes!("static/editor.js"))],
+};
 
 /// Who may read a published post.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,11 +204,29 @@ impl super::Service for Posts {
     }
 
     fn owner_routes(&self) -> Router<Runtime> {
-        Router::new().route("/", get(|| async { "" }))
+        Router::new()
+            .route("/", get(owner::list))
+            .route("/new", get(owner::new))
+            .route("/pictures", post(owner::pictures))
+            .route("/sketch", post(owner::sketch))
+            .route("/{id}", get(owner::edit).post(owner::submit))
+            .route("/{id}/autosave", post(owner::autosave))
+            .route("/{id}/preview", get(owner::preview))
+            .route("/{id}/publish", post(owner::publish))
+            .route("/{id}/discard", post(owner::discard))
+            .route("/{id}/delete", post(owner::delete))
+            .route("/{id}/restore", post(owner::restore))
+            .route("/{id}/purge", post(owner::purge))
+            .layer(DefaultBodyLimit::max(FORM_BYTES))
     }
 
     fn public_routes(&self) -> Router<Runtime> {
-        Router::new().route("/media/{name}", get(media::get))
+        Router::new()
+            .route("/posts", get(public::archive))
+            .route("/posts/{year}", get(public::year))
+            .route("/posts/{year}/{slug}", get(public::post))
+            .route("/tags/{tag}", get(public::tag))
+            .route("/media/{name}", get(media::get))
     }
 
     fn export(&self, db: &Connection, out: &mut Folder) -> anyhow::Result<()> {

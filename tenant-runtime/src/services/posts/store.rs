@@ -462,3 +462,34 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// When anything that readers may have seen changed last; deletions count.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn changed_at(db: &Connection) -> anyhow::Result<DateTime<Utc>> {
+    let sql = "select max(updated_at), max(deleted_at) from posts";
+    let at: (Option<DateTime<Utc>>, Option<DateTime<Utc>>) = db.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(at.0.max(at.1).unwrap_or_default())
+}
+
+/// A post on Home as a link: path and title.
+pub type Neighbour = Option<(String, String)>;
+
+/// The posts on Home right after and right before one.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn neighbours(db: &Connection, post: &Post) -> anyhow::Result<(Neighbour, Neighbour)> {
+    let listed = "select year, slug, title from posts where deleted_at is null and status = 'published' and visibility = 'public'";
+    let one = |condition: &str| -> anyhow::Result<Neighbour> {
+        let mut query = db.prepare_cached(&format!("{listed} and {condition} limit 1"))?;
+        let found = query.query_row(params![post.published_at, post.id], |row| {
+            Ok((Address { year: row.get(0)?, slug: row.get(1)? }.path(), row.get(2)?))
+        });
+        Ok(found.optional()?)
+    };
+    let newer = one("(published_at > ?1 or published_at = ?1 and id < ?2) order by published_at, id desc")?;
+    let older = one("(published_at < ?1 or published_at = ?1 and id > ?2) order by published_at desc, id")?;
+    Ok((newer, older))
+}
