@@ -42,7 +42,8 @@ const CORE: Part = Part {
 };
 
 /// Every part; a service adds its line: `&services::files::PAGES`.
-const PARTS: &[&Part] = &[&CORE];
+const PARTS: &[&Part] =
+    &[&CORE, &crate::home::PAGES, &crate::services::posts::PAGES, &crate::services::bookmarks::PAGES];
 
 /// All pages. Parsed on first use, so that a process that only hands out files starts without it.
 ///

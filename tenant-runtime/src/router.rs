@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::{
-    auth, control, exports, imports,
+    auth, control, exports, home, imports,
     runtime::Runtime,
     services, today, uploads,
     web::{self, gates},
@@ -56,7 +56,7 @@ fn owner() -> Router<Runtime> {
 
 /// Everybody's pages.
 fn public() -> Router<Runtime> {
-    let mut public = Router::new().route("/avatar/{sha256}", get(control::profile::avatar));
+    let mut public = home::routes().route("/avatar/{sha256}", get(control::profile::avatar));
     for service in services::ALL {
         public = public.merge(service.public_routes());
     }

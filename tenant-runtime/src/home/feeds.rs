@@ -26,7 +26,8 @@ const ENTRIES: usize = 30;
 /// # Errors
 /// When the store does not answer.
 pub async fn atom(State(rt): State<Runtime>, headers: HeaderMap) -> Result<Response> {
-    answer(&rt, &headers, "application/atom+xml; charset=utf-8", |site, posts| feeds::atom(site, posts).into_bytes()).await
+    answer(&rt, &headers, "application/atom+xml; charset=utf-8", |site, posts| feeds::atom(site, posts).into_bytes())
+        .await
 }
 
 /// `/feed.json`.
@@ -37,7 +38,12 @@ pub async fn json(State(rt): State<Runtime>, headers: HeaderMap) -> Result<Respo
     answer(&rt, &headers, "application/feed+json; charset=utf-8", feeds::json).await
 }
 
-async fn answer(rt: &Runtime, asked: &HeaderMap, kind: &'static str, write: fn(&Site, &[Post]) -> Vec<u8>) -> Result<Response> {
+async fn answer(
+    rt: &Runtime,
+    asked: &HeaderMap,
+    kind: &'static str,
+    write: fn(&Site, &[Post]) -> Vec<u8>,
+) -> Result<Response> {
     let origin = rt.spec().origin();
     let (body, changed) = rt
         .store()
@@ -53,8 +59,8 @@ async fn answer(rt: &Runtime, asked: &HeaderMap, kind: &'static str, write: fn(&
         false => ([(header::CONTENT_TYPE, kind)], body).into_response(),
     };
     let headers = response.headers_mut();
-    headers.insert(header::ETAG, HeaderValue::from_str(&tag)?);
-    headers.insert(header::LAST_MODIFIED, HeaderValue::from_str(&http_date(changed))?);
+    headers.insert(header::ETAG, HeaderValue::from_str(&tag).map_err(http::Error::from)?);
+    headers.insert(header::LAST_MODIFIED, HeaderValue::from_str(&http_date(changed)).map_err(http::Error::from)?);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     // A feed is for other sites to read.
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -66,7 +72,9 @@ async fn answer(rt: &Runtime, asked: &HeaderMap, kind: &'static str, write: fn(&
 fn is_known(asked: &HeaderMap, tag: &str, changed: DateTime<Utc>) -> bool {
     let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if let Some(tags) = text(header::IF_NONE_MATCH) {
-        return tags.split(',').any(|one| matches!(one.trim().trim_start_matches("W/"), one if one == tag || one == "*"));
+        return tags
+            .split(',')
+            .any(|one| matches!(one.trim().trim_start_matches("W/"), one if one == tag || one == "*"));
     }
     let since = text(header::IF_MODIFIED_SINCE).and_then(|text| DateTime::parse_from_rfc2822(text).ok());
     since.is_some_and(|since| changed <= since)

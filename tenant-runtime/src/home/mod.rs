@@ -119,7 +119,10 @@ impl ui::Page for Home {
             name: "Ada".into(),
             about: vec!["I write about engines.".into(), "And poetry.".into()],
             avatar: Some("/avatar/x".into()),
-            posts: vec![teaser("Hello"), Teaser { image: None, tags: Vec::new(), ..teaser(&"A very long title ".repeat(8)) }],
+            posts: vec![
+                teaser("Hello"),
+                Teaser { image: None, tags: Vec::new(), ..teaser(&"A very long title ".repeat(8)) },
+            ],
             pager: Pager { newer: Some("/".into()), older: Some("/?page=3".into()), page: 2, pages: 3 },
             tags: vec![Tag::new("open web", 3), Tag::new("gatti", 1)],
             files: vec![
@@ -137,7 +140,9 @@ impl ui::Page for Home {
             meta: meta.clone(),
         };
         let empty = Self { meta, name: "Ada".into(), pager: Pager::new("/", &[], 1, 0, POSTS), ..Self::default() };
-        vec![full, Self { owner: true, ..empty.clone() }, empty]
+        let first =
+            Self { pager: Pager { newer: None, older: Some("/?page=2".into()), page: 1, pages: 3 }, ..full.clone() };
+        vec![first, full, Self { owner: true, ..empty.clone() }, empty]
     }
 }
 

@@ -182,7 +182,10 @@ mod tests {
     #[test]
     fn a_pager_leads_to_both_sides_and_keeps_the_search() {
         let pager = Pager::new("/x", &[("q", "a b"), ("tag", "")], 2, 41, 20);
-        assert_eq!((pager.newer.as_deref(), pager.older.as_deref(), pager.pages), (Some("/x?q=a+b"), Some("/x?q=a+b&page=3"), 3));
+        assert_eq!(
+            (pager.newer.as_deref(), pager.older.as_deref(), pager.pages),
+            (Some("/x?q=a+b"), Some("/x?q=a+b&page=3"), 3)
+        );
         assert_eq!(Pager::new("/x", &[], 1, 0, 20), Pager { page: 1, pages: 1, ..Pager::default() });
         assert_eq!(Pager::new("/x", &[], 99, 41, 20).newer.as_deref(), Some("/x?page=3"));
     }

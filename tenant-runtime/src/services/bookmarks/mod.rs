@@ -179,6 +179,17 @@ impl super::Service for Bookmarks {
     fn blobs(&self, _db: &Connection) -> anyhow::Result<Vec<Hash>> {
         Ok(Vec::new())
     }
+
+    fn recent(&self, db: &Connection, limit: u32) -> anyhow::Result<Vec<super::Recent>> {
+        let (found, _) = store::list(db, &store::Filter::default(), 0, usize::try_from(limit)?)?;
+        let recent = |bookmark: &Bookmark| super::Recent {
+            title: public::link(bookmark).title,
+            href: format!("/app/bookmarks/{}", bookmark.id),
+            icon: "bookmark".to_owned(),
+            at: bookmark.created_at,
+        };
+        Ok(found.iter().map(recent).collect())
+    }
 }
 
 #[cfg(test)]

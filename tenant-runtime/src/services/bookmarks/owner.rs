@@ -2,7 +2,7 @@
 
 use axum::{
     Form,
-    extract::{Multipart, Path, Query, State},
+    extract::{Multipart, Path, Query, State, rejection::FormRejection},
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
@@ -49,7 +49,8 @@ pub(super) async fn list(State(rt): State<Runtime>, asked: Request, Query(show):
 }
 
 fn listed(db: &Connection, show: &Show) -> anyhow::Result<ListPage> {
-    let (trash, page, query) = (show.show == "trash", show.page.unwrap_or(1).clamp(1, 100_000), text::line(&show.q, 200));
+    let (trash, page, query) =
+        (show.show == "trash", show.page.unwrap_or(1).clamp(1, 100_000), text::line(&show.q, 200));
     let slug = Some(text::slug(&show.tag)).filter(|_| !show.tag.is_empty());
     let filter = Filter { trash, tag: slug.clone(), words: query.clone(), ..Filter::default() };
     let (found, total) = store::list(db, &filter, Pager::skip(page, ROWS), ROWS)?;
@@ -64,7 +65,13 @@ fn listed(db: &Connection, show: &Show) -> anyhow::Result<ListPage> {
         }),
         rows: found.iter().map(Row::of).collect(),
         total,
-        pager: Pager::new(LIST, &[("show", if trash { "trash" } else { "" }), ("tag", &slug), ("q", &query)], page, total, ROWS),
+        pager: Pager::new(
+            LIST,
+            &[("show", if trash { "trash" } else { "" }), ("tag", &slug), ("q", &query)],
+            page,
+            total,
+            ROWS,
+        ),
         tags,
         first_visit: count(false)? + count(true)? == 0,
         query,
@@ -96,7 +103,11 @@ impl Brought {
 }
 
 /// The form for a new bookmark; of a page that is bookmarked, the form of that bookmark.
-pub(super) async fn add_form(State(rt): State<Runtime>, asked: Request, Query(brought): Query<Brought>) -> Result<Response> {
+pub(super) async fn add_form(
+    State(rt): State<Runtime>,
+    asked: Request,
+    Query(brought): Query<Brought>,
+) -> Result<Response> {
     let brought = brought.put_right();
     let link = urls::link(&brought.url);
     let page = rt.store().read(move |db| {
@@ -108,7 +119,11 @@ pub(super) async fn add_form(State(rt): State<Runtime>, asked: Request, Query(br
         Ok(match known {
             Some(known) => {
                 let page = filled(known, suggestions);
-                let note = if page.note.contains(brought.text.trim()) { page.note } else { format!("{}\n\n{}", page.note, brought.text.trim()) };
+                let note = if page.note.contains(brought.text.trim()) {
+                    page.note
+                } else {
+                    format!("{}\n\n{}", page.note, brought.text.trim())
+                };
                 FormPage { known: true, note: text::lines(&note), ..page }
             }
             None => FormPage {
@@ -164,7 +179,14 @@ impl Filled {
     }
 
     /// The form again, with what is wrong.
-    async fn again(self, rt: &Runtime, asked: &Request, id: Option<String>, error: &'static str, duplicate: Option<String>) -> Result<Response> {
+    async fn again(
+        self,
+        rt: &Runtime,
+        asked: &Request,
+        id: Option<String>,
+        error: &'static str,
+        duplicate: Option<String>,
+    ) -> Result<Response> {
         let suggestions = rt.store().read(|db| Ok(labels(store::tags(db, false)?))).await?;
         let page = FormPage {
             id,
@@ -201,13 +223,20 @@ pub(super) async fn add(State(rt): State<Runtime>, asked: Request, Form(filled):
 pub(super) async fn edit_form(State(rt): State<Runtime>, asked: Request, Path(id): Path<String>) -> Result<Response> {
     let page = rt.store().read(move |db| {
         let suggestions = labels(store::tags(db, false)?);
-        Ok(store::find(db, &id)?.filter(|bookmark| bookmark.deleted_at.is_none()).map(|bookmark| filled(bookmark, suggestions)))
+        Ok(store::find(db, &id)?
+            .filter(|bookmark| bookmark.deleted_at.is_none())
+            .map(|bookmark| filled(bookmark, suggestions)))
     });
     web::page(&rt, &asked, &page.await?.ok_or(Error::NotFound)?).await
 }
 
 /// A changed bookmark.
-pub(super) async fn edit(State(rt): State<Runtime>, asked: Request, Path(id): Path<String>, Form(filled): Form<Filled>) -> Result<Response> {
+pub(super) async fn edit(
+    State(rt): State<Runtime>,
+    asked: Request,
+    Path(id): Path<String>,
+    Form(filled): Form<Filled>,
+) -> Result<Response> {
     let Some(entry) = filled.entry() else {
         return filled.again(&rt, &asked, Some(id), "bookmarks.error.no-link", None).await;
     };
@@ -237,12 +266,20 @@ impl Back {
 }
 
 /// Into the trash.
-pub(super) async fn delete(State(rt): State<Runtime>, Path(id): Path<String>, back: Option<Form<Back>>) -> Result<Response> {
+pub(super) async fn delete(
+    State(rt): State<Runtime>,
+    Path(id): Path<String>,
+    back: std::result::Result<Form<Back>, FormRejection>,
+) -> Result<Response> {
     let undo = format!("{LIST}/{id}/restore");
     let now = rt.clock().now();
     let known = rt.store().write(move |tx| store::delete(tx, &id, now)).await?;
     let back = back.map(|Form(back)| back).unwrap_or_default();
-    if known { Ok(redirect_with_toast(back.to(), "bookmarks.toast.deleted", &[], Some(&undo))) } else { Err(Error::NotFound) }
+    if known {
+        Ok(redirect_with_toast(back.to(), "bookmarks.toast.deleted", &[], Some(&undo)))
+    } else {
+        Err(Error::NotFound)
+    }
 }
 
 /// Out of the trash.
@@ -253,7 +290,11 @@ pub(super) async fn restore(State(rt): State<Runtime>, Path(id): Path<String>) -
 }
 
 /// Shows or hides a bookmark.
-pub(super) async fn show(State(rt): State<Runtime>, Path(id): Path<String>, Form(back): Form<Back>) -> Result<Response> {
+pub(super) async fn show(
+    State(rt): State<Runtime>,
+    Path(id): Path<String>,
+    Form(back): Form<Back>,
+) -> Result<Response> {
     let (visibility, key) = match back.public.as_str() {
         "yes" => (Visibility::Public, "bookmarks.toast.shown"),
         _ => (Visibility::Private, "bookmarks.toast.hidden"),
@@ -268,7 +309,12 @@ pub(super) async fn tools(State(rt): State<Runtime>, asked: Request) -> Result<R
     tools_with(&rt, &asked, StatusCode::OK, |_| {}).await
 }
 
-async fn tools_with(rt: &Runtime, asked: &Request, status: StatusCode, change: impl FnOnce(&mut ToolsPage)) -> Result<Response> {
+async fn tools_with(
+    rt: &Runtime,
+    asked: &Request,
+    status: StatusCode,
+    change: impl FnOnce(&mut ToolsPage),
+) -> Result<Response> {
     let total = rt.store().read(|db| Ok(store::list(db, &Filter::default(), 0, 1)?.1)).await?;
     let mut page = ToolsPage { bookmarklet: bookmarklet(&rt.spec().origin()), total, ..ToolsPage::default() };
     change(&mut page);
@@ -299,7 +345,9 @@ pub(super) struct Pasted {
 pub(super) async fn paste(State(rt): State<Runtime>, asked: Request, Form(pasted): Form<Pasted>) -> Result<Response> {
     let found = urls::in_text(&pasted.text);
     if found.is_empty() {
-        let change = |page: &mut ToolsPage| (page.pasted, page.paste_error) = (pasted.text, Some("bookmarks.error.nothing-found"));
+        let change = |page: &mut ToolsPage| {
+            (page.pasted, page.paste_error) = (pasted.text, Some("bookmarks.error.nothing-found"))
+        };
         return tools_with(&rt, &asked, StatusCode::UNPROCESSABLE_ENTITY, change).await;
     }
     let (now, tags) = (rt.clock().now(), text::tags(&pasted.tags));
@@ -332,7 +380,10 @@ pub(super) async fn import(State(rt): State<Runtime>, asked: Request, mut parts:
     }
     let html = String::from_utf8_lossy(&content).into_owned();
     if !netscape::is_netscape(&html) {
-        return tools_with(&rt, &asked, StatusCode::UNPROCESSABLE_ENTITY, |page| page.file_error = Some("bookmarks.error.no-file")).await;
+        return tools_with(&rt, &asked, StatusCode::UNPROCESSABLE_ENTITY, |page| {
+            page.file_error = Some("bookmarks.error.no-file")
+        })
+        .await;
     }
     let now = rt.clock().now();
     let counts = rt.store().write(move |tx| {
@@ -352,7 +403,10 @@ fn refused(error: &axum::extract::multipart::MultipartError) -> Error {
 
 /// All bookmarks as a file for browsers.
 pub(super) async fn export(State(rt): State<Runtime>) -> Result<Response> {
-    let html = rt.store().read(|db| Ok(netscape::write("Bookmarks", &store::list(db, &Filter::default(), 0, usize::MAX >> 1)?.0))).await?;
+    let html = rt
+        .store()
+        .read(|db| Ok(netscape::write("Bookmarks", &store::list(db, &Filter::default(), 0, usize::MAX >> 1)?.0)))
+        .await?;
     let about = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"bookmarks.html\""),

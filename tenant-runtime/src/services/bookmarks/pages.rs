@@ -83,7 +83,10 @@ impl ui::Page for ListPage {
             at: DateTime::UNIX_EPOCH,
         };
         let full = Self {
-            rows: vec![row("Example", true), Row { note: String::new(), tags: Vec::new(), ..row(&"Long title ".repeat(20), false) }],
+            rows: vec![
+                row("Example", true),
+                Row { note: String::new(), tags: Vec::new(), ..row(&"Long title ".repeat(20), false) },
+            ],
             total: 120,
             pager: Pager { newer: None, older: Some("/app/bookmarks?page=2".into()), page: 1, pages: 3 },
             tags: vec![Tag::new("open web", 2), Tag::new("gatti", 1)],

@@ -115,14 +115,18 @@ pub(super) async fn list(State(rt): State<Runtime>, asked: Request, Query(show):
             let slug = Some(text::slug(&show.tag)).filter(|_| !show.tag.is_empty());
             let filter = Filter { public_only: true, tag: slug.clone(), words: query.clone(), ..Filter::default() };
             let (found, total) = store::list(db, &filter, Pager::skip(page, LINKS), LINKS)?;
-            let tags: Vec<Tag> = store::tags(db, true)?.into_iter().map(|tag| Tag::new(&tag.label, tag.count)).collect();
+            let tags: Vec<Tag> =
+                store::tags(db, true)?.into_iter().map(|tag| Tag::new(&tag.label, tag.count)).collect();
             let slug = slug.unwrap_or_default();
             Ok(PublicPage {
                 tag: tags.iter().find(|tag| !slug.is_empty() && tag.slug == text::escape(&slug)).cloned(),
                 pager: Pager::new("/bookmarks", &[("tag", &slug), ("q", &query)], page, total, LINKS),
                 links: found.iter().map(shown).collect(),
                 total,
-                meta: Meta { hidden: page > 1 || !query.is_empty(), ..Meta::list(&site, "/bookmarks", site.title.clone()) },
+                meta: Meta {
+                    hidden: page > 1 || !query.is_empty(),
+                    ..Meta::list(&site, "/bookmarks", site.title.clone())
+                },
                 tags,
                 query,
             })
@@ -136,5 +140,9 @@ pub(super) async fn list(State(rt): State<Runtime>, asked: Request, Query(show):
 }
 
 fn shown(bookmark: &Bookmark) -> Shown {
-    Shown { link: link(bookmark), at: bookmark.created_at, tags: bookmark.entry.tags.iter().map(|tag| Tag::new(tag, 0)).collect() }
+    Shown {
+        link: link(bookmark),
+        at: bookmark.created_at,
+        tags: bookmark.entry.tags.iter().map(|tag| Tag::new(tag, 0)).collect(),
+    }
 }

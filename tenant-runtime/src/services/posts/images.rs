@@ -241,7 +241,7 @@ fn jpeg_size(mut content: &[u8]) -> Option<(u32, u32)> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A small picture of each kind, written by hand: enough for a reader of headers.

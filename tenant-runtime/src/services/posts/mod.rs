@@ -52,7 +52,10 @@ pub const PAGES: crate::pages::Part = crate::pages::Part {
         ("posts/archive.html", include_str!("templates/archive.html")),
     ],
     locales: &[(ui::Lang::En, include_str!("locales/en.json")), (ui::Lang::It, include_str!("locales/it.json"))],
-    assets: &[("posts/posts.css", include_bytes!("static/posts.css")), ("posts/editor.js", include_bytes!("static/editor.js"))],
+    assets: &[
+        ("posts/posts.css", include_bytes!("static/posts.css")),
+        ("posts/editor.js", include_bytes!("static/editor.js")),
+    ],
 };
 
 /// Who may read a published post.
@@ -245,6 +248,25 @@ impl super::Service for Posts {
 
     fn blobs(&self, db: &Connection) -> anyhow::Result<Vec<Hash>> {
         pictures::all(db)
+    }
+
+    fn recent(&self, db: &Connection, limit: u32) -> anyhow::Result<Vec<super::Recent>> {
+        let (posts, _) = store::list(db, &store::Which::All, "", 0, usize::try_from(limit)?)?;
+        let title = |post: &Post| {
+            if post.text.title.is_empty() {
+                markdown::excerpt(&post.text.body).chars().take(60).collect()
+            } else {
+                post.text.title.clone()
+            }
+        };
+        let icon = |post: &Post| if post.status == Status::Draft { "file-pen" } else { "feather" };
+        let recent = |post: &Post| super::Recent {
+            title: title(post),
+            href: format!("/app/posts/{}", post.id),
+            icon: icon(post).to_owned(),
+            at: post.updated_at,
+        };
+        Ok(posts.iter().map(recent).collect())
     }
 }
 

@@ -89,7 +89,11 @@ pub(super) async fn edit(State(rt): State<Runtime>, asked: Request, Path(id): Pa
 fn editor(db: &Connection, id: &str) -> anyhow::Result<Option<EditorPage>> {
     let Some(post) = store::find(db, id)?.filter(|post| post.deleted_at.is_none()) else { return Ok(None) };
     let pending = store::pending(db, id)?;
-    let page = EditorPage { suggestions: suggestions(db)?, pending: pending.as_ref().map(|(_, at)| *at), ..EditorPage::default() };
+    let page = EditorPage {
+        suggestions: suggestions(db)?,
+        pending: pending.as_ref().map(|(_, at)| *at),
+        ..EditorPage::default()
+    };
     let draft = pending.map_or_else(|| post.text.clone(), |(draft, _)| draft);
     Ok(Some(filled(page, Some(&post), &draft)))
 }
@@ -112,7 +116,12 @@ fn filled(page: EditorPage, post: Option<&Post>, draft: &Draft) -> EditorPage {
 }
 
 /// The editor's form: one of its buttons was pressed.
-pub(super) async fn submit(State(rt): State<Runtime>, asked: Request, Path(id): Path<String>, parts: Multipart) -> Result<Response> {
+pub(super) async fn submit(
+    State(rt): State<Runtime>,
+    asked: Request,
+    Path(id): Path<String>,
+    parts: Multipart,
+) -> Result<Response> {
     if !text::is_id(&id) {
         return Err(Error::NotFound);
     }
@@ -122,7 +131,8 @@ pub(super) async fn submit(State(rt): State<Runtime>, asked: Request, Path(id): 
     if wants_publish && draft.title.is_empty() {
         return again(&rt, &asked, &id, &form, draft, |page| page.title_error = Some("posts.error.no-title")).await;
     }
-    let (to_store, slug, base, now) = (draft.clone(), form.slug().map(str::to_owned), form.revision(), rt.clock().now());
+    let (to_store, slug, base, now) =
+        (draft.clone(), form.slug().map(str::to_owned), form.revision(), rt.clock().now());
     let post_id = id.clone();
     let stored = rt.store().write(move |tx| {
         let stored = match wants_publish {
@@ -179,7 +189,14 @@ fn done(form: &Form, post: &Post) -> Response {
 }
 
 /// The editor again, with everything that was typed and what is wrong with it.
-async fn again(rt: &Runtime, asked: &Request, id: &str, form: &Form, draft: Draft, wrong: impl FnOnce(&mut EditorPage)) -> Result<Response> {
+async fn again(
+    rt: &Runtime,
+    asked: &Request,
+    id: &str,
+    form: &Form,
+    draft: Draft,
+    wrong: impl FnOnce(&mut EditorPage),
+) -> Result<Response> {
     let (wanted, base, slug) = (id.to_owned(), form.revision(), form.slug().map(str::to_owned));
     let (post, suggestions) = rt.store().read(move |db| Ok((store::find(db, &wanted)?, suggestions(db)?))).await?;
     let page = EditorPage { id: id.to_owned(), suggestions, ..EditorPage::default() };
@@ -204,7 +221,9 @@ pub(super) async fn autosave(State(rt): State<Runtime>, Path(id): Path<String>, 
     });
     match saved.await? {
         Ok(post) => Ok(Json(json!({ "id": post.id, "revision": post.revision })).into_response()),
-        Err(store::Error::Stale(revision)) => Ok((StatusCode::CONFLICT, Json(json!({ "revision": revision }))).into_response()),
+        Err(store::Error::Stale(revision)) => {
+            Ok((StatusCode::CONFLICT, Json(json!({ "revision": revision }))).into_response())
+        }
         Err(_) => Err(Error::NotFound),
     }
 }
@@ -273,7 +292,11 @@ pub(super) async fn discard(State(rt): State<Runtime>, Path(id): Path<String>) -
         }
         Ok(known)
     });
-    if known.await? { Ok(redirect_with_toast(&editor, "posts.toast.discarded", &[], None)) } else { Err(Error::NotFound) }
+    if known.await? {
+        Ok(redirect_with_toast(&editor, "posts.toast.discarded", &[], None))
+    } else {
+        Err(Error::NotFound)
+    }
 }
 
 /// Into the trash.
@@ -287,7 +310,11 @@ pub(super) async fn delete(State(rt): State<Runtime>, Path(id): Path<String>) ->
         Ok(Some(post.text.title))
     });
     let title = title.await?.ok_or(Error::NotFound)?;
-    let (key, args) = if title.is_empty() { ("posts.toast.deleted-untitled", vec![]) } else { ("posts.toast.deleted", vec![("title", title.as_str())]) };
+    let (key, args) = if title.is_empty() {
+        ("posts.toast.deleted-untitled", vec![])
+    } else {
+        ("posts.toast.deleted", vec![("title", title.as_str())])
+    };
     Ok(redirect_with_toast("/app/posts", key, &args, Some(&undo)))
 }
 
@@ -298,7 +325,11 @@ pub(super) async fn restore(State(rt): State<Runtime>, Path(id): Path<String>) -
         Err(store::Error::Missing) => Ok(false),
         Err(error) => Err(error.into()),
     });
-    if known.await? { Ok(redirect_with_toast("/app/posts", "posts.toast.restored", &[], None)) } else { Err(Error::NotFound) }
+    if known.await? {
+        Ok(redirect_with_toast("/app/posts", "posts.toast.restored", &[], None))
+    } else {
+        Err(Error::NotFound)
+    }
 }
 
 /// Out of the trash for good.

@@ -90,7 +90,15 @@ impl ui::Page for ListPage {
             ..Self::default()
         };
         let trash = Self { which: "trash", ..full.clone() };
-        vec![full, trash, none("all", "", true), none("drafts", "", false), none("published", "", false), none("trash", "", false), none("all", "needle", false)]
+        vec![
+            full,
+            trash,
+            none("all", "", true),
+            none("drafts", "", false),
+            none("published", "", false),
+            none("trash", "", false),
+            none("all", "needle", false),
+        ]
     }
 }
 

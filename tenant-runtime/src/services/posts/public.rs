@@ -86,7 +86,15 @@ impl ui::Page for PostPage {
             older: link(),
             owner: false,
         };
-        let bare = |visibility| Self { visibility, owner: true, updated: None, tags: Vec::new(), newer: None, older: None, ..full.clone() };
+        let bare = |visibility| Self {
+            visibility,
+            owner: true,
+            updated: None,
+            tags: Vec::new(),
+            newer: None,
+            older: None,
+            ..full.clone()
+        };
         vec![full.clone(), bare(Visibility::Unlisted), bare(Visibility::Private)]
     }
 }
@@ -100,7 +108,8 @@ impl PostPage {
             title: post.text.title.clone(),
             html: markdown::html(&post.text.body),
             published: post.published_at,
-            updated: Some(post.updated_at).filter(|at| post.published_at.is_some_and(|published| published.date_naive() != at.date_naive())),
+            updated: Some(post.updated_at)
+                .filter(|at| post.published_at.is_some_and(|published| published.date_naive() != at.date_naive())),
             tags: post.text.tags.iter().map(|tag| Tag::new(tag, 0)).collect(),
             visibility: post.text.visibility,
             author: site.title.clone(),
@@ -156,7 +165,11 @@ impl ui::Page for ListPage {
 }
 
 /// `/posts/<year>/<slug>`: the post, the way to where it is now, or "gone"; what is not for this reader is not there.
-pub(super) async fn post(State(rt): State<Runtime>, asked: Request, Path((year, slug)): Path<(String, String)>) -> Result<Response> {
+pub(super) async fn post(
+    State(rt): State<Runtime>,
+    asked: Request,
+    Path((year, slug)): Path<(String, String)>,
+) -> Result<Response> {
     let address = year.parse().ok().map(|year| Address { year, slug }).ok_or(Error::NotFound)?;
     let (spec, owner) = (rt.spec().clone(), asked.signed_in());
     let wanted = address.clone();
@@ -172,7 +185,8 @@ pub(super) async fn post(State(rt): State<Runtime>, asked: Request, Path((year, 
             Ok(Some((found, Some(page))))
         })
         .await?;
-    let may_read = |post: &Post| post.is_open() || owner && post.status == Status::Published && post.deleted_at.is_none();
+    let may_read =
+        |post: &Post| post.is_open() || owner && post.status == Status::Published && post.deleted_at.is_none();
     match found {
         Some((Found::Gone, _)) => Err(Error::Gone),
         Some((Found::Here(post), Some(page))) if may_read(&post) => answer(&rt, &asked, &page).await,
@@ -200,13 +214,23 @@ pub(super) async fn archive(State(rt): State<Runtime>, asked: Request, Query(pag
 }
 
 /// `/posts/<year>`.
-pub(super) async fn year(State(rt): State<Runtime>, asked: Request, Path(year): Path<String>, Query(paged): Query<Paged>) -> Result<Response> {
+pub(super) async fn year(
+    State(rt): State<Runtime>,
+    asked: Request,
+    Path(year): Path<String>,
+    Query(paged): Query<Paged>,
+) -> Result<Response> {
     let year: i32 = year.parse().map_err(|_| Error::NotFound)?;
     list(&rt, &asked, Which::Year(year), format!("/posts/{year}"), paged.number()).await
 }
 
 /// `/tags/<tag>`; other spellings of a tag lead to the one address.
-pub(super) async fn tag(State(rt): State<Runtime>, asked: Request, Path(tag): Path<String>, Query(paged): Query<Paged>) -> Result<Response> {
+pub(super) async fn tag(
+    State(rt): State<Runtime>,
+    asked: Request,
+    Path(tag): Path<String>,
+    Query(paged): Query<Paged>,
+) -> Result<Response> {
     let slug = text::slug(&tag);
     let path = format!("/tags/{}", text::escape(&slug));
     if slug != tag {

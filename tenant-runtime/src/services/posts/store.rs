@@ -469,7 +469,8 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
 /// When the store does not answer.
 pub fn changed_at(db: &Connection) -> anyhow::Result<DateTime<Utc>> {
     let sql = "select max(updated_at), max(deleted_at) from posts";
-    let at: (Option<DateTime<Utc>>, Option<DateTime<Utc>>) = db.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let at: (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
+        db.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(at.0.max(at.1).unwrap_or_default())
 }
 
