@@ -16,7 +16,7 @@ pub struct Accent {
 
 /// Every accent colour; the first is the one that nobody chose.
 pub const ACCENTS: [Accent; 8] = [
-    Accent { name: "terracotta", hex: "#a8432b" },
+    Accent { name: "terracotta", hex: "#a1461d" },
     Accent { name: "amber", hex: "#8a5a00" },
     Accent { name: "olive", hex: "#5b6b16" },
     Accent { name: "pine", hex: "#1d6b4f" },

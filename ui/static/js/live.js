@@ -38,8 +38,8 @@ function liveCheck(input) {
 }
 
 /**
- * `<div id="…" data-refresh="2">`: fetched again every so many seconds while it is seen, until the answer comes without
- * the attribute or with `data-next="/address"`, where the page then goes.
+ * `<div id="…" data-refresh="2">`: fetched again (from `data-from`, else this page) every so many seconds while it is
+ * seen, until the answer comes without the attribute; without the part, or with `data-next`, the page goes on there.
  */
 function refresh(part) {
   const seconds = Number(part.dataset.refresh) || 2;
@@ -52,7 +52,8 @@ function refresh(part) {
     } catch {
       return refresh(part);
     }
-    if (!fresh) return location.reload();
+    // The part is gone: what was waited for is there.
+    if (!fresh) return location.assign(part.dataset.from ?? location.href);
     if (fresh.dataset.next) return location.assign(fresh.dataset.next);
     part.replaceWith(fresh);
     start(fresh);
