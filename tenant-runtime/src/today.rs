@@ -77,7 +77,7 @@ pub async fn show(State(rt): State<Runtime>, req: Request) -> Result<Response> {
 /// GET `/manifest.webmanifest`: lets the percloud stand on a phone's home screen.
 pub async fn manifest(State(rt): State<Runtime>, req: Request) -> Result<Response> {
     let name = rt.store().read(settings::get).await?.title(rt.spec());
-    let icon = rt.pages().asset("icon.svg").unwrap_or_default();
+    let icon = |path| rt.pages().asset(path).unwrap_or_default();
     let manifest = serde_json::json!({
         "name": name,
         "short_name": name,
@@ -88,7 +88,11 @@ pub async fn manifest(State(rt): State<Runtime>, req: Request) -> Result<Respons
         "lang": req.lang.code(),
         "background_color": "#fbf8f4",
         "theme_color": "#fbf8f4",
-        "icons": [{ "src": icon, "sizes": "any", "type": "image/svg+xml", "purpose": "any" }],
+        "icons": [
+            { "src": icon("icon.svg"), "sizes": "any", "type": "image/svg+xml", "purpose": "any" },
+            { "src": icon("icon-512.png"), "sizes": "512x512", "type": "image/png", "purpose": "any maskable" },
+            { "src": icon("icon-180.png"), "sizes": "180x180", "type": "image/png", "purpose": "any" },
+        ],
     });
     let headers = [(header::CONTENT_TYPE, "application/manifest+json"), (header::CACHE_CONTROL, "no-cache")];
     Ok((headers, manifest.to_string()).into_response())

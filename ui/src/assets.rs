@@ -34,6 +34,8 @@ pub(crate) const OURS: &[Asset] = &[
     ("js/words.js", include_bytes!("../static/js/words.js")),
     ("js/upload.js", include_bytes!("../static/js/upload.js")),
     ("icon.svg", include_bytes!("../static/icon.svg")),
+    ("icon-180.png", include_bytes!("../static/icon-180.png")),
+    ("icon-512.png", include_bytes!("../static/icon-512.png")),
 ];
 
 /// All assets of a program.

@@ -61,6 +61,9 @@ document.addEventListener("submit", (event) => {
 });
 window.addEventListener("pageshow", () => document.querySelectorAll("form[aria-busy]").forEach((form) => (form.ariaBusy = null)));
 
+// A form that came back: to the first thing that is wrong.
+document.querySelector("[aria-invalid=true]")?.focus();
+
 for (const field of document.querySelectorAll("[data-confirm]")) {
   const button = field.form?.querySelector("[type=submit], button:not([type])");
   const check = () => (button.disabled = field.value.trim() !== field.dataset.confirm);
