@@ -90,6 +90,7 @@ fn main() -> anyhow::Result<()> {
     gallery.page::<pages::CannotStart>()?;
     gallery.page::<pages::Preparing>()?;
     gallery.page::<pages::Detour>()?;
+    gallery.page::<pages::Detour>()?;
     gallery.page::<pages::ErrorPage>()?;
     gallery.page::<pages::DevMails>()?;
     gallery.page::<pages::DevMail>()?;
