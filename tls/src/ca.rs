@@ -135,6 +135,32 @@ impl LocalCa {
         Ok(Issued { chain_pem: leaf.pem(), key_der: PrivatePkcs8KeyDer::from(key.serialize_der()), not_after })
     }
 
+    /// Whether the first certificate of a chain says that this CA issued it: by its root's key, as both certificates name it.
+    #[must_use]
+    pub fn issued(&self, chain_pem: &str) -> bool {
+        fn parsed<T>(
+            pem: &str,
+            read: impl Fn(&x509_parser::certificate::X509Certificate<'_>) -> Option<T>,
+        ) -> Option<T> {
+            let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
+            read(&pem.parse_x509().ok()?)
+        }
+        use x509_parser::extensions::ParsedExtension;
+        let own = parsed(&self.root_pem, |root| {
+            root.extensions().iter().find_map(|e| match e.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+                _ => None,
+            })
+        });
+        let named = parsed(chain_pem, |leaf| {
+            leaf.extensions().iter().find_map(|e| match e.parsed_extension() {
+                ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0.to_vec()),
+                _ => None,
+            })
+        });
+        own.is_some() && own == named
+    }
+
     /// The root certificate, for people to trust.
     #[must_use]
     pub fn root_pem(&self) -> &str {
@@ -238,6 +264,9 @@ mod tests {
         let certified = Certified::new(&issued.chain_pem, issued.key_der.into()).unwrap();
         assert_eq!(certified.names(), ["cloud.localhost", "*.cloud.localhost"]);
         assert_eq!(certified.not_after(), now() + TimeDelta::days(90));
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = LocalCa::open_or_create(elsewhere.path(), "Test", &["cloud.localhost"], now()).unwrap();
+        assert!(ca.issued(&issued.chain_pem) && !other.issued(&issued.chain_pem));
         for other in ["bank.example", "evilcloud.localhost", "localhost"] {
             assert!(ca.issue(&[other], 90, now()).is_err(), "{other}");
         }

@@ -30,6 +30,11 @@ pub trait Issuer: Send + Sync {
     fn name(&self) -> &'static str;
     /// A certificate with a fresh key for these names. Asking twice gives two certificates and does no harm.
     fn issue<'a>(&'a self, names: &'a [String], now: DateTime<Utc>) -> BoxFuture<'a, Result<Issued, Error>>;
+    /// Whether a certificate that it issued once still serves those who trust it now.
+    fn stands_by(&self, chain_pem: &str, now: DateTime<Utc>) -> bool {
+        let _ = (chain_pem, now);
+        true
+    }
 }
 
 /// The provider's own CA in its data folder: for development and for closed networks.
@@ -60,6 +65,11 @@ pub fn ca_name(common: &crate::config::Common) -> String {
 impl Issuer for Local {
     fn name(&self) -> &'static str {
         "local"
+    }
+
+    /// Not after its root was replaced, by hand or because it lapsed: people trust the new one.
+    fn stands_by(&self, chain_pem: &str, _: DateTime<Utc>) -> bool {
+        LocalCa::open(&self.keys).ok().flatten().is_some_and(|ca| ca.issued(chain_pem))
     }
 
     fn issue<'a>(&'a self, names: &'a [String], now: DateTime<Utc>) -> BoxFuture<'a, Result<Issued, Error>> {

@@ -5,6 +5,7 @@
 //! old one serves until the new one is there. The provider's own is a wildcard, so that a new percloud needs none of its own.
 
 pub mod issuer;
+pub mod reconcile;
 pub mod sql;
 
 use std::str::FromStr;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::keep;
 use crate::{
+    certificates::{issuer, reconcile::Certificates},
     config::Common,
     db,
     hosts::client::HostClient,
@@ -81,5 +82,13 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
     }
     spawn!(tenants);
     spawn!(mails);
+    let certificates = Certificates {
+        db: db.clone(),
+        clock: clock.clone(),
+        issuer: Arc::new(issuer::Local::new(common)),
+        seal: tls::Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?,
+    };
+    let (base_domain, stop) = (common.base_domain.to_string(), stop.clone());
+    nouns.spawn(async move { certificates.keep(&base_domain, &url, stop).await });
     Ok(nouns)
 }

@@ -2,8 +2,10 @@
 //! host). One binary, so that it links once.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
+mod certificates;
 mod cloud;
 mod crashes;
+mod edge;
 mod postgres;
 mod provision;
 mod sql;

@@ -1,0 +1,121 @@
+//! The edge and Postgres: what it learns, and that it needs Postgres for nothing else.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bundle::Clock;
+use control_plane::{
+    certificates::{issuer::Local, reconcile::Certificates},
+    edge,
+    reconcile::{Stages, turn},
+};
+use tls::Seal;
+use tokio::task::JoinHandle;
+
+use crate::{
+    cloud::{TestCloud, Wish},
+    postgres::{self, Cluster, eventually},
+};
+
+/// An edge on a port of its own, and a browser that trusts the provider's root.
+struct Front {
+    port: u16,
+    browser: reqwest::Client,
+    edge: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.edge.abort();
+    }
+}
+
+impl Front {
+    async fn open(cloud: &TestCloud) -> Self {
+        let paths = cloud.common.paths();
+        tls::files::private_folder(&paths.keys()).unwrap();
+        let certificates = Certificates {
+            db: cloud.db.clone(),
+            // The browser verifies against the machine's clock.
+            clock: Clock::system(),
+            issuer: Arc::new(Local::new(&cloud.common)),
+            seal: Seal::open_or_create(&paths.seal_key()).unwrap(),
+        };
+        let names = control_plane::certificates::provider_names("percloud.localhost");
+        control_plane::certificates::want(&cloud.db.get().await.unwrap(), &names, cloud.now()).await.unwrap();
+        turn(&certificates, &cloud.db, &certificates.clock, &Stages::default()).await.unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut common = cloud.common.clone();
+        common.port = port;
+        let options =
+            edge::Options { common, listen: vec!["127.0.0.1".parse().unwrap()], http_port: None, workers: Some(1) };
+        let edge = tokio::spawn(edge::run(options));
+        let root = reqwest::Certificate::from_pem(&std::fs::read(paths.keys().join("ca.pem")).unwrap()).unwrap();
+        let mut browser = reqwest::Client::builder().tls_certs_only([root]).no_proxy();
+        let at = SocketAddr::from(([127, 0, 0, 1], port));
+        for name in ["ada", "bob"] {
+            browser = browser.resolve(&format!("{name}.percloud.localhost"), at);
+        }
+        Self { port, browser: browser.build().unwrap(), edge }
+    }
+
+    async fn get(&self, name: &str) -> Option<(u16, String)> {
+        let url = format!("https://{name}.percloud.localhost:{}/hello", self.port);
+        let answer = self.browser.get(url).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    async fn comes_to(&self, name: &str, status: u16) -> String {
+        eventually(&format!("{name} to answer {status}"), async || {
+            let (got, text) = self.get(name).await?;
+            (got == status).then_some(text)
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn a_sign_up_is_at_the_edge_at_once_and_so_is_every_change() {
+    let cloud = TestCloud::new().await;
+    let front = Front::open(&cloud).await;
+    front.comes_to("ada", 404).await;
+    let ada = cloud.sign_up("ada").await;
+    let preparing = front.comes_to("ada", 503).await;
+    assert!(preparing.contains("refresh"), "{preparing}");
+    cloud.settle().await;
+    let answer = front.comes_to("ada", 200).await;
+    assert!(answer.contains("GET /hello"), "{answer}");
+    cloud.wish(&ada.id, Wish::Suspend).await.unwrap();
+    front.comes_to("ada", 503).await;
+    cloud.wish(&ada.id, Wish::Resume).await.unwrap();
+    front.comes_to("ada", 200).await;
+    cloud.wish(&ada.id, Wish::Delete).await.unwrap();
+    front.comes_to("ada", 404).await;
+}
+
+#[tokio::test]
+async fn while_postgres_is_away_visitors_notice_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::own(&folder.path().join("pg"));
+    postgres::execute(&cluster.url("postgres"), "create database own").await;
+    let url = cluster.url("own");
+    control_plane::db::migrate::run(&url).await.unwrap();
+    let cloud = TestCloud::with(url, None);
+    let front = Front::open(&cloud).await;
+    cloud.sign_up("ada").await;
+    cloud.settle().await;
+    front.comes_to("ada", 200).await;
+    cluster.kill();
+    for _ in 0..5 {
+        assert_eq!(front.get("ada").await.unwrap().0, 200, "with Postgres gone");
+        assert_eq!(front.get("bob").await.unwrap().0, 404);
+    }
+    cluster.start();
+    eventually("Bob's sign-up", async || cloud.try_sign_up("bob", "bob@example.org").await.ok()).await;
+    eventually("Bob's percloud", async || {
+        cloud.settle().await;
+        cloud.route(&"bob.percloud.localhost".parse().unwrap()).await.filter(|state| state == "running")
+    })
+    .await;
+    front.comes_to("bob", 200).await;
+    assert_eq!(front.get("ada").await.unwrap().0, 200);
+}
