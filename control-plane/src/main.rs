@@ -3,7 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use control_plane::{
     config::{Common, Remembered},
-    db, edge, hosts, privileges, reconcile, telemetry, up,
+    db, edge, hosts, privileges, reconcile, telemetry, up, web,
 };
 
 /// A cloud of their own for everybody: what a provider runs.
@@ -28,6 +28,8 @@ enum Command {
     Down(up::Down),
     /// The front door: TLS, and each name to its percloud
     Edge(edge::Options),
+    /// The portal and the API
+    Web(web::Options),
     /// Make true what is wanted
     Reconcile(reconcile::Options),
     /// Run perclouds on this machine, each locked in
@@ -48,6 +50,7 @@ impl Command {
             Self::Up(options) => Some(&mut options.common),
             Self::Down(_) => None,
             Self::Edge(options) => Some(&mut options.common),
+            Self::Web(options) => Some(&mut options.common),
             Self::Reconcile(options) => Some(&mut options.common),
             Self::Host(options) => Some(&mut options.common),
             Self::Migrate(options) => Some(&mut options.common),
@@ -83,6 +86,7 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
         Command::Up(options) => up::run(options)?,
         Command::Down(options) => up::down(&options)?,
         Command::Edge(options) => role("edge", &options.common.clone(), edge::run(options))?,
+        Command::Web(options) => role("web", &options.common.clone(), web::run(options))?,
         Command::Reconcile(options) => role("reconcile", &options.common.clone(), reconcile::run(options))?,
         Command::Migrate(options) => block_on(migrate(&options.common))?,
         Command::Host(options) => role("host", &options.common.clone(), hosts::local::run(options))?,
