@@ -243,11 +243,11 @@ impl Host for Simulated {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::hosts::{client::HostClient, server};
 
-    fn spec(name: &str) -> TenantSpec {
+    pub(crate) fn spec(name: &str) -> TenantSpec {
         TenantSpec {
             id: TenantId::random(),
             domain: format!("{name}.percloud.localhost").parse().unwrap(),

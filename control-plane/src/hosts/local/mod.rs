@@ -1,8 +1,65 @@
 //! Runs perclouds as confined processes of this machine.
+//!
+//! The life of a wake:
+//!
+//! 1. The edge connects to the percloud's socket. It is ours ([`unit`]), so that this succeeds at once and waits in its queue.
+//! 2. The unit's task sees that the socket is readable and sends the [`spawner`] the socket and a pipe for the log.
+//! 3. The spawner, a process with one thread, clones itself into new namespaces; the child puts on one layer of the
+//!    sandbox after the other ([`confine`]) and becomes the runtime, which finds the socket at descriptor 3.
+//! 4. The runtime accepts. The host does not look at the socket again until the runtime has ended, of which the spawner
+//!    tells it; a connection that came too late for that one is still in the queue, and starts the next one at once.
 
-use std::path::PathBuf;
+mod confine;
+mod folders;
+mod layers;
+mod logs;
+mod restart;
+mod seccomp;
+mod spawn;
+mod spawner;
+mod stage;
+mod state;
+mod unit;
+mod wire;
 
-use crate::config::Common;
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs::{self, File},
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use bundle::{TenantId, TenantSpec};
+use futures_util::future::BoxFuture;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::layers::Kind;
+use self::{
+    layers::Finding,
+    spawn::Spawner,
+    state::{FIRST_UID, Memory},
+    unit::{Handle, Order, Shared},
+    wire::Prepare,
+};
+use super::{Error, Host, Layer, Unit, server};
+use crate::config::{Common, Paths};
+
+/// The group that may connect to perclouds, when the host is root: the edge's.
+const EDGE: u32 = 64001;
+/// The user (and group) that may ask the host, besides root.
+const RECONCILE: u32 = 64003;
+/// A host that was killed may have left runtimes that are still ending.
+const PREDECESSOR: Duration = Duration::from_secs(15);
+/// In the folder of all perclouds: what the trial of the sandbox uses.
+const PROBE: &str = ".probe";
 
 /// Options of `percloud host`.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,15 +75,225 @@ pub struct Options {
     pub idle_seconds: u64,
     /// Run perclouds although this machine lacks these layers of the sandbox (`percloud doctor` names them).
     #[arg(long, env = "PERCLOUD_ALLOW_MISSING", value_name = "LAYER", value_delimiter = ',')]
-    pub allow_missing: Vec<String>,
-}
-
-/// Runs the host role until SIGTERM.
-pub async fn run(options: Options) -> anyhow::Result<()> {
-    let _ = options;
-    anyhow::bail!("the local host is being built")
+    pub allow_missing: Vec<Kind>,
 }
 
 /// Becomes the host's spawner when this process was started as one, and then does not return. The first thing that
 /// `main` calls: the spawner must have one thread only.
-pub fn become_spawner_if_asked() {}
+pub fn become_spawner_if_asked() {
+    if std::env::args_os().nth(1).is_some_and(|word| word == spawn::NAME) {
+        std::process::exit(spawner::main());
+    }
+}
+
+/// Runs the host role until SIGTERM.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let root = rustix::process::geteuid().is_root();
+    let paths = Paths(fs::canonicalize(&options.common.data).context("the data folder")?);
+    let stop = CancellationToken::new();
+    let local = Local::start(&options, paths.clone(), root, stop.clone()).await?;
+    let group = root.then_some(RECONCILE);
+    let listener = server::listen(&paths.host_socket(), group)?;
+    tracing::info!(perclouds = local.units().len(), "the host is ready");
+    let mut serving = tokio::spawn(server::serve(listener, local.clone(), group, stop.clone()));
+    let lost = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        () = local.shared.spawner.gone() => true,
+        _ = &mut serving => true,
+    };
+    stop.cancel();
+    local.shared.tasks.close();
+    local.shared.tasks.wait().await;
+    anyhow::ensure!(!lost, "the spawner is gone, and all runtimes with it");
+    Ok(())
+}
+
+/// The host on this machine.
+pub struct Local {
+    shared: Arc<Shared>,
+    units: Mutex<HashMap<TenantId, Handle>>,
+    layers: Vec<Layer>,
+}
+
+impl Local {
+    /// Prepares everything; all perclouds that were known listen again.
+    async fn start(options: &Options, paths: Paths, root: bool, stop: CancellationToken) -> anyhow::Result<Arc<Self>> {
+        more_descriptors();
+        make_folders(&paths, root)?;
+        let lock = lock(&paths.host_state().join("lock")).await?;
+        let memory = Memory::open(paths.host_state(), highest_uid(&paths.tenants())? + 1)?;
+        let allowed: BTreeSet<Kind> = options.allow_missing.iter().copied().collect();
+        let prepare = Prepare {
+            tenants: paths.tenants(),
+            stage: paths.host_state().join("stage"),
+            runtime: runtime(options)?,
+            allow_missing: allowed.clone(),
+            probe_uid: FIRST_UID - 1,
+            probe_folder: PROBE.into(),
+        };
+        let (spawner, findings) = Spawner::launch(prepare, lock).await?;
+        let layers = judge(&findings, root, &allowed)?;
+        let known = memory.all()?;
+        let edge = root.then_some(EDGE);
+        let idle_seconds = options.idle_seconds;
+        let tasks = TaskTracker::new();
+        let shared = Arc::new(Shared { spawner, memory, paths, root, edge, idle_seconds, stop, tasks });
+        let live =
+            |known: state::Known| (known.spec.id.clone(), unit::live(&shared, known.spec.id.clone(), Some(known)));
+        let units = known.into_iter().map(live).collect();
+        Ok(Arc::new(Self { shared: shared.clone(), units: Mutex::new(units), layers }))
+    }
+
+    fn units(&self) -> MutexGuard<'_, HashMap<TenantId, Handle>> {
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a unit an order. One that is just being removed is waited for, and followed by a new one.
+    async fn order<T>(
+        &self,
+        id: &TenantId,
+        order: impl Fn(oneshot::Sender<Result<T, Error>>) -> Order,
+    ) -> Result<T, Error> {
+        for _ in 0..3 {
+            let handle = {
+                let mut units = self.units();
+                units.retain(|other, handle| other != id || !handle.orders.is_closed());
+                units.entry(id.clone()).or_insert_with(|| unit::live(&self.shared, id.clone(), None)).clone()
+            };
+            let (answer, answered) = oneshot::channel();
+            if handle.orders.send(order(answer)).await.is_ok()
+                && let Ok(done) = answered.await
+            {
+                return done;
+            }
+        }
+        Err(Error::Unavailable("it is ending".into()))
+    }
+
+    fn unit(&self, id: &TenantId, seen: unit::Seen, status: super::Status) -> Unit {
+        let socket = self.shared.paths.tenant_socket(id);
+        Unit { spec_hash: seen.spec_hash, socket, state: seen.state, status }
+    }
+
+    async fn status(&self, id: &TenantId) -> super::Status {
+        let folder = self.shared.paths.tenants().join(id.as_str());
+        tokio::task::spawn_blocking(move || folders::status(&folder)).await.unwrap_or_default()
+    }
+}
+
+impl Host for Local {
+    fn look<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>> {
+        Box::pin(async move {
+            let seen = self.units().get(id).and_then(|handle| handle.seen.borrow().clone());
+            let Some(seen) = seen else { return Ok(None) };
+            let status = self.status(id).await;
+            Ok(Some(self.unit(id, seen, status)))
+        })
+    }
+
+    fn place<'a>(&'a self, spec: &'a TenantSpec) -> BoxFuture<'a, Result<Unit, Error>> {
+        Box::pin(async move {
+            let seen = self.order(&spec.id, |answer| Order::Place(Box::new(spec.clone()), answer)).await?;
+            let status = self.status(&spec.id).await;
+            Ok(self.unit(&spec.id, seen, status))
+        })
+    }
+
+    fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            self.order(id, Order::Remove).await?;
+            self.units().retain(|other, handle| other != id || !handle.orders.is_closed());
+            Ok(())
+        })
+    }
+
+    fn layers(&self) -> BoxFuture<'_, Result<Vec<Layer>, Error>> {
+        Box::pin(std::future::ready(Ok(self.layers.clone())))
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<TenantId>, Error>> {
+        let placed = |handle: &Handle| handle.seen.borrow().is_some();
+        let ids = self.units().iter().filter(|(_, handle)| placed(handle)).map(|(id, _)| id.clone()).collect();
+        Box::pin(std::future::ready(Ok(ids)))
+    }
+}
+
+/// The table of layers; an error, when one is missing that may not be.
+fn judge(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>) -> anyhow::Result<Vec<Layer>> {
+    let layers = layers::table(findings, root, allowed);
+    let mut wrong = Vec::new();
+    for layer in &layers {
+        match &layer.missing {
+            None => {}
+            Some(why) if layer.tolerated => tracing::warn!(layer = layer.name, why, "the sandbox lacks a layer"),
+            Some(why) => wrong.push(format!("{} ({why})", layer.name)),
+        }
+    }
+    anyhow::ensure!(
+        wrong.is_empty(),
+        "this machine lacks layers of the sandbox: {}. Perclouds would be less well separated; \
+         --allow-missing NAME runs them all the same",
+        wrong.join(", ")
+    );
+    Ok(layers)
+}
+
+/// The runtime's program, beside our own unless said otherwise.
+fn runtime(options: &Options) -> anyhow::Result<PathBuf> {
+    let path = match &options.runtime {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name("percloud-runtime"),
+    };
+    fs::canonicalize(&path).with_context(|| format!("the runtime at {}", path.display()))
+}
+
+/// A listening socket for each percloud, and a pipe for each that is awake.
+fn more_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
+}
+
+fn make_folders(paths: &Paths, root: bool) -> anyhow::Result<()> {
+    let sockets = paths.root().join("run/t");
+    let make = |path: &Path, mode: u32, group: Option<u32>| -> anyhow::Result<()> {
+        fs::create_dir_all(path).with_context(|| format!("making {}", path.display()))?;
+        std::os::unix::fs::chown(path, None, group)?;
+        Ok(fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?)
+    };
+    make(&paths.host_state(), 0o700, None)?;
+    make(&paths.host_state().join("stage"), 0o700, None)?;
+    make(&paths.tenants(), 0o700, None)?;
+    make(&paths.tenants().join(PROBE), 0o755, None)?;
+    make(&paths.logs().join("tenants"), 0o700, None)?;
+    make(&sockets, 0o710, root.then_some(EDGE))
+}
+
+/// Waits until no other host, and no runtime of one, is left on this data folder.
+async fn lock(path: &Path) -> anyhow::Result<OwnedFd> {
+    use rustix::fs::{FlockOperation, flock};
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let waiting = async {
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(()),
+                Err(rustix::io::Errno::WOULDBLOCK) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => return Err(io::Error::from(error)),
+            }
+        }
+    };
+    tokio::time::timeout(PREDECESSOR, waiting).await.context("another host runs on this data folder")??;
+    Ok(file.into())
+}
+
+/// The highest number among the folders' owners: should the counter be lost, none of them is given out again.
+fn highest_uid(tenants: &Path) -> anyhow::Result<u32> {
+    let mut highest = FIRST_UID - 1;
+    for entry in fs::read_dir(tenants)? {
+        highest = highest.max(folders::owner(&entry?.path()).unwrap_or(0));
+    }
+    Ok(highest)
+}

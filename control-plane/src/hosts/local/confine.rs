@@ -1,0 +1,281 @@
+//! What a runtime's process does to itself between its birth and the start of its program, layer by layer.
+//!
+//! It was cloned from a process with one thread, so that ordinary code may run here. The order matters: what needs
+//! rights comes before what takes them away, and the list of system calls comes last.
+
+use std::{
+    collections::BTreeSet,
+    ffi::{CStr, CString},
+    fs, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    path::PathBuf,
+};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, Scope,
+};
+use rustix::{
+    process::{Resource, Rlimit, Signal, setrlimit},
+    thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs},
+};
+use seccompiler::BpfProgram;
+
+use super::{
+    layers::{Finding, Kind},
+    seccomp::PROGRAM,
+    stage,
+    wire::Start,
+};
+
+/// The kernel must have at least this version of Landlock (2: Linux 5.19; Debian 12 has it). Newer ones are used.
+pub const LANDLOCK_MIN: i64 = 2;
+/// The exit code of a process that could not be confined or could not start its program.
+pub const NOT_STARTED: i32 = 125;
+
+/// What is the same for all runtimes.
+pub struct Rules {
+    /// The host is root.
+    pub root: bool,
+    /// Layers that this machine lacks and the operator allowed to be missing.
+    pub without: BTreeSet<Kind>,
+    /// The compiled table of system calls.
+    pub seccomp: BpfProgram,
+    /// The program is linked statically: it needs no other file.
+    pub alone: bool,
+}
+
+/// What one process gets.
+pub struct Given<'a> {
+    /// Where its folder is.
+    pub folder: PathBuf,
+    /// What was ordered.
+    pub start: &'a Start,
+    /// `/dev/null`
+    pub null: BorrowedFd<'a>,
+    /// Where its standard output and error go.
+    pub log: BorrowedFd<'a>,
+    /// Its listening socket.
+    pub listener: BorrowedFd<'a>,
+    /// The program.
+    pub program: BorrowedFd<'a>,
+}
+
+/// Puts on all layers and starts the program; comes back only to say what failed.
+pub fn become_runtime(rules: &Rules, given: &Given<'_>) -> String {
+    let failed = |kind: Kind, why: anyhow::Error| format!("{kind}: {why:#}");
+    let mut end = None;
+    put_on(rules, given, &mut |kind, done| {
+        if let (Err(why), None) = (done, &end) {
+            end = Some(failed(kind, why));
+        }
+        end.is_none()
+    });
+    end.unwrap_or_else(|| format!("its program: {}", start_program(rules, given)))
+}
+
+/// Puts on all layers in a trial, and says which could be put on.
+pub fn try_on(rules: &Rules, given: &Given<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    put_on(rules, given, &mut |kind, done| {
+        findings.push(Finding { kind, missing: done.err().map(|why| format!("{why:#}")) });
+        true
+    });
+    findings
+}
+
+/// Goes on while `note` says so.
+fn put_on(rules: &Rules, given: &Given<'_>, note: &mut dyn FnMut(Kind, anyhow::Result<()>) -> bool) {
+    type Layer = fn(&Rules, &Given<'_>) -> anyhow::Result<()>;
+    let layers: [(Kind, Layer); 10] = [
+        (Kind::UserNamespace, |_, _| map_user()),
+        (Kind::OomScore, |_, _| Ok(fs::write("/proc/self/oom_score_adj", "500")?)),
+        (Kind::Descriptors, |_, given| close_all_but(given)),
+        (Kind::Limits, |_, given| limit(given.start.file_max)),
+        (Kind::EmptyRoot, |_, given| Ok(stage::enter_root(&given.folder)?)),
+        (Kind::OwnUser, become_user),
+        (Kind::Capabilities, |_, _| Ok(set_capabilities(None, none())?)),
+        (Kind::NoNewPrivileges, |_, _| Ok(set_no_new_privs(true)?)),
+        (Kind::Landlock, landlock_folder),
+        (Kind::Seccomp, |rules, _| Ok(seccompiler::apply_filter(&rules.seccomp)?)),
+    ];
+    start_afresh();
+    for (kind, layer) in layers {
+        if !kind.applies(rules.root) || rules.without.contains(&kind) {
+            continue;
+        }
+        if !note(kind, layer(rules, given)) {
+            return;
+        }
+    }
+}
+
+/// Undoes what the spawner did to itself for its own work.
+fn start_afresh() {
+    let _ = rustix::process::setsid();
+    // Where there is a process namespace the spawner's end ends us anyway; this is for where there is none.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let _ = nix::sys::signal::SigSet::all().thread_unblock();
+    // A file that becomes too large is an error that a program can handle, not its death.
+    // SAFETY: sets a disposition; no handler is installed.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+/// In its own user namespace it is the user it was, and no other user exists.
+fn map_user() -> anyhow::Result<()> {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    map_ids(user, group)
+}
+
+/// Writes the maps of a user namespace that this process has just entered. `user` and `group` are those outside.
+pub fn map_ids(user: u32, group: u32) -> anyhow::Result<()> {
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
+    Ok(fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?)
+}
+
+/// Standard input is empty, output and error are the log, 3 is the listening socket, 4 the program; nothing else.
+fn close_all_but(given: &Given<'_>) -> anyhow::Result<()> {
+    let aside = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 16);
+    let (null, log) = (aside(given.null)?, aside(given.log)?);
+    let (listener, program) = (aside(given.listener)?, aside(given.program)?);
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&log)?;
+    rustix::stdio::dup2_stderr(&log)?;
+    put(&listener, 3, 0)?;
+    put(&program, PROGRAM, libc::O_CLOEXEC)?;
+    // SAFETY: closes descriptors that nothing uses any more; the owners above are forgotten.
+    let closed = unsafe { libc::close_range(PROGRAM as u32 + 1, u32::MAX, 0) };
+    [null, log, listener, program].map(std::mem::forget);
+    if closed == 0 { Ok(()) } else { Err(io::Error::last_os_error().into()) }
+}
+
+fn put(fd: &OwnedFd, at: i32, flags: i32) -> io::Result<()> {
+    // SAFETY: whatever was open at that number belonged to the spawner, not to this process.
+    match unsafe { libc::dup3(fd.as_raw_fd(), at, flags) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// What one process may use. Address space is wide since threads and allocators reserve much and use little.
+fn limit(file_max: u64) -> anyhow::Result<()> {
+    let limits = [
+        (Resource::Core, 0),
+        (Resource::Nproc, 256),
+        (Resource::Nofile, 4096),
+        (Resource::Data, 1 << 30),
+        (Resource::As, 64 << 30),
+        (Resource::Fsize, file_max),
+        (Resource::Memlock, 0),
+        (Resource::Msgqueue, 0),
+        (Resource::Sigpending, 256),
+        (Resource::Nice, 0),
+        (Resource::Rtprio, 0),
+    ];
+    for (resource, most) in limits {
+        // An ordinary user may only lower what was set for it.
+        let most = rustix::process::getrlimit(resource).maximum.map_or(most, |ceiling| ceiling.min(most));
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    Ok(())
+}
+
+/// Its own user and group, for good, and no rights that come from having been root.
+fn become_user(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
+    anyhow::ensure!(rules.root, "only root can give users away; all perclouds run as this user");
+    let id = given.start.uid;
+    anyhow::ensure!(id >= super::state::FIRST_UID - 1, "{id} is not a percloud's user");
+    for capability in CapabilitySet::all().iter() {
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            // A kernel that does not know this capability cannot give it either.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let (user, group) = (nix::unistd::Uid::from_raw(id), nix::unistd::Gid::from_raw(id));
+    nix::unistd::setgroups(&[])?;
+    nix::unistd::setresgid(group, group, group)?;
+    nix::unistd::setresuid(user, user, user)?;
+    // The change of user has cleared it.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(())
+}
+
+fn none() -> CapabilitySets {
+    CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    }
+}
+
+/// The kernel's version of Landlock; 0 when it has none.
+pub fn landlock_version() -> i64 {
+    let version: libc::c_ulong = 1;
+    let null = std::ptr::null::<libc::c_void>();
+    // SAFETY: with this flag the call takes no memory and makes no descriptor.
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, null, 0usize, version) }.max(0)
+}
+
+/// Its folder, without running anything in it; the program itself may be run, and with it the libraries of the root.
+fn landlock_folder(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
+    let version = landlock_version();
+    anyhow::ensure!(version >= LANDLOCK_MIN, "the kernel has version {version} of it, {LANDLOCK_MIN} is needed");
+    let newest = ABI::V6;
+    let no_devices =
+        AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeSym | AccessFs::MakeSock | AccessFs::MakeFifo;
+    let own = AccessFs::from_all(newest) & !(AccessFs::Execute | AccessFs::IoctlDev | no_devices);
+    let run = AccessFs::Execute | AccessFs::ReadFile;
+    let whole_root = !rules.without.contains(&Kind::EmptyRoot) && !rules.alone;
+    let folder = if rules.without.contains(&Kind::EmptyRoot) { given.folder.clone() } else { stage::DATA.into() };
+    // SAFETY: the descriptor stays open until the program starts.
+    let program = unsafe { BorrowedFd::borrow_raw(PROGRAM) };
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(newest))?
+        .handle_access(AccessNet::from_all(newest))?
+        .scope(Scope::from_all(newest))?
+        .create()?
+        .add_rule(PathBeneath::new(PathFd::new(folder)?, own))?
+        .add_rule(PathBeneath::new(program, run))?;
+    if whole_root {
+        ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new("/")?, run | AccessFs::ReadDir))?;
+    }
+    ruleset.set_compatibility(CompatLevel::BestEffort).restrict_self()?;
+    Ok(())
+}
+
+/// Replaces this process by the program; comes back only to say why it could not.
+fn start_program(rules: &Rules, given: &Given<'_>) -> String {
+    let words = |list: &[String]| list.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>();
+    let inside = if rules.without.contains(&Kind::EmptyRoot) {
+        given.folder.display().to_string()
+    } else {
+        stage::DATA.to_owned()
+    };
+    if let Err(error) = rustix::process::chdir(inside.as_str()) {
+        return format!("its folder: {error}");
+    }
+    let environment = [
+        "LISTEN_FDS=1".to_owned(),
+        "LISTEN_FDNAMES=http".to_owned(),
+        format!("LISTEN_PID={}", std::process::id()),
+        format!("PERCLOUD_DATA={inside}"),
+        format!("PERCLOUD_SPEC={}", given.start.spec),
+        format!("PERCLOUD_IDLE_SECONDS={}", given.start.idle_seconds),
+    ];
+    let arguments = ["percloud-runtime", "serve", "--activated"].map(str::to_owned);
+    let (Ok(arguments), Ok(environment)) = (words(&arguments), words(&environment)) else {
+        return "a zero byte in its environment".into();
+    };
+    // SAFETY: descriptor 4 was put there by `close_all_but`; where that layer is missing, this is its owner.
+    let program = unsafe { OwnedFd::from_raw_fd(PROGRAM) };
+    let empty: &CStr = c"";
+    let flags = nix::fcntl::AtFlags::AT_EMPTY_PATH;
+    match nix::unistd::execveat(program.as_fd(), empty, &arguments, &environment, flags) {
+        Ok(never) => match never {},
+        Err(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,217 @@
+//! A percloud's folder, from outside. What is in it was written by the percloud, so it is handled like something found on
+//! the street: no symbolic link is followed, nothing is read beyond a limit, no name and no depth is trusted.
+
+use std::{
+    ffi::CString,
+    fs,
+    io::{self, Read},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::{DirBuilderExt, MetadataExt},
+    },
+    path::Path,
+};
+
+use anyhow::Context;
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, openat, openat2, renameat, statat,
+    unlinkat,
+};
+
+use crate::hosts::Status;
+
+/// A status is shorter than this.
+const STATUS_MAX: u64 = 4096;
+
+/// Makes the folder for `uid`, or sees that it is theirs already.
+pub fn ensure(folder: &Path, uid: u32) -> anyhow::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).context("making its folder"),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(folder)?;
+    anyhow::ensure!(found.is_dir(), "its folder is something else");
+    let us = rustix::process::geteuid().as_raw();
+    if found.uid() == us && uid != us {
+        // Just made, or made before a crash.
+        std::os::unix::fs::chown(folder, Some(uid), Some(uid))?;
+    } else {
+        anyhow::ensure!(found.uid() == uid, "its folder belongs to user {}, not to {uid}", found.uid());
+    }
+    Ok(())
+}
+
+/// The user that a folder belongs to, when that is a percloud's.
+pub fn owner(folder: &Path) -> Option<u32> {
+    fs::symlink_metadata(folder).ok().map(|found| found.uid()).filter(|uid| *uid >= super::state::FIRST_UID)
+}
+
+/// What the percloud says of itself; nothing, when it says nothing sensible.
+pub fn status(folder: &Path) -> Status {
+    let read = || -> io::Result<Status> {
+        let at = openat(CWD, folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let limits = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let file = openat2(at, "status.json", flags, Mode::empty(), limits)?;
+        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other("not a file"));
+        }
+        let mut json = Vec::new();
+        fs::File::from(file).take(STATUS_MAX).read_to_end(&mut json)?;
+        Ok(serde_json::from_slice(&json)?)
+    };
+    read().unwrap_or_default()
+}
+
+/// Removes the folder and all that is in it; well if there is none.
+pub fn wipe(folder: &Path) -> io::Result<()> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let top = match openat(CWD, folder, flags, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => return Ok(()),
+        other => other?,
+    };
+    flatten(&top)?;
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Empties a folder. However deep it is, at most two levels are open: folders inside a folder are moved to the top first.
+fn flatten(top: &OwnedFd) -> io::Result<()> {
+    let mut moved: u64 = 0;
+    loop {
+        let names = entries(top.as_fd())?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            let Some(folder) = open_folder(top.as_fd(), &name)? else {
+                unlinkat(top, name.as_c_str(), AtFlags::empty())?;
+                continue;
+            };
+            loop {
+                let inner = entries(folder.as_fd())?;
+                if inner.is_empty() {
+                    break;
+                }
+                for inside in inner {
+                    if !is_folder(folder.as_fd(), &inside)? {
+                        unlinkat(&folder, inside.as_c_str(), AtFlags::empty())?;
+                        continue;
+                    }
+                    if unlinkat(&folder, inside.as_c_str(), AtFlags::REMOVEDIR).is_err() {
+                        // A folder that may not be written to cannot be moved either, where we are not root.
+                        let _ = chmodat(&folder, inside.as_c_str(), Mode::RWXU, AtFlags::empty());
+                        move_up(&folder, &inside, top, &mut moved)?;
+                    }
+                }
+            }
+            unlinkat(top, name.as_c_str(), AtFlags::REMOVEDIR)?;
+        }
+    }
+}
+
+/// Moves a folder to the top under a name that is free.
+fn move_up(from: &OwnedFd, name: &CString, top: &OwnedFd, moved: &mut u64) -> io::Result<()> {
+    loop {
+        *moved += 1;
+        let new = format!(".wipe-{moved}");
+        if statat(top, new.as_str(), AtFlags::SYMLINK_NOFOLLOW).is_err() {
+            return Ok(renameat(from, name.as_c_str(), top, new.as_str())?);
+        }
+    }
+}
+
+fn is_folder(at: BorrowedFd<'_>, name: &CString) -> io::Result<bool> {
+    let found = statat(at, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(FileType::from_raw_mode(found.st_mode) == FileType::Directory)
+}
+
+fn open_folder(at: BorrowedFd<'_>, name: &CString) -> io::Result<Option<OwnedFd>> {
+    if !is_folder(at, name)? {
+        return Ok(None);
+    }
+    let _ = chmodat(at, name.as_c_str(), Mode::RWXU, AtFlags::empty());
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(Some(openat(at, name.as_c_str(), flags, Mode::empty())?))
+}
+
+/// Some names in a folder; none only when it is empty.
+fn entries(at: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
+    const SOME: usize = 4096;
+    let mut names = Vec::new();
+    for entry in Dir::read_from(at)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_bytes() != b"." && name.to_bytes() != b".." {
+            names.push(name.to_owned());
+        }
+        if names.len() == SOME {
+            break;
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn wiping_is_not_led_away_by_links_and_not_stopped_by_depth() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = folder.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("precious"), "x").unwrap();
+        let tenant = folder.path().join("tenant");
+        fs::create_dir(&tenant).unwrap();
+        symlink(&outside, tenant.join("link")).unwrap();
+        symlink("/etc/passwd", tenant.join("status.json")).unwrap();
+        let mut at = openat(CWD, &tenant, OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..2000 {
+            rustix::fs::mkdirat(&at, "deep", Mode::RWXU).unwrap();
+            at = openat(&at, "deep", OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        fs::create_dir_all(tenant.join("locked/inner")).unwrap();
+        fs::set_permissions(tenant.join("locked"), PermissionsExt::from_mode(0)).unwrap();
+
+        assert_eq!(status(&tenant), Status::default());
+        wipe(&tenant).unwrap();
+        wipe(&tenant).unwrap();
+        assert!(!tenant.exists());
+        assert!(outside.join("precious").exists());
+    }
+
+    #[test]
+    fn a_status_is_read_and_nonsense_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(status(folder.path()), Status::default());
+        fs::write(folder.path().join("status.json"), r#"{"set_up":true,"used_bytes":7,"new":1}"#).unwrap();
+        assert_eq!(status(folder.path()), Status { set_up: true, used_bytes: 7, delete_after: None });
+        fs::write(folder.path().join("status.json"), format!("{{\"set_up\":true,\"x\":\"{}\"}}", "x".repeat(9000)))
+            .unwrap();
+        assert_eq!(status(folder.path()), Status::default());
+        fs::remove_file(folder.path().join("status.json")).unwrap();
+        rustix::fs::mknodat(CWD, folder.path().join("status.json"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert_eq!(status(folder.path()), Status::default());
+    }
+
+    #[test]
+    fn a_folder_of_someone_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let us = rustix::process::geteuid().as_raw();
+        let tenant = folder.path().join("t");
+        ensure(&tenant, us).unwrap();
+        ensure(&tenant, us).unwrap();
+        assert_eq!(fs::metadata(&tenant).unwrap().permissions().mode() & 0o777, 0o700);
+        if us == 0 {
+            ensure(&tenant, 200_123).unwrap();
+            assert!(ensure(&tenant, 200_124).is_err());
+            assert_eq!(owner(&tenant), Some(200_123));
+        }
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(ensure(&folder.path().join("file"), us).is_err());
+    }
+}

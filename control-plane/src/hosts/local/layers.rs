@@ -1,0 +1,196 @@
+//! The sandbox's layers: what each is called and what it is good for.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::hosts::Layer;
+
+/// One layer. None stands alone: whoever gets through one is held by the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A user and a group per percloud, never reused. Only root can give them away.
+    OwnUser,
+    /// Stands in for [`Kind::OwnUser`] where the host is an ordinary user.
+    UserNamespace,
+    /// Its own mounts.
+    MountNamespace,
+    /// Its own process numbers.
+    PidNamespace,
+    /// Its own System V and POSIX queues.
+    IpcNamespace,
+    /// Its own host name.
+    UtsNamespace,
+    /// A network with nothing in it, not even loopback.
+    NetworkNamespace,
+    /// A root folder that holds the data folder only.
+    EmptyRoot,
+    /// No privileges of root's.
+    Capabilities,
+    /// No program gives it more rights than it has.
+    NoNewPrivileges,
+    /// Limits per process.
+    Limits,
+    /// The kernel's own list of the folders it may use.
+    Landlock,
+    /// A list of system calls.
+    Seccomp,
+    /// No descriptors but its own.
+    Descriptors,
+    /// Killed first when memory runs out.
+    OomScore,
+}
+
+impl Kind {
+    /// All of them, in the order in which they are put on.
+    pub const ALL: [Self; 15] = [
+        Self::OwnUser,
+        Self::UserNamespace,
+        Self::MountNamespace,
+        Self::PidNamespace,
+        Self::IpcNamespace,
+        Self::UtsNamespace,
+        Self::NetworkNamespace,
+        Self::EmptyRoot,
+        Self::OomScore,
+        Self::Descriptors,
+        Self::Limits,
+        Self::Capabilities,
+        Self::NoNewPrivileges,
+        Self::Landlock,
+        Self::Seccomp,
+    ];
+
+    /// Its name, as `--allow-missing` takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OwnUser => "own-user",
+            Self::UserNamespace => "user-namespace",
+            Self::MountNamespace => "mount-namespace",
+            Self::PidNamespace => "pid-namespace",
+            Self::IpcNamespace => "ipc-namespace",
+            Self::UtsNamespace => "uts-namespace",
+            Self::NetworkNamespace => "network-namespace",
+            Self::EmptyRoot => "empty-root",
+            Self::Capabilities => "capabilities",
+            Self::NoNewPrivileges => "no-new-privileges",
+            Self::Limits => "limits",
+            Self::Landlock => "landlock",
+            Self::Seccomp => "seccomp",
+            Self::Descriptors => "descriptors",
+            Self::OomScore => "oom-score",
+        }
+    }
+
+    /// What it keeps a percloud from.
+    #[must_use]
+    pub fn keeps(self) -> &'static str {
+        match self {
+            Self::OwnUser => "files and processes of others belong to another user",
+            Self::UserNamespace => "it has no rights over anything outside, and may have only so many threads",
+            Self::MountNamespace => "what it sees of the file system is its own copy, and it can mount nothing",
+            Self::PidNamespace => "it sees and signals no process but itself, and dies with the host",
+            Self::IpcNamespace => "shared memory and message queues of others do not exist for it",
+            Self::UtsNamespace => "it does not learn the machine's name",
+            Self::NetworkNamespace => "no interface, no address, no abstract socket of others exists for it",
+            Self::EmptyRoot => {
+                "there is no file but its own: no /etc, no /proc, no /dev, no other percloud's folder, no socket"
+            }
+            Self::Capabilities => "it can do nothing that only root may",
+            Self::NoNewPrivileges => "no set-user-id program can lift it",
+            Self::Limits => {
+                "threads, open files, memory and file size of its process end somewhere (for the machine's whole \
+                 processor and memory, control groups are still to come)"
+            }
+            Self::Landlock => {
+                "should the empty root fail, the kernel still opens files of its own folder only, and runs none of them"
+            }
+            Self::Seccomp => {
+                "most of the kernel cannot be called: no new process, no program, no socket, no ptrace, bpf, io_uring or keys"
+            }
+            Self::Descriptors => "no file or socket of the host's is left open in it",
+            Self::OomScore => "when memory runs out, it goes before the database and the front door",
+        }
+    }
+
+    /// Whether it belongs to a host that runs as root, or to one that does not.
+    #[must_use]
+    pub fn applies(self, root: bool) -> bool {
+        !(self == Self::UserNamespace && root)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No layer has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no layer of the sandbox is called \"{0}\"")]
+pub struct Unknown(String);
+
+impl FromStr for Kind {
+    type Err = Unknown;
+    fn from_str(text: &str) -> Result<Self, Unknown> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| Unknown(text.to_owned()))
+    }
+}
+
+/// What was found out about one layer on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which.
+    pub kind: Kind,
+    /// Why it is not there; none when it is.
+    pub missing: Option<String>,
+}
+
+/// The table that `percloud doctor` prints.
+#[must_use]
+pub fn table(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>) -> Vec<Layer> {
+    let row = |kind: Kind| {
+        let found = findings.iter().find(|finding| finding.kind == kind);
+        // A layer that nobody has looked for counts as missing: silence is not a yes.
+        let missing = found.map_or_else(|| Some("not looked for".to_owned()), |finding| finding.missing.clone());
+        let tolerated = missing.is_some() && (allowed.contains(&kind) || (kind == Kind::OwnUser && !root));
+        Layer { name: kind.name().into(), keeps: kind.keeps().into(), missing, tolerated }
+    };
+    Kind::ALL.into_iter().filter(|kind| kind.applies(root)).map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_reads_back() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.name().parse(), Ok(kind));
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
+        }
+        assert!("".parse::<Kind>().is_err());
+    }
+
+    #[test]
+    fn a_layer_is_missing_until_it_was_found_and_tolerated_only_by_name() {
+        let found = |kind, missing: Option<&str>| Finding { kind, missing: missing.map(Into::into) };
+        let findings = [found(Kind::Seccomp, None), found(Kind::Landlock, Some("old kernel"))];
+        let table = table(&findings, true, &BTreeSet::from([Kind::Landlock]));
+        let row = |kind: Kind| table.iter().find(|row| row.name == kind.name()).unwrap().clone();
+        assert_eq!(row(Kind::Seccomp).missing, None);
+        assert!(row(Kind::Landlock).missing.is_some() && row(Kind::Landlock).tolerated);
+        assert!(row(Kind::OwnUser).missing.is_some() && !row(Kind::OwnUser).tolerated);
+    }
+
+    #[test]
+    fn an_ordinary_user_cannot_give_users_away_and_needs_no_permission_for_that() {
+        let table =
+            table(&[Finding { kind: Kind::OwnUser, missing: Some("not root".into()) }], false, &BTreeSet::new());
+        let row = table.iter().find(|row| row.name == "own-user").unwrap();
+        assert!(row.missing.is_some() && row.tolerated);
+    }
+}

@@ -1,0 +1,134 @@
+//! When a runtime that ended is started again.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{logs, wire::End};
+
+/// A runtime that has run so long is well, whatever was before.
+pub const SETTLED: Duration = Duration::from_secs(5);
+/// The waiting time after the first failure; it doubles with each.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// So many failures in a row are a pattern, which the operator hears of.
+const PATTERN: u32 = 2;
+/// Whoever leaves sooner has not looked at the connection that it was started for.
+const TOO_QUICK: Duration = Duration::from_millis(10);
+/// And may do so this often: it may have been its time just then.
+const QUICK_ALLOWED: u32 = 3;
+
+/// How a runtime has failed lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Troubles {
+    failures: u32,
+    quick: u32,
+    not_before: Option<Instant>,
+    reason: String,
+}
+
+impl Troubles {
+    /// It ended by itself, at `now`, after it had run for `ran`; `last` is the last line it wrote.
+    pub fn ended(&mut self, end: &End, ran: Duration, last: &str, now: Instant) {
+        self.quick = if ran < TOO_QUICK { self.quick + 1 } else { 0 };
+        if matches!(end, End::Left(0)) && self.quick <= QUICK_ALLOWED {
+            self.failures = 0;
+            self.not_before = None;
+            return;
+        }
+        if ran >= SETTLED {
+            self.failures = 0;
+        }
+        self.failures += if matches!(end, End::NotStarted(_)) { PATTERN } else { 1 };
+        let wait = FIRST_WAIT.saturating_mul(1 << (self.failures - 1).min(20)).min(LONGEST_WAIT);
+        self.not_before = Some(now + wait);
+        self.reason = reason(end, last);
+    }
+
+    /// It has run for [`SETTLED`], or is to be something else now.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Not to be started before this moment.
+    #[must_use]
+    pub fn not_before(&self) -> Option<Instant> {
+        self.not_before
+    }
+
+    /// What the operator should hear.
+    #[must_use]
+    pub fn failing(&self) -> Option<&str> {
+        (self.failures >= PATTERN).then_some(&self.reason)
+    }
+
+    /// Why it ended last.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+fn reason(end: &End, last: &str) -> String {
+    let how = match end {
+        End::Left(0) => "leaves at once, without taking its connection".to_owned(),
+        End::Left(code) => format!("leaves with code {code}"),
+        End::Killed(signal) => match nix::sys::signal::Signal::try_from(*signal) {
+            Ok(signal) => format!("is ended by {signal}"),
+            Err(_) => format!("is ended by signal {signal}"),
+        },
+        End::NotStarted(why) if !why.is_empty() => format!("is not started: {why}"),
+        End::NotStarted(_) => "is not started".to_owned(),
+    };
+    match logs::reason(last) {
+        words if words.is_empty() => how,
+        words => format!("{how}; its last words: {words}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(100);
+
+    #[tokio::test]
+    async fn a_runtime_that_keeps_failing_waits_longer_and_longer_and_its_operator_hears_why() {
+        let now = Instant::now();
+        let mut troubles = Troubles::default();
+        troubles.ended(&End::Left(3), SHORT, "", now);
+        assert_eq!(troubles.failing(), None);
+        assert_eq!(troubles.not_before(), Some(now + FIRST_WAIT));
+        for _ in 0..40 {
+            troubles.ended(&End::Killed(11), SHORT, r#"{"message":"no table"}"#, now);
+        }
+        assert_eq!(troubles.failing(), Some("is ended by SIGSEGV; its last words: no table"));
+        assert_eq!(troubles.not_before(), Some(now + LONGEST_WAIT));
+        troubles.ended(&End::Left(3), LONG, "", now);
+        assert_eq!((troubles.failing(), troubles.not_before()), (None, Some(now + FIRST_WAIT)));
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_goes_to_sleep_is_started_again_at_once_unless_it_never_works() {
+        let now = Instant::now();
+        let mut troubles = Troubles::default();
+        for _ in 0..100 {
+            troubles.ended(&End::Left(0), SHORT, "", now);
+            assert_eq!((troubles.failing(), troubles.not_before()), (None, None));
+        }
+        for _ in 0..8 {
+            troubles.ended(&End::Left(0), Duration::ZERO, "", now);
+        }
+        assert!(troubles.failing().is_some());
+        troubles.forget();
+        assert_eq!(troubles.failing(), None);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_started_is_heard_of_at_once() {
+        let mut troubles = Troubles::default();
+        troubles.ended(&End::NotStarted(String::new()), Duration::ZERO, "not started: landlock: no", Instant::now());
+        assert_eq!(troubles.failing(), Some("is not started; its last words: not started: landlock: no"));
+    }
+}

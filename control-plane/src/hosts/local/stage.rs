@@ -1,0 +1,140 @@
+//! Where runtimes are put: the spawner's own small file system, and in it the root that all runtimes share, which holds
+//! nothing but a place for the data folder (and, for a program that is not linked statically, its libraries).
+//!
+//! ```text
+//! /          tmpfs, read only once built; only the spawner sees it
+//! /tenants   the folder of all perclouds' folders (nosuid, nodev, noexec)
+//! /proc      the machine's, for oom_score_adj and user maps
+//! /root      tmpfs, read only: what becomes / of each runtime, with its folder mounted on /root/data
+//! ```
+
+use std::{
+    ffi::CStr,
+    fs,
+    io::{self, Read},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context;
+use rustix::{
+    fs::{CWD, Mode, OFlags},
+    mount::{
+        MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change,
+        mount_remount, unmount,
+    },
+    process::{chdir, pivot_root},
+};
+
+use super::wire::Prepare;
+
+/// The folder that a runtime sees as its own.
+pub const DATA: &str = "/data";
+
+/// The runtime's program, opened, and what it needs to run.
+pub struct Program {
+    /// Opened for running.
+    pub descriptor: OwnedFd,
+    /// The loader and libraries, when it is not linked statically.
+    pub libraries: Vec<PathBuf>,
+}
+
+/// Opens the program.
+pub fn open_program(path: &Path) -> anyhow::Result<Program> {
+    let descriptor = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .with_context(|| format!("the runtime at {}", path.display()))?;
+    let libraries = libraries(path).with_context(|| format!("the libraries of {}", path.display()))?;
+    Ok(Program { descriptor, libraries })
+}
+
+/// The loader that an ELF program names and the libraries that the loader then finds; nothing for a static one.
+fn libraries(program: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let Some(loader) = loader(program)? else { return Ok(Vec::new()) };
+    let listed = Command::new(&loader).arg("--list").arg(program).env_clear().output()?;
+    anyhow::ensure!(listed.status.success(), "the loader cannot list them");
+    let text = String::from_utf8(listed.stdout)?;
+    let found = |line: &str| line.split_once("=> ")?.1.split_once(" (").map(|(path, _)| PathBuf::from(path));
+    let mut all: Vec<PathBuf> = text.lines().filter_map(found).filter(|path| path.is_absolute()).collect();
+    all.push(loader);
+    Ok(all)
+}
+
+/// What the program header PT_INTERP says (ELF-64, this machine's byte order).
+fn loader(program: &Path) -> anyhow::Result<Option<PathBuf>> {
+    const PT_INTERP: u32 = 3;
+    let mut head = Vec::new();
+    fs::File::open(program)?.take(64 << 10).read_to_end(&mut head)?;
+    let bytes = |at: usize, n: usize| head.get(at..at + n).context("not a whole ELF program");
+    anyhow::ensure!(bytes(0, 5)? == b"\x7fELF\x02", "not an ELF-64 program");
+    let number = |at: usize| Ok::<_, anyhow::Error>(u64::from_ne_bytes(bytes(at, 8)?.try_into()?) as usize);
+    let half = |at: usize| Ok::<_, anyhow::Error>(usize::from(u16::from_ne_bytes(bytes(at, 2)?.try_into()?)));
+    let (table, size, count) = (number(32)?, half(54)?, half(56)?);
+    for header in (0..count).map(|i| table + i * size) {
+        if u32::from_ne_bytes(bytes(header, 4)?.try_into()?) == PT_INTERP {
+            let name = CStr::from_bytes_until_nul(bytes(number(header + 8)?, number(header + 32)?)?)?;
+            return Ok(Some(PathBuf::from(name.to_str()?)));
+        }
+    }
+    Ok(None)
+}
+
+/// Builds the file system described above and moves into it. The process must have a mount namespace of its own.
+pub fn build(prepare: &Prepare, program: &Program) -> anyhow::Result<()> {
+    let still = MountFlags::NOSUID | MountFlags::NODEV;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).context("making mounts private")?;
+    let at = |name: &str| prepare.stage.join(name);
+    tmpfs(&prepare.stage)?;
+    for name in ["tenants", "proc", "root"] {
+        fs::create_dir(at(name))?;
+    }
+    mount_bind(&prepare.tenants, at("tenants")).context("binding the perclouds' folders")?;
+    mount_remount(at("tenants"), MountFlags::BIND | still | MountFlags::NOEXEC, c"").context("perclouds' folders")?;
+    mount_bind_recursive("/proc", at("proc")).context("binding /proc")?;
+    tmpfs(&at("root"))?;
+    fs::create_dir(at("root/data"))?;
+    for library in &program.libraries {
+        let copy = at("root").join(library.strip_prefix("/")?);
+        fs::create_dir_all(copy.parent().context("a library without a folder")?)?;
+        fs::copy(library, copy)?;
+    }
+    let run_nothing = if program.libraries.is_empty() { MountFlags::NOEXEC } else { MountFlags::empty() };
+    mount_remount(at("root"), MountFlags::RDONLY | still | run_nothing, c"").context("the shared root, read only")?;
+    mount_remount(at("root"), MountFlags::BIND | MountFlags::RDONLY | still | run_nothing, c"").context("its mount")?;
+    mount_remount(&prepare.stage, MountFlags::RDONLY | still | MountFlags::NOEXEC, c"").context("the stage")?;
+    enter(&prepare.stage).context("moving into the stage")
+}
+
+fn tmpfs(at: &Path) -> anyhow::Result<()> {
+    mount("tmpfs", at, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755,size=256m")
+        .with_context(|| format!("a tmpfs at {}", at.display()))
+}
+
+/// Makes `root` the root and forgets the old one.
+fn enter(root: &Path) -> io::Result<()> {
+    chdir(root)?;
+    pivot_root(".", ".")?;
+    unmount(".", UnmountFlags::DETACH)?;
+    Ok(chdir("/")?)
+}
+
+/// Moves a runtime's process, which has a mount namespace of its own, into a root with just `/data` in it.
+pub fn enter_root(folder: &Path) -> io::Result<()> {
+    // A mount of this namespace's own: those that came from the spawner's cannot become the root.
+    mount_bind("/root", "/root")?;
+    mount_bind(folder, "/root/data")?;
+    enter(Path::new("/root"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_names_its_loader_and_the_loader_finds_the_libraries() {
+        let found = libraries(&std::env::current_exe().unwrap()).unwrap();
+        assert!(found.iter().all(|path| path.is_file()), "{found:?}");
+        assert!(found.iter().any(|path| path.to_string_lossy().contains("libc.so")), "{found:?}");
+        assert!(libraries(Path::new("/etc/passwd")).is_err());
+    }
+}

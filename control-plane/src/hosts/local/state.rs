@@ -1,0 +1,149 @@
+//! What the host remembers of each percloud across restarts: a small file each, written whole or not at all.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::Context;
+use bundle::{TenantId, TenantSpec};
+use serde::{Deserialize, Serialize};
+
+/// The first user and group of a percloud.
+pub const FIRST_UID: u32 = 200_000;
+/// Above are numbers that other programs give a meaning of their own.
+const LAST_UID: u32 = 2_000_000_000;
+/// So many numbers are set aside with one write; a crash skips what is left of them.
+const BLOCK: u32 = 256;
+
+/// One percloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its user and group; the host's own where the host is not root.
+    pub uid: u32,
+    /// What it shall be.
+    pub spec: TenantSpec,
+    /// It is being removed, and that must be finished.
+    #[serde(default)]
+    pub leaving: bool,
+}
+
+/// The folder with all of them.
+#[derive(Debug)]
+pub struct Memory {
+    folder: PathBuf,
+    uids: Mutex<std::ops::Range<u32>>,
+}
+
+impl Memory {
+    /// Opens the folder, and makes it if needed. User numbers from `at_least` up are given out: those below are seen in use.
+    pub fn open(folder: PathBuf, at_least: u32) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder.join("t"))?;
+        let counter = folder.join("next-uid");
+        let next = match fs::read_to_string(&counter) {
+            Ok(text) => text.trim().parse().with_context(|| format!("{} is not a number", counter.display()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => FIRST_UID,
+            Err(error) => return Err(error).context("the next user number"),
+        };
+        let next = next.max(at_least).max(FIRST_UID);
+        Ok(Self { folder, uids: Mutex::new(next..next) })
+    }
+
+    /// A number that no percloud of this host has had before.
+    pub fn new_uid(&self) -> anyhow::Result<u32> {
+        let mut uids = self.uids.lock().unwrap_or_else(PoisonError::into_inner);
+        if uids.is_empty() {
+            let end = uids.start + BLOCK;
+            anyhow::ensure!(end < LAST_UID, "all user numbers have been used");
+            write_whole(&self.folder.join("next-uid"), end.to_string().as_bytes())?;
+            uids.end = end;
+        }
+        uids.next().context("no user number")
+    }
+
+    fn file(&self, id: &TenantId) -> PathBuf {
+        self.folder.join("t").join(format!("{id}.json"))
+    }
+
+    /// Writes one down; it is on the disk when this returns.
+    pub fn remember(&self, known: &Known) -> anyhow::Result<()> {
+        write_whole(&self.file(&known.spec.id), &serde_json::to_vec(known)?)
+    }
+
+    /// What is known of `id`.
+    pub fn recall(&self, id: &TenantId) -> anyhow::Result<Option<Known>> {
+        match fs::read(self.file(id)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => Ok(Some(serde_json::from_slice(&other?)?)),
+        }
+    }
+
+    /// Forgets one.
+    pub fn forget(&self, id: &TenantId) -> anyhow::Result<()> {
+        match fs::remove_file(self.file(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// All of them. A file that cannot be read stops the host: a percloud must not be forgotten in silence.
+    pub fn all(&self) -> anyhow::Result<Vec<Known>> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(self.folder.join("t"))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "json") {
+                let bytes = fs::read(&path)?;
+                all.push(serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Replaces a file by one with these bytes, and waits for the disk.
+fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    let folder = path.parent().context("a file without a folder")?;
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_number_is_never_given_out_twice_not_even_after_a_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..3 {
+            let memory = Memory::open(folder.path().into(), 0).unwrap();
+            for _ in 0..300 {
+                let uid = memory.new_uid().unwrap();
+                assert!(uid >= FIRST_UID && seen.insert(uid));
+            }
+        }
+        let memory = Memory::open(folder.path().into(), 900_000).unwrap();
+        assert!(memory.new_uid().unwrap() >= 900_000);
+    }
+
+    #[test]
+    fn what_was_remembered_is_there_after_a_restart_and_gone_when_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory::open(folder.path().into(), 0).unwrap();
+        let known = Known { uid: 200_001, spec: crate::hosts::simulated::tests::spec("ada"), leaving: false };
+        memory.remember(&known).unwrap();
+        let again = Memory::open(folder.path().into(), 0).unwrap();
+        assert_eq!(again.all().unwrap(), [known.clone()]);
+        assert_eq!(again.recall(&known.spec.id).unwrap(), Some(known.clone()));
+        again.forget(&known.spec.id).unwrap();
+        again.forget(&known.spec.id).unwrap();
+        assert_eq!(again.all().unwrap(), []);
+    }
+}

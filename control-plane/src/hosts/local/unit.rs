@@ -1,0 +1,400 @@
+//! One percloud on this machine: a task that owns its listening socket, waits for the first connection, has the runtime
+//! started with that socket, and waits for its end.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::PermissionsExt, net::UnixListener},
+    },
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use bundle::{TenantId, TenantSpec};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    folders,
+    logs::Log,
+    restart::{SETTLED, Troubles},
+    spawn::{Running, Spawner},
+    state::{Known, Memory},
+    wire::{End, Start},
+};
+use crate::{
+    config::Paths,
+    hosts::{Error, State},
+};
+
+/// A runtime that was asked to end has so long.
+const DRAIN: Duration = Duration::from_secs(12);
+/// And less when its percloud is removed.
+const LEAVE: Duration = Duration::from_secs(3);
+/// A runtime's files may be as large as its quota, and its database's log has to fit too.
+const FILE_EXTRA: u64 = 256 << 20;
+
+/// What all units of a host share.
+pub struct Shared {
+    /// Starts runtimes.
+    pub spawner: Arc<Spawner>,
+    /// Remembers perclouds.
+    pub memory: Memory,
+    /// Where things are.
+    pub paths: Paths,
+    /// The host is root.
+    pub root: bool,
+    /// The group that may connect to perclouds' sockets.
+    pub edge: Option<u32>,
+    /// After so long unused, a runtime leaves.
+    pub idle_seconds: u64,
+    /// The host ends.
+    pub stop: CancellationToken,
+    /// The units' tasks.
+    pub tasks: TaskTracker,
+}
+
+impl Shared {
+    fn folder(&self, id: &TenantId) -> PathBuf {
+        self.paths.tenants().join(id.as_str())
+    }
+
+    fn log(&self, id: &TenantId) -> PathBuf {
+        self.paths.logs().join("tenants").join(format!("{id}.log"))
+    }
+
+    /// Folder and socket, as they shall be.
+    fn prepare(&self, known: &Known) -> anyhow::Result<OwnedFd> {
+        let id = &known.spec.id;
+        folders::ensure(&self.folder(id), known.uid)?;
+        let path = self.paths.tenant_socket(id);
+        remove_file(&path)?;
+        let listener = UnixListener::bind(&path).with_context(|| format!("listening at {}", path.display()))?;
+        listener.set_nonblocking(true)?;
+        std::os::unix::fs::chown(&path, None, self.edge)?;
+        fs::set_permissions(&path, PermissionsExt::from_mode(if self.edge.is_some() { 0o660 } else { 0o600 }))?;
+        Ok(listener.into())
+    }
+
+    /// What shall be, written down; the user that its folder belongs to already stays.
+    fn settle(&self, spec: TenantSpec, before: Option<&Known>) -> anyhow::Result<Known> {
+        let uid = match before {
+            Some(known) => known.uid,
+            None if !self.root => rustix::process::geteuid().as_raw(),
+            None => match folders::owner(&self.folder(&spec.id)) {
+                Some(uid) => uid,
+                None => self.memory.new_uid()?,
+            },
+        };
+        let known = Known { uid, spec, leaving: false };
+        self.memory.remember(&known)?;
+        Ok(known)
+    }
+
+    /// Nothing of it is left.
+    fn wipe(&self, id: &TenantId) -> anyhow::Result<()> {
+        remove_file(&self.paths.tenant_socket(id))?;
+        folders::wipe(&self.folder(id)).context("wiping its folder")?;
+        super::logs::remove(&self.log(id))?;
+        self.memory.forget(id)
+    }
+}
+
+fn remove_file(path: &std::path::Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// What a unit can be told.
+pub enum Order {
+    /// [`crate::hosts::Host::place`]
+    Place(Box<TenantSpec>, oneshot::Sender<Result<Seen, Error>>),
+    /// [`crate::hosts::Host::remove`]
+    Remove(oneshot::Sender<Result<(), Error>>),
+}
+
+/// What can be seen of a unit without asking it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The spec's.
+    pub spec_hash: String,
+    /// Whether it runs.
+    pub state: State,
+}
+
+/// How a unit is reached.
+#[derive(Clone)]
+pub struct Handle {
+    /// It obeys one after the other; closed, once it is removed.
+    pub orders: mpsc::Sender<Order>,
+    /// None until it is placed.
+    pub seen: watch::Receiver<Option<Seen>>,
+}
+
+/// Starts the task of one unit.
+pub fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> Handle {
+    let (orders, inbox) = mpsc::channel(4);
+    let seen = known.as_ref().map(|known| Seen { spec_hash: known.spec.hash(), state: State::Asleep });
+    let (show, seen) = watch::channel(seen);
+    let unit = Unit {
+        shared: shared.clone(),
+        id,
+        known,
+        listener: None,
+        run: None,
+        troubles: Troubles::default(),
+        broken: None,
+        inbox,
+        show,
+    };
+    shared.tasks.spawn(unit.live());
+    Handle { orders, seen }
+}
+
+struct Unit {
+    shared: Arc<Shared>,
+    id: TenantId,
+    known: Option<Known>,
+    listener: Option<OwnedFd>,
+    run: Option<Run>,
+    troubles: Troubles,
+    /// Why it has no socket.
+    broken: Option<String>,
+    inbox: mpsc::Receiver<Order>,
+    show: watch::Sender<Option<Seen>>,
+}
+
+struct Run {
+    running: Running,
+    log: Log,
+    since: Instant,
+}
+
+enum Event {
+    Order(Order),
+    /// A connection waits, or it is time to try again.
+    Start,
+    Ended(End),
+    /// It has run long enough to be called well.
+    Settled,
+    Stop,
+}
+
+impl Unit {
+    async fn live(mut self) {
+        if let Err(why) = self.resume().await {
+            tracing::error!(tenant.id = %self.id, "{why:#}");
+            self.broken = Some(format!("{why:#}"));
+        }
+        self.tell();
+        loop {
+            match self.next().await {
+                Event::Stop => {
+                    self.drain(DRAIN).await;
+                    return;
+                }
+                Event::Order(Order::Place(spec, answer)) => {
+                    let done = self.place(*spec).await;
+                    let _ = answer.send(done.map_err(|why| Error::Refused(format!("{why:#}"))));
+                }
+                Event::Order(Order::Remove(answer)) => {
+                    let done = self.remove().await;
+                    let gone = done.is_ok();
+                    let _ = answer.send(done.map_err(|why| Error::Refused(format!("{why:#}"))));
+                    if gone {
+                        return;
+                    }
+                }
+                Event::Start => self.start().await,
+                Event::Ended(end) => self.ended(end).await,
+                Event::Settled => self.troubles.forget(),
+            }
+            self.tell();
+        }
+    }
+
+    /// Shows what is; nothing on the way of a wake waits for this.
+    fn tell(&self) {
+        let state = match (&self.broken, self.troubles.failing(), &self.run) {
+            (Some(why), ..) => State::Failing(why.clone()),
+            (None, Some(why), _) => State::Failing(why.to_owned()),
+            (None, None, Some(_)) => State::Awake,
+            (None, None, None) => State::Asleep,
+        };
+        let seen = self.known.as_ref().map(|known| Seen { spec_hash: known.spec.hash(), state });
+        self.show.send_replace(seen);
+    }
+
+    async fn next(&mut self) -> Event {
+        let Self { inbox, shared, run, listener, troubles, .. } = self;
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => Event::Stop,
+            order = inbox.recv() => order.map_or(Event::Stop, Event::Order),
+            event = async {
+                match (run, listener) {
+                    (Some(run), _) => end_of(run, troubles).await,
+                    (None, Some(listener)) => wanted(listener, troubles).await,
+                    (None, None) => std::future::pending().await,
+                }
+            } => event,
+        }
+    }
+
+    /// After a restart of the host: as it was. What was being removed is gone.
+    async fn resume(&mut self) -> anyhow::Result<()> {
+        let Some(known) = self.known.clone() else { return Ok(()) };
+        if known.leaving {
+            self.remove().await?;
+            self.inbox.close();
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        self.listener = Some(tokio::task::spawn_blocking(move || shared.prepare(&known)).await??);
+        Ok(())
+    }
+
+    async fn place(&mut self, spec: TenantSpec) -> anyhow::Result<Seen> {
+        anyhow::ensure!(!self.known.as_ref().is_some_and(|known| known.leaving), "it is being removed");
+        let same = self.known.as_ref().is_some_and(|known| known.spec == spec);
+        if !same || self.listener.is_none() {
+            let (shared, before) = (self.shared.clone(), self.known.take());
+            let listening = self.listener.is_some();
+            let (known, done) = tokio::task::spawn_blocking(move || match shared.settle(spec, before.as_ref()) {
+                Err(why) => (before, Err(why)),
+                Ok(known) if listening => (Some(known), Ok(None)),
+                Ok(known) => {
+                    let listener = shared.prepare(&known);
+                    (Some(known), listener.map(Some))
+                }
+            })
+            .await?;
+            self.known = known;
+            if let Some(listener) = done? {
+                self.listener = Some(listener);
+                self.broken = None;
+            }
+            // Connections that come meanwhile wait in the socket's queue for the next one.
+            self.drain(DRAIN).await;
+            self.troubles.forget();
+        }
+        self.tell();
+        self.show.borrow().clone().context("it was just placed")
+    }
+
+    async fn remove(&mut self) -> anyhow::Result<()> {
+        self.listener = None;
+        if let Some(known) = &mut self.known {
+            known.leaving = true;
+            self.shared.memory.remember(known)?;
+        }
+        self.drain(LEAVE).await;
+        let (shared, id) = (self.shared.clone(), self.id.clone());
+        tokio::task::spawn_blocking(move || shared.wipe(&id)).await??;
+        self.known = None;
+        self.broken = None;
+        self.tell();
+        Ok(())
+    }
+
+    async fn start(&mut self) {
+        let (Some(known), Some(listener)) = (&self.known, &self.listener) else { return };
+        match self.shared.order_start(known, listener).await {
+            Ok(run) => {
+                metrics::counter!("percloud_host_starts_total").increment(1);
+                metrics::gauge!("percloud_host_awake").increment(1.0);
+                self.run = Some(run);
+            }
+            Err(error) => {
+                let end = End::NotStarted(error.to_string());
+                self.troubles.ended(&end, Duration::ZERO, "", Instant::now());
+            }
+        }
+    }
+
+    async fn ended(&mut self, end: End) {
+        let Some(run) = self.run.take() else { return };
+        metrics::gauge!("percloud_host_awake").decrement(1.0);
+        let last = run.log.last_line().await;
+        self.troubles.ended(&end, run.since.elapsed(), &last, Instant::now());
+        if !matches!(end, End::Left(0)) {
+            metrics::counter!("percloud_host_failures_total").increment(1);
+            tracing::warn!(tenant.id = %self.id, reason = self.troubles.reason(), "a runtime failed");
+        }
+    }
+
+    /// Asks the runtime to end, and ends it when it takes longer than `patience`.
+    async fn drain(&mut self, patience: Duration) {
+        let Some(mut run) = self.run.take() else { return };
+        let until = Instant::now() + patience;
+        while Instant::now() < until {
+            // Again and again: the first process of a namespace does not get a signal before it has said how to handle it.
+            self.shared.spawner.term(run.running.key).await;
+            if timeout(Duration::from_millis(500), &mut run.running.end).await.is_ok() {
+                metrics::gauge!("percloud_host_awake").decrement(1.0);
+                return;
+            }
+        }
+        tracing::warn!(tenant.id = %self.id, "a runtime does not end when asked; it is ended");
+        self.shared.spawner.kill(run.running.key).await;
+        let _ = timeout(LEAVE, &mut run.running.end).await;
+        metrics::gauge!("percloud_host_awake").decrement(1.0);
+    }
+}
+
+impl Shared {
+    async fn order_start(&self, known: &Known, listener: &OwnedFd) -> io::Result<Run> {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let start = Start {
+            key: 0,
+            id: known.spec.id.clone(),
+            uid: known.uid,
+            spec: serde_json::to_string(&known.spec)?,
+            idle_seconds: self.idle_seconds,
+            file_max: known.spec.quota_bytes.saturating_add(FILE_EXTRA),
+        };
+        let since = Instant::now();
+        let running = self.spawner.start(start, listener, write).await?;
+        Ok(Run { running, log: Log::take(read, self.log(&known.spec.id))?, since })
+    }
+}
+
+/// The end of a run, or that it has lasted.
+async fn end_of(run: &mut Run, troubles: &Troubles) -> Event {
+    let end = async {
+        // No answer means that the spawner is gone, and the runtime with it.
+        (&mut run.running.end).await.unwrap_or(End::Killed(libc::SIGKILL))
+    };
+    if troubles.failing().is_none() {
+        return Event::Ended(end.await);
+    }
+    tokio::select! {
+        end = end => Event::Ended(end),
+        () = tokio::time::sleep_until(run.since + SETTLED) => Event::Settled,
+    }
+}
+
+/// A reason to start it: a connection; or, since nobody is sent to one that fails, the time to try it again.
+async fn wanted(listener: &OwnedFd, troubles: &Troubles) -> Event {
+    if let Some(moment) = troubles.not_before() {
+        tokio::time::sleep_until(moment).await;
+    }
+    if troubles.failing().is_none() {
+        let waiting =
+            async { AsyncFd::with_interest(listener.as_fd(), Interest::READABLE)?.readable().await.map(drop) };
+        if let Err(error) = waiting.await {
+            tracing::error!(%error, "a percloud's socket");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    Event::Start
+}
