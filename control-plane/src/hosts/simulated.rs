@@ -275,7 +275,7 @@ pub(crate) mod tests {
         let unit = client.place(&ada).await.unwrap();
         assert_eq!(unit.spec_hash, ada.hash());
         assert_eq!(client.look(&ada.id).await.unwrap(), Some(unit.clone()));
-        assert_eq!(client.list().await.unwrap(), [ada.id.clone()]);
+        assert_eq!(client.list().await.unwrap(), std::slice::from_ref(&ada.id));
         assert!(tokio::net::UnixStream::connect(&unit.socket).await.is_ok());
 
         host.fail_once(Call::Remove, Fault::After);

@@ -6,6 +6,8 @@ mod certificates;
 mod cloud;
 mod crashes;
 mod edge;
+mod isolation;
+mod machine;
 mod postgres;
 mod provision;
 mod sql;

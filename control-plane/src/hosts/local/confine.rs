@@ -29,40 +29,44 @@ use super::{
 };
 
 /// The kernel must have at least this version of Landlock (2: Linux 5.19; Debian 12 has it). Newer ones are used.
-pub const LANDLOCK_MIN: i64 = 2;
+pub(super) const LANDLOCK_MIN: i64 = 2;
 /// The exit code of a process that could not be confined or could not start its program.
-pub const NOT_STARTED: i32 = 125;
+pub(super) const NOT_STARTED: i32 = 125;
 
 /// What is the same for all runtimes.
-pub struct Rules {
+pub(super) struct Rules {
     /// The host is root.
-    pub root: bool,
+    pub(super) root: bool,
+    /// Whom the host runs as.
+    pub(super) user: u32,
+    /// And its group.
+    pub(super) group: u32,
     /// Layers that this machine lacks and the operator allowed to be missing.
-    pub without: BTreeSet<Kind>,
+    pub(super) without: BTreeSet<Kind>,
     /// The compiled table of system calls.
-    pub seccomp: BpfProgram,
+    pub(super) seccomp: BpfProgram,
     /// The program is linked statically: it needs no other file.
-    pub alone: bool,
+    pub(super) alone: bool,
 }
 
 /// What one process gets.
-pub struct Given<'a> {
+pub(super) struct Given<'a> {
     /// Where its folder is.
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// What was ordered.
-    pub start: &'a Start,
+    pub(super) start: &'a Start,
     /// `/dev/null`
-    pub null: BorrowedFd<'a>,
+    pub(super) null: BorrowedFd<'a>,
     /// Where its standard output and error go.
-    pub log: BorrowedFd<'a>,
+    pub(super) log: BorrowedFd<'a>,
     /// Its listening socket.
-    pub listener: BorrowedFd<'a>,
+    pub(super) listener: BorrowedFd<'a>,
     /// The program.
-    pub program: BorrowedFd<'a>,
+    pub(super) program: BorrowedFd<'a>,
 }
 
 /// Puts on all layers and starts the program; comes back only to say what failed.
-pub fn become_runtime(rules: &Rules, given: &Given<'_>) -> String {
+pub(super) fn become_runtime(rules: &Rules, given: &Given<'_>) -> String {
     let failed = |kind: Kind, why: anyhow::Error| format!("{kind}: {why:#}");
     let mut end = None;
     put_on(rules, given, &mut |kind, done| {
@@ -75,7 +79,7 @@ pub fn become_runtime(rules: &Rules, given: &Given<'_>) -> String {
 }
 
 /// Puts on all layers in a trial, and says which could be put on.
-pub fn try_on(rules: &Rules, given: &Given<'_>) -> Vec<Finding> {
+pub(super) fn try_on(rules: &Rules, given: &Given<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     put_on(rules, given, &mut |kind, done| {
         findings.push(Finding { kind, missing: done.err().map(|why| format!("{why:#}")) });
@@ -88,7 +92,8 @@ pub fn try_on(rules: &Rules, given: &Given<'_>) -> Vec<Finding> {
 fn put_on(rules: &Rules, given: &Given<'_>, note: &mut dyn FnMut(Kind, anyhow::Result<()>) -> bool) {
     type Layer = fn(&Rules, &Given<'_>) -> anyhow::Result<()>;
     let layers: [(Kind, Layer); 10] = [
-        (Kind::UserNamespace, |_, _| map_user()),
+        // In its own user namespace it is the user it was, and no other user exists.
+        (Kind::UserNamespace, |rules, _| map_ids(rules.user, rules.group)),
         (Kind::OomScore, |_, _| Ok(fs::write("/proc/self/oom_score_adj", "500")?)),
         (Kind::Descriptors, |_, given| close_all_but(given)),
         (Kind::Limits, |_, given| limit(given.start.file_max)),
@@ -99,7 +104,7 @@ fn put_on(rules: &Rules, given: &Given<'_>, note: &mut dyn FnMut(Kind, anyhow::R
         (Kind::Landlock, landlock_folder),
         (Kind::Seccomp, |rules, _| Ok(seccompiler::apply_filter(&rules.seccomp)?)),
     ];
-    start_afresh();
+    start_afresh(given);
     for (kind, layer) in layers {
         if !kind.applies(rules.root) || rules.without.contains(&kind) {
             continue;
@@ -111,7 +116,8 @@ fn put_on(rules: &Rules, given: &Given<'_>, note: &mut dyn FnMut(Kind, anyhow::R
 }
 
 /// Undoes what the spawner did to itself for its own work.
-fn start_afresh() {
+fn start_afresh(given: &Given<'_>) {
+    let _ = rustix::process::chdir(&given.folder);
     let _ = rustix::process::setsid();
     // Where there is a process namespace the spawner's end ends us anyway; this is for where there is none.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
@@ -122,14 +128,8 @@ fn start_afresh() {
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
-/// In its own user namespace it is the user it was, and no other user exists.
-fn map_user() -> anyhow::Result<()> {
-    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    map_ids(user, group)
-}
-
 /// Writes the maps of a user namespace that this process has just entered. `user` and `group` are those outside.
-pub fn map_ids(user: u32, group: u32) -> anyhow::Result<()> {
+pub(super) fn map_ids(user: u32, group: u32) -> anyhow::Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
     Ok(fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?)
@@ -140,14 +140,14 @@ fn close_all_but(given: &Given<'_>) -> anyhow::Result<()> {
     let aside = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 16);
     let (null, log) = (aside(given.null)?, aside(given.log)?);
     let (listener, program) = (aside(given.listener)?, aside(given.program)?);
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&log)?;
-    rustix::stdio::dup2_stderr(&log)?;
+    put(&null, 0, 0)?;
+    put(&log, 1, 0)?;
+    put(&log, 2, 0)?;
     put(&listener, 3, 0)?;
     put(&program, PROGRAM, libc::O_CLOEXEC)?;
     // SAFETY: closes descriptors that nothing uses any more; the owners above are forgotten.
     let closed = unsafe { libc::close_range(PROGRAM as u32 + 1, u32::MAX, 0) };
-    [null, log, listener, program].map(std::mem::forget);
+    let _ = [null, log, listener, program].map(std::mem::forget);
     if closed == 0 { Ok(()) } else { Err(io::Error::last_os_error().into()) }
 }
 
@@ -212,7 +212,7 @@ fn none() -> CapabilitySets {
 }
 
 /// The kernel's version of Landlock; 0 when it has none.
-pub fn landlock_version() -> i64 {
+pub(super) fn landlock_version() -> i64 {
     let version: libc::c_ulong = 1;
     let null = std::ptr::null::<libc::c_void>();
     // SAFETY: with this flag the call takes no memory and makes no descriptor.
@@ -255,9 +255,6 @@ fn start_program(rules: &Rules, given: &Given<'_>) -> String {
     } else {
         stage::DATA.to_owned()
     };
-    if let Err(error) = rustix::process::chdir(inside.as_str()) {
-        return format!("its folder: {error}");
-    }
     let environment = [
         "LISTEN_FDS=1".to_owned(),
         "LISTEN_FDNAMES=http".to_owned(),

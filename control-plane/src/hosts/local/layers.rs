@@ -44,7 +44,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order in which they are put on.
-    pub const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::OwnUser,
         Self::UserNamespace,
         Self::MountNamespace,
@@ -64,7 +64,7 @@ impl Kind {
 
     /// Its name, as `--allow-missing` takes it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::OwnUser => "own-user",
             Self::UserNamespace => "user-namespace",
@@ -86,7 +86,7 @@ impl Kind {
 
     /// What it keeps a percloud from.
     #[must_use]
-    pub fn keeps(self) -> &'static str {
+    pub(super) fn keeps(self) -> &'static str {
         match self {
             Self::OwnUser => "files and processes of others belong to another user",
             Self::UserNamespace => "it has no rights over anything outside, and may have only so many threads",
@@ -117,7 +117,7 @@ impl Kind {
 
     /// Whether it belongs to a host that runs as root, or to one that does not.
     #[must_use]
-    pub fn applies(self, root: bool) -> bool {
+    pub(super) fn applies(self, root: bool) -> bool {
         !(self == Self::UserNamespace && root)
     }
 }
@@ -142,16 +142,16 @@ impl FromStr for Kind {
 
 /// What was found out about one layer on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
+pub(super) struct Finding {
     /// Which.
-    pub kind: Kind,
+    pub(super) kind: Kind,
     /// Why it is not there; none when it is.
-    pub missing: Option<String>,
+    pub(super) missing: Option<String>,
 }
 
 /// The table that `percloud doctor` prints.
 #[must_use]
-pub fn table(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>) -> Vec<Layer> {
+pub(super) fn table(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>) -> Vec<Layer> {
     let row = |kind: Kind| {
         let found = findings.iter().find(|finding| finding.kind == kind);
         // A layer that nobody has looked for counts as missing: silence is not a yes.

@@ -23,17 +23,17 @@ const LINE_MAX: usize = 4096;
 const REASON_MAX: usize = 200;
 
 /// The log of one run, being written.
-pub struct Log(JoinHandle<String>);
+pub(super) struct Log(JoinHandle<String>);
 
 impl Log {
     /// Starts to take what comes out of `end` into `file`.
-    pub fn take(end: OwnedFd, file: PathBuf) -> io::Result<Self> {
+    pub(super) fn take(end: OwnedFd, file: PathBuf) -> io::Result<Self> {
         let pipe = pipe::Receiver::from_owned_fd(end)?;
         Ok(Self(tokio::spawn(drain(pipe, file))))
     }
 
     /// The last line, once the runtime has ended. Something may have kept its end open; that is not waited for.
-    pub async fn last_line(mut self) -> String {
+    pub(super) async fn last_line(mut self) -> String {
         match tokio::time::timeout(Duration::from_secs(2), &mut self.0).await {
             Ok(line) => line.unwrap_or_default(),
             Err(_) => {
@@ -114,7 +114,7 @@ fn harmless(line: &[u8]) -> String {
 
 /// What to tell the operator of a last line: a log line's message, or the line, not too long.
 #[must_use]
-pub fn reason(line: &str) -> String {
+pub(super) fn reason(line: &str) -> String {
     let message = || {
         let json: serde_json::Value = serde_json::from_str(line).ok()?;
         let at = |pointer: &str| json.pointer(pointer).and_then(serde_json::Value::as_str);
@@ -125,7 +125,7 @@ pub fn reason(line: &str) -> String {
 }
 
 /// Removes a percloud's logs.
-pub fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     for path in [path.to_owned(), path.with_extension("log.1")] {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

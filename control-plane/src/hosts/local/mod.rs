@@ -50,12 +50,11 @@ use self::{
     wire::Prepare,
 };
 use super::{Error, Host, Layer, Unit, server};
-use crate::config::{Common, Paths};
+use crate::{
+    config::{Common, Paths},
+    privileges::{EDGE, RECONCILE},
+};
 
-/// The group that may connect to perclouds, when the host is root: the edge's.
-const EDGE: u32 = 64001;
-/// The user (and group) that may ask the host, besides root.
-const RECONCILE: u32 = 64003;
 /// A host that was killed may have left runtimes that are still ending.
 const PREDECESSOR: Duration = Duration::from_secs(15);
 /// In the folder of all perclouds: what the trial of the sandbox uses.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{logs, wire::End};
 
 /// A runtime that has run so long is well, whatever was before.
-pub const SETTLED: Duration = Duration::from_secs(5);
+pub(super) const SETTLED: Duration = Duration::from_secs(5);
 /// The waiting time after the first failure; it doubles with each.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -20,7 +20,7 @@ const QUICK_ALLOWED: u32 = 3;
 
 /// How a runtime has failed lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Troubles {
+pub(super) struct Troubles {
     failures: u32,
     quick: u32,
     not_before: Option<Instant>,
@@ -29,7 +29,7 @@ pub struct Troubles {
 
 impl Troubles {
     /// It ended by itself, at `now`, after it had run for `ran`; `last` is the last line it wrote.
-    pub fn ended(&mut self, end: &End, ran: Duration, last: &str, now: Instant) {
+    pub(super) fn ended(&mut self, end: &End, ran: Duration, last: &str, now: Instant) {
         self.quick = if ran < TOO_QUICK { self.quick + 1 } else { 0 };
         if matches!(end, End::Left(0)) && self.quick <= QUICK_ALLOWED {
             self.failures = 0;
@@ -46,25 +46,25 @@ impl Troubles {
     }
 
     /// It has run for [`SETTLED`], or is to be something else now.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 
     /// Not to be started before this moment.
     #[must_use]
-    pub fn not_before(&self) -> Option<Instant> {
+    pub(super) fn not_before(&self) -> Option<Instant> {
         self.not_before
     }
 
     /// What the operator should hear.
     #[must_use]
-    pub fn failing(&self) -> Option<&str> {
+    pub(super) fn failing(&self) -> Option<&str> {
         (self.failures >= PATTERN).then_some(&self.reason)
     }
 
     /// Why it ended last.
     #[must_use]
-    pub fn reason(&self) -> &str {
+    pub(super) fn reason(&self) -> &str {
         &self.reason
     }
 }

@@ -11,7 +11,7 @@ use seccompiler::{
 };
 
 /// The descriptor of the runtime's program while it is started; closed by the start.
-pub const PROGRAM: i32 = 4;
+pub(super) const PROGRAM: i32 = 4;
 
 /// Calls that may be made with any arguments.
 const ALLOWED: &[(&str, &[i64])] = &[
@@ -199,10 +199,10 @@ const ALLOWED_IF: &[(&str, i64, &[&[Equals]])] = &[
         "not to block, to close on start, how much is there, is it a terminal; nothing that pushes input to one",
         libc::SYS_ioctl,
         &[
-            &[(1, 0xffff_ffff, libc::FIONBIO as u64)],
-            &[(1, 0xffff_ffff, libc::FIOCLEX as u64)],
-            &[(1, 0xffff_ffff, libc::FIONREAD as u64)],
-            &[(1, 0xffff_ffff, libc::TCGETS as u64)],
+            &[(1, 0xffff_ffff, libc::FIONBIO)],
+            &[(1, 0xffff_ffff, libc::FIOCLEX)],
+            &[(1, 0xffff_ffff, libc::FIONREAD)],
+            &[(1, 0xffff_ffff, libc::TCGETS)],
         ],
     ),
     (
@@ -232,7 +232,7 @@ const ALLOWED_IF: &[(&str, i64, &[&[Equals]])] = &[
 ];
 
 /// The table as the kernel wants it.
-pub fn compile() -> anyhow::Result<BpfProgram> {
+pub(super) fn compile() -> anyhow::Result<BpfProgram> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for (_, calls) in ALLOWED {
         rules.extend(calls.iter().map(|call| (*call, Vec::new())));

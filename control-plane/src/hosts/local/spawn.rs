@@ -28,10 +28,10 @@ use super::{
 };
 
 /// The first word on the command line of a spawner.
-pub const NAME: &str = "host-spawner";
+pub(super) const NAME: &str = "host-spawner";
 
 /// A running spawner.
-pub struct Spawner {
+pub(super) struct Spawner {
     socket: AsyncFd<OwnedFd>,
     next: AtomicU64,
     waiting: Mutex<HashMap<u64, oneshot::Sender<End>>>,
@@ -39,17 +39,17 @@ pub struct Spawner {
 }
 
 /// A runtime that was ordered.
-pub struct Running {
+pub(super) struct Running {
     /// The host's number for it.
-    pub key: u64,
+    pub(super) key: u64,
     /// Its end.
-    pub end: oneshot::Receiver<End>,
+    pub(super) end: oneshot::Receiver<End>,
 }
 
 impl Spawner {
     /// Starts one, from this same program, and has it look at the sandbox's layers. It keeps `lock` until all its
     /// runtimes are gone.
-    pub async fn launch(prepare: Prepare, lock: OwnedFd) -> anyhow::Result<(Arc<Self>, Vec<Finding>)> {
+    pub(super) async fn launch(prepare: Prepare, lock: OwnedFd) -> anyhow::Result<(Arc<Self>, Vec<Finding>)> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("percloud").arg(NAME).env_clear().stdin(Stdio::from(theirs)).stdout(Stdio::null());
@@ -59,7 +59,8 @@ impl Spawner {
         wire::send(ours.as_fd(), &Order::Prepare(prepare), &[lock.as_fd()])?;
         drop(lock);
         rustix::io::ioctl_fionbio(&ours, true)?;
-        let socket = AsyncFd::with_interest(ours, Interest::READABLE | Interest::WRITABLE)?;
+        // SAFETY: it owns the descriptor, which stays the same until it is dropped.
+        let socket = unsafe { AsyncFd::register_with_interest(ours, Interest::READABLE | Interest::WRITABLE) }?;
         let gone = CancellationToken::new();
         let spawner = Arc::new(Self { socket, next: AtomicU64::new(1), waiting: Mutex::default(), gone });
         let findings = match spawner.hear().await? {
@@ -112,7 +113,7 @@ impl Spawner {
     }
 
     /// Orders a start; `start` gets its key here.
-    pub async fn start(&self, mut start: Start, listener: &OwnedFd, log: OwnedFd) -> io::Result<Running> {
+    pub(super) async fn start(&self, mut start: Start, listener: &OwnedFd, log: OwnedFd) -> io::Result<Running> {
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         start.key = key;
         let (tell, end) = oneshot::channel();
@@ -125,18 +126,18 @@ impl Spawner {
     }
 
     /// Asks a runtime to end.
-    pub async fn term(&self, key: u64) {
+    pub(super) async fn term(&self, key: u64) {
         // When the spawner is gone, so is the runtime.
         let _ = self.say(&Order::Term(key), &[]).await;
     }
 
     /// Ends a runtime.
-    pub async fn kill(&self, key: u64) {
+    pub(super) async fn kill(&self, key: u64) {
         let _ = self.say(&Order::Kill(key), &[]).await;
     }
 
     /// Returns when the spawner is gone, and all runtimes with it.
-    pub async fn gone(&self) {
+    pub(super) async fn gone(&self) {
         self.gone.cancelled().await;
     }
 }

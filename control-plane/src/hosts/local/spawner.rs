@@ -31,13 +31,13 @@ use super::{
 };
 
 /// Lives until the host is gone; the process's exit code.
-pub fn main() -> i32 {
+pub(super) fn main() -> i32 {
     // Where signals from the host's terminal do not arrive.
     let _ = rustix::process::setsid();
     match prepare_and_fork() {
         Ok(code) => code,
         Err(error) => {
-            let _ = wire::send(rustix::stdio::stdin(), &Report::Hopeless(format!("{error:#}")), &[]);
+            let _ = wire::send(host(), &Report::Hopeless(format!("{error:#}")), &[]);
             1
         }
     }
@@ -46,7 +46,7 @@ pub fn main() -> i32 {
 /// Makes the namespaces that all runtimes share. The process that then goes on is the first of a new process
 /// namespace; the one that waits for it holds the lock until all runtimes are gone.
 fn prepare_and_fork() -> anyhow::Result<i32> {
-    let (order, mut lock) = wire::receive::<Order>(rustix::stdio::stdin())?.context("no host")?;
+    let (order, mut lock) = wire::receive::<Order>(host())?.context("no host")?;
     let Order::Prepare(prepare) = order else { anyhow::bail!("an order before its time") };
     let lock = lock.pop().context("no lock came along")?;
     let root = rustix::process::geteuid().is_root();
@@ -62,7 +62,7 @@ fn prepare_and_fork() -> anyhow::Result<i32> {
     // SAFETY: this process has one thread.
     let child = unsafe { nix::unistd::fork() }?;
     if let nix::unistd::ForkResult::Parent { child } = child {
-        drop(wait_for(child));
+        let _ = wait_for(child);
         drop(lock);
         return Ok(0);
     }
@@ -73,9 +73,20 @@ fn prepare_and_fork() -> anyhow::Result<i32> {
     }
     let mut spawner = Spawner::new(prepare, program, null.into(), root, &found)?;
     spawner.probe(&mut found)?;
-    wire::send(rustix::stdio::stdin(), &Report::Ready(found), &[])?;
+    wire::send(host(), &Report::Ready(found), &[])?;
     spawner.work()?;
     Ok(0)
+}
+
+/// Our end of the socket to the host: standard input.
+fn host() -> BorrowedFd<'static> {
+    // SAFETY: nothing in the spawner closes it.
+    unsafe { BorrowedFd::borrow_raw(0) }
+}
+
+fn stderr() -> BorrowedFd<'static> {
+    // SAFETY: nothing in the spawner closes it.
+    unsafe { BorrowedFd::borrow_raw(2) }
 }
 
 fn wait_for(child: Pid) -> nix::Result<WaitStatus> {
@@ -136,7 +147,14 @@ impl Spawner {
         };
         Ok(Self {
             flags: flags(root, &without),
-            rules: Rules { root, without, seccomp: seccomp::compile()?, alone: program.libraries.is_empty() },
+            rules: Rules {
+                root,
+                user: rustix::process::geteuid().as_raw(),
+                group: rustix::process::getegid().as_raw(),
+                without,
+                seccomp: seccomp::compile()?,
+                alone: program.libraries.is_empty(),
+            },
             program: program.descriptor,
             null,
             tenants: if staged { PathBuf::from("/tenants") } else { prepare.tenants },
@@ -158,7 +176,7 @@ impl Spawner {
             // The listing of calls is on: nothing but writing and leaving.
             let json = serde_json::to_vec(&findings).unwrap_or_default();
             // Its log is its standard error by now, whether or not descriptors could be closed.
-            let _ = rustix::io::write(if closed(&findings) { rustix::stdio::stderr() } else { write.as_fd() }, &json);
+            let _ = rustix::io::write(if closed(&findings) { stderr() } else { write.as_fd() }, &json);
             // SAFETY: ends this process without running anything of the spawner's.
             unsafe { libc::_exit(0) }
         };
@@ -196,7 +214,7 @@ impl Spawner {
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&child_ended), None)?;
         let signals = SignalFd::with_flags(&child_ended, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         loop {
-            let host = rustix::stdio::stdin();
+            let host = host();
             let mut events = [PollFd::new(&host, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
             match poll(&mut events, None) {
                 Err(rustix::io::Errno::INTR) => continue,
@@ -242,7 +260,7 @@ impl Spawner {
                 let why = confine::become_runtime(&self.rules, &given);
                 // Standard error may still be the spawner's; both are tried, the log is what the host reads.
                 let words = format!("not started: {why}\n");
-                let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
+                let _ = rustix::io::write(stderr(), words.as_bytes());
                 // SAFETY: ends this process without running anything of the spawner's.
                 unsafe { libc::_exit(NOT_STARTED) }
             }
@@ -269,7 +287,7 @@ impl Spawner {
 }
 
 fn report(report: &Report) -> anyhow::Result<()> {
-    Ok(wire::send(rustix::stdio::stdin(), report, &[])?)
+    Ok(wire::send(host(), report, &[])?)
 }
 
 /// Whether standard error is the log by now.

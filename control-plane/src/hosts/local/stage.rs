@@ -30,18 +30,18 @@ use rustix::{
 use super::wire::Prepare;
 
 /// The folder that a runtime sees as its own.
-pub const DATA: &str = "/data";
+pub(super) const DATA: &str = "/data";
 
 /// The runtime's program, opened, and what it needs to run.
-pub struct Program {
+pub(super) struct Program {
     /// Opened for running.
-    pub descriptor: OwnedFd,
+    pub(super) descriptor: OwnedFd,
     /// The loader and libraries, when it is not linked statically.
-    pub libraries: Vec<PathBuf>,
+    pub(super) libraries: Vec<PathBuf>,
 }
 
 /// Opens the program.
-pub fn open_program(path: &Path) -> anyhow::Result<Program> {
+pub(super) fn open_program(path: &Path) -> anyhow::Result<Program> {
     let descriptor = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .with_context(|| format!("the runtime at {}", path.display()))?;
     let libraries = libraries(path).with_context(|| format!("the libraries of {}", path.display()))?;
@@ -80,7 +80,7 @@ fn loader(program: &Path) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// Builds the file system described above and moves into it. The process must have a mount namespace of its own.
-pub fn build(prepare: &Prepare, program: &Program) -> anyhow::Result<()> {
+pub(super) fn build(prepare: &Prepare, program: &Program) -> anyhow::Result<()> {
     let still = MountFlags::NOSUID | MountFlags::NODEV;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).context("making mounts private")?;
     let at = |name: &str| prepare.stage.join(name);
@@ -119,11 +119,12 @@ fn enter(root: &Path) -> io::Result<()> {
 }
 
 /// Moves a runtime's process, which has a mount namespace of its own, into a root with just `/data` in it.
-pub fn enter_root(folder: &Path) -> io::Result<()> {
+pub(super) fn enter_root(folder: &Path) -> io::Result<()> {
     // A mount of this namespace's own: those that came from the spawner's cannot become the root.
     mount_bind("/root", "/root")?;
     mount_bind(folder, "/root/data")?;
-    enter(Path::new("/root"))
+    enter(Path::new("/root"))?;
+    Ok(chdir(DATA)?)
 }
 
 #[cfg(test)]

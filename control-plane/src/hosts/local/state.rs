@@ -12,7 +12,7 @@ use bundle::{TenantId, TenantSpec};
 use serde::{Deserialize, Serialize};
 
 /// The first user and group of a percloud.
-pub const FIRST_UID: u32 = 200_000;
+pub(super) const FIRST_UID: u32 = 200_000;
 /// Above are numbers that other programs give a meaning of their own.
 const LAST_UID: u32 = 2_000_000_000;
 /// So many numbers are set aside with one write; a crash skips what is left of them.
@@ -20,26 +20,26 @@ const BLOCK: u32 = 256;
 
 /// One percloud.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
+pub(super) struct Known {
     /// Its user and group; the host's own where the host is not root.
-    pub uid: u32,
+    pub(super) uid: u32,
     /// What it shall be.
-    pub spec: TenantSpec,
+    pub(super) spec: TenantSpec,
     /// It is being removed, and that must be finished.
     #[serde(default)]
-    pub leaving: bool,
+    pub(super) leaving: bool,
 }
 
 /// The folder with all of them.
 #[derive(Debug)]
-pub struct Memory {
+pub(super) struct Memory {
     folder: PathBuf,
     uids: Mutex<std::ops::Range<u32>>,
 }
 
 impl Memory {
     /// Opens the folder, and makes it if needed. User numbers from `at_least` up are given out: those below are seen in use.
-    pub fn open(folder: PathBuf, at_least: u32) -> anyhow::Result<Self> {
+    pub(super) fn open(folder: PathBuf, at_least: u32) -> anyhow::Result<Self> {
         fs::create_dir_all(folder.join("t"))?;
         let counter = folder.join("next-uid");
         let next = match fs::read_to_string(&counter) {
@@ -52,7 +52,7 @@ impl Memory {
     }
 
     /// A number that no percloud of this host has had before.
-    pub fn new_uid(&self) -> anyhow::Result<u32> {
+    pub(super) fn new_uid(&self) -> anyhow::Result<u32> {
         let mut uids = self.uids.lock().unwrap_or_else(PoisonError::into_inner);
         if uids.is_empty() {
             let end = uids.start + BLOCK;
@@ -68,20 +68,12 @@ impl Memory {
     }
 
     /// Writes one down; it is on the disk when this returns.
-    pub fn remember(&self, known: &Known) -> anyhow::Result<()> {
+    pub(super) fn remember(&self, known: &Known) -> anyhow::Result<()> {
         write_whole(&self.file(&known.spec.id), &serde_json::to_vec(known)?)
     }
 
-    /// What is known of `id`.
-    pub fn recall(&self, id: &TenantId) -> anyhow::Result<Option<Known>> {
-        match fs::read(self.file(id)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => Ok(Some(serde_json::from_slice(&other?)?)),
-        }
-    }
-
     /// Forgets one.
-    pub fn forget(&self, id: &TenantId) -> anyhow::Result<()> {
+    pub(super) fn forget(&self, id: &TenantId) -> anyhow::Result<()> {
         match fs::remove_file(self.file(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -89,7 +81,7 @@ impl Memory {
     }
 
     /// All of them. A file that cannot be read stops the host: a percloud must not be forgotten in silence.
-    pub fn all(&self) -> anyhow::Result<Vec<Known>> {
+    pub(super) fn all(&self) -> anyhow::Result<Vec<Known>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(self.folder.join("t"))? {
             let path = entry?.path();
@@ -140,8 +132,7 @@ mod tests {
         let known = Known { uid: 200_001, spec: crate::hosts::simulated::tests::spec("ada"), leaving: false };
         memory.remember(&known).unwrap();
         let again = Memory::open(folder.path().into(), 0).unwrap();
-        assert_eq!(again.all().unwrap(), [known.clone()]);
-        assert_eq!(again.recall(&known.spec.id).unwrap(), Some(known.clone()));
+        assert_eq!(again.all().unwrap(), std::slice::from_ref(&known));
         again.forget(&known.spec.id).unwrap();
         again.forget(&known.spec.id).unwrap();
         assert_eq!(again.all().unwrap(), []);

@@ -42,23 +42,23 @@ const LEAVE: Duration = Duration::from_secs(3);
 const FILE_EXTRA: u64 = 256 << 20;
 
 /// What all units of a host share.
-pub struct Shared {
+pub(super) struct Shared {
     /// Starts runtimes.
-    pub spawner: Arc<Spawner>,
+    pub(super) spawner: Arc<Spawner>,
     /// Remembers perclouds.
-    pub memory: Memory,
+    pub(super) memory: Memory,
     /// Where things are.
-    pub paths: Paths,
+    pub(super) paths: Paths,
     /// The host is root.
-    pub root: bool,
+    pub(super) root: bool,
     /// The group that may connect to perclouds' sockets.
-    pub edge: Option<u32>,
+    pub(super) edge: Option<u32>,
     /// After so long unused, a runtime leaves.
-    pub idle_seconds: u64,
+    pub(super) idle_seconds: u64,
     /// The host ends.
-    pub stop: CancellationToken,
+    pub(super) stop: CancellationToken,
     /// The units' tasks.
-    pub tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
 }
 
 impl Shared {
@@ -115,7 +115,7 @@ fn remove_file(path: &std::path::Path) -> io::Result<()> {
 }
 
 /// What a unit can be told.
-pub enum Order {
+pub(super) enum Order {
     /// [`crate::hosts::Host::place`]
     Place(Box<TenantSpec>, oneshot::Sender<Result<Seen, Error>>),
     /// [`crate::hosts::Host::remove`]
@@ -124,24 +124,24 @@ pub enum Order {
 
 /// What can be seen of a unit without asking it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(super) struct Seen {
     /// The spec's.
-    pub spec_hash: String,
+    pub(super) spec_hash: String,
     /// Whether it runs.
-    pub state: State,
+    pub(super) state: State,
 }
 
 /// How a unit is reached.
 #[derive(Clone)]
-pub struct Handle {
+pub(super) struct Handle {
     /// It obeys one after the other; closed, once it is removed.
-    pub orders: mpsc::Sender<Order>,
+    pub(super) orders: mpsc::Sender<Order>,
     /// None until it is placed.
-    pub seen: watch::Receiver<Option<Seen>>,
+    pub(super) seen: watch::Receiver<Option<Seen>>,
 }
 
 /// Starts the task of one unit.
-pub fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> Handle {
+pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> Handle {
     let (orders, inbox) = mpsc::channel(4);
     let seen = known.as_ref().map(|known| Seen { spec_hash: known.spec.hash(), state: State::Asleep });
     let (show, seen) = watch::channel(seen);
@@ -389,8 +389,11 @@ async fn wanted(listener: &OwnedFd, troubles: &Troubles) -> Event {
         tokio::time::sleep_until(moment).await;
     }
     if troubles.failing().is_none() {
-        let waiting =
-            async { AsyncFd::with_interest(listener.as_fd(), Interest::READABLE)?.readable().await.map(drop) };
+        let waiting = async {
+            // SAFETY: the listener is borrowed for longer than this lives.
+            let socket = unsafe { AsyncFd::register_with_interest(listener.as_fd(), Interest::READABLE) }?;
+            socket.readable().await.map(drop)
+        };
         if let Err(error) = waiting.await {
             tracing::error!(%error, "a percloud's socket");
             tokio::time::sleep(Duration::from_secs(1)).await;

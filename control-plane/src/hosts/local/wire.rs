@@ -24,7 +24,7 @@ const DESCRIPTORS_MAX: usize = 2;
 
 /// What the host tells the spawner.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Order {
+pub(super) enum Order {
     /// First of all. Comes with the descriptor of the lock that says a host is running.
     Prepare(Prepare),
     /// Start a runtime. Comes with its listening socket and the writing end of its log.
@@ -37,41 +37,41 @@ pub enum Order {
 
 /// What the spawner must know once.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Prepare {
+pub(super) struct Prepare {
     /// The folder of all perclouds' folders.
-    pub tenants: PathBuf,
+    pub(super) tenants: PathBuf,
     /// An empty folder to mount things on.
-    pub stage: PathBuf,
+    pub(super) stage: PathBuf,
     /// The runtime's program.
-    pub runtime: PathBuf,
+    pub(super) runtime: PathBuf,
     /// Layers that may be missing.
-    pub allow_missing: BTreeSet<Kind>,
+    pub(super) allow_missing: BTreeSet<Kind>,
     /// The user (and group) that the trial run of the sandbox uses, when the host is root.
-    pub probe_uid: u32,
+    pub(super) probe_uid: u32,
     /// The folder in `tenants` that the trial run uses.
-    pub probe_folder: String,
+    pub(super) probe_folder: String,
 }
 
 /// One start.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Start {
+pub(super) struct Start {
     /// The host's number for it, never reused.
-    pub key: u64,
+    pub(super) key: u64,
     /// Whose.
-    pub id: TenantId,
+    pub(super) id: TenantId,
     /// Its user and group, when the host is root.
-    pub uid: u32,
+    pub(super) uid: u32,
     /// The value of `PERCLOUD_SPEC`.
-    pub spec: String,
+    pub(super) spec: String,
     /// The value of `PERCLOUD_IDLE_SECONDS`.
-    pub idle_seconds: u64,
+    pub(super) idle_seconds: u64,
     /// No file of its may become larger.
-    pub file_max: u64,
+    pub(super) file_max: u64,
 }
 
 /// What the spawner tells the host.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Report {
+pub(super) enum Report {
     /// It is ready; this is what it found.
     Ready(Vec<Finding>),
     /// It cannot do its work.
@@ -82,7 +82,7 @@ pub enum Report {
 
 /// How a runtime ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum End {
+pub(super) enum End {
     /// By itself, with this code.
     Left(i32),
     /// By this signal.
@@ -92,7 +92,11 @@ pub enum End {
 }
 
 /// Sends one message.
-pub fn send<T: Serialize>(socket: BorrowedFd<'_>, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(super) fn send<T: Serialize>(
+    socket: BorrowedFd<'_>,
+    message: &T,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let json = serde_json::to_vec(message)?;
     if json.len() > MESSAGE_MAX {
         return Err(io::Error::other("a message too long for the spawner"));
@@ -112,7 +116,7 @@ pub fn send<T: Serialize>(socket: BorrowedFd<'_>, message: &T, descriptors: &[Bo
 }
 
 /// The next message; none when the other end has gone.
-pub fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+pub(super) fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut bytes = vec![0; MESSAGE_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -1,0 +1,518 @@
+//! Every way out that we know, tried by name.
+//!
+//! An attack says how it was stopped, or that it was not. Being stopped by the wrong thing (a typing mistake in the
+//! attack, say) must not count: where the refusal is known it is asked for by its error number.
+
+use std::{
+    collections::BTreeMap,
+    ffi::CString,
+    fs,
+    io::Error,
+    mem::zeroed,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            ffi::OsStrExt,
+            fs::PermissionsExt,
+            net::{SocketAddr, UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use libc::{EACCES, EFAULT, EFBIG, EMFILE, ENOENT, ENOMEM, ENOSYS, EPERM, ESRCH, c_long, syscall};
+
+/// `Ok`: how it was stopped. `Err`: what it reached.
+type Outcome = Result<String, String>;
+
+struct Target {
+    /// The provider's data folder, as it is called outside.
+    data: PathBuf,
+    bob: String,
+    tcp: u16,
+    udp: u16,
+    pid: i32,
+    quota: i64,
+    secret: String,
+}
+
+/// Tries all of them; a line each: name, tab, `stopped` or `ESCAPED`, tab, how.
+pub(crate) fn table(query: &BTreeMap<&str, &str>) -> String {
+    let text = |key: &str| query.get(key).map(|text| (*text).to_owned()).unwrap_or_default();
+    let number = |key: &str| text(key).parse::<i64>().unwrap_or(0);
+    let target = Target {
+        data: PathBuf::from(text("data")),
+        bob: text("bob"),
+        tcp: number("tcp") as u16,
+        udp: number("udp") as u16,
+        pid: number("pid") as i32,
+        quota: number("quota"),
+        secret: text("secret"),
+    };
+    let mut lines = String::new();
+    for group in [files, sockets, processes, privileges, kernel, resources] {
+        for (name, outcome) in group(&target) {
+            let (verdict, how) = match &outcome {
+                Ok(how) => ("stopped", how),
+                Err(how) => ("ESCAPED", how),
+            };
+            lines.push_str(&format!("{name}\t{verdict}\t{}\n", how.replace(['\n', '\t'], " ")));
+        }
+    }
+    lines
+}
+
+type Attacks = Vec<(&'static str, Outcome)>;
+
+/// Stopped with one of these errors, and no other.
+fn stopped(result: c_long, by: &[i32]) -> Outcome {
+    let error = Error::last_os_error();
+    match error.raw_os_error() {
+        _ if result >= 0 => Err(format!("returned {result}")),
+        Some(number) if by.contains(&number) => Ok(error.to_string()),
+        _ => Err(format!("got as far as \"{error}\"")),
+    }
+}
+
+/// A system call that is not on the list.
+fn unlisted(number: c_long, arguments: [usize; 5]) -> Outcome {
+    let [a, b, c, d, e] = arguments;
+    // SAFETY: pointers among the arguments are null or outlive the call; the kernel checks the rest.
+    let result = unsafe { syscall(number, a, b, c, d, e, 0usize) };
+    if result == 0 && [libc::SYS_clone, libc::SYS_clone3].contains(&number) {
+        // SAFETY: a child that should not be; it must not go on with the list.
+        unsafe { libc::_exit(0) }
+    }
+    if number == libc::SYS_clone3 { stopped(result, &[ENOSYS]) } else { stopped(result, &[EPERM]) }
+}
+
+fn io<T>(result: std::io::Result<T>, by: &[i32]) -> Outcome {
+    match result {
+        Ok(_) => Err("worked".into()),
+        Err(error) if error.raw_os_error().is_some_and(|number| by.contains(&number)) => Ok(error.to_string()),
+        Err(error) => Err(format!("got as far as \"{error}\"")),
+    }
+}
+
+fn read(path: impl AsRef<Path>) -> Outcome {
+    io(fs::read(path), &[ENOENT, EACCES])
+}
+
+fn list(path: impl AsRef<Path>) -> Outcome {
+    io(fs::read_dir(path), &[ENOENT, EACCES])
+}
+
+fn c(path: impl AsRef<Path>) -> CString {
+    CString::new(path.as_ref().as_os_str().as_bytes()).unwrap_or_default()
+}
+
+fn at(text: &CString) -> usize {
+    text.as_ptr() as usize
+}
+
+fn files(target: &Target) -> Attacks {
+    let bob = target.data.join("tenants").join(&target.bob);
+    let secret = bob.join(&target.secret);
+    let up = Path::new("/data/../../../../../../..").join(secret.strip_prefix("/").unwrap_or(&secret));
+    let (outside, inside) = (c(&secret), c("/data/stolen"));
+    let node = c("/data/node");
+    let mut handle = [0u8; 136];
+    handle[0] = 128;
+    vec![
+        ("read /etc/shadow", read("/etc/shadow")),
+        ("read /etc/passwd", read("/etc/passwd")),
+        ("see more of / than its folder", only_its_folder()),
+        ("write to /", io(fs::write("/x", "x"), &[EACCES, libc::EROFS])),
+        ("list /proc", list("/proc")),
+        ("read another process's environment", read(format!("/proc/{}/environ", target.pid))),
+        ("escape by /proc/self/root", list("/proc/self/root")),
+        ("escape by /proc/1/cwd", list("/proc/1/cwd")),
+        ("read kernel memory by /proc/kcore", read("/proc/kcore")),
+        ("list /dev", list("/dev")),
+        ("open /dev/mem", read("/dev/mem")),
+        ("open the disk", read("/dev/vda")),
+        ("list /sys", list("/sys")),
+        ("write the core pattern", io(fs::write("/proc/sys/kernel/core_pattern", "|/data/x"), &[ENOENT, EACCES])),
+        ("leave its cgroup by release_agent", io(fs::write("/sys/fs/cgroup/release_agent", "x"), &[ENOENT, EACCES])),
+        ("list all perclouds", list(target.data.join("tenants"))),
+        ("read Bob's file by its path", read(&secret)),
+        ("read Bob's file by ..", read(&up)),
+        (
+            "read Bob's file by a symbolic link",
+            unlisted(libc::SYS_symlinkat, [at(&outside), usize::MAX, at(&inside), 0, 0]),
+        ),
+        ("read Bob's file by a hard link", io(fs::hard_link(&secret, "/data/stolen"), &[ENOENT, EACCES])),
+        (
+            "move its folder's parent",
+            io(fs::rename("/data/..", "/data/up"), &[ENOENT, EACCES, libc::EBUSY, libc::EXDEV]),
+        ),
+        ("find a folder among its descriptors", no_strange_descriptors()),
+        ("read the provider's database password", list(target.data.join("secrets"))),
+        ("read the provider's keys", list(target.data.join("keys"))),
+        ("read the host's notes", list(target.data.join("host"))),
+        ("open a file by handle", unlisted(libc::SYS_open_by_handle_at, [3, handle.as_ptr() as usize, 0, 0, 0])),
+        ("make a device node", unlisted(libc::SYS_mknodat, [usize::MAX, at(&node), 0o60666, 0x0801, 0])),
+        ("make a set-user-id program", set_user_id()),
+        ("open a folder without following rules", {
+            let how = [0u64; 3];
+            unlisted(libc::SYS_openat2, [libc::AT_FDCWD as usize, at(&outside), how.as_ptr() as usize, 24, 0])
+        }),
+    ]
+}
+
+fn only_its_folder() -> Outcome {
+    // A program that is linked dynamically has its libraries there.
+    let known = ["data", "lib", "lib64", "usr"];
+    let names = match fs::read_dir("/") {
+        Err(error) => return Ok(error.to_string()),
+        Ok(entries) => entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()),
+    };
+    let strange: Vec<_> = names.filter(|name| !known.contains(&name.as_str())).collect();
+    if strange.is_empty() { Ok("nothing but its folder".into()) } else { Err(strange.join(" ")) }
+}
+
+/// Standard input, output, error and the listening socket; connections are sockets too. Nothing else may be open.
+fn no_strange_descriptors() -> Outcome {
+    let mut strange = Vec::new();
+    for fd in 0..4096 {
+        // SAFETY: plain data.
+        let mut found: libc::stat = unsafe { zeroed() };
+        // SAFETY: `found` is as large as the call wants.
+        if unsafe { libc::fstat(fd, &raw mut found) } == 0 {
+            let kind = found.st_mode & libc::S_IFMT;
+            let expected = match fd {
+                0 => kind == libc::S_IFCHR,
+                1 | 2 => kind == libc::S_IFIFO,
+                _ => kind == libc::S_IFSOCK,
+            };
+            if !expected {
+                strange.push(format!("{fd}: {kind:o}"));
+            }
+        }
+    }
+    if strange.is_empty() { Ok("none".into()) } else { Err(strange.join(", ")) }
+}
+
+fn set_user_id() -> Outcome {
+    let _ = fs::write("/data/program", "x");
+    io(fs::set_permissions("/data/program", PermissionsExt::from_mode(0o4755)), &[EPERM])
+}
+
+fn sockets(target: &Target) -> Attacks {
+    let socket = |family: i32, kind: i32, protocol: i32| {
+        // SAFETY: no memory is passed.
+        stopped(unsafe { syscall(libc::SYS_socket, family, kind, protocol) }, &[EPERM])
+    };
+    let by_path = |path: PathBuf| io(UnixStream::connect(path), &[EPERM]);
+    let mut pair = [0i32; 2];
+    vec![
+        ("connect to Bob's socket", by_path(target.data.join("run/t").join(format!("{}.sock", target.bob)))),
+        ("connect to the host's socket", by_path(target.data.join("run/host/host.sock"))),
+        ("connect to Postgres", by_path(target.data.join("run/pg/.s.PGSQL.5432"))),
+        ("connect to an abstract socket", {
+            let address = SocketAddr::from_abstract_name(format!("percloud-{}", target.pid));
+            io(address.and_then(|address| UnixStream::connect_addr(&address)), &[EPERM])
+        }),
+        ("listen on a socket of its own", io(UnixListener::bind("/data/own.sock"), &[EPERM])),
+        ("connect its listening socket elsewhere", {
+            let address = [0u8; 16];
+            unlisted(libc::SYS_connect, [3, address.as_ptr() as usize, 16, 0, 0])
+        }),
+        ("TCP to 127.0.0.1", io(std::net::TcpStream::connect(("127.0.0.1", target.tcp)), &[EPERM])),
+        ("TCP to ::1", io(std::net::TcpStream::connect(("::1", target.tcp)), &[EPERM])),
+        ("TCP listener", io(std::net::TcpListener::bind("0.0.0.0:0"), &[EPERM])),
+        (
+            "UDP",
+            io(
+                std::net::UdpSocket::bind("0.0.0.0:0").and_then(|s| s.send_to(b"x", ("127.0.0.1", target.udp))),
+                &[EPERM],
+            ),
+        ),
+        ("raw ICMP socket", socket(libc::AF_INET, libc::SOCK_RAW, 1)),
+        ("ping socket", socket(libc::AF_INET, libc::SOCK_DGRAM, 1)),
+        ("netlink route socket", socket(libc::AF_NETLINK, libc::SOCK_RAW, 0)),
+        ("netlink audit socket", socket(libc::AF_NETLINK, libc::SOCK_RAW, 9)),
+        ("packet socket", socket(libc::AF_PACKET, libc::SOCK_RAW, 0x0300)),
+        ("vsock socket", socket(libc::AF_VSOCK, libc::SOCK_STREAM, 0)),
+        ("kernel crypto socket", socket(libc::AF_ALG, libc::SOCK_SEQPACKET, 0)),
+        ("Bluetooth socket", socket(31, libc::SOCK_RAW, 1)),
+        ("XDP socket", socket(44, libc::SOCK_RAW, 0)),
+        (
+            "datagrams to unix sockets of others",
+            unlisted(libc::SYS_socketpair, [1, libc::SOCK_DGRAM as usize, 0, pair.as_mut_ptr() as usize, 0]),
+        ),
+    ]
+}
+
+fn processes(target: &Target) -> Attacks {
+    let pid = target.pid as usize;
+    let shell = c("/bin/sh");
+    let mut bytes = [0u8; 8];
+    let own = [bytes.as_mut_ptr() as usize, 8];
+    let theirs = [0x40_0000usize, 8];
+    let arguments = [0u64; 11];
+    vec![
+        ("ptrace a process outside", unlisted(libc::SYS_ptrace, [libc::PTRACE_ATTACH as usize, pid, 0, 0, 0])),
+        ("be traced", unlisted(libc::SYS_ptrace, [libc::PTRACE_TRACEME as usize, 0, 0, 0, 0])),
+        ("kill a process outside", unlisted(libc::SYS_kill, [pid, libc::SIGTERM as usize, 0, 0, 0])),
+        ("kill a thread outside", {
+            // SAFETY: no memory is passed; should it work, it is the test's own child that ends.
+            stopped(unsafe { syscall(libc::SYS_tgkill, pid, pid, libc::SIGTERM) }, &[ESRCH, EPERM])
+        }),
+        ("send a signal by descriptor", unlisted(libc::SYS_pidfd_send_signal, [3, 15, 0, 0, 0])),
+        ("queue a signal", unlisted(libc::SYS_rt_sigqueueinfo, [pid, 15, bytes.as_ptr() as usize, 0, 0])),
+        (
+            "read memory of a process outside",
+            unlisted(libc::SYS_process_vm_readv, [pid, own.as_ptr() as usize, 1, theirs.as_ptr() as usize, 1]),
+        ),
+        (
+            "write memory of a process outside",
+            unlisted(libc::SYS_process_vm_writev, [pid, own.as_ptr() as usize, 1, theirs.as_ptr() as usize, 1]),
+        ),
+        ("open a process", unlisted(libc::SYS_pidfd_open, [pid, 0, 0, 0, 0])),
+        ("take a descriptor of another process", unlisted(libc::SYS_pidfd_getfd, [3, 0, 0, 0, 0])),
+        ("compare with another process", unlisted(libc::SYS_kcmp, [1, pid, 0, 0, 0])),
+        ("fork", unlisted(libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0, 0])),
+        ("clone3", unlisted(libc::SYS_clone3, [arguments.as_ptr() as usize, 88, 0, 0, 0])),
+        ("clone into a new user namespace", unlisted(libc::SYS_clone, [0x1000_0011, 0, 0, 0, 0])),
+        ("run a shell", io(Command::new("/bin/sh").status(), &[EPERM, ENOSYS])),
+        ("become a shell", unlisted(libc::SYS_execve, [at(&shell), 0, 0, 0, 0])),
+        (
+            "run its own program again",
+            unlisted(libc::SYS_execveat, [3, at(&shell), 0, 0, libc::AT_EMPTY_PATH as usize]),
+        ),
+        ("run a program from its folder", run_from_folder()),
+        ("a program in memory", unlisted(libc::SYS_memfd_create, [at(&shell), 0, 0, 0, 0])),
+        ("a secret piece of memory", unlisted(447, [0, 0, 0, 0, 0])),
+        ("become root", unlisted(libc::SYS_setuid, [0, 0, 0, 0, 0])),
+        ("become root by setresuid", unlisted(libc::SYS_setresuid, [0, 0, 0, 0, 0])),
+        ("join root's group", unlisted(libc::SYS_setgroups, [1, bytes.as_ptr() as usize, 0, 0, 0])),
+        ("a better place in the queue", unlisted(libc::SYS_setpriority, [0, 0, usize::MAX - 19, 0, 0])),
+        ("real-time priority", unlisted(libc::SYS_sched_setscheduler, [0, 1, bytes.as_ptr() as usize, 0, 0])),
+        ("higher limits", {
+            let limit = [1u64 << 40; 2];
+            unlisted(libc::SYS_prlimit64, [0, libc::RLIMIT_NOFILE as usize, limit.as_ptr() as usize, 0, 0])
+        }),
+    ]
+}
+
+/// The descriptor number that the start itself uses, now with a file of ours.
+fn run_from_folder() -> Outcome {
+    let _ = fs::write("/data/program", b"\x7fELF");
+    let _ = fs::set_permissions("/data/program", PermissionsExt::from_mode(0o755));
+    let path = c("/data/program");
+    let empty = c("");
+    // SAFETY: descriptor 4 is free or the test's connection, which is then lost; pointers outlive the call.
+    unsafe {
+        let file = libc::open(path.as_ptr(), libc::O_RDONLY);
+        if file != 4 {
+            let kept = libc::dup(4);
+            libc::dup2(file, 4);
+            let result = syscall(libc::SYS_execveat, 4, empty.as_ptr(), 0usize, 0usize, libc::AT_EMPTY_PATH);
+            let outcome = stopped(result, &[EACCES, EPERM]);
+            libc::dup2(kept, 4);
+            libc::close(kept);
+            libc::close(file);
+            return outcome;
+        }
+        stopped(syscall(libc::SYS_execveat, 4, empty.as_ptr(), 0usize, 0usize, libc::AT_EMPTY_PATH), &[EACCES, EPERM])
+    }
+}
+
+fn privileges(_: &Target) -> Attacks {
+    let (root, data, tmpfs, name) = (c("/"), c("/data"), c("tmpfs"), c("owned"));
+    let zeroes = [0u64; 16];
+    let zero = zeroes.as_ptr() as usize;
+    vec![
+        ("mount a tmpfs", unlisted(libc::SYS_mount, [at(&tmpfs), at(&data), at(&tmpfs), 0, 0])),
+        ("mount by the new calls", unlisted(libc::SYS_fsopen, [at(&tmpfs), 0, 0, 0, 0])),
+        ("copy a mount", unlisted(libc::SYS_open_tree, [usize::MAX, at(&root), 1, 0, 0])),
+        ("change a mount", unlisted(libc::SYS_mount_setattr, [usize::MAX, at(&root), 0, zero, 32])),
+        ("unmount its root", unlisted(libc::SYS_umount2, [at(&root), 2, 0, 0, 0])),
+        ("change its root", unlisted(libc::SYS_pivot_root, [at(&data), at(&data), 0, 0, 0])),
+        ("chroot", unlisted(libc::SYS_chroot, [at(&data), 0, 0, 0, 0])),
+        ("unshare a user namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWUSER as usize, 0, 0, 0, 0])),
+        ("unshare a mount namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWNS as usize, 0, 0, 0, 0])),
+        ("unshare a network namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWNET as usize, 0, 0, 0, 0])),
+        ("join a namespace", unlisted(libc::SYS_setns, [3, 0, 0, 0, 0])),
+        ("take capabilities", unlisted(libc::SYS_capset, [zero, zero, 0, 0, 0])),
+        ("change the host name", unlisted(libc::SYS_sethostname, [at(&name), 5, 0, 0, 0])),
+        ("change the clock", unlisted(libc::SYS_clock_settime, [0, zero, 0, 0, 0])),
+        ("change the clock by settimeofday", unlisted(libc::SYS_settimeofday, [zero, 0, 0, 0, 0])),
+        ("tune the clock", unlisted(libc::SYS_adjtimex, [zero, 0, 0, 0, 0])),
+        // With wrong magic numbers, so that it would not even work for root.
+        ("reboot", unlisted(libc::SYS_reboot, [1, 2, 3, 0, 0])),
+        ("load a kernel module", unlisted(libc::SYS_finit_module, [3, at(&name), 0, 0, 0])),
+        ("unload a kernel module", unlisted(libc::SYS_delete_module, [at(&name), 0, 0, 0, 0])),
+        ("load another kernel", unlisted(libc::SYS_kexec_load, [0, 0, 0, 0, 0])),
+        ("swap on a file of its own", unlisted(libc::SYS_swapon, [at(&data), 0, 0, 0, 0])),
+        ("process accounting", unlisted(libc::SYS_acct, [at(&data), 0, 0, 0, 0])),
+        ("disk quotas", unlisted(libc::SYS_quotactl, [0, at(&data), 0, 0, 0])),
+        ("the kernel's log", unlisted(libc::SYS_syslog, [3, zero, 8, 0, 0])),
+        ("another personality", unlisted(libc::SYS_personality, [0x004_0000, 0, 0, 0, 0])),
+        ("hang up a terminal", unlisted(libc::SYS_vhangup, [0, 0, 0, 0, 0])),
+    ]
+}
+
+fn kernel(_: &Target) -> Attacks {
+    let zeroes = [0u64; 32];
+    let zero = zeroes.as_ptr() as usize;
+    let (key, name) = (c("user"), c("percloud"));
+    let mut all = vec![
+        ("bpf", unlisted(libc::SYS_bpf, [0, zero, 72, 0, 0])),
+        ("perf events", unlisted(libc::SYS_perf_event_open, [zero, 0, usize::MAX, usize::MAX, 0])),
+        ("io_uring", unlisted(libc::SYS_io_uring_setup, [1, zero, 0, 0, 0])),
+        ("io_uring without setting up", unlisted(libc::SYS_io_uring_enter, [3, 1, 0, 0, 0])),
+        ("asynchronous I/O", unlisted(libc::SYS_io_setup, [1, zero, 0, 0, 0])),
+        ("userfaultfd", unlisted(libc::SYS_userfaultfd, [0, 0, 0, 0, 0])),
+        ("kernel keys", unlisted(libc::SYS_keyctl, [0, usize::MAX - 3, 0, 0, 0])),
+        ("add a kernel key", unlisted(libc::SYS_add_key, [at(&key), at(&name), zero, 8, usize::MAX - 3])),
+        ("watch the file system", unlisted(libc::SYS_fanotify_init, [0, 0, 0, 0, 0])),
+        ("System V shared memory", unlisted(libc::SYS_shmget, [1, 4096, 0o1666, 0, 0])),
+        ("System V messages", unlisted(libc::SYS_msgget, [1, 0o1666, 0, 0, 0])),
+        ("POSIX message queue", unlisted(libc::SYS_mq_open, [at(&name), 0o102, 0o666, 0, 0])),
+        ("its own system call filter", unlisted(libc::SYS_seccomp, [1, 0, zero, 0, 0])),
+        ("its own Landlock", unlisted(libc::SYS_landlock_create_ruleset, [0, 0, 1, 0, 0])),
+        ("move memory of others", unlisted(libc::SYS_move_pages, [0, 0, 0, 0, 0])),
+        ("lock all memory", unlisted(libc::SYS_mlockall, [3, 0, 0, 0, 0])),
+        ("splice pipes", unlisted(libc::SYS_vmsplice, [1, zero, 0, 0, 0])),
+        ("push input to a terminal", {
+            let byte = b'x';
+            unlisted(libc::SYS_ioctl, [0, libc::TIOCSTI as usize, (&raw const byte) as usize, 0, 0])
+        }),
+        ("survive its parent", unlisted(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, 0, 0, 0, 0])),
+        ("memory to write and run", {
+            // SAFETY: a new mapping; nothing is put there.
+            let memory =
+                unsafe { libc::mmap(std::ptr::null_mut(), 4096, 7, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
+            if memory == libc::MAP_FAILED { stopped(-1, &[EPERM]) } else { Err("mapped".into()) }
+        }),
+        ("run what was written", {
+            let page = vec![0u8; 8192];
+            let aligned = (page.as_ptr() as usize + 4095) & !4095;
+            unlisted(libc::SYS_mprotect, [aligned, 4096, 5, 0, 0])
+        }),
+    ];
+    #[cfg(target_arch = "x86_64")]
+    all.extend([
+        ("ports of the machine", unlisted(libc::SYS_iopl, [3, 0, 0, 0, 0])),
+        ("a local descriptor table", unlisted(libc::SYS_modify_ldt, [0, zero, 8, 0, 0])),
+        ("system calls of the x32 kind", unlisted(0x4000_0000 | libc::SYS_kill, [1, 0, 0, 0, 0])),
+    ]);
+    all
+}
+
+fn resources(target: &Target) -> Attacks {
+    vec![
+        ("fork bomb", forks()),
+        ("thread bomb", threads()),
+        ("descriptor bomb", descriptors()),
+        ("memory bomb", memory()),
+        ("a file beyond its quota", {
+            let file = fs::File::create("/data/large");
+            let outcome = io(file.and_then(|file| file.set_len((target.quota + (300 << 20)) as u64)), &[EFBIG]);
+            let _ = fs::remove_file("/data/large");
+            outcome
+        }),
+        ("a core file", {
+            // SAFETY: plain data, filled by the call.
+            let mut limit: libc::rlimit = unsafe { zeroed() };
+            // SAFETY: `limit` is what the call wants.
+            unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) };
+            if limit.rlim_max == 0 { Ok("none is written".into()) } else { Err(format!("{} bytes", limit.rlim_max)) }
+        }),
+        ("a wrong pointer tells where the kernel is", {
+            // SAFETY: the kernel checks the pointer.
+            stopped(unsafe { syscall(libc::SYS_write, 1, usize::MAX << 12, 8) }, &[EFAULT])
+        }),
+    ]
+}
+
+fn forks() -> Outcome {
+    let fork = || {
+        // SAFETY: no memory is passed; a child, should there be one, leaves at once.
+        unsafe {
+            let child = syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
+            if child == 0 {
+                libc::_exit(0);
+            }
+            child > 0
+        }
+    };
+    let forked = (0..1000).filter(|_| fork()).count();
+    if forked == 0 { Ok("not one in a thousand".into()) } else { Err(format!("{forked} children")) }
+}
+
+/// Threads that wait, until no more can be made.
+fn threads() -> Outcome {
+    let held = std::sync::Arc::new(std::sync::Mutex::new(()));
+    let guard = held.lock();
+    let mut made = Vec::new();
+    let why = loop {
+        if made.len() > 1000 {
+            break None;
+        }
+        let waits = held.clone();
+        match std::thread::Builder::new().stack_size(64 << 10).spawn(move || drop(waits.lock())) {
+            Ok(thread) => made.push(thread),
+            Err(error) => break Some(error),
+        }
+    };
+    drop(guard);
+    let count = made.len();
+    for thread in made {
+        let _ = thread.join();
+    }
+    match why {
+        Some(error) => Ok(format!("{count} threads, then: {error}")),
+        None => Err(format!("{count} threads")),
+    }
+}
+
+fn descriptors() -> Outcome {
+    let mut made = Vec::new();
+    let outcome = loop {
+        // SAFETY: no memory is passed.
+        let fd = unsafe { libc::dup(2) };
+        if fd < 0 {
+            break stopped(-1, &[EMFILE]);
+        }
+        made.push(fd);
+        if made.len() > 5000 {
+            break Err("5,000 descriptors".into());
+        }
+    };
+    for fd in made {
+        // SAFETY: made above.
+        unsafe { libc::close(fd) };
+    }
+    outcome
+}
+
+/// Asked for, not touched: the test's machine must not suffer where the limit does not work.
+fn memory() -> Outcome {
+    // SAFETY: a new mapping, given back at once.
+    let memory = unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        libc::mmap(std::ptr::null_mut(), 2 << 30, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+    };
+    if memory == libc::MAP_FAILED { stopped(-1, &[ENOMEM]) } else { Err("2 GiB".into()) }
+}
+
+/// The door of 32-bit programs, which the filter does not know: it ends the process.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn old_system_calls() -> String {
+    let result: i32;
+    // SAFETY: getpid() of the old table; no memory is touched.
+    unsafe {
+        std::arch::asm!("int 0x80", inout("eax") 20 => result);
+    }
+    format!("ESCAPED {result}")
+}
+
+/// There is no such door.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn old_system_calls() -> String {
+    std::process::abort()
+}

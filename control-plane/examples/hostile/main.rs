@@ -1,0 +1,109 @@
+//! Plays the runtime in tests of the local host: speaks its activation protocol, answers a few requests, fails when asked
+//! to, and tries to get out of the sandbox. **Never run it outside**: [`attacks`] does real things where nothing stops it.
+
+#[cfg(target_os = "linux")]
+mod attacks;
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    os::{
+        fd::{AsRawFd, FromRawFd},
+        unix::net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    process::exit,
+    time::Duration,
+};
+
+fn main() {
+    if std::env::args().nth(2).as_deref() != Some("--activated") || std::env::var("LISTEN_FDS").as_deref() != Ok("1") {
+        eprintln!("this program is for tests, inside the sandbox only");
+        exit(2);
+    }
+    if Path::new("crash").exists() {
+        eprintln!(r#"{{"level":"ERROR","fields":{{"message":"told to crash"}}}}"#);
+        exit(3);
+    }
+    if Path::new("leave-at-once").exists() {
+        exit(0);
+    }
+    let stubborn = Path::new("stubborn").exists();
+    extern "C" fn leave(_: libc::c_int) {
+        // SAFETY: allowed in a signal handler.
+        unsafe { libc::_exit(0) }
+    }
+    if !stubborn {
+        // SAFETY: the handler does nothing but leave.
+        unsafe { libc::signal(libc::SIGTERM, leave as *const () as libc::sighandler_t) };
+    }
+    serve();
+}
+
+/// Answers one after the other, and leaves when nothing comes for the idle time (0 means 20 ms).
+fn serve() {
+    // SAFETY: the protocol says that it is there and ours.
+    let listener = unsafe { UnixListener::from_raw_fd(3) };
+    let seconds: u64 = std::env::var("PERCLOUD_IDLE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
+    let idle = if seconds == 0 { 20 } else { i32::try_from(seconds * 1000).unwrap_or(i32::MAX) };
+    loop {
+        let mut waiting = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, as said.
+        if unsafe { libc::poll(&raw mut waiting, 1, idle) } == 0 {
+            exit(0);
+        }
+        match listener.accept() {
+            Ok((stream, _)) => drop(answer(stream)),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                eprintln!("accept: {error}");
+                exit(4);
+            }
+        }
+    }
+}
+
+fn answer(stream: UnixStream) -> std::io::Result<()> {
+    stream.set_nonblocking(false)?;
+    let mut reader = BufReader::new(&stream);
+    let mut first = String::new();
+    reader.read_line(&mut first)?;
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    let target = first.split(' ').nth(1).unwrap_or("/").to_owned();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let query: BTreeMap<_, _> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let text = act(path, &query);
+    write!(&stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len())?;
+    // SAFETY: no other thread reads it.
+    unsafe { libc::shutdown(stream.as_raw_fd(), libc::SHUT_WR) };
+    Ok(())
+}
+
+fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
+    let number = |key: &str| query.get(key).and_then(|text| text.parse().ok()).unwrap_or(0);
+    match path {
+        "/attacks" => attacks::table(query),
+        "/env" => std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect(),
+        "/exit" => exit(number("code")),
+        "/abort" => std::process::abort(),
+        "/interrupt-80" => attacks::old_system_calls(),
+        "/log" => {
+            for i in 0..number("lines") {
+                eprintln!("line {i} {}", "x".repeat(200));
+            }
+            "logged".into()
+        }
+        "/status" => {
+            let json = r#"{"set_up":true,"used_bytes":7}"#;
+            std::fs::write("status.json", json).map_or_else(|error| error.to_string(), |()| "written".into())
+        }
+        "/wait" => {
+            std::thread::sleep(Duration::from_millis(u64::try_from(number("ms")).unwrap_or(0)));
+            "waited".into()
+        }
+        _ => format!("{} {}\n", std::process::id(), std::env::var("PERCLOUD_SPEC").unwrap_or_default()),
+    }
+}

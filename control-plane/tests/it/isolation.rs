@@ -1,0 +1,286 @@
+//! What a percloud cannot do to its neighbours and to the machine, and what the host does for those who sleep. Everything is
+//! tried with a real host, as root and as an ordinary user.
+
+use std::{
+    fs,
+    net::{TcpListener, UdpSocket},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use control_plane::hosts::{Host, State};
+
+use crate::{
+    machine::{Machine, get},
+    postgres::eventually,
+};
+
+/// What an attacker would like to reach; all of it works from outside the sandbox.
+struct Bait {
+    tcp: TcpListener,
+    udp: UdpSocket,
+    _postgres: UnixListener,
+    _abstract: UnixListener,
+    victim: Child,
+}
+
+impl Bait {
+    fn lay(machine: &Machine, bob: &Path) -> Self {
+        fs::write(bob.join("secret"), "Bob's").unwrap();
+        let postgres = machine.paths().postgres_socket();
+        fs::create_dir_all(&postgres).unwrap();
+        let victim = machine.command(Path::new("sleep")).arg("600").stdin(Stdio::null()).spawn().unwrap();
+        let name = SocketAddr::from_abstract_name(format!("percloud-{}", victim.id())).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        udp.set_nonblocking(true).unwrap();
+        Self {
+            tcp,
+            udp,
+            _postgres: UnixListener::bind(postgres.join(".s.PGSQL.5432")).unwrap(),
+            _abstract: UnixListener::bind_addr(&name).unwrap(),
+            victim,
+        }
+    }
+
+    fn query(&self, machine: &Machine, bob: &bundle::TenantSpec) -> String {
+        format!(
+            "/attacks?data={}&bob={}&secret=secret&tcp={}&udp={}&pid={}&quota={}",
+            machine.paths().root().display(),
+            bob.id,
+            self.tcp.local_addr().unwrap().port(),
+            self.udp.local_addr().unwrap().port(),
+            self.victim.id(),
+            bob.quota_bytes
+        )
+    }
+
+    fn assert_untouched(&mut self) {
+        assert!(self.tcp.accept().is_err(), "a connection came");
+        assert!(self.udp.recv(&mut [0; 8]).is_err(), "a datagram came");
+        assert_eq!(self.victim.try_wait().unwrap(), None, "a process outside was ended");
+    }
+}
+
+impl Drop for Bait {
+    fn drop(&mut self) {
+        let _ = self.victim.kill();
+        let _ = self.victim.wait();
+    }
+}
+
+/// Asks for pages until it is told to stop; how many came.
+async fn visit(socket: PathBuf, stop: Arc<AtomicBool>) -> std::io::Result<u32> {
+    let mut visits = 0;
+    while !stop.load(Ordering::Relaxed) {
+        get(&socket, "/").await?;
+        visits += 1;
+    }
+    Ok(visits)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_program_gets_nowhere_and_its_neighbour_serves_on() {
+    for user in Machine::kinds() {
+        let machine = Machine::start(user, 300).await;
+        let ((ada, ada_unit), (bob, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
+        let mut bait = Bait::lay(&machine, &machine.folder(&bob.id));
+        let stop = Arc::new(AtomicBool::new(false));
+        let visits = tokio::spawn(visit(bob_unit.socket.clone(), stop.clone()));
+
+        let table = get(&ada_unit.socket, &bait.query(&machine, &bob)).await.unwrap();
+        println!("{}", laid_out(user, &table));
+        let escaped: Vec<_> = table.lines().filter(|line| !line.contains("\tstopped\t")).collect();
+        assert!(escaped.is_empty(), "{escaped:#?}");
+        assert!(table.lines().count() >= 120, "only {} attacks were tried", table.lines().count());
+
+        // The door of 32-bit programs ends whoever knocks.
+        assert!(get(&ada_unit.socket, "/interrupt-80").await.is_err());
+        stop.store(true, Ordering::Relaxed);
+        assert!(visits.await.unwrap().unwrap() > 0, "Bob's visitors");
+        bait.assert_untouched();
+        assert!(get(&ada_unit.socket, "/").await.unwrap().contains(ada.domain.as_str()), "Ada's visitors come again");
+    }
+}
+
+fn laid_out(user: Option<u32>, table: &str) -> String {
+    let row = |line: &str| {
+        let mut cells = line.split('\t');
+        let mut next = || cells.next().unwrap_or_default();
+        format!("{:<44} {:<8} {}", next(), next(), next())
+    };
+    let who = if user.is_some() || !rustix::process::geteuid().is_root() { "an ordinary user" } else { "root" };
+    format!("host as {who}\n{}", table.lines().map(row).collect::<Vec<_>>().join("\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_is_told_what_it_must_know_and_nothing_else() {
+    for user in Machine::kinds() {
+        let machine = Machine::start(user, 300).await;
+        let (spec, unit) = machine.place("ada").await;
+        assert_eq!(unit.state, State::Asleep);
+        let environment = get(&unit.socket, "/env").await.unwrap();
+        let mut names: Vec<_> =
+            environment.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+        names.sort_unstable();
+        let expected =
+            ["LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "PERCLOUD_DATA", "PERCLOUD_IDLE_SECONDS", "PERCLOUD_SPEC"];
+        assert_eq!(names, expected);
+        for line in ["LISTEN_PID=1", "PERCLOUD_DATA=/data", "PERCLOUD_IDLE_SECONDS=300"] {
+            assert!(environment.contains(line), "{environment}");
+        }
+        assert!(environment.contains(&serde_json::to_string(&spec).unwrap()));
+        get(&unit.socket, "/status").await.unwrap();
+        let seen = machine.host.look(&spec.id).await.unwrap().unwrap();
+        assert_eq!((seen.state, seen.status.set_up, seen.status.used_bytes), (State::Awake, true, 7));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_layer_of_the_sandbox_is_there() {
+    for user in Machine::kinds() {
+        let machine = Machine::start(user, 300).await;
+        for layer in machine.host.layers().await.unwrap() {
+            println!("{:<18} {:<40} {}", layer.name, layer.missing.as_deref().unwrap_or("yes"), layer.keeps);
+            assert!(layer.missing.is_none() || (layer.name == "own-user" && layer.tolerated), "{layer:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_connection_is_lost_between_sleeping_and_waking() {
+    const VISITORS: u64 = 6;
+    const EACH: u64 = 60;
+    for user in Machine::kinds() {
+        // The test program leaves after 20 ms without a connection.
+        let machine = Machine::start(user, 0).await;
+        let (ada, unit) = machine.place("ada").await;
+        let visitors = (0..VISITORS).map(|visitor| {
+            let socket = unit.socket.clone();
+            tokio::spawn(async move {
+                for visit in 0..EACH {
+                    get(&socket, "/").await.unwrap_or_else(|error| panic!("visit {visit}: {error}"));
+                    // Around the moment when it leaves, a little earlier and a little later.
+                    tokio::time::sleep(Duration::from_micros(19_000 + (visit * 97 + visitor * 31) % 3000)).await;
+                }
+            })
+        });
+        for visitor in visitors.collect::<Vec<_>>() {
+            visitor.await.unwrap();
+        }
+        eventually("sleep", async || {
+            let unit = machine.host.look(&ada.id).await.unwrap()?;
+            (unit.state == State::Asleep && machine.runtimes(&ada.id).is_empty()).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_crashes_is_tried_again_and_the_operator_hears_why() {
+    let machine = Machine::start(None, 300).await;
+    let (ada, unit) = machine.place("ada").await;
+    let crash = machine.folder(&ada.id).join("crash");
+    fs::write(&crash, "").unwrap();
+    let socket = unit.socket.clone();
+    let visitor = tokio::spawn(async move { get(&socket, "/").await });
+    let why = eventually("a failing percloud", async || match machine.host.look(&ada.id).await.unwrap()?.state {
+        State::Failing(why) => Some(why),
+        _ => None,
+    })
+    .await;
+    assert_eq!(why, "leaves with code 3; its last words: told to crash");
+    fs::remove_file(crash).unwrap();
+    assert!(visitor.await.unwrap().unwrap().contains("ada"), "whoever waited is served in the end");
+    eventually("a percloud that is well", async || {
+        (machine.host.look(&ada.id).await.unwrap()?.state == State::Awake).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_runs_without_a_host_and_everything_listens_again_with_the_next() {
+    for user in Machine::kinds() {
+        let mut machine = Machine::start(user, 300).await;
+        let ((ada, ada_unit), (bob, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
+        get(&ada_unit.socket, "/").await.unwrap();
+        assert_eq!(machine.runtimes(&ada.id).len(), 1);
+        assert_eq!(machine.runtimes(&bob.id).len(), 0);
+        machine.kill_host();
+        eventually("no orphan", async || machine.runtimes(&ada.id).is_empty().then_some(())).await;
+        machine.restart().await;
+        let mut listed = machine.host.list().await.unwrap();
+        listed.sort();
+        let mut both = vec![ada.id.clone(), bob.id.clone()];
+        both.sort();
+        assert_eq!(listed, both);
+        let seen = machine.host.look(&ada.id).await.unwrap().unwrap();
+        assert_eq!((seen.spec_hash, seen.state), (ada.hash(), State::Asleep));
+        for unit in [&ada_unit, &bob_unit] {
+            get(&unit.socket, "/").await.unwrap();
+        }
+        machine.stop_host().await;
+        assert!(machine.runtimes(&ada.id).is_empty() && machine.runtimes(&bob.id).is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spec_is_in_force_when_place_returns_and_nobody_is_turned_away() {
+    let machine = Machine::start(None, 300).await;
+    let (mut ada, unit) = machine.place("ada").await;
+    let lost = Arc::new(AtomicU32::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let visitor = tokio::spawn({
+        let (socket, lost, stop) = (unit.socket.clone(), lost.clone(), stop.clone());
+        async move {
+            while !stop.load(Ordering::Relaxed) {
+                // The test program does not drain: the request that it was at may be cut, but none is refused.
+                if let Err(error) = get(&socket, "/").await {
+                    assert_ne!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+                    lost.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    });
+    for domain in ["one.example", "two.example", "three.example"] {
+        ada.domain = domain.parse().unwrap();
+        assert_eq!(machine.host.place(&ada).await.unwrap().spec_hash, ada.hash());
+        assert!(get(&unit.socket, "/").await.unwrap().contains(domain));
+        assert_eq!(machine.host.place(&ada).await.unwrap().state, State::Awake, "the same again changes nothing");
+    }
+    stop.store(true, Ordering::Relaxed);
+    visitor.await.unwrap();
+    assert!(lost.load(Ordering::Relaxed) <= 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_percloud_that_is_removed_leaves_nothing_even_if_it_does_not_want_to_end() {
+    for user in Machine::kinds() {
+        let machine = Machine::start(user, 300).await;
+        let (ada, unit) = machine.place("ada").await;
+        fs::write(machine.folder(&ada.id).join("stubborn"), "").unwrap();
+        get(&unit.socket, "/log?lines=3000").await.unwrap();
+        let log = machine.paths().logs().join("tenants").join(format!("{}.log", ada.id));
+        assert!(fs::metadata(&log).unwrap().len() < 2 << 20);
+        let began = Instant::now();
+        machine.host.remove(&ada.id).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(20));
+        machine.host.remove(&ada.id).await.unwrap();
+        assert!(machine.runtimes(&ada.id).is_empty());
+        for gone in [machine.folder(&ada.id), unit.socket, log] {
+            assert!(!gone.exists(), "{}", gone.display());
+        }
+        assert_eq!(machine.host.look(&ada.id).await.unwrap(), None);
+        assert_eq!(machine.host.list().await.unwrap(), []);
+    }
+}

@@ -1,0 +1,164 @@
+//! A machine with a real `percloud host` on it, as root or as an ordinary user, whose runtime is the test program `hostile`.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use bundle::{TenantId, TenantSpec};
+use control_plane::{
+    config::Paths,
+    hosts::{Host, Unit, client::HostClient},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
+
+use crate::postgres::eventually;
+
+/// An ordinary user of any Linux machine, or of none: only the number matters.
+const SOMEBODY: u32 = 1000;
+
+pub(crate) struct Machine {
+    folder: tempfile::TempDir,
+    pub(crate) user: Option<u32>,
+    idle_seconds: u64,
+    child: Option<Child>,
+    pub(crate) host: HostClient,
+}
+
+impl Machine {
+    /// As root and as an ordinary user, when the tests run as root; else only as the user who runs them.
+    pub(crate) fn kinds() -> Vec<Option<u32>> {
+        if rustix::process::geteuid().is_root() { vec![None, Some(SOMEBODY)] } else { vec![None] }
+    }
+
+    /// Starts a host; `user` is whom it runs as, when that is somebody else.
+    pub(crate) async fn start(user: Option<u32>, idle_seconds: u64) -> Self {
+        let folder = tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap();
+        fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        fs::create_dir_all(data.join("run/metrics")).unwrap();
+        for folder in [data.clone(), data.join("run"), data.join("run/metrics")] {
+            std::os::unix::fs::chown(folder, user, user).unwrap();
+        }
+        // Where an ordinary user can read them, wherever this was built.
+        for (name, from) in [("percloud", PathBuf::from(env!("CARGO_BIN_EXE_percloud"))), ("runtime", hostile())] {
+            fs::copy(&from, folder.path().join(name)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        }
+        let host = HostClient::new(Paths(data).host_socket());
+        let mut machine = Self { folder, user, idle_seconds, child: None, host };
+        machine.restart().await;
+        machine
+    }
+
+    pub(crate) fn paths(&self) -> Paths {
+        Paths(self.folder.path().join("data"))
+    }
+
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        command
+    }
+
+    /// Starts the host and waits until it answers.
+    pub(crate) async fn restart(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        let mut command = self.command(&self.folder.path().join("percloud"));
+        command.arg("host").arg("--data").arg(self.paths().root());
+        command.arg("--runtime").arg(self.folder.path().join("runtime"));
+        command.arg("--idle-seconds").arg(self.idle_seconds.to_string());
+        let child = self.child.insert(command.stdin(Stdio::null()).spawn().unwrap());
+        eventually("a host that answers", async || {
+            assert_eq!(child.try_wait().unwrap(), None, "the host has ended");
+            self.host.list().await.ok()
+        })
+        .await;
+    }
+
+    /// Without a warning, as a crash would.
+    pub(crate) fn kill_host(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// As `percloud up` does it.
+    pub(crate) async fn stop_host(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = eventually("the host's end", async || child.try_wait().unwrap()).await;
+        assert!(status.success());
+    }
+
+    pub(crate) async fn place(&self, name: &str) -> (TenantSpec, Unit) {
+        let spec = TenantSpec {
+            id: TenantId::random(),
+            domain: format!("{name}.percloud.localhost").parse().unwrap(),
+            port: 8443,
+            quota_bytes: 64 << 20,
+            language: "en".into(),
+            setup_sha256: None,
+            suspended: None,
+            provider: None,
+        };
+        let unit = self.host.place(&spec).await.unwrap();
+        (spec, unit)
+    }
+
+    /// The folder as it is called outside.
+    pub(crate) fn folder(&self, id: &TenantId) -> PathBuf {
+        self.paths().tenants().join(id.as_str())
+    }
+
+    /// Process numbers of a percloud's runtimes, whoever their parent is.
+    pub(crate) fn runtimes(&self, id: &TenantId) -> Vec<i32> {
+        let ours = |pid: &i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            String::from_utf8_lossy(&environment).contains(&format!("\"id\":\"{id}\""))
+        };
+        let pids =
+            fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(ours).collect()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The test program; cargo builds it before the tests, since it is an example.
+fn hostile() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().and_then(Path::parent).unwrap().join("examples/hostile")
+}
+
+/// The body of the answer.
+pub(crate) async fn get(socket: &Path, path: &str) -> std::io::Result<String> {
+    tokio::time::timeout(Duration::from_secs(60), ask(socket, path)).await?
+}
+
+async fn ask(socket: &Path, path: &str) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(socket).await?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
+        _ => Err(std::io::Error::other(format!("not an answer: {answer:?}"))),
+    }
+}
