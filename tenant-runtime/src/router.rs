@@ -70,7 +70,9 @@ async fn healthz(axum::extract::State(rt): axum::extract::State<Runtime>) -> web
 }
 
 /// Styles, scripts and icons. Made ready when the first is asked for: a process that starts has more urgent things to do.
-async fn asset(request: Request) -> Response {
+async fn asset(mut request: Request) -> Response {
+    // What the outer router found in the path is not for the inner one.
+    request.extensions_mut().clear();
     static ASSETS: LazyLock<Router> = LazyLock::new(|| ui::http::assets(crate::pages::pages()));
     ASSETS.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
 }

@@ -23,6 +23,10 @@ pub const MAX_PICTURE: usize = 8 << 20;
 /// Characters in a name, and in the short text.
 const MAX_NAME: usize = 80;
 const MAX_ABOUT: usize = 600;
+/// Bytes of a picture that is too large and yet listened to.
+const MAX_FORM: usize = 128 << 20;
+/// Bytes in any other field.
+const MAX_TEXT: usize = 16 << 10;
 
 /// What visitors see, and how the pages look.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -121,26 +125,35 @@ async fn read_form(mut form: Multipart) -> Result<Form> {
     };
     while let Some(field) = form.next_field().await.map_err(|_| Error::Invalid("error.bad-request"))? {
         let name = field.name().unwrap_or_default().to_owned();
-        if name == "picture" {
-            match field.bytes().await {
-                Ok(bytes) if bytes.is_empty() => {}
-                Ok(bytes) => read.picture = Some(bytes.into()),
-                Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                    read.too_large = true;
-                    return Ok(read);
-                }
-                Err(_) => return Err(Error::Invalid("error.bad-request")),
+        let most = if name == "picture" { MAX_PICTURE } else { MAX_TEXT };
+        match (name.as_str(), content(field, most).await?) {
+            ("picture", None) => read.too_large = true,
+            (_, None) => return Err(Error::TooLarge),
+            ("picture", Some(bytes)) if bytes.is_empty() => {}
+            ("picture", Some(bytes)) => read.picture = Some(bytes),
+            (_, Some(bytes)) => {
+                let text = String::from_utf8(bytes).map_err(|_| Error::Invalid("error.bad-request"))?;
+                take(&mut read, &name, text.replace("\r\n", "\n").trim().to_owned());
             }
-            continue;
         }
-        take(&mut read, &name, text(field).await?);
     }
     Ok(read)
 }
 
-async fn text(field: Field<'_>) -> Result<String> {
-    let text = field.text().await.map_err(|_| Error::Invalid("error.bad-request"))?;
-    Ok(text.replace("\r\n", "\n").trim().to_owned())
+/// A field's bytes, or none when there are more than `most`; it is then read to its end all the same, so that what was
+/// typed into the other fields is not lost.
+async fn content(mut field: Field<'_>, most: usize) -> Result<Option<Vec<u8>>> {
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(chunk) = field.chunk().await.map_err(|_| Error::Invalid("error.bad-request"))? {
+        length += chunk.len();
+        if length > MAX_FORM {
+            return Err(Error::TooLarge);
+        }
+        if length <= most {
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+    Ok((length <= most).then_some(bytes))
 }
 
 fn take(form: &mut Form, name: &str, value: String) {
@@ -163,19 +176,20 @@ fn take(form: &mut Form, name: &str, value: String) {
 pub(super) async fn save(State(rt): State<Runtime>, req: Request, form: Multipart) -> Result<Response> {
     let Form { mut settings, picture, remove_picture, too_large } = read_form(form).await?;
     let before = rt.store().read(settings::get).await?;
-    if too_large {
-        let wrong = Profile { picture_error: Some("profile.picture.large".into()), ..Profile::of(&before, &rt) };
-        return page_with_status(&rt, &req, &wrong, StatusCode::PAYLOAD_TOO_LARGE).await;
-    }
     settings.avatar = before.avatar;
     let long = |text: &str, most| text.chars().count() > most;
     let name_error = long(&settings.name, MAX_NAME).then(|| "profile.name.long".to_owned());
     let about_error = long(&settings.about, MAX_ABOUT).then(|| "profile.about.long".to_owned());
     let kind = picture.as_deref().map(Kind::of);
-    let picture_error = (kind == Some(None)).then(|| "profile.picture.kind".to_owned());
+    let picture_error = match kind {
+        _ if too_large => Some("profile.picture.large".to_owned()),
+        Some(None) => Some("profile.picture.kind".to_owned()),
+        _ => None,
+    };
     if name_error.is_some() || about_error.is_some() || picture_error.is_some() {
         let wrong = Profile { name_error, about_error, picture_error, ..Profile::of(&settings, &rt) };
-        return page_with_status(&rt, &req, &wrong, StatusCode::UNPROCESSABLE_ENTITY).await;
+        let status = if too_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::UNPROCESSABLE_ENTITY };
+        return page_with_status(&rt, &req, &wrong, status).await;
     }
     if let (Some(picture), Some(Some(kind))) = (picture, kind) {
         settings.avatar = Some(keep(&rt, picture, kind).await?);
