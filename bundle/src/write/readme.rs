@@ -70,9 +70,9 @@ fn list(percloud: &Percloud, words: fn(&Words) -> (&'static str, &'static str), 
         let noun = if section.count == 1 { file.0 } else { file.1 };
         let size = bytes(section.bytes);
         let count = section.count;
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<li><h3><a href=\"{open}\">{title}</a></h3><p>{text}</p><p class=\"small\"><code>{}</code> · {count} {noun} · {size}</p></li>\n",
+            "<li><h3><a href=\"{open}\">{title}</a></h3><p>{text}</p><p class=\"small\"><code>{}</code> · {count} {noun} · {size}</p></li>",
             escape(&section.path),
         );
     }
