@@ -201,6 +201,14 @@ impl Blobs {
     }
 }
 
+/// The sweep leaves young blobs until their rows are there.
+fn make_young(path: &Path) -> anyhow::Result<()> {
+    let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty())?;
+    Ok(())
+}
+
 fn hash_of(path: &Path) -> Option<Hash> {
     let rest = path.file_name()?.to_str()?;
     let first = path.parent()?.file_name()?.to_str()?;
@@ -234,16 +242,33 @@ impl Blobs {
         Ok(())
     }
 
+    /// Makes a blob young again, so that the sweep leaves it until its new row is there.
+    ///
+    /// # Errors
+    /// When there is no such blob.
+    pub fn touch(&self, hash: &Hash) -> anyhow::Result<()> {
+        let _no_sweep = self.shared.sweep.read().unwrap_or_else(PoisonError::into_inner);
+        make_young(&self.path(hash))
+    }
+
+    /// Removes a blob at once; the caller has made sure, in a transaction, that no row names it.
+    pub fn remove(&self, hash: &Hash) {
+        let path = self.path(hash);
+        let _alone = self.shared.sweep.write().unwrap_or_else(PoisonError::into_inner);
+        let Ok(meta) = std::fs::metadata(&path) else { return };
+        if std::fs::remove_file(&path).is_ok()
+            && let Some(used) = self.counter().as_mut()
+        {
+            *used = used.saturating_sub(meta.len());
+        }
+    }
+
     /// Moves a durable file to where its hash belongs, unless the same content is there already.
     fn shelve(&self, file: &Path, blob: &Blob) -> anyhow::Result<()> {
         let target = self.path(&blob.sha256);
         let _no_sweep = self.shared.sweep.read().unwrap_or_else(PoisonError::into_inner);
         if target.exists() {
-            // It is young again, so that the sweep leaves it until its new row is there.
-            let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-            let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
-            rustix::fs::utimensat(rustix::fs::CWD, &target, &times, rustix::fs::AtFlags::empty())?;
-            return Ok(());
+            return make_young(&target);
         }
         let folder = target.parent().context("a blob has a folder")?;
         if !folder.exists() {

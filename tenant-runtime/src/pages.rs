@@ -42,8 +42,14 @@ const CORE: Part = Part {
 };
 
 /// Every part; a service adds its line: `&services::files::PAGES`.
-const PARTS: &[&Part] =
-    &[&CORE, &crate::home::PAGES, &crate::services::posts::PAGES, &crate::services::bookmarks::PAGES];
+const PARTS: &[&Part] = &[
+    &CORE,
+    &crate::home::PAGES,
+    &crate::exports::PAGES,
+    &crate::imports::PAGES,
+    &crate::services::posts::PAGES,
+    &crate::services::bookmarks::PAGES,
+];
 
 /// All pages. Parsed on first use, so that a process that only hands out files starts without it.
 ///
@@ -68,7 +74,7 @@ fn build() -> anyhow::Result<Pages> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{auth::web as door, control, today, web};
+    use crate::{auth::web as door, control, exports, imports, today, web};
 
     #[test]
     fn every_page_renders_well_in_all_languages() {
@@ -91,6 +97,12 @@ mod tests {
             .page::<control::Grants>()
             .page::<control::Deletion>()
             .page::<today::Today>()
+            .page::<exports::Export>()
+            .page::<imports::Choose>()
+            .page::<imports::Ready>()
+            .page::<imports::Refused>()
+            .page::<imports::Running>()
+            .page::<imports::Done>()
             .said_elsewhere(&["activity.", "toast.", "password.score.", "password.hint.", "codes.file."])
             .finish();
     }

@@ -44,6 +44,8 @@ pub fn named(db: &Connection) -> anyhow::Result<Vec<Hash>> {
         all.extend(service.blobs(db)?);
     }
     all.extend(crate::uploads::blobs(db)?);
+    all.extend(crate::exports::blobs(db)?);
+    all.extend(crate::imports::blobs(db)?);
     all.extend(crate::settings::get(db)?.avatar.map(|picture| picture.blob.sha256));
     all.sort_unstable();
     all.dedup();

@@ -131,7 +131,12 @@ fn open_reader(path: &Path, blobs: &Blobs) -> anyhow::Result<Connection> {
 fn migrate(db: &mut Connection) -> anyhow::Result<()> {
     db.execute_batch("create table if not exists schema_steps (part text not null, step integer not null, primary key (part, step)) strict")?;
     let core: (&str, &[&str]) = ("core", crate::runtime::SCHEMA);
-    let shared = [core, ("uploads", crate::uploads::SCHEMA)];
+    let shared = [
+        core,
+        ("uploads", crate::uploads::SCHEMA),
+        ("exports", crate::exports::SCHEMA),
+        ("imports", crate::imports::SCHEMA),
+    ];
     let parts = shared.into_iter().chain(services::ALL.iter().map(|s| (s.name(), s.schema())));
     for (part, steps) in parts {
         let done: i64 = db.query_row("select count(*) from schema_steps where part = ?1", [part], |row| row.get(0))?;

@@ -70,6 +70,28 @@ impl Package {
         Ok(Checked { package: self, percloud, signature, tagmanifest, items })
     }
 
+    /// Checks everything but the contents: structure, lists, versions, signature, sections. For a bundle that was checked
+    /// before and lies where nobody else writes: whoever reads its contents holds them against [`Item::sum`]'s SHA-256.
+    /// (The CRC is known from a ZIP only; 0 in a folder.)
+    ///
+    /// # Errors
+    /// With the first thing that is not as it must be.
+    pub fn listed(self) -> Result<Checked, Error> {
+        let by_path: HashMap<&str, usize> = self.found.iter().enumerate().map(|(i, f)| (f.path.as_str(), i)).collect();
+        let head = Head::read(&self, &by_path)?;
+        drop(by_path);
+        let mut items = BTreeMap::new();
+        for (index, found) in self.found.iter().enumerate() {
+            let listed = if found.path.starts_with("data/") { &head.payload } else { &head.tags };
+            let Some(sha256) = listed.get(&found.path).copied() else { continue };
+            let sum = Sum { size: found.size, crc32: found.crc32(), sha256 };
+            items.insert(found.path.clone(), Item { sum, index });
+        }
+        head.check_sections(&items)?;
+        let Head { percloud, signature, tagmanifest, .. } = head;
+        Ok(Checked { package: self, percloud, signature, tagmanifest, items })
+    }
+
     /// A small file, whole.
     fn text(&self, index: usize, limit: u64) -> Result<Vec<u8>, Error> {
         let found = &self.found[index];

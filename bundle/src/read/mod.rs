@@ -37,6 +37,15 @@ struct Found {
     place: Place,
 }
 
+impl Found {
+    fn crc32(&self) -> u32 {
+        match &self.place {
+            Place::Zip(record) => record.crc32,
+            Place::Disk(_) => 0,
+        }
+    }
+}
+
 enum From {
     Zip(Arc<dyn ReadAt>),
     Folder,

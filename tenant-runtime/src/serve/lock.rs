@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 ///
 /// # Errors
 /// When another process keeps it, or the folder cannot be written.
-pub(super) fn take(folder: &Path, patience: Duration) -> anyhow::Result<File> {
+pub(crate) fn take(folder: &Path, patience: Duration) -> anyhow::Result<File> {
     let path = folder.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("cannot write into {}", folder.display()))?;

@@ -3,7 +3,7 @@
 mod connections;
 pub mod home;
 pub mod hosted;
-mod lock;
+pub(crate) mod lock;
 mod tidy;
 
 use std::{sync::Arc, time::Duration};
@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{router, runtime::Runtime, status};
+use crate::{imports, router, runtime::Runtime, status};
 use connections::{Accept, Connections};
 
 /// How long requests that are being answered may go on after we were told to stop.
@@ -45,6 +45,7 @@ async fn until_the_end(
             tokio::spawn(async move { connections.accept(listener).await })
         })
         .collect();
+    imports::resume(rt).await?;
     let end = wait(rt, patience).await?;
     for task in accepting {
         task.abort();

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::OptionalExtension;
 
 use crate::{
-    activity, auth, quota,
+    activity, auth, exports, imports, quota,
     runtime::{Place, Runtime},
     services, status, uploads,
 };
@@ -57,6 +57,8 @@ fn chores(tx: &rusqlite::Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<
     auth::sessions::tidy(tx, now)?;
     activity::tidy(tx, now)?;
     uploads::tidy(tx, now)?;
+    exports::tidy(tx, now)?;
+    imports::tidy(tx, now)?;
     for service in services::ALL {
         service.tidy(tx, now)?;
     }

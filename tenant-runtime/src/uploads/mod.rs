@@ -32,7 +32,7 @@ const FORM: std::time::Duration = std::time::Duration::from_secs(3600);
 const KEPT: TimeDelta = TimeDelta::days(7);
 
 /// What uploads are for; one line each.
-pub static PURPOSES: &[&dyn Purpose] = &[&crate::services::files::Arriving, &Import];
+pub static PURPOSES: &[&dyn Purpose] = &[&crate::services::files::Arriving, &crate::imports::Arriving];
 
 /// Something that takes finished uploads.
 pub trait Purpose: Send + Sync {
@@ -51,15 +51,6 @@ pub trait Purpose: Send + Sync {
     /// When it cannot be taken; it is tried again when the client asks again.
     fn finish(&self, _tx: &Transaction<'_>, _done: &Finished<'_>) -> anyhow::Result<Option<String>> {
         Ok(None)
-    }
-}
-
-/// A bundle that waits to be looked at and imported.
-struct Import;
-
-impl Purpose for Import {
-    fn name(&self) -> &'static str {
-        "import"
     }
 }
 

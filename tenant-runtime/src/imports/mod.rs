@@ -1,0 +1,145 @@
+//! Import: the bundle is checked whole, then each service takes its section in one transaction.
+//!
+//! checking → ready (or refused) → importing → done (or failed). The row says how far it came; a worker goes on from there
+//! after a kill at any moment: contents are stored by their hash, and a section that is in has a row of its own.
+
+mod core;
+mod file;
+mod progress;
+mod report;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+mod web;
+mod work;
+
+use axum::{Router, routing::get};
+use rusqlite::{Connection, Transaction};
+
+pub use file::{Imported, check_file, from_file};
+pub use report::{Report, Row as ReportRow, Summary};
+pub use web::{Choose, Done, Ready, Refused, Running};
+
+use crate::{
+    blobs::{Blob, Hash},
+    pages,
+    runtime::Runtime,
+    uploads,
+};
+
+/// The tables, oldest step first.
+pub const SCHEMA: &[&str] = &[include_str!("schema.sql")];
+
+/// What the pages are made of; their messages are with [`crate::exports::PAGES`].
+pub const PAGES: pages::Part = pages::Part {
+    templates: &[
+        ("imports/choose.html", include_str!("templates/choose.html")),
+        ("imports/done.html", include_str!("templates/done.html")),
+        ("imports/ready.html", include_str!("templates/ready.html")),
+        ("imports/refused.html", include_str!("templates/refused.html")),
+        ("imports/running.html", include_str!("templates/running.html")),
+    ],
+    locales: &[],
+    assets: &[("imports/import.js", include_bytes!("static/import.js"))],
+};
+
+/// A service's view of a checked bundle. All content is in the blob store already, hashes proven.
+pub struct Section<'a> {
+    /// Every entry of the bundle below `data/`, by path, sorted.
+    pub entries: &'a std::collections::BTreeMap<String, Blob>,
+    /// Where the content is.
+    pub blobs: &'a crate::blobs::Blobs,
+    /// Opened secrets by file; empty without the passphrase.
+    pub secrets: &'a [(String, serde_json::Value)],
+    /// The moment of the import.
+    pub now: chrono::DateTime<chrono::Utc>,
+}
+
+impl Section<'_> {
+    /// An entry's content, whole; for text of at most 64 MiB.
+    ///
+    /// # Errors
+    /// When it is larger or cannot be read.
+    pub fn read(&self, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let Some(blob) = self.entries.get(path) else { return Ok(None) };
+        anyhow::ensure!(blob.size <= 64 << 20, "{path} is larger than 64 MiB");
+        Ok(Some(std::fs::read(self.blobs.path(&blob.sha256))?))
+    }
+}
+
+/// What became of a section's items; the sum must balance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counts {
+    /// Items found.
+    pub counted: u64,
+    /// Taken in as they were.
+    pub imported: u64,
+    /// Taken in, changed (a new name, say).
+    pub transformed: u64,
+    /// Already here, or kept aside unread.
+    pub preserved: u64,
+    /// Not taken in, each with its reason.
+    pub refused: Vec<(String, String)>,
+}
+
+impl Counts {
+    /// Whether every item is accounted for.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.counted == self.imported + self.transformed + self.preserved + self.refused.len() as u64
+    }
+}
+
+/// What an upload of purpose `import` becomes.
+pub struct Arriving;
+
+impl uploads::Purpose for Arriving {
+    fn name(&self) -> &'static str {
+        "import"
+    }
+
+    fn finish(&self, tx: &Transaction<'_>, done: &uploads::Finished<'_>) -> anyhow::Result<Option<String>> {
+        let name = done.metadata.get("filename").map_or("", String::as_str);
+        let id = rows::insert(tx, name, &rows::Source::Blob(done.blob), done.now)?;
+        Ok(Some(web::address(&id)))
+    }
+}
+
+/// The owner's pages, nested at `/control`.
+pub fn routes() -> Router<Runtime> {
+    use axum::{extract::DefaultBodyLimit, routing::post};
+    Router::new()
+        .route("/import", get(web::choose).post(web::upload).layer(DefaultBodyLimit::disable()))
+        .route("/import/{id}", get(web::show))
+        .route("/import/{id}/start", post(web::start))
+        .route("/import/{id}/discard", post(web::discard))
+        .route("/import/{id}/import-report.json", get(web::report))
+}
+
+/// Every blob that only an import names: bundles that wait or are being taken in.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn blobs(db: &Connection) -> anyhow::Result<Vec<Hash>> {
+    rows::blobs(db)
+}
+
+/// Forgets bundles that nobody did anything with for a week.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn tidy(tx: &Transaction<'_>, now: chrono::DateTime<chrono::Utc>) -> anyhow::Result<()> {
+    rows::delete_old(tx, now)
+}
+
+/// Goes on with what a stop of the process broke off; called at start.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub async fn resume(rt: &Runtime) -> anyhow::Result<()> {
+    for row in rt.store().read(rows::at_work).await? {
+        work::ensure(rt, &row.id);
+    }
+    Ok(())
+}
