@@ -7,10 +7,13 @@
 //!     .said_elsewhere(&["toast.", "mail."])   // keys (or beginnings of keys) that code says, not templates
 //!     .finish();
 //! ```
+//!
+//! With `PERCLOUD_GALLERY=FOLDER` in the environment the same test writes what it rendered, and the assets, into that
+//! folder, to be served and looked at.
 
 mod html;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use crate::{Lang, Page, Pages, Theme, View, functions};
 
@@ -23,11 +26,17 @@ pub struct Check<'a> {
     said: BTreeSet<String>,
     elsewhere: Vec<&'static str>,
     wrong: Vec<String>,
+    gallery: Option<PathBuf>,
 }
 
 /// Starts to check a program's pages.
 pub fn check(pages: &Pages) -> Check<'_> {
-    Check { pages, said: BTreeSet::new(), elsewhere: vec!["ui."], wrong: Vec::new() }
+    let gallery = std::env::var_os("PERCLOUD_GALLERY").map(PathBuf::from);
+    let check = Check { pages, said: BTreeSet::new(), elsewhere: vec!["ui."], wrong: Vec::new(), gallery };
+    for (address, bytes) in pages.assets() {
+        check.show(&address, &bytes);
+    }
+    check
 }
 
 /// A view worth testing with.
@@ -49,7 +58,13 @@ impl Check<'_> {
                 let place = format!("{} sample {i} ({})", P::TEMPLATE, lang.code());
                 match html {
                     Err(why) => self.wrong.push(format!("{place}: {why:#}")),
-                    Ok(html) => self.wrong.extend(faults(&html).into_iter().map(|f| format!("{place}: {f}"))),
+                    Ok(html) => {
+                        self.show(
+                            &format!("{}/{}-{i}.html", lang.code(), P::TEMPLATE.replace(['/', '.'], "_")),
+                            html.as_bytes(),
+                        );
+                        self.wrong.extend(faults(&html).into_iter().map(|f| format!("{place}: {f}")));
+                    }
                 }
                 self.hear(&place, heard);
             }
@@ -73,6 +88,14 @@ impl Check<'_> {
     pub fn said_elsewhere(mut self, beginnings: &[&'static str]) -> Self {
         self.elsewhere.extend_from_slice(beginnings);
         self
+    }
+
+    /// Writes a file of the gallery, when one is wished for.
+    fn show(&self, path: &str, bytes: &[u8]) {
+        let Some(folder) = &self.gallery else { return };
+        let path = folder.join(path.trim_start_matches('/'));
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, bytes));
+        assert!(written.is_ok(), "the gallery cannot be written: {written:?}");
     }
 
     fn hear(&mut self, place: &str, heard: Vec<functions::Heard>) {
