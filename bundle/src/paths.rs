@@ -21,6 +21,14 @@ pub fn check(path: &str) -> Result<(), Refusal> {
     if path.len() > MAX_PATH || path.split('/').count() > MAX_DEPTH {
         return Err(Why::LongPath.at(path));
     }
+    check_names(path)
+}
+
+/// Whether every name in a path may stand in a bundle, however long the path is.
+///
+/// # Errors
+/// The reason why not.
+pub fn check_names(path: &str) -> Result<(), Refusal> {
     for name in path.split('/') {
         if name.len() > MAX_SEGMENT {
             return Err(Why::LongPath.at(path));

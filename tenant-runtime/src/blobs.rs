@@ -139,6 +139,19 @@ impl Blobs {
         freed
     }
 
+    /// Removes a blob that nothing names any more, unless somebody brought the same content in again since `since`.
+    pub fn forget(&self, hash: &Hash, since: chrono::DateTime<chrono::Utc>) {
+        let path = self.path(hash);
+        let _alone = self.shared.sweep.write().unwrap_or_else(PoisonError::into_inner);
+        let Ok(meta) = std::fs::metadata(&path) else { return };
+        let untouched = meta.modified().is_ok_and(|at| chrono::DateTime::<chrono::Utc>::from(at) <= since);
+        if untouched && std::fs::remove_file(&path).is_ok() {
+            if let Some(used) = self.counter().as_mut() {
+                *used = used.saturating_sub(meta.len());
+            }
+        }
+    }
+
     fn counter(&self) -> std::sync::MutexGuard<'_, Option<u64>> {
         self.shared.used.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -125,12 +125,29 @@ impl Layout {
     /// # Errors
     /// When a path may not stand in a bundle, or two clash.
     pub fn new(base: &str, entries: Vec<Entry>, open_blob: Arc<OpenBlob>) -> Result<Self, Refusal> {
-        paths::check(base)?;
+        Self::lay(base, entries, open_blob, paths::check)
+    }
+
+    /// Lays out a ZIP that is no bundle (a folder for download): every name must be good, but paths may be long.
+    ///
+    /// # Errors
+    /// When a name may not stand in a bundle, or two clash.
+    pub fn download(base: &str, entries: Vec<Entry>, open_blob: Arc<OpenBlob>) -> Result<Self, Refusal> {
+        Self::lay(base, entries, open_blob, paths::check_names)
+    }
+
+    fn lay(
+        base: &str,
+        entries: Vec<Entry>,
+        open_blob: Arc<OpenBlob>,
+        check: fn(&str) -> Result<(), Refusal>,
+    ) -> Result<Self, Refusal> {
+        check(base)?;
         let mut clashes = paths::Clashes::default();
         let mut placed = Vec::with_capacity(entries.len());
         let mut at = 0;
         for entry in entries {
-            paths::check(&entry.path)?;
+            check(&entry.path)?;
             clashes.file(&entry.path)?;
             let offset = at;
             let name = base.len() + 1 + entry.path.len();

@@ -6,7 +6,7 @@ pub mod layout;
 mod records;
 
 pub use directory::{Limits, ReadAt};
-pub use layout::{Entry, Layout};
+pub use layout::{Content, Entry, Layout};
 
 /// How an entry's content is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

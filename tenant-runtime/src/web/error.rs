@@ -69,7 +69,14 @@ macro_rules! internal {
         }
     )+};
 }
-internal!(rusqlite::Error, std::io::Error, serde_json::Error, http::Error, tokio::task::JoinError);
+internal!(
+    http::header::InvalidHeaderValue,
+    rusqlite::Error,
+    std::io::Error,
+    serde_json::Error,
+    http::Error,
+    tokio::task::JoinError
+);
 
 impl Error {
     fn problem(&self) -> Problem {

@@ -10,6 +10,7 @@ mod respond;
 pub use error::{Error, Result};
 pub use log::log;
 pub use problem::{ErrorPage, explain};
+pub(crate) use request::cookie;
 pub use request::{Client, Request, attach};
 pub(crate) use respond::{no_session_cookie, session_cookie};
 pub use respond::{page, page_with_status, redirect, redirect_with_toast, toast_cookie};

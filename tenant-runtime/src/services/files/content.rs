@@ -26,13 +26,14 @@ pub struct Sending<'a> {
 /// Nothing loads, nothing runs; a picture that is a document (SVG) may still have its own look.
 const LOCKED: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox";
 /// The browsers' own readers of PDF do not start in a sandbox; they are one themselves.
-const READER: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; object-src 'self'; frame-ancestors 'self'";
+const READER: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; object-src 'self'; frame-ancestors 'self'";
 /// Players made by browsers are small documents that load the file itself.
 const PLAYER: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self'; frame-ancestors 'self'; sandbox";
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     /// All of it.
     Whole,
     /// From, to (inclusive).
@@ -102,7 +103,10 @@ fn describe(headers: &mut HeaderMap, name: &str, mime: &str, download: bool) -> 
 pub fn disposition(name: &str, inline: bool) -> web::Result<HeaderValue> {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
     let kind = if inline { "inline" } else { "attachment" };
-    let plain: String = name.chars().map(|c| if c.is_ascii_graphic() && !r#""\%;"#.contains(c) || c == ' ' { c } else { '_' }).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !r#""\%;"#.contains(c) || c == ' ' { c } else { '_' })
+        .collect();
     let text = format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(name, KEPT));
     Ok(HeaderValue::from_str(&text)?)
 }
@@ -114,7 +118,7 @@ async fn read(rt: &Runtime, blob: &Blob, from: u64, length: u64) -> web::Result<
     Ok(Body::from_stream(tokio_util::io::ReaderStream::with_capacity(file.take(length), 256 << 10)))
 }
 
-fn part(method: &Method, asked: &HeaderMap, etag: &str, size: u64) -> Part {
+pub(super) fn part(method: &Method, asked: &HeaderMap, etag: &str, size: u64) -> Part {
     let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if let Some(known) = text(header::IF_NONE_MATCH) {
         let same = |tag: &str| tag.trim() == "*" || tag.trim().trim_start_matches("W/") == etag;
@@ -131,7 +135,9 @@ fn part(method: &Method, asked: &HeaderMap, etag: &str, size: u64) -> Part {
 
 /// One range, as players and resumed downloads ask; several at once, or another unit, get the whole.
 fn range_of(text: &str, size: u64) -> Part {
-    let Some((from, to)) = text.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-')) else { return Part::Whole };
+    let Some((from, to)) = text.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+        return Part::Whole;
+    };
     let number = |text: &str| text.trim().parse::<u64>().ok();
     let (from, to) = match (from.trim(), to.trim()) {
         ("", last) => match number(last) {
@@ -192,6 +198,9 @@ mod tests {
     fn any_name_survives_as_a_header() {
         let value = disposition("Größe \"5\"; x\u{202e}.txt", false).unwrap();
         let text = value.to_str().unwrap();
-        assert!(text.starts_with("attachment; filename=\"Gr__e _5__ x_.txt\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe"), "{text}");
+        assert!(
+            text.starts_with("attachment; filename=\"Gr__e _5__ x_.txt\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe"),
+            "{text}"
+        );
     }
 }

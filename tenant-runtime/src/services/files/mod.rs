@@ -1,17 +1,56 @@
 //! Files: folders, uploads, previews, links, trash. One tree in the database, content in the blob store.
 
 mod arrive;
+mod bundle;
+pub mod content;
 pub mod names;
 pub mod node;
+pub mod pages;
+mod preview;
+mod routes;
+pub mod shares;
 pub mod store;
+#[cfg(test)]
+mod tests;
 pub mod types;
 
 use axum::Router;
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction};
+use serde::Serialize;
+use ui::Lang;
 
 pub use arrive::Arriving;
 
 use crate::{blobs::Hash, exports, imports, runtime::Runtime, services::Service};
+
+/// The templates.
+pub const TEMPLATES: &[(&str, &str)] = &[
+    ("files/choose.html", include_str!("templates/choose.html")),
+    ("files/empty-trash.html", include_str!("templates/empty-trash.html")),
+    ("files/ended.html", include_str!("templates/ended.html")),
+    ("files/file.html", include_str!("templates/file.html")),
+    ("files/folder.html", include_str!("templates/folder.html")),
+    ("files/links.html", include_str!("templates/links.html")),
+    ("files/name.html", include_str!("templates/name.html")),
+    ("files/parts.html", include_str!("templates/parts.html")),
+    ("files/share.html", include_str!("templates/share.html")),
+    ("files/trash.html", include_str!("templates/trash.html")),
+    ("files/unlock.html", include_str!("templates/unlock.html")),
+    ("files/upload.html", include_str!("templates/upload.html")),
+    ("files/visit.html", include_str!("templates/visit.html")),
+];
+
+/// The messages.
+pub const LOCALES: &[(Lang, &str)] =
+    &[(Lang::En, include_str!("locales/en.json")), (Lang::It, include_str!("locales/it.json"))];
+
+/// Styles and scripts.
+pub const ASSETS: &[(&str, &[u8])] = &[
+    ("files/files.css", include_bytes!("static/files.css")),
+    ("files/files.js", include_bytes!("static/files.js")),
+    ("files/queue.js", include_bytes!("static/queue.js")),
+];
 
 /// The service.
 pub struct Files;
@@ -26,24 +65,25 @@ impl Service for Files {
     }
 
     fn owner_routes(&self) -> Router<Runtime> {
-        Router::new()
+        routes::owner()
     }
 
     fn public_routes(&self) -> Router<Runtime> {
-        Router::new().route("/files", axum::routing::get(async || crate::web::Error::NotFound))
+        routes::public()
     }
 
-    fn export(&self, _db: &Connection, _out: &mut exports::Folder) -> anyhow::Result<()> {
-        Ok(())
+    fn export(&self, db: &Connection, out: &mut exports::Folder) -> anyhow::Result<()> {
+        bundle::export(db, out)
     }
 
-    fn import(&self, _tx: &Transaction<'_>, _from: &imports::Section<'_>) -> anyhow::Result<imports::Counts> {
-        Ok(imports::Counts::default())
+    fn import(&self, tx: &Transaction<'_>, from: &imports::Section<'_>) -> anyhow::Result<imports::Counts> {
+        bundle::import(tx, from)
     }
 
-    fn tidy(&self, tx: &Transaction<'_>, now: chrono::DateTime<chrono::Utc>) -> anyhow::Result<()> {
+    fn tidy(&self, tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
         store::trash::tidy(tx, now)?;
-        store::undo::tidy(tx, now)
+        store::undo::tidy(tx, now)?;
+        shares::tidy(tx, now)
     }
 
     fn blobs(&self, db: &Connection) -> anyhow::Result<Vec<Hash>> {
@@ -51,4 +91,33 @@ impl Service for Files {
         let rows = query.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+}
+
+/// A public file or folder, as Home shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PublicFile {
+    /// Its name.
+    pub name: String,
+    /// Its page.
+    pub href: String,
+    /// Its icon.
+    pub icon: &'static str,
+    /// The message that says what it is.
+    pub kind: &'static str,
+    /// True for folders.
+    pub folder: bool,
+    /// Bytes; 0 for folders.
+    pub size: u64,
+    /// Entries in it; 0 for files.
+    pub count: u64,
+    /// Since when it is public.
+    pub public_at: DateTime<Utc>,
+}
+
+/// The public files and folders, latest first; all of them are at `/files`.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn on_home(db: &Connection, limit: u32) -> anyhow::Result<Vec<PublicFile>> {
+    routes::on_home(db, limit)
 }

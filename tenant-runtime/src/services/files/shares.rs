@@ -74,7 +74,8 @@ impl Share {
 /// # Errors
 /// When the store does not answer.
 pub fn insert(tx: &Transaction<'_>, share: &Share) -> anyhow::Result<()> {
-    let sql = "insert into files_shares (id, node, token, token_sha256, password, expires_at, created_at, opened, opened_at)
+    let sql =
+        "insert into files_shares (id, node, token, token_sha256, password, expires_at, created_at, opened, opened_at)
                values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) on conflict do nothing";
     tx.execute(
         sql,
@@ -170,7 +171,10 @@ pub fn try_password(tx: &Transaction<'_>, id: &Id, now: DateTime<Utc>) -> web::R
 pub fn let_in(tx: &Transaction<'_>, id: &Id, now: DateTime<Utc>) -> anyhow::Result<String> {
     let token = new_token();
     tx.execute("update files_shares set failures = 0, failed_at = null where id = ?1", [id])?;
-    tx.execute("insert into files_passes (sha256, share, expires_at) values (?1, ?2, ?3)", (hash(&token), id, now + PASS))?;
+    tx.execute(
+        "insert into files_passes (sha256, share, expires_at) values (?1, ?2, ?3)",
+        (hash(&token), id, now + PASS),
+    )?;
     Ok(token)
 }
 

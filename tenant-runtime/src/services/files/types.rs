@@ -102,11 +102,11 @@ pub fn look(mime: &str) -> (&'static str, &'static str) {
     match preview(mime) {
         Preview::Image => ("image", "files.type.image"),
         Preview::Audio => ("music", "files.type.audio"),
-        Preview::Video => ("film", "files.type.video"),
+        Preview::Video => ("video", "files.type.video"),
         Preview::Pdf => ("file-text", "files.type.pdf"),
         Preview::Text => ("file-text", "files.type.text"),
         Preview::None if mime.starts_with("image/") => ("image", "files.type.image"),
-        Preview::None if mime.starts_with("video/") => ("film", "files.type.video"),
+        Preview::None if mime.starts_with("video/") => ("video", "files.type.video"),
         Preview::None if ARCHIVES.contains(&mime) => ("file-archive", "files.type.archive"),
         Preview::None if mime.contains("spreadsheet") || mime.contains("excel") => {
             ("file-spreadsheet", "files.type.sheet")

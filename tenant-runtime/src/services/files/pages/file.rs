@@ -81,6 +81,8 @@ pub struct File {
     pub back: String,
     /// This page's address, to come back to.
     pub here: String,
+    /// The same for a query.
+    pub from: String,
 }
 
 impl ui::Page for File {
@@ -97,6 +99,7 @@ impl ui::Page for File {
             after: (n < 2).then(|| Crumb::to("c.jpg", "/app/files/file/z")),
             back: "/app/files".into(),
             here: "/app/files/file/x".into(),
+            from: "%2Fapp%2Ffiles%2Ffile%2Fx".into(),
         };
         Shown::samples().into_iter().enumerate().map(page).collect()
     }

@@ -133,6 +133,8 @@ pub struct Folder {
     pub storage: Storage,
     /// This page's address, to come back to.
     pub here: String,
+    /// The same for a query.
+    pub from: String,
 }
 
 impl ui::Page for Folder {
@@ -158,6 +160,7 @@ impl ui::Page for Folder {
             public: false,
             storage: Storage { used: 3_200_000_000, quota: 10_000_000_000 },
             here: "/app/files".into(),
+            from: "%2Fapp%2Ffiles".into(),
         };
         let photo = Row { thumb: Some("/app/files/raw/x/x".into()), ..Row::sample("Seaside.jpg", "image") };
         let rows = vec![Row::sample("Photos", "folder"), Row::sample(LONG, "file-text"), photo];
@@ -165,7 +168,8 @@ impl ui::Page for Folder {
         let grid = Listing { grid: true, pager, total: 10_000, ..listing.clone() };
         let crumbs = vec![Crumb::to("Files", "/app/files"), Crumb::here("Photos")];
         let inner = Self { top: false, name: "Photos".into(), crumbs: crumbs.clone(), public: true, ..top.clone() };
-        let found = Row { place: Some(Crumb::to("Photos", "/app/files/folder/x")), ..Row::sample("a.txt", "file-text") };
+        let found =
+            Row { place: Some(Crumb::to("Photos", "/app/files/folder/x")), ..Row::sample("a.txt", "file-text") };
         vec![
             top.clone(),
             Self { rows: rows.clone(), ..top.clone() },

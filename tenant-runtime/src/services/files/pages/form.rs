@@ -23,7 +23,8 @@ impl ui::Page for NameIt {
     const TEMPLATE: &'static str = "files/name.html";
 
     fn samples() -> Vec<Self> {
-        let new = Self { rename: false, action: "/x".into(), value: String::new(), error: None, here: "/app/files".into() };
+        let new =
+            Self { rename: false, action: "/x".into(), value: String::new(), error: None, here: "/app/files".into() };
         let errors = [
             "files.name.empty",
             "files.name.dots",

@@ -84,7 +84,14 @@ impl ui::Page for Share {
     const TEMPLATE: &'static str = "files/share.html";
 
     fn samples() -> Vec<Self> {
-        let node = |links| LinkedNode { id: "x".into(), name: LONG.into(), icon: "file", folder: links == 0, trashed: false, links: (0..links).map(Link::sample).collect() };
+        let node = |links| LinkedNode {
+            id: "x".into(),
+            name: LONG.into(),
+            icon: "file",
+            folder: links == 0,
+            trashed: false,
+            links: (0..links).map(Link::sample).collect(),
+        };
         let closed = Self {
             node: node(0),
             crumbs: vec![Crumb::to("Files", "/app/files"), Crumb::here("x")],
@@ -97,7 +104,13 @@ impl ui::Page for Share {
         let url = Some("https://ada.percloud.localhost:8443/files/x".to_owned());
         vec![
             closed.clone(),
-            Self { node: node(3), public: true, public_url: url.clone(), error: Some("files.share.password-long"), ..closed.clone() },
+            Self {
+                node: node(3),
+                public: true,
+                public_url: url.clone(),
+                error: Some("files.share.password-long"),
+                ..closed.clone()
+            },
             Self { inherited: Some(Crumb::to("Photos", "/app/files/share/y")), public_url: url, ..closed },
         ]
     }
@@ -116,7 +129,14 @@ impl ui::Page for Links {
     const TEMPLATE: &'static str = "files/links.html";
 
     fn samples() -> Vec<Self> {
-        let node = |trashed| LinkedNode { id: "x".into(), name: LONG.into(), icon: "file", folder: false, trashed, links: (0..3).map(|n| Link { id: format!("{trashed}{n}"), ..Link::sample(n) }).collect() };
+        let node = |trashed| LinkedNode {
+            id: "x".into(),
+            name: LONG.into(),
+            icon: "file",
+            folder: false,
+            trashed,
+            links: (0..3).map(|n| Link { id: format!("{trashed}{n}"), ..Link::sample(n) }).collect(),
+        };
         vec![
             Self { nodes: Vec::new(), public: Vec::new() },
             Self { nodes: vec![node(false), node(true)], public: vec![super::Row::sample("Photos", "folder")] },

@@ -50,7 +50,8 @@ impl ui::Page for Visit {
             ..list.clone()
         };
         let empty = Self { rows: Vec::new(), link: true, ..list.clone() };
-        let file = |shown: Shown| Self { name: shown.name.clone(), rows: Vec::new(), file: Some(shown), ..list.clone() };
+        let file =
+            |shown: Shown| Self { name: shown.name.clone(), rows: Vec::new(), file: Some(shown), ..list.clone() };
         let nothing = Self { rows: Vec::new(), ..list.clone() };
         [vec![list.clone(), folder, empty, nothing], Shown::samples().into_iter().map(file).collect()].concat()
     }

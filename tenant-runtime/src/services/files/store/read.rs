@@ -229,3 +229,33 @@ pub fn total(db: &Connection, root: &Node) -> anyhow::Result<(u64, u64)> {
     let mut query = db.prepare_cached(sql)?;
     Ok(query.query_row((&root.id, &root.trash), |row| Ok((row.get::<_, Count>(0)?.0, row.get::<_, Count>(1)?.0)))?)
 }
+
+/// The file before or after this one in its folder, by name.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn beside(db: &Connection, node: &Node, after: bool) -> anyhow::Result<Option<Node>> {
+    let (way, order) = if after { (">", "asc") } else { ("<", "desc") };
+    let rest = format!(
+        "where n.parent = ?1 and n.kind = 'file' and n.trash is null
+         and (n.sort_key, n.id) {way} (select sort_key, id from files_nodes where id = ?2)
+         order by n.sort_key {order}, n.id {order} limit 1"
+    );
+    Ok(many(db, &rest, &[&node.parent, &node.id])?.into_iter().next())
+}
+
+/// Everything but the top, thrown-away things too, folders before what is in them; in the same order for the same tree.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn everything(db: &Connection) -> anyhow::Result<Vec<Node>> {
+    let sql = format!(
+        "with recursive down (id, depth) as (
+             select 'top', 0 union all select c.id, down.depth + 1 from files_nodes c join down on c.parent = down.id)
+         select {} from files_nodes n join down on down.id = n.id where n.id <> 'top' order by down.depth, n.folded, n.id",
+        Node::COLUMNS
+    );
+    let mut query = db.prepare_cached(&sql)?;
+    let rows = query.query_map([], Node::from_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -8,9 +8,12 @@ use super::{
     undo::Step,
     write::{free_name, outermost, place},
 };
-use crate::services::files::{
-    names::Name,
-    node::{Id, Node},
+use crate::{
+    blobs::Hash,
+    services::files::{
+        names::Name,
+        node::{Id, Node},
+    },
 };
 
 /// How long thrown-away things are kept.
@@ -98,4 +101,22 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     let old: Vec<Id> = read::trashed_before(tx, now - KEPT)?.into_iter().map(|node| node.id).collect();
     purge(tx, &old)?;
     Ok(())
+}
+
+/// The content of things and of all that is in them, each with the earliest moment at which one of them named it.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn content(tx: &Transaction<'_>, ids: &[Id]) -> anyhow::Result<Vec<(Hash, DateTime<Utc>)>> {
+    let sql = "with recursive down (id) as (
+            select ?1 union all select c.id from files_nodes c join down on c.parent = down.id)
+        select n.sha256, min(n.created_at) from files_nodes n join down on down.id = n.id
+        where n.sha256 is not null group by n.sha256";
+    let mut query = tx.prepare_cached(sql)?;
+    let mut all = Vec::new();
+    for id in ids {
+        let rows = query.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        all.extend(rows.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(all)
 }

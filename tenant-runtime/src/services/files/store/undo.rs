@@ -87,3 +87,12 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     tx.execute("delete from files_undo where created_at < ?1", [now - TimeDelta::days(1)])?;
     Ok(())
 }
+
+/// Forgets all steps: after something was removed for good, they would promise too much.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn forget(tx: &Transaction<'_>) -> anyhow::Result<()> {
+    tx.execute("delete from files_undo", [])?;
+    Ok(())
+}

@@ -262,3 +262,34 @@ fn refuse_too_deep(tx: &Transaction<'_>, parent: &Id, more: usize) -> web::Resul
     }
     Ok(())
 }
+
+/// Writes a whole row over the one of the same id.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn overwrite(tx: &Transaction<'_>, node: &Node) -> anyhow::Result<()> {
+    let sql = "update files_nodes set parent = ?2, name = ?3, folded = ?4, plain = ?5, sort_key = ?6, mime = ?7, sha256 = ?8,
+                   crc32 = ?9, size = ?10, modified_at = ?11, public_at = ?12, trash = ?13, trashed_at = ?14, revision = ?15
+               where id = ?1 and kind = ?16";
+    let kind = if node.is_folder() { "folder" } else { "file" };
+    let changed = tx.prepare_cached(sql)?.execute(rusqlite::params![
+        node.id,
+        node.parent,
+        node.name,
+        names::folded(&node.name),
+        names::plain(&node.name),
+        names::sort_key(&node.name),
+        node.mime,
+        node.blob.map(|b| b.sha256),
+        node.blob.map(|b| b.crc32),
+        Count(node.size()),
+        node.modified_at,
+        node.public_at,
+        node.trash,
+        node.trashed_at,
+        node.revision,
+        kind,
+    ])?;
+    anyhow::ensure!(changed == 1, "a file cannot become a folder");
+    Ok(())
+}
