@@ -145,10 +145,11 @@ impl Blobs {
         let _alone = self.shared.sweep.write().unwrap_or_else(PoisonError::into_inner);
         let Ok(meta) = std::fs::metadata(&path) else { return };
         let untouched = meta.modified().is_ok_and(|at| chrono::DateTime::<chrono::Utc>::from(at) <= since);
-        if untouched && std::fs::remove_file(&path).is_ok() {
-            if let Some(used) = self.counter().as_mut() {
-                *used = used.saturating_sub(meta.len());
-            }
+        if untouched
+            && std::fs::remove_file(&path).is_ok()
+            && let Some(used) = self.counter().as_mut()
+        {
+            *used = used.saturating_sub(meta.len());
         }
     }
 

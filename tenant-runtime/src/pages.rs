@@ -47,6 +47,7 @@ const PARTS: &[&Part] = &[
     &crate::home::PAGES,
     &crate::exports::PAGES,
     &crate::imports::PAGES,
+    &crate::services::files::PAGES,
     &crate::services::posts::PAGES,
     &crate::services::bookmarks::PAGES,
 ];
@@ -74,7 +75,7 @@ fn build() -> anyhow::Result<Pages> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{auth::web as door, control, exports, imports, today, web};
+    use crate::{auth::web as door, control, exports, imports, services::files::pages as files, today, web};
 
     #[test]
     fn every_page_renders_well_in_all_languages() {
@@ -95,6 +96,18 @@ mod tests {
             .page::<control::SessionList>()
             .page::<control::ActivityLog>()
             .page::<control::Grants>()
+            .page::<files::Choose>()
+            .page::<files::EmptyTrash>()
+            .page::<files::Ended>()
+            .page::<files::File>()
+            .page::<files::Folder>()
+            .page::<files::Links>()
+            .page::<files::NameIt>()
+            .page::<files::Put>()
+            .page::<files::Share>()
+            .page::<files::Trash>()
+            .page::<files::Unlock>()
+            .page::<files::Visit>()
             .page::<control::Deletion>()
             .page::<today::Today>()
             .page::<exports::Export>()
@@ -104,6 +117,14 @@ mod tests {
             .page::<imports::Running>()
             .page::<imports::Done>()
             .said_elsewhere(&["activity.", "toast.", "password.score.", "password.hint.", "codes.file."])
+            .said_elsewhere(&[
+                "files.toast.",
+                "files.activity.",
+                "files.type.",
+                "files.import.",
+                "files.nothing-chosen",
+                "uploads.",
+            ])
             .finish();
     }
 }

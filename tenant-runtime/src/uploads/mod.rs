@@ -159,7 +159,7 @@ pub fn sweep(db: &Connection, blobs: &Blobs) -> anyhow::Result<()> {
         // A plain form's file has no row; it is left alone while it may still grow.
         let growing = entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age < FORM);
         let form = entry.file_name().to_string_lossy().starts_with("form-");
-        if !known && !(form && growing) {
+        if !(known || form && growing) {
             std::fs::remove_file(entry.path())?;
         }
     }

@@ -6,8 +6,8 @@ mod import;
 #[cfg(test)]
 mod tests;
 
-pub use export::export;
-pub use import::import;
+pub(super) use export::export;
+pub(super) use import::import;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

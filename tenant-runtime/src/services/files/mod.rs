@@ -22,35 +22,32 @@ use ui::Lang;
 
 pub use arrive::Arriving;
 
-use crate::{blobs::Hash, exports, imports, runtime::Runtime, services::Service};
+use crate::{blobs::Hash, exports, imports, pages::Part, runtime::Runtime, services::Service};
 
-/// The templates.
-pub const TEMPLATES: &[(&str, &str)] = &[
-    ("files/choose.html", include_str!("templates/choose.html")),
-    ("files/empty-trash.html", include_str!("templates/empty-trash.html")),
-    ("files/ended.html", include_str!("templates/ended.html")),
-    ("files/file.html", include_str!("templates/file.html")),
-    ("files/folder.html", include_str!("templates/folder.html")),
-    ("files/links.html", include_str!("templates/links.html")),
-    ("files/name.html", include_str!("templates/name.html")),
-    ("files/parts.html", include_str!("templates/parts.html")),
-    ("files/share.html", include_str!("templates/share.html")),
-    ("files/trash.html", include_str!("templates/trash.html")),
-    ("files/unlock.html", include_str!("templates/unlock.html")),
-    ("files/upload.html", include_str!("templates/upload.html")),
-    ("files/visit.html", include_str!("templates/visit.html")),
-];
-
-/// The messages.
-pub const LOCALES: &[(Lang, &str)] =
-    &[(Lang::En, include_str!("locales/en.json")), (Lang::It, include_str!("locales/it.json"))];
-
-/// Styles and scripts.
-pub const ASSETS: &[(&str, &[u8])] = &[
-    ("files/files.css", include_bytes!("static/files.css")),
-    ("files/files.js", include_bytes!("static/files.js")),
-    ("files/queue.js", include_bytes!("static/queue.js")),
-];
+/// Templates, messages, styles and scripts.
+pub const PAGES: Part = Part {
+    templates: &[
+        ("files/choose.html", include_str!("templates/choose.html")),
+        ("files/empty-trash.html", include_str!("templates/empty-trash.html")),
+        ("files/ended.html", include_str!("templates/ended.html")),
+        ("files/file.html", include_str!("templates/file.html")),
+        ("files/folder.html", include_str!("templates/folder.html")),
+        ("files/links.html", include_str!("templates/links.html")),
+        ("files/name.html", include_str!("templates/name.html")),
+        ("files/parts.html", include_str!("templates/parts.html")),
+        ("files/share.html", include_str!("templates/share.html")),
+        ("files/trash.html", include_str!("templates/trash.html")),
+        ("files/unlock.html", include_str!("templates/unlock.html")),
+        ("files/upload.html", include_str!("templates/upload.html")),
+        ("files/visit.html", include_str!("templates/visit.html")),
+    ],
+    locales: &[(Lang::En, include_str!("locales/en.json")), (Lang::It, include_str!("locales/it.json"))],
+    assets: &[
+        ("files/files.css", include_bytes!("static/files.css")),
+        ("files/files.js", include_bytes!("static/files.js")),
+        ("files/queue.js", include_bytes!("static/queue.js")),
+    ],
+};
 
 /// The service.
 pub struct Files;

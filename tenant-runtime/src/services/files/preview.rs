@@ -12,7 +12,7 @@ const TEXT: u64 = 256 << 10;
 
 /// A file as a page shows it; [`fill`] adds the text.
 #[must_use]
-pub fn of(node: &Node, raw: String) -> Shown {
+pub(super) fn of(node: &Node, raw: String) -> Shown {
     let (icon, kind) = types::look(&node.mime);
     Shown {
         name: node.name.clone(),
@@ -34,7 +34,7 @@ pub fn of(node: &Node, raw: String) -> Shown {
 ///
 /// # Errors
 /// When the content cannot be read.
-pub async fn fill(rt: &Runtime, node: &Node, shown: &mut Shown) -> web::Result<()> {
+pub(super) async fn fill(rt: &Runtime, node: &Node, shown: &mut Shown) -> web::Result<()> {
     let Some(blob) = node.blob.filter(|_| shown.preview == types::Preview::Text) else { return Ok(()) };
     let path = rt.blobs().path(&blob.sha256);
     let read = move || {
@@ -64,7 +64,7 @@ fn decoded(bytes: &[u8]) -> String {
 }
 
 /// Lets the page show a PDF in a frame.
-pub fn allow(response: &mut Response, shown: &Shown) {
+pub(super) fn allow(response: &mut Response, shown: &Shown) {
     if shown.preview == types::Preview::Pdf {
         response.extensions_mut().insert(ui::http::Csp { embeds: true, ..Default::default() });
     }

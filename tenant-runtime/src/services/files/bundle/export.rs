@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # Errors
 /// When the tables cannot be read.
-pub fn export(db: &Connection, out: &mut Folder) -> anyhow::Result<()> {
+pub(crate) fn export(db: &Connection, out: &mut Folder) -> anyhow::Result<()> {
     let mut paths = Paths::default();
     let mut lines = Vec::new();
     for node in read::everything(db)? {

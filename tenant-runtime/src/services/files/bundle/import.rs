@@ -29,7 +29,7 @@ const LONGEST: u64 = 1 << 20;
 ///
 /// # Errors
 /// When the section cannot be read or stored.
-pub fn import(tx: &Transaction<'_>, from: &Section<'_>) -> anyhow::Result<Counts> {
+pub(crate) fn import(tx: &Transaction<'_>, from: &Section<'_>) -> anyhow::Result<Counts> {
     let mut counts = Counts::default();
     let mut named = HashSet::new();
     let secrets = secrets(from);

@@ -44,7 +44,7 @@ pub(super) async fn post(State(rt): State<Runtime>, mut form: Multipart) -> web:
     if count == 0 {
         return Err(Error::Invalid("files.nothing-chosen"));
     }
-    let folder = rt.store().read(move |db| Ok(read::find(db, &place)?)).await?;
+    let folder = rt.store().read(move |db| read::find(db, &place)).await?;
     let back = folder.map_or_else(|| "/app/files".to_owned(), |node| page_of(&node));
     Ok(redirect_with_toast(&back, "files.toast.uploaded", &[("count", &count.to_string())], None))
 }

@@ -195,9 +195,9 @@ enum Knock {
     /// Its time is over.
     Over,
     /// It asks for its password.
-    Locked(shares::Share),
+    Locked(Box<shares::Share>),
     /// Come in.
-    Open(shares::Share, Node),
+    Open(Box<(shares::Share, Node)>),
 }
 
 fn knock(
@@ -215,9 +215,9 @@ fn knock(
     };
     let pass = web::cookie(headers, &cookie_name(&share.id)).unwrap_or_default();
     if share.password.is_some() && !shares::is_let_in(db, &share.id, &pass, now)? {
-        return Ok(Knock::Locked(share));
+        return Ok(Knock::Locked(Box::new(share)));
     }
-    Ok(Knock::Open(share, node))
+    Ok(Knock::Open(Box::new((share, node))))
 }
 
 fn cookie_name(id: &Id) -> String {
@@ -235,7 +235,7 @@ async fn enter(
     let inner = inner.map(id).transpose()?;
     let entered = rt.store().read(move |db| {
         let (share, root) = match knock(db, &token, &headers, now)? {
-            Knock::Open(share, root) => (share, root),
+            Knock::Open(entered) => *entered,
             other => return Ok(Err(other)),
         };
         let node = match inner {
@@ -258,7 +258,7 @@ async fn closed(rt: &Runtime, asked: &Request, knock: &Knock) -> web::Result<Res
     let response = match knock {
         Knock::Over => page_with_status(rt, asked, &Ended { expired: true }, StatusCode::GONE).await?,
         Knock::Locked(share) => page(rt, asked, &Unlock { action: format!("/s/{}", share.token), error: None }).await?,
-        Knock::Nothing | Knock::Open(..) => {
+        Knock::Nothing | Knock::Open(_) => {
             page_with_status(rt, asked, &Ended { expired: false }, StatusCode::NOT_FOUND).await?
         }
     };
@@ -358,7 +358,7 @@ pub(super) async fn unlock(
     let (now, looked) = (rt.clock().now(), token.clone());
     let share = match rt.store().read(move |db| knock(db, &looked, &headers, now)).await? {
         Knock::Locked(share) => share,
-        Knock::Open(..) => return Ok(web::redirect(&format!("/s/{token}"))),
+        Knock::Open(_) => return Ok(web::redirect(&format!("/s/{token}"))),
         other => return closed(&rt, &asked, &other).await,
     };
     let id = share.id.clone();
