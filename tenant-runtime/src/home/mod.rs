@@ -187,8 +187,14 @@ fn fill(db: &rusqlite::Connection, spec: &bundle::TenantSpec, page: usize) -> an
 }
 
 /// What the owner shows of the files.
-fn public_files(_db: &rusqlite::Connection) -> anyhow::Result<Vec<PublicFile>> {
-    Ok(Vec::new())
+fn public_files(db: &rusqlite::Connection) -> anyhow::Result<Vec<PublicFile>> {
+    let shown = |file: crate::services::files::PublicFile| PublicFile {
+        path: file.href,
+        name: file.name,
+        folder: file.folder,
+        size: (!file.folder).then_some(file.size),
+    };
+    Ok(crate::services::files::on_home(db, u32::try_from(OTHERS)?)?.into_iter().map(shown).collect())
 }
 
 /// Crawlers may read what anybody may; the owner's side has nothing for them.

@@ -22,7 +22,13 @@ use ui::Lang;
 
 pub use arrive::Arriving;
 
-use crate::{blobs::Hash, exports, imports, pages::Part, runtime::Runtime, services::Service};
+use crate::{
+    blobs::Hash,
+    exports, imports,
+    pages::Part,
+    runtime::Runtime,
+    services::{Recent, Service},
+};
 
 /// Templates, messages, styles and scripts.
 pub const PAGES: Part = Part {
@@ -75,6 +81,17 @@ impl Service for Files {
 
     fn import(&self, tx: &Transaction<'_>, from: &imports::Section<'_>) -> anyhow::Result<imports::Counts> {
         bundle::import(tx, from)
+    }
+
+    fn recent(&self, db: &Connection, limit: u32) -> anyhow::Result<Vec<Recent>> {
+        let newest = store::read::recent(db, limit)?;
+        let shown = |node: node::Node| Recent {
+            href: format!("/app/files/file/{}", node.id),
+            icon: types::look(&node.mime).0.to_owned(),
+            at: node.created_at,
+            title: node.name,
+        };
+        Ok(newest.into_iter().map(shown).collect())
     }
 
     fn tidy(&self, tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
