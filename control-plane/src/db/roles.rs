@@ -72,7 +72,18 @@ pub async fn ensure(owner: &Client, passwords: &Passwords) -> anyhow::Result<Rol
         );
     }
     owner.execute("select pg_advisory_lock($1)", &[&super::migrate::LOCK]).await?;
-    let made = make(owner, &users).await;
+    let mut made = make(owner, &users).await;
+    // Users are the whole server's, the lock is this database's: another provider on the same server may be at it too.
+    for _ in 0..10 {
+        let Err(error) = &made else { break };
+        let code = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
+        if code != Some(&SqlState::INTERNAL_ERROR) {
+            break; // "tuple concurrently updated" is an internal error
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        owner.batch_execute("rollback").await?;
+        made = make(owner, &users).await;
+    }
     owner.execute("select pg_advisory_unlock($1)", &[&super::migrate::LOCK]).await?;
     made
 }

@@ -67,6 +67,10 @@ impl Mailer {
             .map_err(|error| StepError::Stuck(error.into()))?;
         match way.send(letter).await {
             Ok(_) => Ok(Seen::Sent),
+            // That it does not let us in says nothing about this mail: the operator mends the password, and it goes out.
+            Err(error) if lets_nobody_in(&error) => {
+                Err(StepError::Stuck(anyhow::anyhow!("the mail server does not let us in ({})", code(&error))))
+            }
             // The server's own words may hold the address: only its code is kept.
             Err(error) if error.is_permanent() => {
                 Ok(Seen::Failed(format!("the mail server refused it ({})", code(&error))))
@@ -74,6 +78,10 @@ impl Mailer {
             Err(error) => Err(StepError::later(anyhow::anyhow!("the mail server did not take it ({})", code(&error)))),
         }
     }
+}
+
+fn lets_nobody_in(error: &lettre::transport::smtp::Error) -> bool {
+    error.status().is_some_and(|code| matches!(u16::from(code), 530 | 534 | 535 | 538))
 }
 
 fn code(error: &lettre::transport::smtp::Error) -> String {

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, net::IpAddr};
 
 use axum::{
-    extract::{FromRequestParts, OptionalFromRequestParts},
+    extract::FromRequestParts,
     response::{Html, IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, header, request::Parts};
@@ -77,40 +77,43 @@ pub(super) fn wants_json(path: &str, headers: &HeaderMap) -> bool {
     !html && (json || path.starts_with("/api/"))
 }
 
-/// A live bearer token.
-#[derive(Clone, Debug)]
-pub(super) struct Bearer(ApiToken);
-
-impl Bearer {
-    /// Refuses when the token may not do this; else says in whose name it is done.
-    pub(super) fn may(&self, scope: Scope) -> Result<Actor> {
-        if self.0.scopes.contains(&scope) { Ok(Actor::Token(self.0.id.clone())) } else { Err(Error::Forbidden) }
-    }
-}
-
-impl FromRequestParts<App> for Bearer {
-    type Rejection = Error;
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let client = client(&parts.headers);
-        let said = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = said.and_then(|text| {
-            let (scheme, token) = text.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let Some(token) = token else { return Err(Error::SignedOut) };
-        let found = api_tokens::find(&app.db.get().await?, token, app.clock.now()).await?;
-        // Guessing 256 bits is hopeless; the limit keeps those who try from keeping us busy.
-        found.map(Self).ok_or(Error::SignedOut).or_else(|error| app.limits.wrong_token(client).and(Err(error)))
-    }
-}
-
-impl OptionalFromRequestParts<App> for Bearer {
-    type Rejection = Error;
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>> {
-        match <Self as FromRequestParts<App>>::from_request_parts(parts, app).await {
-            Ok(bearer) => Ok(Some(bearer)),
-            Err(Error::SignedOut) => Ok(None),
-            Err(error) => Err(error),
+/// The live token that somebody shows.
+async fn token(parts: &Parts, app: &App) -> Result<ApiToken> {
+    let said = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = said.and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let Some(token) = token else { return Err(Error::SignedOut) };
+    match api_tokens::find(&app.db.get().await?, token, app.clock.now()).await? {
+        Some(found) => Ok(found),
+        None => {
+            // Guessing 256 bits is hopeless; the limit keeps those who try from keeping us busy.
+            app.limits.wrong_token(client(&parts.headers))?;
+            Err(Error::SignedOut)
         }
     }
 }
+
+/// Whoever has a token with this scope; refused before the body is even read. Holds in whose name things are done.
+macro_rules! scoped {
+    ($($name:ident)+) => {$(
+        #[derive(Clone, Debug)]
+        pub(super) struct $name(Actor);
+
+        impl From<$name> for Actor {
+            fn from(token: $name) -> Self {
+                token.0
+            }
+        }
+
+        impl FromRequestParts<App> for $name {
+            type Rejection = Error;
+            async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+                let token = token(parts, app).await?;
+                if token.scopes.contains(&Scope::$name) { Ok(Self(Actor::Token(token.id))) } else { Err(Error::Forbidden) }
+            }
+        }
+    )+};
+}
+scoped! { TenantsRead TenantsWrite MailsRead }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use control_plane::db;
+use control_plane::db::{self, roles};
 use tokio_postgres::NoTls;
 
 /// Where Postgres's own programs are: on the path, or where Debian keeps them.
@@ -215,6 +215,10 @@ async fn template(cluster: &Cluster) -> String {
         client.batch_execute(&format!("drop database if exists {name}")).await.unwrap();
         client.batch_execute(&format!("create database {name}")).await.unwrap();
         db::migrate::run(&cluster.url(&name)).await.unwrap();
+        // Trust is the way in here; the users and what they may do are as in earnest.
+        let password = || hex::encode(rand::random::<[u8; 16]>());
+        let passwords = roles::Passwords { web: password(), edge: password(), reconcile: password() };
+        roles::ensure(&self::client(&cluster.url(&name)).await, &passwords).await.unwrap();
         client.batch_execute(&format!("alter database {name} is_template true")).await.unwrap();
     }
     drop(client);

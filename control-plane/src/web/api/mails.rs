@@ -7,10 +7,9 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api_tokens::Scope,
     app::App,
     mails::{self, Mail},
-    web::{Result, error::Problem, extract::Bearer},
+    web::{Result, error::Problem, extract::MailsRead},
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -39,10 +38,9 @@ pub(in crate::web) struct Mails {
 ))]
 pub(in crate::web) async fn list(
     State(app): State<App>,
-    bearer: Bearer,
+    _: MailsRead,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Mails>> {
-    bearer.may(Scope::MailsRead)?;
     let limit = asked.limit.unwrap_or(100).clamp(1, 1000);
     let mails = mails::list(&app.db.get().await?, asked.before, limit).await?;
     let next = mails.last().filter(|_| mails.len() == usize::from(limit)).map(|mail| mail.id);

@@ -10,11 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     accounts::Email,
-    api_tokens::Scope,
     app::App,
+    audit::Actor,
     db, names,
     tenants::{self, Filter, New, Observed, Wanted},
-    web::{Error, Result, error::Problem, extract::Bearer, sign_up},
+    web::{
+        Error, Result,
+        error::Problem,
+        extract::{TenantsRead, TenantsWrite},
+        sign_up,
+    },
 };
 
 /// A percloud.
@@ -110,10 +115,9 @@ pub(in crate::web) struct Tenants {
 ))]
 pub(in crate::web) async fn list(
     State(app): State<App>,
-    bearer: Bearer,
+    _: TenantsRead,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Tenants>> {
-    bearer.may(Scope::TenantsRead)?;
     let limit = asked.limit.unwrap_or(100).clamp(1, 1000);
     let filter =
         Filter { after: asked.after, prefix: asked.prefix, observed: asked.observed, failing: asked.failing, limit };
@@ -158,10 +162,10 @@ type MadeAt = [(HeaderName, String); 2];
 ))]
 pub(in crate::web) async fn create(
     State(app): State<App>,
-    bearer: Bearer,
+    token: TenantsWrite,
     Json(wish): Json<Wish>,
 ) -> Result<(StatusCode, MadeAt, Json<Created>)> {
-    let actor = bearer.may(Scope::TenantsWrite)?;
+    let actor = Actor::from(token);
     let invalid = |field, code, detail: &str| Error::Invalid { field, code, detail: detail.to_owned() };
     let name = names::check(&wish.name).map_err(tenants::Error::from)?;
     let email: Email = wish.email.parse().map_err(|_| invalid("email", "email", "not an e-mail address"))?;
@@ -200,10 +204,9 @@ pub(in crate::web) async fn create(
     ))]
 pub(in crate::web) async fn show(
     State(app): State<App>,
-    bearer: Bearer,
+    _: TenantsRead,
     Path(which): Path<String>,
 ) -> Result<Json<Tenant>> {
-    bearer.may(Scope::TenantsRead)?;
     let tenant = tenants::get(&app.db.get().await?, &which).await?;
     Ok(Json(Tenant::new(&app, tenant)))
 }
@@ -229,12 +232,11 @@ pub(in crate::web) struct Suspension {
     ))]
 pub(in crate::web) async fn suspend(
     State(app): State<App>,
-    bearer: Bearer,
+    token: TenantsWrite,
     Path(which): Path<String>,
     Json(why): Json<Suspension>,
 ) -> Result<(StatusCode, Json<Tenant>)> {
-    let actor = bearer.may(Scope::TenantsWrite)?;
-    let now = app.clock.now();
+    let (actor, now) = (Actor::from(token), app.clock.now());
     wish(&app, async |tx| tenants::suspend(tx, &which, &why.reason, &actor, now).await).await
 }
 
@@ -250,11 +252,10 @@ pub(in crate::web) async fn suspend(
     ))]
 pub(in crate::web) async fn resume(
     State(app): State<App>,
-    bearer: Bearer,
+    token: TenantsWrite,
     Path(which): Path<String>,
 ) -> Result<(StatusCode, Json<Tenant>)> {
-    let actor = bearer.may(Scope::TenantsWrite)?;
-    let now = app.clock.now();
+    let (actor, now) = (Actor::from(token), app.clock.now());
     wish(&app, async |tx| tenants::resume(tx, &which, &actor, now).await).await
 }
 
@@ -269,11 +270,10 @@ pub(in crate::web) async fn resume(
     ))]
 pub(in crate::web) async fn delete(
     State(app): State<App>,
-    bearer: Bearer,
+    token: TenantsWrite,
     Path(which): Path<String>,
 ) -> Result<(StatusCode, Json<Tenant>)> {
-    let actor = bearer.may(Scope::TenantsWrite)?;
-    let now = app.clock.now();
+    let (actor, now) = (Actor::from(token), app.clock.now());
     wish(&app, async |tx| tenants::delete(tx, &which, &actor, now).await).await
 }
 

@@ -1,0 +1,67 @@
+//! Postgres goes away and comes back: visitors get a 503 with a page, nothing is lost, and everything goes on by itself.
+
+use control_plane::{db, reconcile};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    chaos_proxy::ChaosProxy,
+    cloud::TestCloud,
+    portal::{Portal, header, read},
+    postgres::{self, Cluster, eventually},
+};
+
+#[tokio::test]
+async fn a_cut_way_to_the_database_is_a_503_until_it_is_mended() {
+    let cloud = TestCloud::new().await;
+    let proxy = ChaosProxy::before(&postgres::shared().socket());
+    let url = proxy.url(&cloud.url.replace("percloud_owner", "percloud_web"));
+    let portal = Portal::with(&cloud, &url, 1000).await;
+    assert_eq!(portal.get("/healthz").await.status().as_u16(), 204);
+    proxy.cut();
+    for _ in 0..20 {
+        assert_eq!(portal.get("/healthz").await.status().as_u16(), 503);
+    }
+    let form = [("name", "ada"), ("email", "ada@example.org")];
+    let refused = portal.post("/sign-up", &form).await;
+    assert!(!header(&refused, "retry-after").is_empty());
+    let (status, page) = read(refused).await;
+    assert!(status == 503 && page.contains("Back in a moment"), "{page}");
+    assert_eq!(portal.get("/").await.status().as_u16(), 200, "pages without data stay");
+    proxy.mend();
+    eventually("the portal", async || (portal.get("/healthz").await.status().as_u16() == 204).then_some(())).await;
+    assert_eq!(portal.post("/sign-up", &form).await.status().as_u16(), 303);
+}
+
+#[tokio::test]
+async fn postgres_is_killed_and_started_again_and_everything_goes_on() {
+    let folder = tempfile::Builder::new().prefix("percloud-pg-").tempdir_in("/tmp").unwrap();
+    let cluster = Cluster::own(&folder.path().join("pg"));
+    postgres::execute(&cluster.url("postgres"), "create database percloud").await;
+    let url = cluster.url("percloud");
+    db::migrate::run(&url).await.unwrap();
+    let cloud = TestCloud::with(url.clone(), None);
+    let portal = Portal::with(&cloud, &url, 1000).await;
+    let stop = CancellationToken::new();
+    let _guard = stop.clone().drop_guard();
+    let (tenants, db, clock) = (cloud.tenants.clone(), cloud.db.clone(), cloud.clock.clone());
+    tokio::spawn(async move { reconcile::keep(tenants, &url, db, clock, stop).await });
+
+    let sign_up = async |name: &str| {
+        let email = format!("{name}@example.org");
+        portal.post("/sign-up", &[("name", name), ("email", &email)]).await.status().as_u16()
+    };
+    let runs = async |name: &str| {
+        let domain = format!("{name}.percloud.localhost").parse().unwrap();
+        eventually(name, async || cloud.route(&domain).await.filter(|state| state == "running")).await;
+    };
+    assert_eq!(sign_up("ada").await, 303);
+    runs("ada").await;
+
+    cluster.kill();
+    assert_eq!(sign_up("bob").await, 503);
+    cluster.start();
+    eventually("the portal", async || (sign_up("carol").await == 303).then_some(())).await;
+    eventually("the test's own pool", async || cloud.db.get().await.ok()?.query_one("select 1", &[]).await.ok()).await;
+    runs("carol").await;
+    assert_eq!(cloud.value::<i64>("select count(*) from tenants").await, 2, "bob was told to come again");
+}
