@@ -2,16 +2,14 @@
 //! host). One binary, so that it links once.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
+mod api;
 mod certificates;
+mod chaos_proxy;
 mod cloud;
 mod crashes;
 mod edge;
 mod isolation;
 mod machine;
-mod api;
-mod chaos_proxy;
-mod cloud;
-mod crashes;
 mod mails;
 mod outages;
 mod portal;
