@@ -1,4 +1,5 @@
-// The keyboard: `/` searches, `?` shows the keys, arrows move in lists. Escape closes dialogs by itself.
+// The keyboard: `/` searches, `?` shows the keys, arrows move in lists, `data-key="n"` on a link or button presses it.
+// Escape closes dialogs by itself.
 
 const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
 
@@ -37,6 +38,11 @@ document.addEventListener("keydown", (event) => {
     if (help && !document.querySelector("dialog[open]")) help.showModal();
   } else {
     inList(event);
+    const pressed = /^\w$/.test(event.key) && document.querySelector(`[data-key="${event.key}"]`);
+    if (pressed && !document.querySelector("dialog[open]")) {
+      event.preventDefault();
+      pressed.click();
+    }
   }
 });
 document.addEventListener("click", (event) => closeMenus(event.target));

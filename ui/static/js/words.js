@@ -1,7 +1,8 @@
 // Words that scripts say, given by the server in the reader's language, and times in the reader's own time zone.
 
 const given = document.getElementById("ui-words")?.dataset ?? {};
-const lang = document.documentElement.lang || "en";
+// The server says "4 May": the English of most of the world.
+const lang = { en: "en-GB" }[document.documentElement.lang] ?? document.documentElement.lang;
 
 /** A word of the template `ui-words`, its places filled in. */
 export function word(name, args = {}) {
