@@ -45,8 +45,8 @@ pub(super) struct Rules {
     pub(super) without: BTreeSet<Kind>,
     /// The compiled table of system calls.
     pub(super) seccomp: BpfProgram,
-    /// The program is linked statically: it needs no other file.
-    pub(super) alone: bool,
+    /// Files that the program needs besides itself; none when it is linked statically.
+    pub(super) libraries: Vec<PathBuf>,
 }
 
 /// What one process gets.
@@ -182,11 +182,8 @@ fn limit(file_max: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Its own user and group, for good, and no rights that come from having been root.
-fn become_user(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
-    anyhow::ensure!(rules.root, "only root can give users away; all perclouds run as this user");
-    let id = given.start.uid;
-    anyhow::ensure!(id >= super::state::FIRST_UID - 1, "{id} is not a percloud's user");
+/// What is never to come back by starting a program. The spawner does it once for all its runtimes: its own rights stay.
+pub(super) fn bound_capabilities() -> anyhow::Result<()> {
     for capability in CapabilitySet::all().iter() {
         match rustix::thread::remove_capability_from_bounding_set(capability) {
             // A kernel that does not know this capability cannot give it either.
@@ -194,6 +191,14 @@ fn become_user(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
+    Ok(())
+}
+
+/// Its own user and group, for good.
+fn become_user(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
+    anyhow::ensure!(rules.root, "only root can give users away; all perclouds run as this user");
+    let id = given.start.uid;
+    anyhow::ensure!(id >= super::state::FIRST_UID - 1, "{id} is not a percloud's user");
     let (user, group) = (nix::unistd::Uid::from_raw(id), nix::unistd::Gid::from_raw(id));
     nix::unistd::setgroups(&[])?;
     nix::unistd::setresgid(group, group, group)?;
@@ -228,8 +233,8 @@ fn landlock_folder(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
         AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeSym | AccessFs::MakeSock | AccessFs::MakeFifo;
     let own = AccessFs::from_all(newest) & !(AccessFs::Execute | AccessFs::IoctlDev | no_devices);
     let run = AccessFs::Execute | AccessFs::ReadFile;
-    let whole_root = !rules.without.contains(&Kind::EmptyRoot) && !rules.alone;
-    let folder = if rules.without.contains(&Kind::EmptyRoot) { given.folder.clone() } else { stage::DATA.into() };
+    let rooted = !rules.without.contains(&Kind::EmptyRoot);
+    let folder = if rooted { stage::DATA.into() } else { given.folder.clone() };
     // SAFETY: the descriptor stays open until the program starts.
     let program = unsafe { BorrowedFd::borrow_raw(PROGRAM) };
     let mut ruleset = Ruleset::default()
@@ -240,8 +245,8 @@ fn landlock_folder(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
         .create()?
         .add_rule(PathBeneath::new(PathFd::new(folder)?, own))?
         .add_rule(PathBeneath::new(program, run))?;
-    if whole_root {
-        ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new("/")?, run | AccessFs::ReadDir))?;
+    for library in &rules.libraries {
+        ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(library)?, run))?;
     }
     ruleset.set_compatibility(CompatLevel::BestEffort).restrict_self()?;
     Ok(())

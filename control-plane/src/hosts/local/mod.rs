@@ -123,7 +123,7 @@ impl Local {
         more_descriptors();
         make_folders(&paths, root)?;
         let lock = lock(&paths.host_state().join("lock")).await?;
-        let memory = Memory::open(paths.host_state(), highest_uid(&paths.tenants())? + 1)?;
+        let memory = Memory::open(paths.host_state(), first_free_uid(&paths.tenants())?)?;
         let allowed: BTreeSet<Kind> = options.allow_missing.iter().copied().collect();
         let prepare = Prepare {
             tenants: paths.tenants(),
@@ -252,8 +252,13 @@ fn runtime(options: &Options) -> anyhow::Result<PathBuf> {
 /// A listening socket for each percloud, and a pipe for each that is awake.
 fn more_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let most = getrlimit(Resource::Nofile).maximum;
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
+    let allowed = getrlimit(Resource::Nofile).maximum;
+    // Root may go up to the kernel's own default ceiling.
+    for most in [Some(1 << 20), allowed] {
+        if setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).is_ok() {
+            return;
+        }
+    }
 }
 
 fn make_folders(paths: &Paths, root: bool) -> anyhow::Result<()> {
@@ -288,11 +293,45 @@ async fn lock(path: &Path) -> anyhow::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// The highest number among the folders' owners: should the counter be lost, none of them is given out again.
-fn highest_uid(tenants: &Path) -> anyhow::Result<u32> {
-    let mut highest = FIRST_UID - 1;
+/// Above all numbers that are in use: those of the folders' owners, should the counter be lost, and those that people of
+/// this machine may take in user namespaces of theirs.
+fn first_free_uid(tenants: &Path) -> anyhow::Result<u32> {
+    let mut free = FIRST_UID;
     for entry in fs::read_dir(tenants)? {
-        highest = highest.max(folders::owner(&entry?.path()).unwrap_or(0));
+        free = free.max(folders::owner(&entry?.path()).unwrap_or(0) + 1);
     }
-    Ok(highest)
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        free = text.lines().filter_map(end_of_range).fold(free, u32::max);
+    }
+    Ok(free)
+}
+
+/// `name:first:count`, one line of subuid(5).
+fn end_of_range(line: &str) -> Option<u32> {
+    let mut numbers = line.split(':').skip(1).map(|text| text.trim().parse::<u32>());
+    numbers.next()?.ok()?.checked_add(numbers.next()?.ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_users_ends_where_it_ends_and_nonsense_has_no_end() {
+        assert_eq!(end_of_range("ada:165536:65536"), Some(231_072));
+        for nonsense in ["", "ada", "ada:1", "ada:x:1", "ada:4294967295:1"] {
+            assert_eq!(end_of_range(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_host_does_not_start_without_a_layer_unless_it_was_allowed_by_name() {
+        let missing = |kind| Finding { kind, missing: (kind == Kind::Seccomp).then(|| "no".into()) };
+        let findings: Vec<_> = Kind::ALL.into_iter().map(missing).collect();
+        let error = judge(&findings, true, &BTreeSet::new()).unwrap_err();
+        assert!(error.to_string().contains("seccomp (no)"), "{error}");
+        let layers = judge(&findings, true, &BTreeSet::from([Kind::Seccomp])).unwrap();
+        assert!(layers.iter().all(|layer| layer.missing.is_none() || layer.tolerated));
+    }
 }

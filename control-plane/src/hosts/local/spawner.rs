@@ -71,6 +71,9 @@ fn prepare_and_fork() -> anyhow::Result<i32> {
     if let Err(why) = &staged {
         found.push(Finding { kind: Kind::EmptyRoot, missing: Some(format!("{why:#}")) });
     }
+    if root && let Err(why) = confine::bound_capabilities() {
+        found.push(Finding { kind: Kind::Capabilities, missing: Some(format!("{why:#}")) });
+    }
     let mut spawner = Spawner::new(prepare, program, null.into(), root, &found)?;
     spawner.probe(&mut found)?;
     wire::send(host(), &Report::Ready(found), &[])?;
@@ -153,7 +156,7 @@ impl Spawner {
                 group: rustix::process::getegid().as_raw(),
                 without,
                 seccomp: seccomp::compile()?,
-                alone: program.libraries.is_empty(),
+                libraries: program.libraries,
             },
             program: program.descriptor,
             null,
