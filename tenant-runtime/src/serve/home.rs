@@ -48,7 +48,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the folder or the port cannot be used.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    tracing_subscriber::fmt().compact().with_writer(std::io::stderr).with_target(false).init();
+    // At home nobody reads a log of requests; what goes wrong is still said.
+    let quiet = tracing_subscriber::fmt().compact().with_max_level(tracing::Level::WARN);
+    quiet.with_writer(std::io::stderr).with_target(false).init();
     tls::files::private_folder(&options.data)?;
     let _lock = super::lock::take(&options.data, Duration::ZERO)?;
     crate::cli::executor()?.block_on(serve(options))
@@ -59,7 +61,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let sockets = bind(options).await?;
     let port = sockets.first().context("no address to listen on")?.local_addr()?.port();
     let token = data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 32]>()).to_lowercase();
-    let spec = spec(options, port, &token)?;
+    let spec = Identity::keep(&options.data, &options.domain, port)?.spec(&options.data, Some(&token));
     let rt = Runtime::open(&options.data, spec, Place::Home, clock.clone())?;
     let certificates = Certificates::open(options, clock)?;
     let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(certificates.resolver.clone(), &["h2", "http/1.1"])?));
@@ -102,36 +104,72 @@ async fn bind(options: &Options) -> anyhow::Result<Vec<TcpListener>> {
     Ok(sockets)
 }
 
-fn spec(options: &Options, port: u16, token: &str) -> anyhow::Result<TenantSpec> {
-    Ok(TenantSpec {
-        id: identity(&options.data)?,
-        domain: options.domain.clone(),
-        port,
-        quota_bytes: disk(&options.data),
-        language: "en".into(),
-        setup_sha256: Some(auth::setup_hash(token)),
-        suspended: None,
-        provider: None,
-    })
-}
-
 /// At home the disk is the limit.
 fn disk(folder: &Path) -> u64 {
     rustix::fs::statvfs(folder).map_or(u64::MAX, |disk| disk.f_blocks.saturating_mul(disk.f_frsize))
 }
 
-/// The id that this folder's percloud keeps for good.
-fn identity(folder: &Path) -> anyhow::Result<TenantId> {
-    let path = folder.join("id");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse().with_context(|| format!("{} does not hold an id", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let id = TenantId::random();
-            tls::files::write(&path, format!("{id}\n").as_bytes(), 0o600)?;
-            Ok(id)
+/// What a folder keeps of the percloud that is served from it.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Identity {
+    id: TenantId,
+    domain: Domain,
+    port: u16,
+}
+
+/// The file's name.
+const IDENTITY: &str = "home.json";
+
+impl Identity {
+    fn read(folder: &Path) -> anyhow::Result<Option<Self>> {
+        let path = folder.join(IDENTITY);
+        match std::fs::read(&path) {
+            Ok(json) => {
+                Ok(Some(serde_json::from_slice(&json).with_context(|| format!("{} is damaged", path.display()))?))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
+
+    /// The folder's id stays for good; name and port are those of the last time.
+    fn keep(folder: &Path, domain: &Domain, port: u16) -> anyhow::Result<Self> {
+        let id = Self::read(folder)?.map_or_else(TenantId::random, |known| known.id);
+        let this = Self { id, domain: domain.clone(), port };
+        tls::files::write(&folder.join(IDENTITY), &serde_json::to_vec(&this)?, 0o600)?;
+        Ok(this)
+    }
+
+    fn spec(self, folder: &Path, token: Option<&str>) -> TenantSpec {
+        TenantSpec {
+            id: self.id,
+            domain: self.domain,
+            port: self.port,
+            quota_bytes: disk(folder),
+            language: "en".into(),
+            setup_sha256: token.map(auth::setup_hash),
+            suspended: None,
+            provider: None,
+        }
+    }
+}
+
+/// Opens a folder of data that nobody serves just now, for work from the command line. The file is the folder's lock.
+///
+/// # Errors
+/// When there is no percloud in it, somebody serves it, or nobody knows its name.
+pub fn open(data: &Path, domain: Option<&Domain>) -> anyhow::Result<(Runtime, std::fs::File)> {
+    anyhow::ensure!(data.join("percloud.db").exists(), "there is no percloud in {}", data.display());
+    let lock = super::lock::take(data, Duration::ZERO)?;
+    let identity = match (domain, Identity::read(data)?) {
+        (None, None) => anyhow::bail!("nobody has served this percloud from here yet; say its name with --domain"),
+        (None, Some(known)) => known,
+        (Some(domain), known) => {
+            let (id, port) = known.map_or_else(|| (TenantId::random(), 443), |known| (known.id, known.port));
+            Identity { id, domain: domain.clone(), port }
+        }
+    };
+    Ok((Runtime::open(data, identity.spec(data, None), Place::Home, Clock::system())?, lock))
 }
 
 /// Says where it is, how to trust it, and how to set it up.
@@ -163,7 +201,16 @@ fn wipe(folder: &Path) -> anyhow::Result<()> {
             _ => {}
         }
     }
-    for name in ["percloud.db", "percloud.db-wal", "percloud.db-shm", "id", "ca.pem", "status.json", "lock"] {
+    for name in [
+        "percloud.db",
+        "percloud.db-wal",
+        "percloud.db-shm",
+        "import-report.json",
+        IDENTITY,
+        "ca.pem",
+        "status.json",
+        "lock",
+    ] {
         match std::fs::remove_file(folder.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
