@@ -33,6 +33,7 @@ pub fn router(rt: &Runtime) -> Router {
         .route("/assets/{*path}", get(asset))
         .route("/manifest.webmanifest", get(today::manifest))
         .route("/healthz", get(healthz))
+        .fallback(lost)
         .layer(from_fn(ui::http::same_origin))
         .layer(from_fn_with_state(state(), gates::suspended))
         .layer(from_fn_with_state(state(), gates::right_host))
@@ -67,6 +68,16 @@ fn public() -> Router<Runtime> {
 async fn healthz(axum::extract::State(rt): axum::extract::State<Runtime>) -> web::Result<&'static str> {
     rt.store().read(|db| Ok(db.query_row("select 1", [], |_| Ok(()))?)).await?;
     Ok("ok\n")
+}
+
+/// Nothing is here; but with one slash too many at the end it may be meant.
+async fn lost(method: http::Method, uri: http::Uri) -> web::Result<Response> {
+    let path = uri.path();
+    let meant = auth::web::next_or(path.strip_suffix('/'), "");
+    if method == http::Method::GET && meant.len() > 1 {
+        return Ok(web::redirect(meant));
+    }
+    Err(web::Error::NotFound)
 }
 
 /// Styles, scripts and icons. Made ready when the first is asked for: a process that starts has more urgent things to do.

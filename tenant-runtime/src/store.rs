@@ -127,29 +127,42 @@ fn open_reader(path: &Path, blobs: &Blobs) -> anyhow::Result<Connection> {
     Ok(reader)
 }
 
-/// Applies each owner's missing steps, each in a transaction of its own.
+/// Applies every missing step in one transaction: a new version takes the database over whole or leaves it as it was.
 fn migrate(db: &mut Connection) -> anyhow::Result<()> {
-    db.execute_batch("create table if not exists schema_steps (part text not null, step integer not null, primary key (part, step)) strict")?;
-    let core: (&str, &[&str]) = ("core", crate::runtime::SCHEMA);
-    let shared = [
-        core,
+    let missing = missing_steps(db)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute_batch(STEPS)?;
+    for (part, number, step) in missing {
+        tx.execute_batch(step).with_context(|| format!("step {number} of {part}"))?;
+        tx.execute("insert into schema_steps (part, step) values (?1, ?2)", (part, i64::try_from(number)?))?;
+    }
+    Ok(tx.commit()?)
+}
+
+const STEPS: &str = "create table if not exists schema_steps
+    (part text not null, step integer not null, primary key (part, step)) strict";
+
+/// The steps that this database lacks: part, number, SQL.
+fn missing_steps(db: &Connection) -> anyhow::Result<Vec<(&'static str, usize, &'static str)>> {
+    let shared: [(&str, &[&str]); 4] = [
+        ("core", crate::runtime::SCHEMA),
         ("uploads", crate::uploads::SCHEMA),
         ("exports", crate::exports::SCHEMA),
         ("imports", crate::imports::SCHEMA),
     ];
-    let parts = shared.into_iter().chain(services::ALL.iter().map(|s| (s.name(), s.schema())));
-    for (part, steps) in parts {
-        let done: i64 = db.query_row("select count(*) from schema_steps where part = ?1", [part], |row| row.get(0))?;
+    let is_new = !db.table_exists(None, "schema_steps")?;
+    let mut missing = Vec::new();
+    for (part, steps) in shared.into_iter().chain(services::ALL.iter().map(|s| (s.name(), s.schema()))) {
+        let count = || db.query_row("select count(*) from schema_steps where part = ?1", [part], |row| row.get(0));
+        let done: i64 = if is_new { 0 } else { count()? };
         let done = usize::try_from(done)?;
         anyhow::ensure!(done <= steps.len(), "{part} was written by a newer percloud-runtime; run that version");
-        for (number, step) in steps.iter().enumerate().skip(done) {
-            let tx = db.transaction()?;
-            tx.execute_batch(step).with_context(|| format!("step {number} of {part}"))?;
-            tx.execute("insert into schema_steps (part, step) values (?1, ?2)", (part, i64::try_from(number)?))?;
-            tx.commit()?;
-        }
+        missing.extend(steps.iter().enumerate().skip(done).map(|(number, step)| (part, number, *step)));
     }
-    Ok(())
+    Ok(missing)
 }
 
 /// A number of bytes or things, as SQLite keeps it (up to 2^63 - 1).

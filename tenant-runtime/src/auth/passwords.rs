@@ -24,13 +24,25 @@ const WAITING: usize = 16;
 /// Hashes and checks passwords off the async thread, a bounded number at a time.
 #[derive(Clone, Debug)]
 pub struct Hasher {
+    hashing: Pool,
+    judging: Pool,
+}
+
+/// Work of one kind: so much at once, and no more than so much waiting.
+#[derive(Clone, Debug)]
+struct Pool {
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
 impl Default for Hasher {
     fn default() -> Self {
-        Self { running: Arc::new(Semaphore::new(AT_ONCE)), waiting: Arc::new(Semaphore::new(AT_ONCE + WAITING)) }
+        let pool = |at_once| Pool {
+            running: Arc::new(Semaphore::new(at_once)),
+            waiting: Arc::new(Semaphore::new(at_once + WAITING)),
+        };
+        // Apart, so that nobody who types a password keeps the owner from signing in.
+        Self { hashing: pool(AT_ONCE), judging: pool(1) }
     }
 }
 
@@ -41,7 +53,7 @@ impl Hasher {
     /// [`web::Error::TooMany`] when too many wait already.
     pub async fn hash(&self, password: String) -> web::Result<String> {
         let work = move || argon2().hash_password(normal(&password).as_bytes()).map(|hash| hash.to_string());
-        Ok(self.run(work).await?.map_err(|e| anyhow::anyhow!("argon2: {e}"))?)
+        Ok(self.hashing.run(work).await?.map_err(|e| anyhow::anyhow!("argon2: {e}"))?)
     }
 
     /// Whether `password` is the one that was hashed. It takes as long when there is none (`hash` is None).
@@ -49,7 +61,7 @@ impl Hasher {
     /// # Errors
     /// [`web::Error::TooMany`] when too many wait already.
     pub async fn verify(&self, password: String, hash: Option<String>) -> web::Result<bool> {
-        self.run(move || {
+        let work = move || {
             let password = normal(&password);
             let Some(hash) = hash else {
                 let _same_work = argon2().hash_password(password.as_bytes());
@@ -57,8 +69,8 @@ impl Hasher {
             };
             let hash = PasswordHash::new(&hash);
             hash.is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
-        })
-        .await
+        };
+        self.hashing.run(work).await
     }
 
     /// Judges a password's strength, off the async thread too.
@@ -66,9 +78,11 @@ impl Hasher {
     /// # Errors
     /// [`web::Error::TooMany`] when too many wait already.
     pub async fn judge(&self, password: String, known: Vec<String>) -> web::Result<Strength> {
-        self.run(move || judge(&password, &known)).await
+        self.judging.run(move || judge(&password, &known)).await
     }
+}
 
+impl Pool {
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> web::Result<T> {
         let Ok(_queued) = self.waiting.clone().try_acquire_owned() else { return Err(web::Error::TooMany(5)) };
         let _turn = self.running.clone().acquire_owned().await.map_err(anyhow::Error::from)?;

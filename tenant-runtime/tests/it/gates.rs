@@ -44,6 +44,8 @@ async fn the_owners_pages_are_for_the_owner() {
 #[tokio::test]
 async fn what_goes_wrong_is_said_to_people_and_to_programs() {
     let percloud = TestRuntime::new();
+    assert_eq!(percloud.get("/control/").await.location(), "/control");
+    assert_eq!(percloud.get("//evil.example/").await.status, StatusCode::NOT_FOUND);
     let lost = percloud.get("/nowhere").await;
     assert_eq!(lost.status, StatusCode::NOT_FOUND);
     assert!(lost.text().contains("There is nothing here"), "{}", lost.text());
