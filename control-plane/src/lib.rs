@@ -16,5 +16,6 @@ pub mod privileges;
 pub mod reconcile;
 pub mod telemetry;
 pub mod tenants;
+pub mod terminal;
 pub mod up;
 pub mod web;

@@ -2,8 +2,9 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use control_plane::{
+    admin,
     config::{Common, Remembered},
-    db, edge, hosts, privileges, reconcile, telemetry, up, web,
+    db, doctor, edge, hosts, privileges, reconcile, telemetry, up, web,
 };
 
 /// A cloud of their own for everybody: what a provider runs.
@@ -36,6 +37,10 @@ enum Command {
     Host(hosts::local::Options),
     /// Bring the database up to date
     Migrate(Migrate),
+    /// Say in words what is wrong
+    Doctor(doctor::Options),
+    /// List, show, create, suspend, resume and delete perclouds; read mails; make API tokens
+    Admin(admin::Options),
 }
 
 #[derive(clap::Args)]
@@ -54,6 +59,8 @@ impl Command {
             Self::Reconcile(options) => Some(&mut options.common),
             Self::Host(options) => Some(&mut options.common),
             Self::Migrate(options) => Some(&mut options.common),
+            Self::Doctor(options) => Some(&mut options.common),
+            Self::Admin(options) => Some(&mut options.common),
         }
     }
 }
@@ -89,6 +96,8 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
         Command::Web(options) => role("web", &options.common.clone(), web::run(options))?,
         Command::Reconcile(options) => role("reconcile", &options.common.clone(), reconcile::run(options))?,
         Command::Migrate(options) => block_on(migrate(&options.common))?,
+        Command::Doctor(options) => return block_on(doctor::run(options)),
+        Command::Admin(options) => return block_on(admin::run(options)),
         Command::Host(options) => role("host", &options.common.clone(), hosts::local::run(options))?,
     }
     Ok(std::process::ExitCode::SUCCESS)

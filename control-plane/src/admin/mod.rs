@@ -1,1 +1,119 @@
-//! What an operator does from the command line.
+//! What an operator does from the command line, straight on the database, as its owner.
+//!
+//! Everything here is a wish or a look, as in the portal and in the API: the reconciler makes wishes true a moment later.
+
+mod mails;
+mod perclouds;
+mod tokens;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bundle::Clock;
+
+use crate::{
+    config::Common,
+    db::{self, Pool},
+    up::cluster,
+};
+
+/// What `percloud admin` is told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// What all commands are told.
+    #[command(flatten)]
+    pub common: Common,
+    /// Say it as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What an operator may want.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Command {
+    /// List perclouds by address
+    List(perclouds::List),
+    /// Show one percloud and what was done to it
+    Show(perclouds::Which),
+    /// Make a percloud and print its one-time set-up link
+    Create(perclouds::Create),
+    /// Close a percloud to visitors; its owner can still sign in and take everything along
+    Suspend(perclouds::Suspend),
+    /// Open a suspended percloud again, or try one that failed at once
+    Resume(perclouds::Which),
+    /// Delete a percloud with everything in it, for good
+    Delete(perclouds::Delete),
+    /// List mails, or show one that nobody sends because no mail server is configured
+    Mails(mails::Mails),
+    /// Tokens of the JSON API
+    #[command(subcommand)]
+    Token(tokens::Token),
+    /// List certificates
+    Certificates,
+}
+
+/// What every command needs.
+pub(crate) struct Desk {
+    db: Pool,
+    clock: Clock,
+    common: Common,
+    json: bool,
+}
+
+impl Desk {
+    async fn client(&self) -> anyhow::Result<deadpool_postgres::Client> {
+        self.db.get().await.context("the database does not answer; is the provider up? (`percloud doctor` says more)")
+    }
+
+    /// A percloud's origin, without a slash at the end.
+    fn origin(&self, domain: &str) -> String {
+        match self.common.port {
+            443 => format!("https://{domain}"),
+            port => format!("https://{domain}:{port}"),
+        }
+    }
+}
+
+/// Does what is asked.
+///
+/// # Errors
+/// When the database does not answer or refuses; what to do is in the words.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let url = cluster::owner_url(&options.common)?;
+    let desk = Desk { db: db::pool(&url)?, clock: Clock::system(), common: options.common, json: options.json };
+    match options.command {
+        Command::List(list) => perclouds::list(&desk, list).await?,
+        Command::Show(which) => perclouds::show(&desk, &which).await?,
+        Command::Create(create) => perclouds::create(&desk, create).await?,
+        Command::Suspend(suspend) => perclouds::suspend(&desk, &suspend).await?,
+        Command::Resume(which) => perclouds::resume(&desk, &which).await?,
+        Command::Delete(delete) => perclouds::delete(&desk, &delete).await?,
+        Command::Mails(mails) => mails::run(&desk, &mails).await?,
+        Command::Token(token) => tokens::run(&desk, token).await?,
+        Command::Certificates => certificates(&desk).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn certificates(desk: &Desk) -> anyhow::Result<()> {
+    use crate::{certificates, terminal};
+    let all = certificates::list(&desk.client().await?).await?;
+    if desk.json {
+        return terminal::print_json(&all);
+    }
+    let mut rows = vec![["NAMES", "ISSUER", "ENDS", "RENEWAL", "LAST ERROR"].map(str::to_owned).to_vec()];
+    rows.extend(all.into_iter().map(|one| {
+        let date = |at: Option<chrono::DateTime<chrono::Utc>>| at.map_or("-".into(), |at| at.format("%Y-%m-%d").to_string());
+        vec![
+            one.names.join(" "),
+            one.issuer.unwrap_or("-".into()),
+            date(one.validity.map(|v| v.not_after)),
+            date(one.validity.map(|v| v.renew_at())),
+            one.last_error.unwrap_or_default(),
+        ]
+    }));
+    Ok(terminal::print(&terminal::table(&rows))?)
+}

@@ -52,7 +52,7 @@ pub(super) fn take(paths: &Paths) -> anyhow::Result<Lock> {
 ///
 /// # Errors
 /// When the lock cannot be looked at.
-pub(super) fn holder(paths: &Paths) -> anyhow::Result<Option<i32>> {
+pub(crate) fn holder(paths: &Paths) -> anyhow::Result<Option<i32>> {
     let path = file(paths);
     if !path.exists() {
         return Ok(None);

@@ -6,8 +6,8 @@
 
 pub mod cluster;
 mod detach;
-mod health;
-mod lock;
+pub(crate) mod health;
+pub(crate) mod lock;
 mod logs;
 mod metrics;
 mod prepare;

@@ -1,0 +1,192 @@
+//! What Postgres knows: its own state, certificates, and work that does not get done.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use deadpool_postgres::{Client, Pool};
+
+use super::{Finding, State, sql};
+use crate::{
+    certificates::{self, Certificate},
+    config::Common,
+    db, reconcile,
+    tenants::{self, Filter},
+};
+
+/// How many perclouds in trouble are named one by one.
+const NAMED: u16 = 20;
+
+pub(super) async fn all(common: &Common, pool: &Pool, url: &str, now: DateTime<Utc>) -> Vec<Finding> {
+    let client = match pool.get().await {
+        Ok(client) => client,
+        Err(error) => {
+            let why = format!("does not answer: {:#}", anyhow::Error::from(error));
+            return vec![Finding::wrong("database", why, "start the provider, or the server that --database-url names")];
+        }
+    };
+    let mut findings = database(common, &client, url).await;
+    if findings.iter().any(|one| one.state == State::Wrong) {
+        return findings; // an old schema makes every other question fail
+    }
+    let checks = [
+        certificate_rows(common, &client, now).await,
+        reconcilers(&client, now).await,
+        perclouds(&client, now).await,
+        mails(&client, now).await,
+    ];
+    for checked in checks {
+        findings.extend(checked.unwrap_or_else(|error| {
+            vec![Finding::wrong("database", format!("a question failed: {:#}", anyhow::Error::from(error)), "see the database's log")]
+        }));
+    }
+    findings
+}
+
+async fn database(common: &Common, client: &Client, url: &str) -> Vec<Finding> {
+    let version: String = match client.query_one(sql::VERSION, &[]).await.and_then(|row| row.try_get(0)) {
+        Ok(version) => version,
+        Err(error) => return vec![Finding::wrong("database", format!("{error}"), "see the database's log")],
+    };
+    let mut findings = vec![Finding::well("database", format!("Postgres {version} answers"))];
+    findings.push(match db::migrate::pending(url).await {
+        Ok(pending) if pending.is_empty() => Finding::well("schema", "up to date"),
+        Ok(pending) => Finding::wrong("schema", format!("these steps are missing: {}", pending.join(", ")), "run `percloud migrate`"),
+        Err(error) => Finding::wrong("schema", format!("{error:#}"), "see the database's log"),
+    });
+    let users: i64 = client.query_one(sql::ROLES, &[]).await.and_then(|row| row.try_get(0)).unwrap_or(0);
+    findings.push(if common.database_url.is_some() || users < 3 {
+        Finding::warning(
+            "database users",
+            "all roles use the same one, so each may do what any of them may",
+            "use the private Postgres, or give each role a user of its own",
+        )
+    } else {
+        Finding::well("database users", "one a role, each with what it needs")
+    });
+    findings
+}
+
+async fn certificate_rows(common: &Common, client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
+    let all = certificates::list(client).await?;
+    let own = certificates::provider_names(common.base_domain.as_str());
+    let mut findings: Vec<Finding> = all.iter().map(|one| certificate(one, now)).collect();
+    if !all.iter().any(|one| one.names == own) {
+        let to_do = "the reconcile role asks for it when it starts: see whether it runs";
+        findings.push(Finding::wrong("certificate", format!("nobody has asked for one for {}", own.join(" ")), to_do));
+    }
+    Ok(findings)
+}
+
+/// A certificate that is due for renewal is renewed; one that is past it by half of what is left then is in danger.
+fn certificate(one: &Certificate, now: DateTime<Utc>) -> Finding {
+    let about = format!("certificate {}", one.names.join(" "));
+    let because = one.last_error.as_ref().map(|error| format!("; last error: {error}")).unwrap_or_default();
+    let to_do = "see the reconcile role's log; it is tried again by itself";
+    let Some(validity) = one.validity else {
+        let young = now - one.created_at < TimeDelta::minutes(1);
+        let said = format!("not issued yet{because}");
+        return if young { Finding::warning(about, said, "wait a moment") } else { Finding::wrong(about, said, to_do) };
+    };
+    let (left, ends) = (validity.not_after - now, validity.not_after.format("%Y-%m-%d"));
+    let danger = (validity.not_after - validity.not_before) / 6;
+    if left <= TimeDelta::zero() {
+        Finding::wrong(about, format!("ended on {ends}{because}"), to_do)
+    } else if left < danger {
+        Finding::wrong(about, format!("ends on {ends} and is not renewed{because}"), to_do)
+    } else if one.last_error.is_some() {
+        Finding::warning(about, format!("good until {ends}{because}"), to_do)
+    } else {
+        Finding::well(about, format!("good until {ends}"))
+    }
+}
+
+async fn reconcilers(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
+    let health = reconcile::health(client).await?;
+    let to_do = "see whether the reconcile role runs, and its log";
+    let mut findings = Vec::new();
+    for noun in ["tenants", "mails", "certificates"] {
+        let about = format!("reconciling {noun}");
+        findings.push(match health.iter().find(|one| one.noun == noun) {
+            None => Finding::wrong(about, "has never begun", to_do),
+            Some(one) if now - one.turned_at > TimeDelta::seconds(90) => {
+                Finding::wrong(about, format!("stands still since {}", one.turned_at.format("%Y-%m-%d %H:%M UTC")), to_do)
+            }
+            Some(one) => match &one.last_error {
+                Some(error) => Finding::warning(about, format!("goes on, but its last turn failed: {error}"), "see below what is stuck"),
+                None => Finding::well(about, "goes on"),
+            },
+        });
+    }
+    Ok(findings)
+}
+
+async fn perclouds(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
+    let unwrap = |error| match error {
+        tenants::Error::Db(error) => error,
+        _ => db::Error::Column("tenants"),
+    };
+    let counts = tenants::counts(client).await.map_err(unwrap)?;
+    let total: i64 = counts.iter().map(|(_, _, count)| count).sum();
+    let parts: Vec<String> = counts.iter().map(|(wanted, seen, count)| format!("{count} wanted {} and {}", wanted.as_str(), seen.as_str())).collect();
+    let mut findings = vec![Finding::well("perclouds", if total == 0 { "none yet".into() } else { format!("{total}: {}", parts.join(", ")) })];
+    let failing = tenants::list(client, &Filter { failing: true, limit: NAMED, ..Filter::default() }).await.map_err(unwrap)?;
+    let more = failing.len() == usize::from(NAMED);
+    for tenant in failing {
+        let about = format!("percloud {}", tenant.domain);
+        let said = format!("{} (failed {} times)", tenant.last_error.clone().unwrap_or_default(), tenant.tries);
+        let to_do = format!("mend the cause, then `percloud admin resume {}` to try at once", tenant.name);
+        let stuck = tenant.is_stuck() || tenant.observed == tenants::Observed::Failing;
+        findings.push(if stuck { Finding::wrong(about, said, to_do) } else { Finding::warning(about, said, "it is tried again by itself") });
+    }
+    if more {
+        findings.push(Finding::wrong("perclouds", format!("more than {NAMED} fail"), "`percloud admin list --failing` has them all"));
+    }
+    let overdue: i64 = client.query_one(sql::OVERDUE, &[&(now - TimeDelta::minutes(2))]).await?.try_get(0)?;
+    if overdue > 0 {
+        findings.push(Finding::wrong("perclouds", format!("{overdue} wait for longer than two minutes"), "see whether the reconcile and host roles run"));
+    }
+    Ok(findings)
+}
+
+async fn mails(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
+    let row = client.query_one(sql::MAILS, &[&(now - TimeDelta::minutes(5))]).await?;
+    let (waiting, failed, error): (i64, i64, Option<String>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let why = error.map(|error| format!("; last error: {error}")).unwrap_or_default();
+    let to_do = "check the mail server's settings; `percloud admin mails` lists them";
+    Ok(vec![match (waiting, failed) {
+        (0, 0) => Finding::well("mails", "none waits"),
+        (0, failed) => Finding::warning("mails", format!("{failed} could not be sent at all in the last week{why}"), to_do),
+        (waiting, _) => Finding::wrong("mails", format!("{waiting} wait for longer than five minutes{why}"), to_do),
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificates::{Validity, Wanted};
+
+    #[test]
+    fn a_certificate_is_in_danger_long_before_it_ends() {
+        let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let day = |n| start + TimeDelta::days(n);
+        let one = |validity: bool, error: Option<&str>| Certificate {
+            id: "c".into(),
+            names: vec!["a.example".into()],
+            wanted: Wanted::Issued,
+            issuer: None,
+            validity: validity.then_some(Validity { not_before: start, not_after: day(90) }),
+            created_at: start,
+            due_at: None,
+            tries: 0,
+            last_error: error.map(ToOwned::to_owned),
+        };
+        for (certificate, now, state) in [
+            (one(false, None), day(0), State::Warning),
+            (one(false, None), day(1), State::Wrong),
+            (one(true, None), day(1), State::Well),
+            (one(true, Some("the CA is away")), day(62), State::Warning),
+            (one(true, None), day(76), State::Wrong),
+            (one(true, None), day(91), State::Wrong),
+        ] {
+            assert_eq!(super::certificate(&certificate, now).state, state, "{now} {certificate:?}");
+        }
+    }
+}
