@@ -12,7 +12,8 @@ pub fn plain(text: &str) -> String {
 #[must_use]
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| plain(cell).chars().count()).max();
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| plain(cell).chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let mut out = String::new();
     for row in rows {
@@ -38,7 +39,11 @@ pub fn bytes(count: i64) -> String {
         amount /= 1000.0;
         unit += 1;
     }
-    if unit == 0 || amount >= 99.5 { format!("{amount:.0} {}", UNITS[unit]) } else { format!("{amount:.1} {}", UNITS[unit]) }
+    if unit == 0 || amount >= 99.5 {
+        format!("{amount:.0} {}", UNITS[unit])
+    } else {
+        format!("{amount:.1} {}", UNITS[unit])
+    }
 }
 
 /// Reads an amount such as `500M` or `10G` (powers of ten) or plain bytes.
@@ -84,17 +89,36 @@ mod tests {
 
     #[test]
     fn amounts_are_said_and_read() {
-        for (count, said) in [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (10_000_000_000, "10.0 GB"), (999_999, "1.0 MB")] {
+        for (count, said) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (1_234_567, "1.2 MB"),
+            (10_000_000_000, "10.0 GB"),
+            (999_999, "1.0 MB"),
+        ] {
             assert_eq!(bytes(count), said);
         }
-        for (text, count) in [("500M", Some(500_000_000)), ("10 GB", Some(10_000_000_000)), ("7", Some(7)), ("0", None), ("-1G", None), ("many", None), ("99999999T", None)] {
+        for (text, count) in [
+            ("500M", Some(500_000_000)),
+            ("10 GB", Some(10_000_000_000)),
+            ("7", Some(7)),
+            ("0", None),
+            ("-1G", None),
+            ("many", None),
+            ("99999999T", None),
+        ] {
             assert_eq!(parse_bytes(text).ok(), count, "{text}");
         }
     }
 
     #[test]
     fn columns_line_up_and_nothing_moves_the_cursor() {
-        let rows = [vec!["NAME".into(), "WHY".into()], vec!["ada".into(), "\u{1b}[2Jgone\n".into()], vec!["été".into(), "x".into()]];
+        let rows = [
+            vec!["NAME".into(), "WHY".into()],
+            vec!["ada".into(), "\u{1b}[2Jgone\n".into()],
+            vec!["été".into(), "x".into()],
+        ];
         assert_eq!(table(&rows), "NAME  WHY\nada    [2Jgone\nété   x\n");
     }
 }

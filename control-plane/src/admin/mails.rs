@@ -44,7 +44,14 @@ async fn list(desk: &Desk, asked: &Mails) -> anyhow::Result<()> {
     let mut rows = vec![["ID", "KIND", "STATE", "QUEUED", "TRIES", "LAST ERROR"].map(str::to_owned).to_vec()];
     rows.extend(found.into_iter().map(|mail| {
         let queued = mail.queued_at.format("%Y-%m-%d %H:%M UTC").to_string();
-        vec![mail.id.to_string(), mail.kind, mail.observed, queued, mail.tries.to_string(), mail.last_error.unwrap_or_default()]
+        vec![
+            mail.id.to_string(),
+            mail.kind,
+            mail.observed,
+            queued,
+            mail.tries.to_string(),
+            mail.last_error.unwrap_or_default(),
+        ]
     }));
     Ok(terminal::print(&terminal::table(&rows))?)
 }

@@ -106,7 +106,8 @@ async fn certificates(desk: &Desk) -> anyhow::Result<()> {
     }
     let mut rows = vec![["NAMES", "ISSUER", "ENDS", "RENEWAL", "LAST ERROR"].map(str::to_owned).to_vec()];
     rows.extend(all.into_iter().map(|one| {
-        let date = |at: Option<chrono::DateTime<chrono::Utc>>| at.map_or("-".into(), |at| at.format("%Y-%m-%d").to_string());
+        let date =
+            |at: Option<chrono::DateTime<chrono::Utc>>| at.map_or("-".into(), |at| at.format("%Y-%m-%d").to_string());
         vec![
             one.names.join(" "),
             one.issuer.unwrap_or("-".into()),

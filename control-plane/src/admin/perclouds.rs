@@ -84,7 +84,8 @@ pub(super) async fn list(desk: &Desk, list: List) -> anyhow::Result<()> {
     if desk.json {
         return terminal::print_json(&found);
     }
-    let mut rows = vec![["ADDRESS", "WANTED", "SEEN", "SET UP", "USED", "OF", "LAST ERROR"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["ADDRESS", "WANTED", "SEEN", "SET UP", "USED", "OF", "LAST ERROR"].map(str::to_owned).to_vec()];
     rows.extend(found.iter().map(row));
     let mut text = terminal::table(&rows);
     if found.is_empty() {
@@ -114,12 +115,18 @@ pub(super) async fn show(desk: &Desk, which: &Which) -> anyhow::Result<()> {
     let tenant = get(&db, &which.name).await?;
     let history = audit::list(&db, &tenant.id, 50).await?;
     if desk.json {
-        return terminal::print_json(&json!({ "tenant": tenant, "url": desk.origin(tenant.domain.as_str()), "history": history }));
+        return terminal::print_json(
+            &json!({ "tenant": tenant, "url": desk.origin(tenant.domain.as_str()), "history": history }),
+        );
     }
     let mut text = terminal::table(&facts(desk, &tenant));
     text.push_str("\nWhat was done, newest first:\n");
     let line = |entry: &audit::Entry| {
-        let details = if entry.details.as_object().is_none_or(serde_json::Map::is_empty) { String::new() } else { entry.details.to_string() };
+        let details = if entry.details.as_object().is_none_or(serde_json::Map::is_empty) {
+            String::new()
+        } else {
+            entry.details.to_string()
+        };
         vec![format!("  {}", moment(entry.at)), entry.actor.clone(), entry.action.clone(), details]
     };
     text.push_str(&terminal::table(&history.iter().map(line).collect::<Vec<_>>()));

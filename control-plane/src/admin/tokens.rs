@@ -46,7 +46,9 @@ async fn create(desk: &Desk, name: &str, scopes: &[Scope], days: Option<u16>) ->
     let ends = days.map(|days| now + TimeDelta::days(i64::from(days)));
     let (token, secret) = api_tokens::create(&desk.client().await?, name, scopes, ends, now).await?;
     if desk.json {
-        return terminal::print_json(&json!({ "id": token.id, "token": secret, "scopes": token.scopes, "expires_at": ends }));
+        return terminal::print_json(
+            &json!({ "id": token.id, "token": secret, "scopes": token.scopes, "expires_at": ends }),
+        );
     }
     Ok(terminal::print(&format!("Token {}, shown only here:\n\n  {secret}\n\n", token.id))?)
 }

@@ -45,8 +45,16 @@ pub(super) async fn roles(common: &Common) -> Vec<Finding> {
         let asked = timeout(PATIENCE, metrics(common, role)).await;
         findings.push(match asked {
             Ok(Ok(())) => Finding::well(format!("role {role}"), "answers"),
-            Ok(Err(error)) => Finding::wrong(format!("role {role}"), format!("does not answer: {error}"), format!("see {}", log.display())),
-            Err(_) => Finding::wrong(format!("role {role}"), "hangs", format!("see {}, and restart the provider", log.display())),
+            Ok(Err(error)) => Finding::wrong(
+                format!("role {role}"),
+                format!("does not answer: {error}"),
+                format!("see {}", log.display()),
+            ),
+            Err(_) => Finding::wrong(
+                format!("role {role}"),
+                "hangs",
+                format!("see {}, and restart the provider", log.display()),
+            ),
         });
     }
     findings
@@ -64,13 +72,22 @@ pub(super) async fn host(common: &Common) -> Vec<Finding> {
     let host = HostClient::new(common.paths().host_socket()).with_patience(PATIENCE);
     let layers = match host.layers().await {
         Ok(layers) => layers,
-        Err(error) => return vec![Finding::wrong("sandbox", format!("the host role does not say: {error}"), "see whether it runs, above; as another user than root or its own one is not let in")],
+        Err(error) => {
+            return vec![Finding::wrong(
+                "sandbox",
+                format!("the host role does not say: {error}"),
+                "see whether it runs, above; as another user than root or its own one is not let in",
+            )];
+        }
     };
     let total = layers.len();
     let missing = layers.into_iter().filter_map(|layer| {
         let why = layer.missing?;
         let about = format!("sandbox: {}", layer.name);
-        let to_do = format!("it keeps a percloud from this: {} Until this machine has it, take in only people you trust", layer.keeps);
+        let to_do = format!(
+            "it keeps a percloud from this: {} Until this machine has it, take in only people you trust",
+            layer.keeps
+        );
         Some(Finding::warning(about, format!("missing: {why}"), to_do))
     });
     let missing: Vec<Finding> = missing.collect();

@@ -12,13 +12,21 @@ use crate::{config::Common, terminal, up::lock};
 pub(super) fn data_folder(common: &Common) -> Vec<Finding> {
     let data = common.data.display();
     if !common.data.is_dir() {
-        return vec![Finding::wrong("data folder", format!("there is none at {data}"), "start a provider there with `infra/up --data DIR`")];
+        return vec![Finding::wrong(
+            "data folder",
+            format!("there is none at {data}"),
+            "start a provider there with `infra/up --data DIR`",
+        )];
     }
     let about = "provider";
     vec![match lock::holder(&common.paths()) {
         Ok(Some(pid)) => Finding::well(about, format!("runs on {data} (process {pid})")),
         // Roles may be run one by one, by systemd for instance.
-        Ok(None) => Finding::warning(about, format!("`percloud up` does not run on {data}"), "start it with `infra/up`, unless its roles are run one by one"),
+        Ok(None) => Finding::warning(
+            about,
+            format!("`percloud up` does not run on {data}"),
+            "start it with `infra/up`, unless its roles are run one by one",
+        ),
         Err(error) => Finding::warning(about, format!("{error:#}"), "ask as the user who started it, or as root"),
     }]
 }
@@ -43,7 +51,11 @@ pub(super) fn disk(common: &Common) -> Vec<Finding> {
     }];
     // Some file systems count no inodes and say 0 of 0.
     if stat.f_files > 0 && stat.f_favail * 100 / stat.f_files < 3 {
-        findings.push(Finding::wrong("disk: inodes", format!("{} left", stat.f_favail), "the disk takes no more files: use a file system with more inodes"));
+        findings.push(Finding::wrong(
+            "disk: inodes",
+            format!("{} left", stat.f_favail),
+            "the disk takes no more files: use a file system with more inodes",
+        ));
     }
     findings
 }
@@ -76,10 +88,18 @@ fn root(ca: &LocalCa, common: &Common, now: DateTime<Utc>) -> Finding {
     let shown = std::fs::read_to_string(common.paths().ca_pem()).unwrap_or_default();
     let ends = ca.not_after().format("%Y-%m-%d");
     if shown != ca.root_pem() {
-        return Finding::wrong(about, "ca.pem is not the root that signs", "restart the provider, then have browsers trust ca.pem anew");
+        return Finding::wrong(
+            about,
+            "ca.pem is not the root that signs",
+            "restart the provider, then have browsers trust ca.pem anew",
+        );
     }
     if ca.not_after() < now + TimeDelta::days(365) {
-        return Finding::warning(about, format!("its root ends on {ends}"), "restart the provider for a new one, and have browsers trust ca.pem anew");
+        return Finding::warning(
+            about,
+            format!("its root ends on {ends}"),
+            "restart the provider for a new one, and have browsers trust ca.pem anew",
+        );
     }
     Finding::well(about, format!("its root is good until {ends}"))
 }
@@ -95,5 +115,9 @@ fn secrets(common: &Common) -> Finding {
     if open.is_empty() {
         return Finding::well("secrets", "closed to others");
     }
-    Finding::wrong("secrets", format!("everybody on this machine may look into {}", open.join(", ")), "chmod o-rwx it, and renew what it holds if others use this machine")
+    Finding::wrong(
+        "secrets",
+        format!("everybody on this machine may look into {}", open.join(", ")),
+        "chmod o-rwx it, and renew what it holds if others use this machine",
+    )
 }

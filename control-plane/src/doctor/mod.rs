@@ -89,7 +89,9 @@ pub async fn examine(common: &Common, clock: &Clock) -> Report {
     findings.extend(checks::host(common).await);
     match cluster::owner_url(common).and_then(|url| Ok((db::pool(&url)?, url))) {
         Ok((pool, url)) => findings.extend(work::all(common, &pool, &url, clock.now()).await),
-        Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), "start the provider with `infra/up`")),
+        Err(error) => {
+            findings.push(Finding::wrong("database", format!("{error:#}"), "start the provider with `infra/up`"))
+        }
     }
     Report { well: findings.iter().all(|one| one.state != State::Wrong), findings }
 }

@@ -19,7 +19,11 @@ pub(super) async fn all(common: &Common, pool: &Pool, url: &str, now: DateTime<U
         Ok(client) => client,
         Err(error) => {
             let why = format!("does not answer: {:#}", anyhow::Error::from(error));
-            return vec![Finding::wrong("database", why, "start the provider, or the server that --database-url names")];
+            return vec![Finding::wrong(
+                "database",
+                why,
+                "start the provider, or the server that --database-url names",
+            )];
         }
     };
     let mut findings = database(common, &client, url).await;
@@ -34,7 +38,11 @@ pub(super) async fn all(common: &Common, pool: &Pool, url: &str, now: DateTime<U
     ];
     for checked in checks {
         findings.extend(checked.unwrap_or_else(|error| {
-            vec![Finding::wrong("database", format!("a question failed: {:#}", anyhow::Error::from(error)), "see the database's log")]
+            vec![Finding::wrong(
+                "database",
+                format!("a question failed: {:#}", anyhow::Error::from(error)),
+                "see the database's log",
+            )]
         }));
     }
     findings
@@ -48,7 +56,11 @@ async fn database(common: &Common, client: &Client, url: &str) -> Vec<Finding> {
     let mut findings = vec![Finding::well("database", format!("Postgres {version} answers"))];
     findings.push(match db::migrate::pending(url).await {
         Ok(pending) if pending.is_empty() => Finding::well("schema", "up to date"),
-        Ok(pending) => Finding::wrong("schema", format!("these steps are missing: {}", pending.join(", ")), "run `percloud migrate`"),
+        Ok(pending) => Finding::wrong(
+            "schema",
+            format!("these steps are missing: {}", pending.join(", ")),
+            "run `percloud migrate`",
+        ),
         Err(error) => Finding::wrong("schema", format!("{error:#}"), "see the database's log"),
     });
     let users: i64 = client.query_one(sql::ROLES, &[]).await.and_then(|row| row.try_get(0)).unwrap_or(0);
@@ -106,11 +118,17 @@ async fn reconcilers(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>
         let about = format!("reconciling {noun}");
         findings.push(match health.iter().find(|one| one.noun == noun) {
             None => Finding::wrong(about, "has never begun", to_do),
-            Some(one) if now - one.turned_at > TimeDelta::seconds(90) => {
-                Finding::wrong(about, format!("stands still since {}", one.turned_at.format("%Y-%m-%d %H:%M UTC")), to_do)
-            }
+            Some(one) if now - one.turned_at > TimeDelta::seconds(90) => Finding::wrong(
+                about,
+                format!("stands still since {}", one.turned_at.format("%Y-%m-%d %H:%M UTC")),
+                to_do,
+            ),
             Some(one) => match &one.last_error {
-                Some(error) => Finding::warning(about, format!("goes on, but its last turn failed: {error}"), "see below what is stuck"),
+                Some(error) => Finding::warning(
+                    about,
+                    format!("goes on, but its last turn failed: {error}"),
+                    "see below what is stuck",
+                ),
                 None => Finding::well(about, "goes on"),
             },
         });
@@ -125,23 +143,42 @@ async fn perclouds(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, 
     };
     let counts = tenants::counts(client).await.map_err(unwrap)?;
     let total: i64 = counts.iter().map(|(_, _, count)| count).sum();
-    let parts: Vec<String> = counts.iter().map(|(wanted, seen, count)| format!("{count} wanted {} and {}", wanted.as_str(), seen.as_str())).collect();
-    let mut findings = vec![Finding::well("perclouds", if total == 0 { "none yet".into() } else { format!("{total}: {}", parts.join(", ")) })];
-    let failing = tenants::list(client, &Filter { failing: true, limit: NAMED, ..Filter::default() }).await.map_err(unwrap)?;
+    let parts: Vec<String> = counts
+        .iter()
+        .map(|(wanted, seen, count)| format!("{count} wanted {} and {}", wanted.as_str(), seen.as_str()))
+        .collect();
+    let mut findings = vec![Finding::well(
+        "perclouds",
+        if total == 0 { "none yet".into() } else { format!("{total}: {}", parts.join(", ")) },
+    )];
+    let failing =
+        tenants::list(client, &Filter { failing: true, limit: NAMED, ..Filter::default() }).await.map_err(unwrap)?;
     let more = failing.len() == usize::from(NAMED);
     for tenant in failing {
         let about = format!("percloud {}", tenant.domain);
         let said = format!("{} (failed {} times)", tenant.last_error.clone().unwrap_or_default(), tenant.tries);
         let to_do = format!("mend the cause, then `percloud admin resume {}` to try at once", tenant.name);
         let stuck = tenant.is_stuck() || tenant.observed == tenants::Observed::Failing;
-        findings.push(if stuck { Finding::wrong(about, said, to_do) } else { Finding::warning(about, said, "it is tried again by itself") });
+        findings.push(if stuck {
+            Finding::wrong(about, said, to_do)
+        } else {
+            Finding::warning(about, said, "it is tried again by itself")
+        });
     }
     if more {
-        findings.push(Finding::wrong("perclouds", format!("more than {NAMED} fail"), "`percloud admin list --failing` has them all"));
+        findings.push(Finding::wrong(
+            "perclouds",
+            format!("more than {NAMED} fail"),
+            "`percloud admin list --failing` has them all",
+        ));
     }
     let overdue: i64 = client.query_one(sql::OVERDUE, &[&(now - TimeDelta::minutes(2))]).await?.try_get(0)?;
     if overdue > 0 {
-        findings.push(Finding::wrong("perclouds", format!("{overdue} wait for longer than two minutes"), "see whether the reconcile and host roles run"));
+        findings.push(Finding::wrong(
+            "perclouds",
+            format!("{overdue} wait for longer than two minutes"),
+            "see whether the reconcile and host roles run",
+        ));
     }
     Ok(findings)
 }
@@ -153,7 +190,9 @@ async fn mails(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::
     let to_do = "check the mail server's settings; `percloud admin mails` lists them";
     Ok(vec![match (waiting, failed) {
         (0, 0) => Finding::well("mails", "none waits"),
-        (0, failed) => Finding::warning("mails", format!("{failed} could not be sent at all in the last week{why}"), to_do),
+        (0, failed) => {
+            Finding::warning("mails", format!("{failed} could not be sent at all in the last week{why}"), to_do)
+        }
         (waiting, _) => Finding::wrong("mails", format!("{waiting} wait for longer than five minutes{why}"), to_do),
     }])
 }

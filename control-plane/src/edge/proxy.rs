@@ -78,21 +78,21 @@ async fn pass(
     let edge = &connection.edge;
     let (parts, body) = request.into_parts();
     let asker = Asker::of(&parts.method, &parts.headers);
-    let mut note = Note::new(edge, &parts, &names, began);
+    let mut note = begin(edge, &parts, &names, began);
     let asked = match request::check(&parts) {
         Ok(asked) => asked,
         Err(refusal) => {
             let own = if refusal == Refusal::Method { Own::Method } else { Own::Malformed };
-            return note.finish(connection, answers::answer(&edge.pages, &own, &asker, "", &names.request_id));
+            return finish(note, connection, answers::answer(&edge.pages, &own, &asker, "", &names.request_id));
         }
     };
     let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, &names.request_id);
     let (socket, busy) = match find(connection, &asked, parts.uri.path()) {
         Way::Own(why) => {
             if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()).await {
-                return note.finish(connection, asset);
+                return finish(note, connection, asset);
             }
-            return note.finish(connection, own(why));
+            return finish(note, connection, own(why));
         }
         Way::Portal => (edge.portal.clone(), None),
         Way::Percloud(route, socket, busy) => {
@@ -110,14 +110,14 @@ async fn pass(
             let strict = edge.strict(&asked.host);
             headers::outward(response.headers_mut(), &asked.host, &names.request_id, strict);
             restore_upgrade(&mut response, &asked);
-            note.finish(connection, response)
+            finish(note, connection, response)
         }
         Err(failure) => {
             if !matches!(failure, Failure::Client) {
                 tracing::warn!(request.id = names.request_id, portal, error = %failure, source = ?std::error::Error::source(&failure), "no answer");
             }
             note.class = Class::Edge;
-            note.finish(connection, own(said(&failure, portal)))
+            finish(note, connection, own(said(&failure, portal)))
         }
     }
 }
@@ -141,18 +141,15 @@ fn find(connection: &Connection, asked: &Asked, path: &str) -> Way {
         return Way::Portal;
     }
     let Some(route) = edge.routes.find(&asked.host) else { return Way::Own(Own::NoSuchPercloud) };
-    match (route.row.state, &route.row.socket) {
+    match (route.row.state, route.socket.clone()) {
         (State::Preparing, _) | (State::Running, None) => Way::Own(Own::Preparing),
         (State::Failing, _) => Way::Own(Own::CannotStart),
         (State::Suspended, Some(_)) if !open_while_suspended(path) => Way::Own(Own::Suspended),
         (State::Suspended, None) => Way::Own(Own::Suspended),
-        (State::Running | State::Suspended, Some(socket)) => {
-            let socket: Arc<Path> = socket.as_path().into();
-            match route.enter(edge.workers) {
-                Some(busy) => Way::Percloud(route, socket, busy),
-                None => Way::Own(Own::Crowded),
-            }
-        }
+        (State::Running | State::Suspended, Some(socket)) => match route.enter(edge.workers) {
+            Some(busy) => Way::Percloud(route, socket, busy),
+            None => Way::Own(Own::Crowded),
+        },
     }
 }
 
@@ -254,54 +251,33 @@ fn restore_upgrade(response: &mut Response<ResponseBody>, asked: &Asked) {
     headers.insert(http::header::UPGRADE, http::HeaderValue::from_static("websocket"));
 }
 
-/// What the log will say, gathered on the way.
-struct Note {
-    method: Method,
-    version: Version,
-    area: &'static str,
-    request_id: String,
-    began: Instant,
-    class: Class,
-    tenant: Option<Arc<Route>>,
-    sent: Option<Arc<Progress>>,
-    edge: Arc<Edge>,
+/// The log's line, begun: what is dropped without an answer (the client is gone) is noted as such.
+fn begin(edge: &Edge, parts: &http::request::Parts, names: &Names, began: Instant) -> Entry {
+    Entry {
+        meter: edge.meter.clone(),
+        request_id: names.request_id.clone(),
+        tenant: None,
+        class: Class::Edge,
+        area: meter::area(parts.uri.path()),
+        method: parts.method.clone(),
+        version: parts.version,
+        status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        began,
+        first_byte: began.elapsed(),
+        sent: None,
+        bytes_out: 0,
+        whole: false,
+    }
 }
 
-impl Note {
-    fn new(edge: &Arc<Edge>, parts: &http::request::Parts, names: &Names, began: Instant) -> Self {
-        Self {
-            method: parts.method.clone(),
-            version: parts.version,
-            area: meter::area(parts.uri.path()),
-            request_id: names.request_id.clone(),
-            began,
-            class: Class::Edge,
-            tenant: None,
-            sent: None,
-            edge: edge.clone(),
-        }
-    }
-
-    fn finish(self, connection: &Connection, response: Response<ResponseBody>) -> Response<ResponseBody> {
-        let entry = Entry {
-            meter: self.edge.meter.clone(),
-            request_id: self.request_id,
-            tenant: self.tenant,
-            class: self.class,
-            area: self.area,
-            method: self.method,
-            version: self.version,
-            status: response.status(),
-            began: self.began,
-            first_byte: self.began.elapsed(),
-            sent: self.sent,
-            bytes_out: 0,
-            whole: response.body().is_end_stream(),
-        };
-        let version = self.version;
-        response.map(|body| {
-            let body = body.with_entry(entry);
-            if version == Version::HTTP_2 { connection.watch.over(body) } else { body }
-        })
-    }
+/// Hands the log's line to the answer, which ends it.
+fn finish(mut entry: Entry, connection: &Connection, response: Response<ResponseBody>) -> Response<ResponseBody> {
+    entry.status = response.status();
+    entry.first_byte = entry.began.elapsed();
+    entry.whole = response.body().is_end_stream();
+    let h2 = entry.version == Version::HTTP_2;
+    response.map(|body| {
+        let body = body.with_entry(entry);
+        if h2 { connection.watch.over(body) } else { body }
+    })
 }

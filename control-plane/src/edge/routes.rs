@@ -1,7 +1,7 @@
 //! Which host name leads where; in memory, so that a restart of Postgres is not noticed by anybody's visitors.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -50,6 +50,8 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Route {
     pub(super) row: Row,
+    /// The row's socket, cheap to hand on.
+    pub(super) socket: Option<Arc<Path>>,
     busy: AtomicUsize,
 }
 
@@ -65,7 +67,8 @@ impl Drop for Busy {
 
 impl Route {
     fn new(row: Row) -> Arc<Self> {
-        Arc::new(Self { row, busy: AtomicUsize::new(0) })
+        let socket = row.socket.as_deref().map(Arc::from);
+        Arc::new(Self { row, socket, busy: AtomicUsize::new(0) })
     }
 
     /// Counts a request; none when this percloud has as many as it may.

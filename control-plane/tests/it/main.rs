@@ -11,6 +11,7 @@ mod edge;
 mod isolation;
 mod machine;
 mod mails;
+mod operator;
 mod outages;
 mod portal;
 mod postgres;
