@@ -15,6 +15,7 @@ use crate::{config::Common, reconcile::StepError};
 
 /// How mail goes out.
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "mail")] // flattened into other `Options`, whose name is taken
 pub struct Options {
     /// The mail server: smtps://user:password@host, starttls://user:password@host:587 or, on this machine, smtp://localhost:25.
     /// Without one, mails are kept for `percloud admin mails` to show.

@@ -55,7 +55,7 @@ pub(super) async fn wait(options: &Options, paths: &Paths, patience: Duration) -
     }
 }
 
-/// Asks the portal's health page through the edge, trusting the local CA only.
+/// Asks for the portal's first page through the edge, trusting the local CA only.
 ///
 /// # Errors
 /// When there is no connection, no valid certificate, or another answer than 200.
@@ -74,7 +74,7 @@ pub(crate) async fn portal_answers(address: SocketAddr, common: &Common, paths: 
     let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
     let host = &common.base_domain;
     let port = common.port;
-    tls.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n").as_bytes())
+    tls.write_all(format!("GET / HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n").as_bytes())
         .await?;
     let mut answer = [0; 12];
     tls.read_exact(&mut answer).await?;
