@@ -145,6 +145,8 @@ export class Upload extends EventTarget {
       // fetch cannot tell how much of a body has left.
       const request = (this.request = new XMLHttpRequest());
       request.open(method, address);
+      // A refusal comes as problem+json in words, not as a page.
+      request.setRequestHeader("accept", "application/json");
       for (const [name, value] of Object.entries({ ...VERSION, ...headers })) request.setRequestHeader(name, value);
       if (onProgress) request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
       request.addEventListener("load", () => resolve(request));

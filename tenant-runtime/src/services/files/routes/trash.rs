@@ -39,7 +39,7 @@ pub(super) async fn page(State(rt): State<Runtime>, asked: Request, fields: Fiel
             let at = node.trashed_at.unwrap_or(now);
             let size = if node.is_folder() { read::total(db, &node)?.1 } else { node.size() };
             let icon = if node.is_folder() { "folder" } else { types::look(&node.mime).0 };
-            let days = (at + trash::KEPT - now).num_days().max(0);
+            let days = (at + trash::KEPT - now + chrono::TimeDelta::hours(23)).num_days().max(0);
             Ok(TrashRow { id: node.id.to_string(), icon, size, at, days, name: node.name })
         };
         let rows = nodes.into_iter().map(row).collect::<anyhow::Result<_>>()?;
