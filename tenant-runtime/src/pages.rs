@@ -75,7 +75,16 @@ fn build() -> anyhow::Result<Pages> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{auth::web as door, control, exports, imports, services::files::pages as files, today, web};
+    use crate::{
+        auth::web as door,
+        control, exports, home, imports,
+        services::{
+            bookmarks::{pages as bookmarks, public::PublicPage},
+            files::pages as files,
+            posts::{pages as posts, public as read},
+        },
+        today, web,
+    };
 
     #[test]
     fn every_page_renders_well_in_all_languages() {
@@ -108,6 +117,17 @@ mod tests {
             .page::<files::Trash>()
             .page::<files::Unlock>()
             .page::<files::Visit>()
+            .page::<home::Home>()
+            .page::<posts::ListPage>()
+            .page::<posts::EditorPage>()
+            .page::<posts::PreviewPage>()
+            .page::<read::PostPage>()
+            .page::<read::ListPage>()
+            .page::<bookmarks::ListPage>()
+            .page::<bookmarks::FormPage>()
+            .page::<bookmarks::ToolsPage>()
+            .page::<bookmarks::ResultPage>()
+            .page::<PublicPage>()
             .page::<control::Deletion>()
             .page::<today::Today>()
             .page::<exports::Export>()
@@ -125,6 +145,8 @@ mod tests {
                 "files.nothing-chosen",
                 "uploads.",
             ])
+            .said_elsewhere(&["posts.toast.", "posts.import.", "posts.error.no-picture"])
+            .said_elsewhere(&["bookmarks.toast.", "bookmarks.import."])
             .finish();
     }
 }

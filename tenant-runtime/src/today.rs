@@ -88,6 +88,12 @@ pub async fn manifest(State(rt): State<Runtime>, req: Request) -> Result<Respons
         "lang": req.lang.code(),
         "background_color": "#fbf8f4",
         "theme_color": "#fbf8f4",
+        // A page shared on a phone becomes a bookmark.
+        "share_target": {
+            "action": "/app/bookmarks/add",
+            "method": "GET",
+            "params": { "title": "title", "text": "text", "url": "url" },
+        },
         "icons": [
             { "src": icon("icon.svg"), "sizes": "any", "type": "image/svg+xml", "purpose": "any" },
             { "src": icon("icon-512.png"), "sizes": "512x512", "type": "image/png", "purpose": "any maskable" },

@@ -4,44 +4,9 @@ use http::{Method, StatusCode};
 
 use super::*;
 use crate::{
-    services::{
-        bookmarks::pages as bookmark_pages,
-        posts::{self, pages as post_pages, public as public_posts},
-    },
+    services::posts,
     testing::{Answer, TestRuntime},
 };
-
-#[test]
-fn every_page_renders_well_in_all_languages() {
-    let mut own = ui::Pages::builder();
-    for part in [&PAGES, &posts::PAGES, &bookmarks::PAGES] {
-        own = own.templates(part.templates).assets(part.assets);
-        for (lang, json) in part.locales {
-            own = own.messages(*lang, json);
-        }
-    }
-    ui::testing::check(&own.build().unwrap())
-        .page::<Home>()
-        .page::<post_pages::ListPage>()
-        .page::<post_pages::EditorPage>()
-        .page::<post_pages::PreviewPage>()
-        .page::<public_posts::PostPage>()
-        .page::<public_posts::ListPage>()
-        .page::<bookmark_pages::ListPage>()
-        .page::<bookmark_pages::FormPage>()
-        .page::<bookmark_pages::ToolsPage>()
-        .page::<bookmark_pages::ResultPage>()
-        .page::<bookmarks::public::PublicPage>()
-        .said_elsewhere(&[
-            "posts.toast.",
-            "posts.import.",
-            "posts.error.no-picture",
-            "bookmarks.toast.",
-            "bookmarks.import.",
-            "activity.",
-        ])
-        .finish();
-}
 
 /// Saves a post through the editor's form; the answer's place is where the browser goes.
 async fn submit(

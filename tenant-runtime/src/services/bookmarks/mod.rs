@@ -9,6 +9,7 @@ mod owner;
 pub mod pages;
 pub mod public;
 pub mod store;
+mod tools;
 pub mod urls;
 
 use axum::{
@@ -148,16 +149,16 @@ impl super::Service for Bookmarks {
         Router::new()
             .route("/", get(owner::list))
             .route("/add", get(owner::add_form).post(owner::add))
-            .route("/tools", get(owner::tools))
-            .route("/paste", post(owner::paste))
-            .route("/import", post(owner::import))
-            .route("/export", get(owner::export))
+            .route("/tools", get(tools::tools))
+            .route("/paste", post(tools::paste))
+            .route("/import", post(tools::import))
+            .route("/export", get(tools::export))
             .route("/{id}", get(owner::edit_form).post(owner::edit))
             .route("/{id}/show", post(owner::show))
             .route("/{id}/delete", post(owner::delete))
             .route("/{id}/restore", post(owner::restore))
             .route("/{id}/purge", post(owner::purge))
-            .layer(DefaultBodyLimit::max(owner::FILE_BYTES))
+            .layer(DefaultBodyLimit::max(tools::FILE_BYTES))
     }
 
     fn public_routes(&self) -> Router<Runtime> {

@@ -86,7 +86,11 @@ pub fn link(bookmark: &Bookmark) -> Link {
     let host = urls::host(&bookmark.entry.url);
     Link {
         url: bookmark.entry.url.clone(),
-        title: if bookmark.entry.title.is_empty() { host.clone() } else { bookmark.entry.title.clone() },
+        title: if bookmark.entry.title.is_empty() {
+            urls::readable(&bookmark.entry.url)
+        } else {
+            bookmark.entry.title.clone()
+        },
         note: bookmark.entry.note.clone(),
         host,
     }

@@ -81,6 +81,14 @@ pub fn host(link: &str) -> String {
     }
 }
 
+/// What stands for a title where there is none: host and path.
+#[must_use]
+pub fn readable(link: &str) -> String {
+    let path = Url::parse(link).ok().filter(Url::has_host).map(|url| url.path().trim_end_matches('/').to_owned());
+    let path = path.map(|path| percent_encoding::percent_decode_str(&path).decode_utf8_lossy().into_owned());
+    format!("{}{}", host(link), crate::text::line(&path.unwrap_or_default(), 200))
+}
+
 /// The links in a pasted text, in order, each once: one address a line (with or without scheme), or text with
 /// addresses in it. What stands before an address on its line is its title.
 #[must_use]
@@ -127,12 +135,12 @@ fn trim_punctuation(typed: &str) -> &str {
     typed
 }
 
-/// `[title](` and `title - ` and `title: ` before an address.
+/// The title in `[title](`, `title - ` and `title: ` before an address; what merely stands before it is no title.
 fn title_before(text: &str) -> String {
-    let title = text.trim().trim_end_matches(['(', '<', '"']).trim_end_matches(']').trim();
-    let title = title.rsplit_once('[').map_or(title, |(_, title)| title);
-    let title = title.trim_start_matches([')', '.', ',', ';']).trim_end_matches(['-', '–', '—', ':', '|']).trim();
-    crate::text::line(title, 300)
+    let text = text.trim();
+    let marked = text.strip_suffix("](").and_then(|text| text.rsplit_once('[')).map(|(_, title)| title);
+    let title = marked.or_else(|| text.strip_suffix(['-', '–', '—', ':', '|']));
+    crate::text::line(title.unwrap_or_default(), 300)
 }
 
 #[cfg(test)]
@@ -200,8 +208,8 @@ mod tests {
         let expected = [
             ("https://example.org/", ""),
             ("https://a.example/x", ""),
-            ("https://b.example/y", "See"),
-            ("https://c.example/z_(q)", "and"),
+            ("https://b.example/y", ""),
+            ("https://c.example/z_(q)", ""),
             ("https://d.example/", "A title"),
             ("https://e.example/", "Good read"),
         ];

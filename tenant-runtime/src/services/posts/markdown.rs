@@ -62,20 +62,38 @@ fn parser(body: &str) -> Parser<'_> {
     Parser::new_ext(body, options)
 }
 
-/// The parser's events, changed so that a text fits into a page: headings one level down (the title is the first),
-/// foreign pictures as links, footnotes with names of their own, task boxes as characters.
+/// The parser's events, changed so that a text fits into a page: headings below the title, foreign pictures as links,
+/// footnotes with names of their own, task boxes as characters.
 fn events(body: &str) -> Vec<Event<'_>> {
     let mut notes = Notes::default();
     let mut foreign = Vec::new();
-    parser(body).map(|event| adapt(event, &mut notes, &mut foreign)).collect()
+    let mut events: Vec<_> = parser(body).map(|event| adapt(event, &mut notes, &mut foreign)).collect();
+    put_headings_right(&mut events);
+    events
+}
+
+/// The title is the page's first heading: the text's highest become the second level, and no level is skipped on the way down.
+fn put_headings_right(events: &mut [Event<'_>]) {
+    let levels = events.iter().filter_map(|event| match event {
+        Event::Start(Tag::Heading { level, .. }) => Some(*level as usize),
+        _ => None,
+    });
+    let Some(highest) = levels.min() else { return };
+    let mut last = 1;
+    for event in events {
+        match event {
+            Event::Start(Tag::Heading { level, .. }) => {
+                last = (*level as usize - highest + 2).min(last + 1).min(6);
+                *level = HeadingLevel::try_from(last).unwrap_or(HeadingLevel::H6);
+            }
+            Event::End(TagEnd::Heading(level)) => *level = HeadingLevel::try_from(last).unwrap_or(HeadingLevel::H6),
+            _ => {}
+        }
+    }
 }
 
 fn adapt<'a>(event: Event<'a>, notes: &mut Notes, foreign: &mut Vec<bool>) -> Event<'a> {
     match event {
-        Event::Start(Tag::Heading { level, .. }) => {
-            Event::Start(Tag::Heading { level: lower(level), id: None, classes: Vec::new(), attrs: Vec::new() })
-        }
-        Event::End(TagEnd::Heading(level)) => Event::End(TagEnd::Heading(lower(level))),
         Event::Start(Tag::Image { dest_url, title, id, link_type }) => {
             foreign.push(own_image(&dest_url).is_none());
             match foreign.last() {
@@ -89,16 +107,6 @@ fn adapt<'a>(event: Event<'a>, notes: &mut Notes, foreign: &mut Vec<bool>) -> Ev
         Event::Start(Tag::FootnoteDefinition(name)) => Event::Html(notes.definition(&name).into()),
         Event::End(TagEnd::FootnoteDefinition) => Event::Html("</div>\n".into()),
         other => other,
-    }
-}
-
-fn lower(level: HeadingLevel) -> HeadingLevel {
-    match level {
-        HeadingLevel::H1 => HeadingLevel::H2,
-        HeadingLevel::H2 => HeadingLevel::H3,
-        HeadingLevel::H3 => HeadingLevel::H4,
-        HeadingLevel::H4 => HeadingLevel::H5,
-        HeadingLevel::H5 | HeadingLevel::H6 => HeadingLevel::H6,
     }
 }
 
@@ -277,6 +285,14 @@ mod tests {
         assert!(out.contains(&format!(r#"<img src="{PNG}" alt="alt text""#)), "{out}");
         assert!(out.contains(r#"<a href="https://example.org/a.png" rel="nofollow noopener">far</a>"#), "{out}");
         assert!(!out.contains("t.gif"), "{out}");
+    }
+
+    #[test]
+    fn headings_start_below_the_title_and_skip_no_level() {
+        let out = html("## A\n\n#### B\n\n### C\n\n## D\n");
+        let levels: Vec<&str> =
+            ["<h2>A", "<h3>B", "<h3>C", "<h2>D"].into_iter().filter(|part| out.contains(part)).collect();
+        assert_eq!(levels.len(), 4, "{out}");
     }
 
     #[test]

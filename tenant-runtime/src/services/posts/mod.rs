@@ -8,6 +8,7 @@ pub mod feeds;
 mod form;
 pub mod front_matter;
 pub mod images;
+pub mod lists;
 pub mod markdown;
 pub mod media;
 mod owner;
