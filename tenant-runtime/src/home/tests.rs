@@ -2,7 +2,6 @@
 
 use http::{Method, StatusCode};
 
-use super::*;
 use crate::{
     services::posts,
     testing::{Answer, TestRuntime},

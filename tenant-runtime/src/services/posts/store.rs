@@ -6,8 +6,8 @@ use anyhow::Context;
 use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::{Address, Draft, Post, Status, TRASH_DAYS, markdown};
 pub use super::lists::{Neighbour, TagCount, Which, changed_at, list, neighbours, tags, years};
+use super::{Address, Draft, Post, Status, TRASH_DAYS, markdown};
 use crate::{blobs::Hash, text};
 
 /// Why a change was not made.
