@@ -10,7 +10,8 @@ use crate::set_up::{codes, link};
 /// The value of the session's cookie, as a browser would send it back.
 pub(crate) fn session(answer: &Answer) -> String {
     let all = answer.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
-    let cookie = all.filter(|cookie| cookie.starts_with("__Host-session=")).last().expect("a session");
+    let mut sessions = all.filter(|cookie| cookie.starts_with("__Host-session="));
+    let cookie = sessions.next_back().expect("a session");
     cookie.split(';').next().unwrap().to_owned()
 }
 
