@@ -284,3 +284,29 @@ async fn a_percloud_that_is_removed_leaves_nothing_even_if_it_does_not_want_to_e
         assert_eq!(machine.host.list().await.unwrap(), []);
     }
 }
+
+/// Every test that `docs/security.md` names is one.
+#[test]
+fn what_the_page_on_security_promises_is_tested() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut sources = String::new();
+    let crates = ["bundle", "tls", "ui", "portal", "tenant-runtime", "control-plane"];
+    let mut folders: Vec<_> =
+        crates.iter().flat_map(|name| ["src", "tests"].map(|part| root.join(name).join(part))).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                sources.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let named = page.split('`').skip(1).step_by(2);
+    let tests = named
+        .filter(|name| name.matches('_').count() >= 3 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+    let missing: Vec<_> = tests.filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
