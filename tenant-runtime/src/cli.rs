@@ -1,5 +1,7 @@
 //! The command line: what can be done with a percloud's folder of data.
 
+mod bundles;
+
 use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
 use bundle::Domain;
@@ -18,6 +20,12 @@ struct Cli {
 enum Command {
     /// Serve a percloud to browsers
     Serve(Serve),
+    /// Fill a data folder from a bundle
+    Import(bundles::Import),
+    /// Write everything into a bundle
+    Export(bundles::Export),
+    /// Read a bundle through and say whether it is whole
+    Check(bundles::Check),
 }
 
 /// How to serve.
@@ -49,6 +57,9 @@ pub fn main() -> ExitCode {
         Command::Serve(Serve { data: Some(data), domain: Some(domain), port, listen, .. }) => {
             serve::home::run(&serve::home::Options { data, domain, port, listen })
         }
+        Command::Import(options) => bundles::import(&options),
+        Command::Export(options) => bundles::export(&options),
+        Command::Check(options) => bundles::check(&options),
         Command::Serve(_) => Err(anyhow::anyhow!("serve needs --data and --domain")),
     };
     match done {

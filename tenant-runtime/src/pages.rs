@@ -137,6 +137,7 @@ mod tests {
             .page::<imports::Running>()
             .page::<imports::Done>()
             .said_elsewhere(&["activity.", "toast.", "password.score.", "password.hint.", "codes.file."])
+            .said_elsewhere(&["import.reason.", "import.running"])
             .said_elsewhere(&[
                 "files.toast.",
                 "files.activity.",

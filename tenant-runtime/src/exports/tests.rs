@@ -215,3 +215,35 @@ fn every_page_of_export_and_import_renders_in_every_language() {
     render::<Running>();
     render::<Done>();
 }
+
+/// Holds what is really exported against the schemas of `docs/schemas/`, with a validator that is not ours.
+#[tokio::test]
+async fn a_real_export_is_as_the_schemas_say() {
+    let this = lived_in().await;
+    this.post("/app/bookmarks", &[("url", "https://example.org/"), ("title", "Example"), ("tags", "one, two")]).await;
+    let bundle = checked(&take_everything(&this, "").await.body);
+    let folder = tempfile::tempdir().unwrap();
+    let schemas = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schemas");
+    let parts = [
+        ("percloud.json", "percloud.schema.json"),
+        ("data/urls/urls.jsonl", "urls.schema.json"),
+        ("data/bookmarks/bookmarks.json", "bookmarks.schema.json"),
+        ("data/files/meta.jsonl", "files-meta.schema.json"),
+    ];
+    let mut args = Vec::new();
+    for (number, (path, schema)) in parts.iter().enumerate() {
+        let Some(text) = bundle.text(path).unwrap() else { continue };
+        let name = if path.ends_with("jsonl") { format!("{number}.jsonl") } else { format!("{number}.json") };
+        std::fs::write(folder.path().join(&name), text).unwrap();
+        args.extend([folder.path().join(name).into_os_string(), schemas.join(schema).into_os_string()]);
+    }
+    assert!(args.len() >= 4, "there is something to check");
+    let script = "import json, sys\ntry:\n    import jsonschema\nexcept ImportError:\n    sys.exit('this Python has no jsonschema: set BAGIT_PYTHON to one that has (infra/test does)')\n\
+                  for file, schema in zip(sys.argv[1::2], sys.argv[2::2]):\n    text = open(file, encoding='utf-8').read()\n    \
+                  check = jsonschema.Draft202012Validator(json.load(open(schema))); jsonschema.Draft202012Validator.check_schema(check.schema)\n    \
+                  for one in (text.splitlines() if file.endswith('l') else [text]):\n        check.validate(json.loads(one))\n    print('fits', schema)\n";
+    let python = std::env::var("BAGIT_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let output = std::process::Command::new(&python).arg("-c").arg(script).args(&args).output();
+    let output = output.unwrap_or_else(|e| panic!("{python} is needed for this test (infra/test installs it): {e}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

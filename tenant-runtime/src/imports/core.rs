@@ -61,8 +61,8 @@ fn urls(tx: &Transaction<'_>, job: &Job) -> anyhow::Result<Option<Counts>> {
         counts.counted += 1;
         match serde_json::from_slice::<Line>(line) {
             Ok(line) if here.contains(&(line.path.clone(), line.status)) => counts.imported += 1,
-            Ok(line) => counts.refused.push((line.path, "this address answers otherwise here".to_owned())),
-            Err(_) => counts.refused.push((format!("line {}", counts.counted), "not an address".to_owned())),
+            Ok(line) => counts.refused.push((line.path, "import.reason.address".to_owned())),
+            Err(_) => counts.refused.push((format!("line {}", counts.counted), "import.reason.no-address".to_owned())),
         }
     }
     Ok(Some(counts))
@@ -164,11 +164,11 @@ fn settings(tx: &Transaction<'_>, job: &Job) -> anyhow::Result<Option<Counts>> {
                             chosen.avatar = Some(picture);
                             counts.imported += 1;
                         }
-                        None => counts.refused.push((avatar.file, "not a picture".to_owned())),
+                        None => counts.refused.push((avatar.file, "import.reason.no-picture".to_owned())),
                     }
                 }
             }
-            Err(_) => counts.refused.push(("profile.json".to_owned(), "not understood".to_owned())),
+            Err(_) => counts.refused.push(("profile.json".to_owned(), "import.reason.not-understood".to_owned())),
         }
     }
     if let Some(text) = text(job, "settings/appearance.json")? {
@@ -182,7 +182,7 @@ fn settings(tx: &Transaction<'_>, job: &Job) -> anyhow::Result<Option<Counts>> {
                 chosen.home = look.home.unwrap_or_default();
                 counts.imported += 1;
             }
-            Err(_) => counts.refused.push(("appearance.json".to_owned(), "not understood".to_owned())),
+            Err(_) => counts.refused.push(("appearance.json".to_owned(), "import.reason.not-understood".to_owned())),
         }
     }
     if counts.counted == 0 {
@@ -222,7 +222,7 @@ fn secrets(tx: &Transaction<'_>, job: &Job) -> anyhow::Result<Option<Counts>> {
     let account: Vec<&(String, Value)> = own.collect();
     if job.row.secrets.is_empty() && job.checked.has_secrets() {
         counts.counted = 1;
-        counts.refused.push(("secrets".to_owned(), "no passphrase was given".to_owned()));
+        counts.refused.push(("secrets".to_owned(), "import.reason.no-passphrase".to_owned()));
         return Ok(Some(counts));
     }
     let takes = job.row.take_password && account.iter().any(|(_, line)| line["kind"] == "password");
@@ -261,10 +261,10 @@ enum Done {
 
 fn signing_key(tx: &Transaction<'_>, line: &Value) -> anyhow::Result<Done> {
     if line["kind"] != "minisign" {
-        return Ok(Done::Refused("a key of an unknown kind"));
+        return Ok(Done::Refused("import.reason.key-kind"));
     }
     let Some(key) = line["secret"].as_str().and_then(|text| Key::from_text(text).ok()) else {
-        return Ok(Done::Refused("not a key"));
+        return Ok(Done::Refused("import.reason.no-key"));
     };
     let used: bool = tx.query_row("select exists (select 1 from exports)", [], |row| row.get(0))?;
     if used {
@@ -278,7 +278,7 @@ fn one_account(tx: &Transaction<'_>, line: &Value, now: DateTime<Utc>) -> anyhow
     match serde_json::from_value::<Account>(line.clone()) {
         Ok(Account::Password { phc, changed_at }) => {
             if !is_bearable(&phc) {
-                return Ok(Done::Refused("a password hash that is not ours to check"));
+                return Ok(Done::Refused("import.reason.hash"));
             }
             auth::set_up(tx, &phc, now)?;
             auth::change_password(tx, &phc, changed_at)?;
@@ -292,6 +292,6 @@ fn one_account(tx: &Transaction<'_>, line: &Value, now: DateTime<Utc>) -> anyhow
             )?;
             Ok(Done::Taken)
         }
-        Err(_) => Ok(Done::Refused("not understood")),
+        Err(_) => Ok(Done::Refused("import.reason.not-understood")),
     }
 }

@@ -1,5 +1,7 @@
 //! The pages: give a bundle, see what is in it, begin, watch, read what became of it.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Form, Json,
     extract::{Multipart, Path, State},
@@ -332,7 +334,7 @@ pub(super) async fn show(State(rt): State<Runtime>, req: Request, Path(id): Path
             let page = Refused { href: address(&row.id), key: refusal.key, at: refusal.at, name: row.file_name };
             web::page(&rt, &req, &page).await
         }
-        Stage::Done => web::page(&rt, &req, &done(&row)?).await,
+        Stage::Done => web::page(&rt, &req, &done(&rt, &req, &row)?).await,
     }
 }
 
@@ -388,7 +390,9 @@ async fn ready(rt: &Runtime, row: Import, error: Option<&'static str>) -> Result
     })
 }
 
-fn done(row: &Import) -> Result<Done> {
+fn done(rt: &Runtime, req: &Request, row: &Import) -> Result<Done> {
+    // Reasons are the keys of messages.
+    let say = |(item, key): (String, String)| (item, rt.pages().message(req.lang, &key, &BTreeMap::new()));
     let report: report::Report = serde_json::from_str(row.report.as_deref().unwrap_or_default())?;
     let rows = report.sections.into_iter().map(|row| Counted {
         known: bundle::manifest::is_known(&row.section),
@@ -396,7 +400,7 @@ fn done(row: &Import) -> Result<Done> {
         counted: row.counts.counted,
         imported: row.counts.imported + row.counts.transformed,
         preserved: row.counts.preserved,
-        refused: row.counts.refused,
+        refused: row.counts.refused.into_iter().map(say).collect(),
     });
     Ok(Done {
         receipt: format!("{}/import-report.json", address(&row.id)),
