@@ -154,10 +154,12 @@ impl ui::Page for Choose {
             kind,
             at,
         });
-        let past = past.collect();
+        let past: Vec<_> = past.collect();
+        let unnamed = Past { name: String::new(), ..past[0].clone() };
         vec![
             Self { past: vec![], error: None, room: 5_000_000_000 },
             Self { past, error: Some("import.no-file"), room: 1_000 },
+            Self { past: vec![unnamed], error: None, room: 0 },
         ]
     }
 }
@@ -200,6 +202,7 @@ impl ui::Page for Ready {
         bare.summary.secrets = false;
         vec![
             Self { error: Some("import.passphrase.wrong"), ..full.clone() },
+            Self { error: Some("import.passphrase.damaged"), ..full.clone() },
             Self { again: true, opened: true, ..full.clone() },
             full,
             bare,

@@ -86,7 +86,8 @@ impl Look {
 fn kind(path: &str, percloud: &Percloud) -> Kind {
     const OPAQUE: &[&str] = &[
         "data/files/tree/",
-        "data/files/versions/", "data/files/trash/",
+        "data/files/versions/",
+        "data/files/trash/",
         "data/blog/uploads/",
         "data/bookmarks/snapshots/",
         "data/settings/files/",
