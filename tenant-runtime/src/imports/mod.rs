@@ -5,6 +5,7 @@
 
 mod core;
 mod file;
+mod pages;
 mod progress;
 mod report;
 mod rows;
@@ -18,12 +19,11 @@ use axum::{Router, routing::get};
 use rusqlite::{Connection, Transaction};
 
 pub use file::{Imported, check_file, from_file};
+pub use pages::{Choose, Done, Ready, Refused, Running};
 pub use report::{Report, Row as ReportRow, Summary};
-pub use web::{Choose, Done, Ready, Refused, Running};
 
 use crate::{
     blobs::{Blob, Hash},
-    pages,
     runtime::Runtime,
     uploads,
 };
@@ -32,7 +32,7 @@ use crate::{
 pub const SCHEMA: &[&str] = &[include_str!("schema.sql")];
 
 /// What the pages are made of; their messages are with [`crate::exports::PAGES`].
-pub const PAGES: pages::Part = pages::Part {
+pub const PAGES: crate::pages::Part = crate::pages::Part {
     templates: &[
         ("imports/choose.html", include_str!("templates/choose.html")),
         ("imports/done.html", include_str!("templates/done.html")),

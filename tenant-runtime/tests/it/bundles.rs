@@ -21,7 +21,8 @@ async fn bundle(out: &Path) {
     let this = TestRuntime::signed_in().await;
     for number in 0..20 {
         let url = format!("https://example.org/{number}");
-        let added = this.post("/app/bookmarks/add", &[("url", &url), ("title", "A page"), ("visibility", "public")]).await;
+        let added =
+            this.post("/app/bookmarks/add", &[("url", &url), ("title", "A page"), ("visibility", "public")]).await;
         assert!(added.status.is_redirection(), "{}", added.status);
     }
     let page = this.get("/app/posts/new").await;
