@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use bundle::{Clock, Domain, TenantId, TenantSpec};
+use bundle::{Clock, Domain};
 use clap::Args;
 
 use crate::{
     exports,
     imports::{self, Summary},
-    runtime::{Place, Runtime},
-    serve::lock,
+    serve::home,
 };
 
 /// What to import, and where to.
@@ -35,9 +34,9 @@ pub(super) struct Export {
     /// The ZIP file to write; must not be there yet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The name that browsers know it by; said in the bundle
-    #[arg(long, value_name = "NAME", default_value = "me.localhost")]
-    domain: Domain,
+    /// The name that browsers know it by, when it was not served from here yet; said in the bundle
+    #[arg(long, value_name = "NAME")]
+    domain: Option<Domain>,
     /// A file whose first line is a passphrase; without it the secrets stay here
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -105,16 +104,13 @@ pub(super) fn import(options: &Import) -> anyhow::Result<()> {
 /// Writes everything into a file.
 pub(super) fn export(options: &Export) -> anyhow::Result<()> {
     let passphrase = passphrase(options.passphrase_file.as_deref())?;
-    if let Some(weak) = passphrase.as_deref().filter(|p| !exports::passphrase::is_strong(p)) {
-        let _ = weak;
+    if passphrase.as_deref().is_some_and(|p| !exports::passphrase::is_strong(p)) {
         anyhow::bail!(
             "this passphrase could be guessed; take a good one, for example: {}",
             exports::passphrase::suggest()
         );
     }
-    anyhow::ensure!(options.data.join("percloud.db").exists(), "{} holds no percloud", options.data.display());
-    let _lock = lock::take(&options.data, std::time::Duration::ZERO)?;
-    let rt = Runtime::open(&options.data, spec(&options.domain), Place::Home, Clock::system())?;
+    let (rt, _lock) = home::open(&options.data, options.domain.as_ref())?;
     let size = super::executor()?.block_on(async {
         let size = exports::to_file(&rt, &options.out, passphrase).await;
         rt.store().close().await;
@@ -122,20 +118,6 @@ pub(super) fn export(options: &Export) -> anyhow::Result<()> {
     })?;
     println!("{} holds everything ({size} bytes).", options.out.display());
     Ok(())
-}
-
-/// As much of a spec as a bundle needs.
-fn spec(domain: &Domain) -> TenantSpec {
-    TenantSpec {
-        id: TenantId::random(),
-        domain: domain.clone(),
-        port: 443,
-        quota_bytes: u64::MAX,
-        language: "en".into(),
-        setup_sha256: None,
-        suspended: None,
-        provider: None,
-    }
 }
 
 fn passphrase(file: Option<&Path>) -> anyhow::Result<Option<String>> {

@@ -77,10 +77,10 @@ async fn killed_again_and_again_an_import_comes_to_the_same_end() {
     assert!(kills > 0);
     let (good, said) = run(&["import", &zip, "--data", &data]);
     assert!(good && said.contains("bookmarks"), "once more changes nothing: {said}");
-    let (good, said) = run(&["export", "--data", &data, "--out", &again]);
+    let (good, said) = run(&["export", "--data", &data, "--domain", "me.localhost", "--out", &again]);
     assert!(good, "{said}");
     assert_eq!(payload(Path::new(&again)), payload(Path::new(&zip)));
-    let (good, _) = run(&["export", "--data", &data, "--out", &again]);
+    let (good, _) = run(&["export", "--data", &data, "--domain", "me.localhost", "--out", &again]);
     assert!(!good, "nothing is overwritten");
 }
 
