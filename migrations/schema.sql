@@ -16,6 +16,28 @@ begin
     return null;
 end $$;
 
+CREATE FUNCTION public.sign_up_again(of_domain text, proof_sha256 text, new_account text, new_setup text, new_confirm text, new_language text, new_again text, at timestamp with time zone) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    found_id text;
+    old_account text;
+begin
+    select id, account_id into found_id, old_account from tenants
+    where domain = of_domain and again_sha256 = proof_sha256 and confirmed_at is null and set_up_at is null and wanted = 'running'
+    for update;
+    if found_id is null then
+        return null;
+    end if;
+    update tenants set
+        account_id = new_account, setup_sha256 = new_setup, confirm_sha256 = new_confirm, language = new_language, again_sha256 = new_again,
+        created_at = at, due_at = at, tries = 0, wish = wish + 1
+    where id = found_id;
+    delete from accounts where id = old_account and not exists (select from tenants where account_id = old_account);
+    return found_id;
+end $$;
+
 CREATE FUNCTION public.tenants_route() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -216,6 +238,8 @@ CREATE TABLE public.tenants (
     last_error text,
     wish bigint DEFAULT 0 NOT NULL,
     trace_parent text,
+    again_sha256 text,
+    CONSTRAINT tenants_again_sha256_check CHECK ((again_sha256 ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT tenants_check CHECK (((wanted = 'suspended'::text) = (suspended_reason IS NOT NULL))),
     CONSTRAINT tenants_check1 CHECK (((observed = 'absent'::text) OR (socket IS NOT NULL))),
     CONSTRAINT tenants_confirm_sha256_check CHECK ((confirm_sha256 ~ '^[0-9a-f]{64}$'::text)),
@@ -282,6 +306,8 @@ COMMENT ON COLUMN public.tenants.last_error IS 'What went wrong last, for the op
 COMMENT ON COLUMN public.tenants.wish IS 'Counts wishes, so that a turn that ends does not put off one that came meanwhile.';
 
 COMMENT ON COLUMN public.tenants.trace_parent IS 'W3C trace context of the request that last wanted something, so that one trace shows it through to the end.';
+
+COMMENT ON COLUMN public.tenants.again_sha256 IS 'Hex SHA-256 of "again:" and a secret in the cookie of the browser that signed up: while nobody has confirmed, it may give another address.';
 
 CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
  SELECT tenants.domain AS host,

@@ -121,6 +121,10 @@ async fn grants(owner: &Client, users: &[(&str, &String)]) -> anyhow::Result<Str
             sql.push_str(&format!("grant {rights} on {relation} to {user};"));
         }
     }
+    let there: bool = owner.query_one("select to_regproc('sign_up_again') is not null", &[]).await?.try_get(0)?;
+    if there {
+        sql.push_str("grant execute on function sign_up_again to percloud_web;");
+    }
     sql.push_str("commit;");
     Ok(sql)
 }

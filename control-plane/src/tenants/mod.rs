@@ -16,8 +16,10 @@ use tokio_postgres::Row;
 
 use crate::{accounts::AccountId, db, names};
 
-pub use token::Token;
-pub use wishes::{Created, New, confirm, create, delete, find_by_token, resume, suspend};
+pub use token::{Again, Token};
+pub use wishes::{
+    Created, New, confirm, create, create_again, delete, find_by_token, may_create_again, resume, suspend,
+};
 
 /// Why something asked of a percloud is not done.
 #[derive(Debug, thiserror::Error)]

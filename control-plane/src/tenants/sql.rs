@@ -14,8 +14,15 @@ macro_rules! tenant_columns {
 crate::statements! {
     /// Wants a new one.
     CREATE = "insert into tenants
-            (id, account_id, name, domain, setup_sha256, confirm_sha256, confirmed_at, quota_bytes, language, created_at, due_at, trace_parent)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)";
+            (id, account_id, name, domain, setup_sha256, confirm_sha256, confirmed_at, quota_bytes, language, created_at, due_at, trace_parent,
+            again_sha256)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)";
+    /// The browser that signed up gives another address: new links, and the old ones end.
+    AGAIN = "select sign_up_again($1, $2, $3, $4, $5, $6, $7, $8)";
+    /// Whether a browser may do so.
+    MAY_AGAIN = "select exists (
+            select from tenants
+            where domain = $1 and again_sha256 = $2 and confirmed_at is null and set_up_at is null and wanted = 'running')";
     /// By id, name or host name.
     FIND = concat!("select ", crate::tenant_columns!(), "
         from tenants t join accounts a on a.id = t.account_id

@@ -39,6 +39,40 @@ impl Token {
     }
 }
 
+/// The secret in the cookie of the browser that signed up: while nobody has confirmed, it may give another address.
+/// Worth less than a [`Token`]: it opens nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Again(Token);
+
+impl Again {
+    pub(super) fn random() -> Self {
+        Self(Token::random())
+    }
+
+    /// The secret itself, for the cookie.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        self.0.secret()
+    }
+
+    pub(super) fn sha256(&self) -> String {
+        hex::encode(Sha256::digest(format!("again:{}", self.0.0)))
+    }
+}
+
+impl FromStr for Again {
+    type Err = NotAToken;
+    fn from_str(text: &str) -> Result<Self, NotAToken> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Debug for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Again(…)")
+    }
+}
+
 impl FromStr for Token {
     type Err = NotAToken;
     fn from_str(text: &str) -> Result<Self, NotAToken> {

@@ -4,7 +4,7 @@ use bundle::{Domain, TenantId};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{Error, Tenant, Token, Wanted, get, sql};
+use super::{Again, Error, Tenant, Token, Wanted, get, sql};
 use crate::{
     accounts::{self, Email},
     audit::{self, Actor},
@@ -44,6 +44,8 @@ pub struct Created {
     pub domain: Domain,
     /// The secret of its links; kept nowhere but in the queued mail.
     pub token: Token,
+    /// With this its browser may give another address, until somebody has confirmed.
+    pub again: Again,
 }
 
 /// Wants a new percloud: takes the name, writes the row, and queues the mail to the visitor. Provisioning starts at once.
@@ -51,7 +53,8 @@ pub struct Created {
 /// # Errors
 /// `Name` when somebody has the name or one that looks the same; the transaction is then to be dropped.
 pub async fn create(tx: &Transaction<'_>, new: &New<'_>, now: DateTime<Utc>) -> Result<Created, Error> {
-    let (id, token, domain) = (TenantId::random(), Token::random(), new.name.domain(new.base_domain)?);
+    let (id, token, again) = (TenantId::random(), Token::random(), Again::random());
+    let domain = new.name.domain(new.base_domain)?;
     take_name(tx, new.name, &id, now).await?;
     let account = accounts::ensure(tx, new.email, new.language, now).await?;
     let visitor = *new.actor == Actor::Visitor;
@@ -71,16 +74,74 @@ pub async fn create(tx: &Transaction<'_>, new: &New<'_>, now: DateTime<Utc>) -> 
             &new.language,
             &now,
             &telemetry::trace_parent(),
+            &visitor.then(|| again.sha256()),
         ],
     )
     .await?;
+    queue_link(tx, new, &id, &domain, &token, now).await?;
+    audit::note(tx, now, new.actor, "tenant.created", &id, &json!({ "domain": domain.as_str() })).await?;
+    Ok(Created { id, domain, token, again })
+}
+
+/// Whether a browser that signed up before may do so again with the same name.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn may_create_again(db: &impl GenericClient, domain: &Domain, again: &Again) -> Result<bool, Error> {
+    Ok(db.query_one(sql::MAY_AGAIN, &[&domain.as_str(), &again.sha256()]).await?.try_get(0)?)
+}
+
+/// The browser that signed up does so again with the same name, most likely because the address was mistyped: the links that were mailed
+/// end, new ones go to the new address. `None` when somebody has confirmed meanwhile, or it is another browser.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn create_again(
+    tx: &Transaction<'_>,
+    new: &New<'_>,
+    before: &Again,
+    now: DateTime<Utc>,
+) -> Result<Option<Created>, Error> {
+    let (token, again, domain) = (Token::random(), Again::random(), new.name.domain(new.base_domain)?);
+    let account = accounts::ensure(tx, new.email, new.language, now).await?;
+    let row = tx
+        .query_one(
+            sql::AGAIN,
+            &[
+                &domain.as_str(),
+                &before.sha256(),
+                &account.as_str(),
+                &token.setup_sha256(),
+                &token.confirm_sha256(),
+                &new.language,
+                &again.sha256(),
+                &now,
+            ],
+        )
+        .await?;
+    let Some(id) = row.try_get::<_, Option<String>>(0)? else { return Ok(None) };
+    let id: TenantId = id.parse().map_err(|_| db::Error::Column("tenants.id"))?;
+    queue_link(tx, new, &id, &domain, &token, now).await?;
+    audit::note(tx, now, new.actor, "tenant.created-again", &id, &json!({})).await?;
+    Ok(Some(Created { id, domain, token, again }))
+}
+
+/// The mail with the link, for a visitor.
+async fn queue_link(
+    tx: &Transaction<'_>,
+    new: &New<'_>,
+    id: &TenantId,
+    domain: &Domain,
+    token: &Token,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let visitor = *new.actor == Actor::Visitor;
     if let Some(url) = new.confirm_url.filter(|_| visitor) {
         let moving = if new.moving { "?moving=true" } else { "" };
         let message = Message::Confirm { domain: domain.to_string(), link: format!("{url}{}{moving}", token.secret()) };
-        mails::queue(tx, Some(&id), new.email.as_str(), new.language, &message, now).await?;
+        mails::queue(tx, Some(id), new.email.as_str(), new.language, &message, now).await?;
     }
-    audit::note(tx, now, new.actor, "tenant.created", &id, &json!({ "domain": domain.as_str() })).await?;
-    Ok(Created { id, domain, token })
+    Ok(())
 }
 
 async fn take_name(tx: &Transaction<'_>, name: &Name, id: &TenantId, now: DateTime<Utc>) -> Result<(), Error> {

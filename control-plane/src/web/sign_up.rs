@@ -22,7 +22,7 @@ use crate::{
     app::App,
     audit::Actor,
     names::{self, Refusal},
-    tenants::{self, New},
+    tenants::{self, Again, New},
 };
 
 #[derive(Deserialize)]
@@ -60,7 +60,12 @@ fn refuse(app: &App, asker: &Asker, typed: &Typed, status: StatusCode, errors: E
     Ok(response)
 }
 
-pub(super) async fn post(State(app): State<App>, asker: Asker, Form(typed): Form<Typed>) -> Result<Response> {
+pub(super) async fn post(
+    State(app): State<App>,
+    asker: Asker,
+    headers: HeaderMap,
+    Form(typed): Form<Typed>,
+) -> Result<Response> {
     let mut errors = typed.check();
     let name = names::check(&typed.name).map_err(|why| errors.name = Some(why.key())).ok();
     let email = typed.email.parse::<Email>().map_err(|_| errors.email.get_or_insert("sign-up.email.wrong")).ok();
@@ -85,8 +90,12 @@ pub(super) async fn post(State(app): State<App>, asker: Asker, Form(typed): Form
         confirm_url: Some(&confirm_url),
         moving: typed.moving(),
     };
-    match want(&app, &new).await {
-        Ok(created) => Ok(sent(&email, created.domain.as_str())),
+    let wanted = match want(&app, &new).await {
+        Err(tenants::Error::Name(Refusal::Taken)) => want_again(&app, &new, Sent::of(&headers)).await,
+        other => other,
+    };
+    match wanted {
+        Ok(created) => Ok(sent(&email, &created)),
         Err(tenants::Error::Name(why)) => {
             let errors = Errors { name: Some(why.key()), ..Errors::default() };
             refuse(&app, &asker, &typed, StatusCode::UNPROCESSABLE_ENTITY, errors)
@@ -104,20 +113,46 @@ pub(super) async fn want(app: &App, new: &New<'_>) -> Result<tenants::Created, t
     Ok(created)
 }
 
-/// What the next page says; kept by the visitor, not in an address that would be logged.
+/// The name is taken: by this very browser, whose owner mistyped the address or lost the mail?
+async fn want_again(app: &App, new: &New<'_>, sent: Option<Sent>) -> Result<tenants::Created, tenants::Error> {
+    let taken = tenants::Error::Name(Refusal::Taken);
+    let Some(before) = sent.and_then(|sent| sent.again.parse::<Again>().ok()) else { return Err(taken) };
+    let mut db = app.db.get().await.map_err(crate::db::Error::from)?;
+    let tx = db.transaction().await?;
+    let created = tenants::create_again(&tx, new, &before, app.clock.now()).await?.ok_or(taken)?;
+    tx.commit().await?;
+    Ok(created)
+}
+
+/// What the next page says, and the right to begin again; kept by the visitor, not in an address that would be logged.
 #[derive(Serialize, Deserialize)]
 struct Sent {
     email: String,
     domain: String,
+    again: String,
+}
+
+impl Sent {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+        let value = cookies
+            .flat_map(|line| line.split(';'))
+            .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(value).ok()?).ok()
+    }
 }
 
 const COOKIE: &str = "__Host-sign-up";
 
-fn sent(email: &Email, domain: &str) -> Response {
-    let sent = Sent { email: email.as_str().to_owned(), domain: domain.to_owned() };
+fn sent(email: &Email, created: &tenants::Created) -> Response {
+    let sent = Sent {
+        email: email.as_str().to_owned(),
+        domain: created.domain.to_string(),
+        again: created.again.secret().to_owned(),
+    };
     let value = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&sent).unwrap_or_default());
     let mut response = Redirect::to("/check-mail").into_response();
-    let cookie = format!("{COOKIE}={value}; Path=/; Max-Age=3600; Secure; HttpOnly; SameSite=Lax");
+    let cookie = format!("{COOKIE}={value}; Path=/; Max-Age=172800; Secure; HttpOnly; SameSite=Lax");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
@@ -126,14 +161,7 @@ fn sent(email: &Email, domain: &str) -> Response {
 
 /// "Look into your mail". Whoever comes here without having signed up is sent to where that is done.
 pub(super) async fn check_mail(State(app): State<App>, asker: Asker, headers: HeaderMap) -> Result<Response> {
-    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let value = cookies
-        .flat_map(|line| line.split(';'))
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('=').map(ToOwned::to_owned));
-    let sent = value
-        .and_then(|value| BASE64_URL_SAFE_NO_PAD.decode(value).ok())
-        .and_then(|json| serde_json::from_slice::<Sent>(&json).ok());
-    match sent {
+    match Sent::of(&headers) {
         None => Ok(Redirect::to("/sign-up").into_response()),
         Some(sent) => asker.page(&CheckMail {
             email: sent.email,
@@ -168,13 +196,25 @@ pub(super) struct NameAnswer {
         (status = 429, description = "Asked too often.", body = super::error::Problem),
         (status = 503, description = "The database does not answer.", body = super::error::Problem),
     ))]
-pub(super) async fn name(State(app): State<App>, asker: Asker, Path(typed): Path<String>) -> Result<Response> {
+pub(super) async fn name(
+    State(app): State<App>,
+    asker: Asker,
+    headers: HeaderMap,
+    Path(typed): Path<String>,
+) -> Result<Response> {
     app.limits.name(asker.client)?;
     let checked = names::check(&typed).and_then(|name| Ok((name.domain(&app.settings.base_domain)?, name)));
     let (label, domain, refusal) = match checked {
         Err(why) => (typed.trim().chars().take(60).collect(), None, Some(why)),
         Ok((domain, name)) => {
-            let holder = names::find_holder(&app.db.get().await?, &name).await?;
+            let db = app.db.get().await?;
+            let mut holder = names::find_holder(&db, &name).await?;
+            let again = Sent::of(&headers).and_then(|sent| sent.again.parse::<Again>().ok());
+            if let (Some(Refusal::Taken), Some(again)) = (holder, again)
+                && tenants::may_create_again(&db, &domain, &again).await?
+            {
+                holder = None; // by this very browser
+            }
             (name.label().to_owned(), Some(domain.to_string()), holder)
         }
     };

@@ -23,7 +23,10 @@ use crate::postgres;
 /// The provider.
 pub(crate) struct TestCloud {
     pub(crate) url: String,
+    /// As the schema's owner: for looking, and for what operators do.
     pub(crate) db: Pool,
+    /// As the reconciler's user, with its rights.
+    pub(crate) worker: Pool,
     pub(crate) clock: Clock,
     pub(crate) host: Simulated,
     pub(crate) common: Common,
@@ -59,11 +62,12 @@ impl TestCloud {
         let host = Simulated::serving(&paths);
         let clock = Clock::fixed("2026-03-01T12:00:00Z".parse().unwrap());
         let db = db::pool(&url).unwrap();
+        let worker = db::pool(&url.replace("percloud_owner", "percloud_reconcile")).unwrap();
         let common = common(&paths, &url);
         let mailer = Mailer::new(&common, &mails::Options { smtp_url, mail_from: None }).unwrap();
-        let tenants = Arc::new(Self::tenants(&db, Arc::new(host.clone()), &clock));
-        let mails = Arc::new(Mails { db: db.clone(), clock: clock.clone(), mailer });
-        Self { url, db, clock, host, common, tenants, mails, _folder: folder }
+        let tenants = Arc::new(Self::tenants(&worker, Arc::new(host.clone()), &clock));
+        let mails = Arc::new(Mails { db: worker.clone(), clock: clock.clone(), mailer });
+        Self { url, db, worker, clock, host, common, tenants, mails, _folder: folder }
     }
 
     /// The perclouds' reconciler, with another host for instance.
@@ -141,7 +145,7 @@ impl TestCloud {
         let mut turns = Vec::new();
         loop {
             let tenants = self.turn(&Stages::default()).await;
-            let mails = turn(&*self.mails, &self.db, &self.clock, &Stages::default()).await.unwrap();
+            let mails = turn(&*self.mails, &self.worker, &self.clock, &Stages::default()).await.unwrap();
             if tenants == Turn::Idle && mails == Turn::Idle {
                 return turns;
             }
@@ -152,7 +156,7 @@ impl TestCloud {
 
     /// One turn of the perclouds' reconciler.
     pub(crate) async fn turn(&self, stages: &Stages) -> Turn {
-        turn(&*self.tenants, &self.db, &self.clock, stages).await.unwrap()
+        turn(&*self.tenants, &self.worker, &self.clock, stages).await.unwrap()
     }
 
     /// Time passes, and everything due is done.

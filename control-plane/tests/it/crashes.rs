@@ -26,7 +26,7 @@ async fn work_and_die(cloud: &TestCloud, nth: usize) -> bool {
     for turns in 0.. {
         assert!(turns < 100, "this never ends");
         let turned = cloud.turn(&stages).await;
-        let mailed = turn(&*cloud.mails, &cloud.db, &cloud.clock, &stages).await.unwrap();
+        let mailed = turn(&*cloud.mails, &cloud.worker, &cloud.clock, &stages).await.unwrap();
         if turned == Turn::Idle && mailed == Turn::Idle {
             break;
         }

@@ -39,11 +39,14 @@ async fn postgres_is_killed_and_started_again_and_everything_goes_on() {
     postgres::execute(&cluster.url("postgres"), "create database percloud").await;
     let url = cluster.url("percloud");
     db::migrate::run(&url).await.unwrap();
+    let password = || hex::encode(rand::random::<[u8; 16]>());
+    let passwords = db::roles::Passwords { web: password(), edge: password(), reconcile: password() };
+    db::roles::ensure(&postgres::client(&url).await, &passwords).await.unwrap();
     let cloud = TestCloud::with(url.clone(), None);
     let portal = Portal::with(&cloud, &url, 1000).await;
     let stop = CancellationToken::new();
     let _guard = stop.clone().drop_guard();
-    let (tenants, db, clock) = (cloud.tenants.clone(), cloud.db.clone(), cloud.clock.clone());
+    let (tenants, db, clock) = (cloud.tenants.clone(), cloud.worker.clone(), cloud.clock.clone());
     tokio::spawn(async move { reconcile::keep(tenants, &url, db, clock, stop).await });
 
     let sign_up = async |name: &str| {

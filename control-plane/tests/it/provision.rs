@@ -208,8 +208,8 @@ async fn a_wish_that_comes_during_a_turn_is_not_lost() {
         let (cloud, id) = (inner.clone(), id.clone());
         Box::pin(async move { drop(cloud.wish(&id, Wish::Suspend).await.unwrap()) })
     });
-    let tenants = TestCloud::tenants(&cloud.db, Arc::new(host), &cloud.clock);
-    turn(&tenants, &cloud.db, &cloud.clock, &Stages::default()).await.unwrap();
+    let tenants = TestCloud::tenants(&cloud.worker, Arc::new(host), &cloud.clock);
+    turn(&tenants, &cloud.worker, &cloud.clock, &Stages::default()).await.unwrap();
     assert!(cloud.host.spec(&ada.id).unwrap().suspended.is_none(), "placed as it was wanted when the turn began");
     cloud.settle().await;
     assert!(cloud.host.spec(&ada.id).unwrap().suspended.is_some());
@@ -227,9 +227,9 @@ async fn a_worker_that_comes_late_cannot_write() {
             cloud.settle().await; // another worker does it all
         })
     });
-    let late = TestCloud::tenants(&cloud.db, Arc::new(host), &cloud.clock);
+    let late = TestCloud::tenants(&cloud.worker, Arc::new(host), &cloud.clock);
     let claim = || cloud.value::<i64>("select claim from tenants");
-    let went = turn(&late, &cloud.db, &cloud.clock, &Stages::default()).await.unwrap();
+    let went = turn(&late, &cloud.worker, &cloud.clock, &Stages::default()).await.unwrap();
     assert!(matches!(went, Turn::Lost(_)), "{went:?}");
     assert_eq!(claim().await, 2);
     assert_eq!(cloud.find(&ada.id).await.unwrap().observed, Observed::Running);
@@ -259,7 +259,7 @@ async fn the_loop_works_by_itself_and_ends_when_told() {
     let keep = control_plane::reconcile::keep(
         cloud.tenants.clone(),
         &cloud.url,
-        cloud.db.clone(),
+        cloud.worker.clone(),
         cloud.clock.clone(),
         stop.clone(),
     );

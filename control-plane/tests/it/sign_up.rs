@@ -173,6 +173,47 @@ async fn the_answer_does_not_tell_whether_an_address_is_known() {
 }
 
 #[tokio::test]
+async fn who_mistyped_the_address_begins_again_with_the_same_name() {
+    let cloud = TestCloud::new().await;
+    let portal = Portal::of(&cloud).await;
+    let first = portal.post("/sign-up", &[("name", "ada"), ("email", "adda@example.org")]).await;
+    let cookie = header(&first, "set-cookie").split(';').next().unwrap().to_owned();
+    cloud.settle().await;
+    let old = mailed_link(&cloud).await;
+    let ask = async |cookie: &str| {
+        let answer = portal.request("GET", "/api/names/ada").header("cookie", cookie).send().await.unwrap();
+        serde_json::from_str::<serde_json::Value>(&answer.text().await.unwrap()).unwrap()["state"].clone()
+    };
+    let sign_up = async |cookie: &str| {
+        let request =
+            portal.request("POST", "/sign-up").header("sec-fetch-site", "same-origin").header("cookie", cookie);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.body("name=ada&email=ada@example.org").send().await.unwrap()
+    };
+    // Another browser may not, whatever it shows.
+    for other in ["", "__Host-sign-up=nonsense", "__Host-sign-up=eyJlbWFpbCI6IiIsImRvbWFpbiI6IiIsImFnYWluIjoiIn0"] {
+        assert_eq!(ask(other).await, "taken");
+        assert_eq!(sign_up(other).await.status().as_u16(), 422);
+    }
+    assert_eq!(ask(&cookie).await, "free");
+    let second = sign_up(&cookie).await;
+    assert_eq!(second.status().as_u16(), 303);
+    cloud.settle().await;
+    let emails: String = cloud.value("select string_agg(email, ' ') from accounts").await;
+    assert_eq!(emails, "ada@example.org", "the mistyped address is forgotten");
+    let link = mailed_link(&cloud).await;
+    assert_eq!(portal.get(&old).await.status().as_u16(), 410, "the stranger's link has ended");
+    let door = portal.post(&link, &[]).await;
+    let token = link.strip_prefix("/confirm/").unwrap().parse::<control_plane::tenants::Token>().unwrap();
+    assert!(header(&door, "location").ends_with(token.secret()));
+    let id: String = cloud.value("select id from tenants").await;
+    assert_eq!(cloud.host.spec(&id.parse().unwrap()).unwrap().setup_sha256, Some(token.setup_sha256()));
+    // Once confirmed, no cookie takes it away.
+    let cookie = header(&second, "set-cookie").split(';').next().unwrap().to_owned();
+    assert_eq!((ask(&cookie).await, sign_up(&cookie).await.status().as_u16()), ("taken".into(), 422));
+}
+
+#[tokio::test]
 async fn links_that_ran_out_or_never_were_say_so() {
     let cloud = TestCloud::new().await;
     let portal = Portal::of(&cloud).await;
