@@ -98,7 +98,7 @@ async fn while_postgres_is_away_visitors_notice_nothing() {
     let cluster = Cluster::own(&folder.path().join("pg"));
     postgres::execute(&cluster.url("postgres"), "create database own").await;
     let url = cluster.url("own");
-    control_plane::db::migrate::run(&url).await.unwrap();
+    postgres::prepare(&url).await;
     let cloud = TestCloud::with(url, None);
     let front = Front::open(&cloud).await;
     cloud.sign_up("ada").await;

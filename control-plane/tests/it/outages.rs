@@ -1,6 +1,6 @@
 //! Postgres goes away and comes back: visitors get a 503 with a page, nothing is lost, and everything goes on by itself.
 
-use control_plane::{db, reconcile};
+use control_plane::reconcile;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -38,10 +38,7 @@ async fn postgres_is_killed_and_started_again_and_everything_goes_on() {
     let cluster = Cluster::own(&folder.path().join("pg"));
     postgres::execute(&cluster.url("postgres"), "create database percloud").await;
     let url = cluster.url("percloud");
-    db::migrate::run(&url).await.unwrap();
-    let password = || hex::encode(rand::random::<[u8; 16]>());
-    let passwords = db::roles::Passwords { web: password(), edge: password(), reconcile: password() };
-    db::roles::ensure(&postgres::client(&url).await, &passwords).await.unwrap();
+    postgres::prepare(&url).await;
     let cloud = TestCloud::with(url.clone(), None);
     let portal = Portal::with(&cloud, &url, 1000).await;
     let stop = CancellationToken::new();

@@ -214,16 +214,24 @@ async fn template(cluster: &Cluster) -> String {
     if there.is_none() {
         client.batch_execute(&format!("drop database if exists {name}")).await.unwrap();
         client.batch_execute(&format!("create database {name}")).await.unwrap();
-        db::migrate::run(&cluster.url(&name)).await.unwrap();
-        // Trust is the way in here; the users and what they may do are as in earnest.
-        let password = || hex::encode(rand::random::<[u8; 16]>());
-        let passwords = roles::Passwords { web: password(), edge: password(), reconcile: password() };
-        roles::ensure(&self::client(&cluster.url(&name)).await, &passwords).await.unwrap();
+        prepare(&cluster.url(&name)).await;
         client.batch_execute(&format!("alter database {name} is_template true")).await.unwrap();
     }
     drop(client);
     connection.await.unwrap().unwrap();
     name
+}
+
+/// The schema, and the roles' users. Trust is the way in here; what they may do is as in earnest.
+pub(crate) async fn prepare(url: &str) {
+    db::migrate::run(url).await.unwrap();
+    let password = || hex::encode(rand::random::<[u8; 16]>());
+    let passwords = roles::Passwords { web: password(), edge: password(), reconcile: password() };
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    roles::ensure(&client, &passwords).await.unwrap();
+    drop(client);
+    connection.await.unwrap().unwrap(); // nobody may be in a template that is copied
 }
 
 /// Runs SQL over a connection of its own.
