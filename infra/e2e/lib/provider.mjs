@@ -5,6 +5,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import https from "node:https";
 import net from "node:net";
+import tls from "node:tls";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +13,8 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../..", import.meta.url));
-export const bin = (name) => join(root, "target/release", name);
+/** One of our programs; PERCLOUD_BIN names another folder than the release build's. */
+export const bin = (name) => join(process.env.PERCLOUD_BIN ?? join(root, "target/release"), name);
 
 /** A folder that is gone when the test is; others may pass through it, as a provider's users must. */
 export function scratch(t, name) {
@@ -45,6 +47,7 @@ export class Provider {
     const { stdout } = await provider.percloud("up", ...args);
     provider.said = stdout;
     provider.ca = readFileSync(join(provider.data, "ca.pem"));
+    provider.spki = await spki(provider);
     return provider;
   }
 
@@ -56,16 +59,22 @@ export class Provider {
     return `https://${name ? `${name}.` : ""}${this.base}:${this.port}`;
   }
 
-  /** What Chromium needs to trust this authority: the base64 SHA-256 of its key. */
-  get spki() {
-    const key = new X509Certificate(this.ca).publicKey.export({ type: "spki", format: "der" });
-    return createHash("sha256").update(key).digest("base64");
-  }
-
   /** One request, every name being on loopback; follows nothing. */
   request(url, options = {}) {
     return request(url, { ca: this.ca, ...options });
   }
+}
+
+/** What Chromium needs to trust the certificate that this authority has vouched for: the base64 SHA-256 of its key. */
+function spki({ base, port, ca }) {
+  return new Promise((done, fail) => {
+    const socket = tls.connect({ host: "127.0.0.1", port, servername: base, ca }, () => {
+      const key = new X509Certificate(socket.getPeerCertificate().raw).publicKey.export({ type: "spki", format: "der" });
+      socket.end();
+      done(createHash("sha256").update(key).digest("base64"));
+    });
+    socket.once("error", fail);
+  });
 }
 
 /** One HTTPS request to loopback; gives status, headers and body. */
