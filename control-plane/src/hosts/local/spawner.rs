@@ -32,6 +32,8 @@ use super::{
 
 /// Lives until the host is gone; the process's exit code.
 pub(super) fn main() -> i32 {
+    // `percloud up` starts roles with a narrow one; what is made for the runtimes' root must be passable for their users.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Where signals from the host's terminal do not arrive.
     let _ = rustix::process::setsid();
     match prepare_and_fork() {
