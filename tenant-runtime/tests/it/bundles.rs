@@ -57,15 +57,16 @@ async fn killed_again_and_again_an_import_comes_to_the_same_end() {
     let (good, said) = run(&["check", &zip]);
     assert!(good && said.contains("bookmarks"), "{said}");
 
-    let mut kills = 0;
-    for pause in 1.. {
+    let (mut kills, mut pause) = (0, Duration::from_millis(20));
+    loop {
         let mut child = Command::new(PROGRAM)
             .args(["import", &zip, "--data", &data, "--passphrase-file", &path("passphrase")])
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
         // How far it is by then differs from run to run, which is what we want.
-        std::thread::sleep(Duration::from_millis(pause * 9));
+        std::thread::sleep(pause);
+        pause = pause * 7 / 5;
         let _ = child.kill();
         let status = child.wait().unwrap();
         if status.signal().is_none() {
