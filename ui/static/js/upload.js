@@ -173,6 +173,7 @@ export function show(upload, container) {
     bar.value = upload.sent;
     detail.textContent = [`${bytes(upload.sent)} / ${bytes(upload.total)}`, left(upload.secondsLeft)].filter(Boolean).join(" · ");
   });
+  upload.addEventListener("waiting", () => (detail.textContent = word("waiting")));
   for (const end of ["done", "cancelled"]) upload.addEventListener(end, () => box.remove());
   upload.addEventListener("failed", (event) => {
     box.classList.add("progress-failed");
