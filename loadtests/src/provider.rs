@@ -32,7 +32,11 @@ impl Provider {
         let folder = std::env::temp_dir().join(format!("percloud-bench-{}", std::process::id()));
         let mut provider = Self { folder, port, token: String::new() };
         let port = port.to_string();
-        let status = provider.percloud("up").args(["--detach", "--port", &port, "--base-domain", BASE]).stdout(Stdio::null()).status()?;
+        let status = provider
+            .percloud("up")
+            .args(["--detach", "--port", &port, "--base-domain", BASE])
+            .stdout(Stdio::null())
+            .status()?;
         ensure!(status.success(), "percloud up: {status}");
         let output = provider.percloud("admin").args(["token", "create", "bench", "--json"]).output()?;
         ensure!(output.status.success(), "percloud admin token create: {}", String::from_utf8_lossy(&output.stderr));

@@ -21,19 +21,19 @@ use std::{
     process::Command,
 };
 
-use libc::{EACCES, EFAULT, EFBIG, EMFILE, ENOENT, ENOMEM, ENOSYS, EPERM, ESRCH, c_long, syscall};
+use libc::{EACCES, ENOENT, ENOSYS, EPERM, ESRCH, c_long, syscall};
 
 /// `Ok`: how it was stopped. `Err`: what it reached.
-type Outcome = Result<String, String>;
+pub(crate) type Outcome = Result<String, String>;
 
-struct Target {
+pub(crate) struct Target {
     /// The provider's data folder, as it is called outside.
     data: PathBuf,
     bob: String,
     tcp: u16,
     udp: u16,
     pid: i32,
-    quota: i64,
+    pub(crate) quota: i64,
     secret: String,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn table(query: &BTreeMap<&str, &str>) -> String {
         secret: text("secret"),
     };
     let mut lines = String::new();
-    for group in [files, sockets, processes, privileges, kernel, resources] {
+    for group in [files, sockets, processes, privileges, kernel, super::bombs::resources] {
         for (name, outcome) in group(&target) {
             let (verdict, how) = match &outcome {
                 Ok(how) => ("stopped", how),
@@ -63,10 +63,10 @@ pub(crate) fn table(query: &BTreeMap<&str, &str>) -> String {
     lines
 }
 
-type Attacks = Vec<(&'static str, Outcome)>;
+pub(crate) type Attacks = Vec<(&'static str, Outcome)>;
 
 /// Stopped with one of these errors, and no other.
-fn stopped(result: c_long, by: &[i32]) -> Outcome {
+pub(crate) fn stopped(result: c_long, by: &[i32]) -> Outcome {
     let error = Error::last_os_error();
     match error.raw_os_error() {
         _ if result >= 0 => Err(format!("returned {result}")),
@@ -87,7 +87,7 @@ fn unlisted(number: c_long, arguments: [usize; 5]) -> Outcome {
     if number == libc::SYS_clone3 { stopped(result, &[ENOSYS]) } else { stopped(result, &[EPERM]) }
 }
 
-fn io<T>(result: std::io::Result<T>, by: &[i32]) -> Outcome {
+pub(crate) fn io<T>(result: std::io::Result<T>, by: &[i32]) -> Outcome {
     match result {
         Ok(_) => Err("worked".into()),
         Err(error) if error.raw_os_error().is_some_and(|number| by.contains(&number)) => Ok(error.to_string()),
@@ -401,103 +401,6 @@ fn kernel(_: &Target) -> Attacks {
         ("system calls of the x32 kind", unlisted(0x4000_0000 | libc::SYS_kill, [1, 0, 0, 0, 0])),
     ]);
     all
-}
-
-fn resources(target: &Target) -> Attacks {
-    vec![
-        ("fork bomb", forks()),
-        ("thread bomb", threads()),
-        ("descriptor bomb", descriptors()),
-        ("memory bomb", memory()),
-        ("a file beyond its quota", {
-            let file = fs::File::create("/data/large");
-            let outcome = io(file.and_then(|file| file.set_len((target.quota + (300 << 20)) as u64)), &[EFBIG]);
-            let _ = fs::remove_file("/data/large");
-            outcome
-        }),
-        ("a core file", {
-            // SAFETY: plain data, filled by the call.
-            let mut limit: libc::rlimit = unsafe { zeroed() };
-            // SAFETY: `limit` is what the call wants.
-            unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) };
-            if limit.rlim_max == 0 { Ok("none is written".into()) } else { Err(format!("{} bytes", limit.rlim_max)) }
-        }),
-        ("a wrong pointer tells where the kernel is", {
-            // SAFETY: the kernel checks the pointer.
-            stopped(unsafe { syscall(libc::SYS_write, 1, usize::MAX << 12, 8) }, &[EFAULT])
-        }),
-    ]
-}
-
-fn forks() -> Outcome {
-    let fork = || {
-        // SAFETY: no memory is passed; a child, should there be one, leaves at once.
-        unsafe {
-            let child = syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
-            if child == 0 {
-                libc::_exit(0);
-            }
-            child > 0
-        }
-    };
-    let forked = (0..1000).filter(|_| fork()).count();
-    if forked == 0 { Ok("not one in a thousand".into()) } else { Err(format!("{forked} children")) }
-}
-
-/// Threads that wait, until no more can be made.
-fn threads() -> Outcome {
-    let held = std::sync::Arc::new(std::sync::Mutex::new(()));
-    let guard = held.lock();
-    let mut made = Vec::new();
-    let why = loop {
-        if made.len() > 1000 {
-            break None;
-        }
-        let waits = held.clone();
-        match std::thread::Builder::new().stack_size(64 << 10).spawn(move || drop(waits.lock())) {
-            Ok(thread) => made.push(thread),
-            Err(error) => break Some(error),
-        }
-    };
-    drop(guard);
-    let count = made.len();
-    for thread in made {
-        let _ = thread.join();
-    }
-    match why {
-        Some(error) => Ok(format!("{count} threads, then: {error}")),
-        None => Err(format!("{count} threads")),
-    }
-}
-
-fn descriptors() -> Outcome {
-    let mut made = Vec::new();
-    let outcome = loop {
-        // SAFETY: no memory is passed.
-        let fd = unsafe { libc::dup(2) };
-        if fd < 0 {
-            break stopped(-1, &[EMFILE]);
-        }
-        made.push(fd);
-        if made.len() > 5000 {
-            break Err("5,000 descriptors".into());
-        }
-    };
-    for fd in made {
-        // SAFETY: made above.
-        unsafe { libc::close(fd) };
-    }
-    outcome
-}
-
-/// Asked for, not touched: the test's machine must not suffer where the limit does not work.
-fn memory() -> Outcome {
-    // SAFETY: a new mapping, given back at once.
-    let memory = unsafe {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        libc::mmap(std::ptr::null_mut(), 2 << 30, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
-    };
-    if memory == libc::MAP_FAILED { stopped(-1, &[ENOMEM]) } else { Err("2 GiB".into()) }
 }
 
 /// The door of 32-bit programs, which the filter does not know: it ends the process.

@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")]
 mod attacks;
+mod bombs;
 
 use std::{
     collections::BTreeMap,

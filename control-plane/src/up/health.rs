@@ -74,8 +74,7 @@ pub(crate) async fn portal_answers(address: SocketAddr, common: &Common, paths: 
     let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
     let host = &common.base_domain;
     let port = common.port;
-    tls.write_all(format!("GET / HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n").as_bytes())
-        .await?;
+    tls.write_all(format!("GET / HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
     let mut answer = [0; 12];
     tls.read_exact(&mut answer).await?;
     if &answer != b"HTTP/1.1 200" {

@@ -44,7 +44,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<serde_json::Value> 
         let at = (took.len() * percent).div_ceil(100).clamp(1, took.len()) - 1;
         (took[at].as_secs_f64() * 10_000.0).round() / 10.0
     };
-    Ok(json!({ "bench": "sign-up", "p50_ms": ms(50), "p99_ms": ms(99), "per_s": (per_s * 10.0).round() / 10.0, "alone": options.alone, "together": options.together }))
+    Ok(
+        json!({ "bench": "sign-up", "p50_ms": ms(50), "p99_ms": ms(99), "per_s": (per_s * 10.0).round() / 10.0, "alone": options.alone, "together": options.together }),
+    )
 }
 
 async fn rate(provider: &Provider, client: &reqwest::Client, options: &Options) -> anyhow::Result<f64> {

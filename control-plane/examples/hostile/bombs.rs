@@ -1,0 +1,104 @@
+//! Ways to use the machine up.
+
+use std::{fs, mem::zeroed};
+
+use libc::{EFAULT, EFBIG, EMFILE, ENOMEM, syscall};
+
+use super::attacks::{Attacks, Outcome, Target, io, stopped};
+
+pub(crate) fn resources(target: &Target) -> Attacks {
+    vec![
+        ("fork bomb", forks()),
+        ("thread bomb", threads()),
+        ("descriptor bomb", descriptors()),
+        ("memory bomb", memory()),
+        ("a file beyond its quota", {
+            let file = fs::File::create("/data/large");
+            let outcome = io(file.and_then(|file| file.set_len((target.quota + (300 << 20)) as u64)), &[EFBIG]);
+            let _ = fs::remove_file("/data/large");
+            outcome
+        }),
+        ("a core file", {
+            // SAFETY: plain data, filled by the call.
+            let mut limit: libc::rlimit = unsafe { zeroed() };
+            // SAFETY: `limit` is what the call wants.
+            unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) };
+            if limit.rlim_max == 0 { Ok("none is written".into()) } else { Err(format!("{} bytes", limit.rlim_max)) }
+        }),
+        ("a wrong pointer tells where the kernel is", {
+            // SAFETY: the kernel checks the pointer.
+            stopped(unsafe { syscall(libc::SYS_write, 1, usize::MAX << 12, 8) }, &[EFAULT])
+        }),
+    ]
+}
+
+fn forks() -> Outcome {
+    let fork = || {
+        // SAFETY: no memory is passed; a child, should there be one, leaves at once.
+        unsafe {
+            let child = syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
+            if child == 0 {
+                libc::_exit(0);
+            }
+            child > 0
+        }
+    };
+    let forked = (0..1000).filter(|_| fork()).count();
+    if forked == 0 { Ok("not one in a thousand".into()) } else { Err(format!("{forked} children")) }
+}
+
+/// Threads that wait, until no more can be made.
+fn threads() -> Outcome {
+    let held = std::sync::Arc::new(std::sync::Mutex::new(()));
+    let guard = held.lock();
+    let mut made = Vec::new();
+    let why = loop {
+        if made.len() > 1000 {
+            break None;
+        }
+        let waits = held.clone();
+        match std::thread::Builder::new().stack_size(64 << 10).spawn(move || drop(waits.lock())) {
+            Ok(thread) => made.push(thread),
+            Err(error) => break Some(error),
+        }
+    };
+    drop(guard);
+    let count = made.len();
+    for thread in made {
+        let _ = thread.join();
+    }
+    match why {
+        Some(error) => Ok(format!("{count} threads, then: {error}")),
+        None => Err(format!("{count} threads")),
+    }
+}
+
+fn descriptors() -> Outcome {
+    let mut made = Vec::new();
+    let outcome = loop {
+        // SAFETY: no memory is passed.
+        let fd = unsafe { libc::dup(2) };
+        if fd < 0 {
+            break stopped(-1, &[EMFILE]);
+        }
+        made.push(fd);
+        if made.len() > 5000 {
+            break Err("5,000 descriptors".into());
+        }
+    };
+    for fd in made {
+        // SAFETY: made above.
+        unsafe { libc::close(fd) };
+    }
+    outcome
+}
+
+/// Asked for, not touched: the test's machine must not suffer where the limit does not work.
+fn memory() -> Outcome {
+    // SAFETY: a new mapping, given back at once.
+    let memory = unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        libc::mmap(std::ptr::null_mut(), 2 << 30, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+    };
+    if memory == libc::MAP_FAILED { stopped(-1, &[ENOMEM]) } else { Err("2 GiB".into()) }
+}
