@@ -16,11 +16,14 @@ const root = fileURLToPath(new URL("../../..", import.meta.url));
 /** One of our programs; PERCLOUD_BIN names another folder than the release build's. */
 export const bin = (name) => join(process.env.PERCLOUD_BIN ?? join(root, "target/release"), name);
 
-/** A folder that is gone when the test is; others may pass through it, as a provider's users must. */
-export function scratch(t, name) {
+/** A folder that is gone when the test is, after `end`; others may pass through it, as a provider's users must. */
+export function scratch(t, name, end = async () => {}) {
   const folder = mkdtempSync(join(tmpdir(), `pc-${name}-`));
   chmodSync(folder, 0o711);
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  t.after(async () => {
+    await end();
+    rmSync(folder, { recursive: true, force: true });
+  });
   return folder;
 }
 
@@ -41,8 +44,7 @@ export class Provider {
     const provider = new Provider();
     provider.base = base;
     provider.port = await freePort();
-    provider.data = join(scratch(t, "provider"), "data");
-    t.after(() => provider.percloud("down"));
+    provider.data = join(scratch(t, "provider", () => provider.percloud("down")), "data");
     const args = ["--detach", "--port", String(provider.port), "--base-domain", base, "--idle-seconds", "5"];
     const { stdout } = await provider.percloud("up", ...args);
     provider.said = stdout;
