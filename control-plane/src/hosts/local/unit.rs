@@ -4,7 +4,7 @@
 use std::{
     fs, io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{fs::PermissionsExt, net::UnixListener},
     },
     path::PathBuf,
@@ -14,6 +14,10 @@ use std::{
 
 use anyhow::Context;
 use bundle::{TenantId, TenantSpec};
+use rustix::{
+    event::{PollFd, PollFlags},
+    net::SocketFlags,
+};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::{mpsc, oneshot, watch},
@@ -383,21 +387,45 @@ async fn end_of(run: &mut Run, troubles: &Troubles) -> Event {
     }
 }
 
-/// A reason to start it: a connection; or, since nobody is sent to one that fails, the time to try it again.
+/// A reason to start it: a connection; or, when it fails, the time to try it again.
 async fn wanted(listener: &OwnedFd, troubles: &Troubles) -> Event {
-    if let Some(moment) = troubles.not_before() {
-        tokio::time::sleep_until(moment).await;
-    }
-    if troubles.failing().is_none() {
-        let waiting = async {
-            // SAFETY: the listener is borrowed for longer than this lives.
-            let socket = unsafe { AsyncFd::register_with_interest(listener.as_fd(), Interest::READABLE) }?;
-            socket.readable().await.map(drop)
-        };
-        if let Err(error) = waiting.await {
-            tracing::error!(%error, "a percloud's socket");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+    let moment = troubles.not_before();
+    let pause = async {
+        if let Some(moment) = moment {
+            tokio::time::sleep_until(moment).await;
         }
+    };
+    let waiting = async {
+        if troubles.failing().is_some() {
+            // Nobody waits for one that does not start: the edge hears at once, and tells visitors in words.
+            tokio::select! { () = pause => Ok(()), turned = turn_away(listener) => turned }
+        } else {
+            pause.await;
+            connections(listener)?.readable().await.map(drop)
+        }
+    };
+    if let Err(error) = waiting.await {
+        tracing::error!(%error, "a percloud's socket");
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     Event::Start
+}
+
+fn connections(listener: &OwnedFd) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
+    // SAFETY: the listener is borrowed for longer than what is returned lives.
+    Ok(unsafe { AsyncFd::register_with_interest(listener.as_fd(), Interest::READABLE) }?)
+}
+
+/// Takes and closes every connection that comes; ends only by an error.
+async fn turn_away(listener: &OwnedFd) -> io::Result<()> {
+    let connections = connections(listener)?;
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    loop {
+        let mut ready = connections.readable().await?;
+        // Asked each time: the socket's own mode belongs to the runtime, so taking one too many would wait.
+        while rustix::event::poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now))? > 0 {
+            drop(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?);
+        }
+        ready.clear_ready();
+    }
 }
