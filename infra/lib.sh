@@ -43,8 +43,16 @@ install_for_build() {
 
 rust_version() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
 
-# The tenants' program is one static file: its sandbox then needs no library inside.
+# The tenants' program is one static file: its sandbox then needs no library inside. A static program cannot ask the loader for
+# getrandom(2), and there is no /dev/urandom in the sandbox to fall back on, so it is told that the call is there (Linux 3.17).
 build_release() {
-    cargo build --release --locked --quiet --package control-plane
-    cargo rustc --release --locked --quiet --package tenant-runtime --bin percloud-runtime -- -C target-feature=+crt-static
+    release build --package control-plane
+    release rustc --package tenant-runtime --bin percloud-runtime -- -C target-feature=+crt-static
+}
+
+build_loadtests() { release build --package loadtests; }
+
+release() {
+    local command=$1; shift
+    cargo "$command" --config 'build.rustflags=["--cfg", "getrandom_backend=\"linux_getrandom\""]' --release --locked --quiet "$@"
 }

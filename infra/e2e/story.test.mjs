@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { DESK, inspect, inspected, open, person } from "./lib/browser.mjs";
+import { DESK, inspect, inspected, open, person, told } from "./lib/browser.mjs";
 import { Provider, beside, bin, freePort, run, scratch } from "./lib/provider.mjs";
 import { deleteAndUndo, endOtherDevice, introduce, lookAround } from "./steps/control.mjs";
 import { files } from "./steps/files.mjs";
@@ -21,7 +21,11 @@ test("Ada's percloud: from sign-up to a second provider and home", { timeout: 15
   const visitor = await person(t, browser, { viewport: DESK });
   const plain = await person(t, browser, { javaScriptEnabled: false });
   const origin = first.origin("ada");
+  await told(() => story(t, { first, second, folder, browser, ada, visitor, plain, origin }));
+  t.diagnostic(`${inspected().length} pages without a violation in either theme: ${inspected().join(", ")}`);
+});
 
+async function story(t, { first, second, folder, browser, ada, visitor, plain, origin }) {
   await signUp(ada, first, "ada");
   await inspect(ada, "today: first visit");
   await introduce(ada, origin, "Ada Lovelace");
@@ -53,8 +57,7 @@ test("Ada's percloud: from sign-up to a second provider and home", { timeout: 15
   same(bag, await agree(await take(there, second.origin("ada"), folder, "second"), folder), "at the second provider");
 
   await atHome(t, browser, zip, bag, folder);
-  t.diagnostic(`${inspected().length} pages without a violation in either theme: ${inspected().join(", ")}`);
-});
+}
 
 async function atHome(t, browser, zip, bag, folder) {
   const data = join(folder, "home");

@@ -40,7 +40,7 @@ pub(super) fn disk(common: &Common) -> Vec<Finding> {
         return Vec::new(); // said by data_folder
     };
     let free = stat.f_bavail * stat.f_frsize;
-    let share = if stat.f_blocks == 0 { 100 } else { stat.f_bavail * 100 / stat.f_blocks };
+    let share = (stat.f_bavail * 100).checked_div(stat.f_blocks).unwrap_or(100);
     let said = format!("{} free ({share} %)", terminal::bytes(i64::try_from(free).unwrap_or(i64::MAX)));
     let to_do = "make room, or move the data folder to a larger disk: uploads fail when it is full";
     let mut findings = vec![match free {

@@ -29,10 +29,38 @@ export async function person(t, browser, { viewport = PHONE, locale = "en", colo
   });
   context.setDefaultTimeout(20_000);
   const page = await context.newPage();
+  windows.push(page);
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(String(error)));
   t.after(() => assert.deepEqual(wrong, [], "errors in the pages' scripts"));
   return page;
+}
+
+/** What the page's own fetch gets, with its cookies: status, headers, text and the hex SHA-256 of the body. */
+export function fetched(page, address) {
+  return page.evaluate(async (url) => {
+    const answer = await fetch(url);
+    const body = await answer.arrayBuffer();
+    const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", body));
+    const sha256 = [...sum].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return { status: answer.status, headers: Object.fromEntries(answer.headers), text: new TextDecoder().decode(body), sha256 };
+  }, address);
+}
+
+const windows = [];
+
+/** Runs a story; when it fails, what every open window shows becomes part of the error (and a picture, in PERCLOUD_SHOTS). */
+export async function told(story) {
+  try {
+    await story();
+  } catch (error) {
+    for (const [n, page] of windows.entries()) {
+      const text = await page.locator("body").innerText({ timeout: 2000 }).catch(String);
+      error.message += `\n\n--- window ${n}: ${page.url()}\n${text.slice(0, 800)}`;
+      if (process.env.PERCLOUD_SHOTS) await page.screenshot({ path: `${process.env.PERCLOUD_SHOTS}/window-${n}.png`, fullPage: true }).catch(() => {});
+    }
+    throw error;
+  }
 }
 
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];

@@ -1,7 +1,7 @@
 // Files: folders, uploads of every kind, preview, rename, move, trash and undo, sharing.
 
 import assert from "node:assert/strict";
-import { inspect } from "../lib/browser.mjs";
+import { fetched, inspect } from "../lib/browser.mjs";
 import { noise, png } from "../lib/fixtures.mjs";
 import { sha256 } from "../lib/provider.mjs";
 
@@ -42,9 +42,9 @@ async function upload(page, origin, files) {
   for (const file of files) await row(page, file.name).waitFor({ timeout: 60_000 });
   for (const file of files) {
     const href = await row(page, file.name).getByRole("link", { name: /download/i, includeHidden: true }).getAttribute("href");
-    const answer = await page.request.get(new URL(href, origin).href);
-    assert.equal(sha256(await answer.body()), sha256(file.buffer), file.name);
-    assert.equal(answer.headers()["x-content-type-options"], "nosniff");
+    const answer = await fetched(page, new URL(href, origin).href);
+    assert.equal(answer.sha256, sha256(file.buffer), file.name);
+    assert.equal(answer.headers["x-content-type-options"], "nosniff");
   }
 }
 
@@ -116,7 +116,7 @@ async function makePublic(page, visitor, origin) {
   await page.goto(`${origin}/app/files`);
   await row(page, "Papers").locator("summary").click();
   await row(page, "Papers").getByRole("link", { name: "Share", exact: true }).click();
-  await page.getByLabel(/show on my home/i).check({ force: true });
+  await page.getByLabel(/show on my home/i).press("Space");
   await page.getByText(/everybody can see Papers now/i).first().waitFor();
   await visitor.goto(`${origin}/files`);
   await visitor.getByRole("link", { name: /Papers/ }).first().click();

@@ -164,7 +164,7 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
     let number: i64 = text.trim().parse().ok().filter(|number| *number > 0)?;
     let seconds = match number {
         ..100_000_000_000 => number,
-        ..100_000_000_000_000 => number / 1_000,
+        100_000_000_000..100_000_000_000_000 => number / 1_000,
         _ => number / 1_000_000,
     };
     DateTime::from_timestamp(seconds, 0)

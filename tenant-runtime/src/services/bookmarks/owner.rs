@@ -89,11 +89,11 @@ pub(super) struct Brought {
 impl Brought {
     /// Phones put the address into the text.
     fn put_right(mut self) -> Self {
-        if self.url.trim().is_empty() {
-            if let Some((link, _)) = urls::in_text(&self.text).into_iter().next() {
-                self.text = text::lines(&self.text.replace(link.trim_end_matches('/'), ""));
-                self.url = link;
-            }
+        if self.url.trim().is_empty()
+            && let Some((link, _)) = urls::in_text(&self.text).into_iter().next()
+        {
+            self.text = text::lines(&self.text.replace(link.trim_end_matches('/'), ""));
+            self.url = link;
         }
         self
     }

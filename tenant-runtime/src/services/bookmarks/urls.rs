@@ -100,10 +100,11 @@ pub fn in_text(text: &str) -> Vec<(String, String)> {
 
 fn in_line(line: &str) -> Vec<(String, String)> {
     let line = line.trim().trim_start_matches(['-', '*', '•', '>']).trim();
-    if !line.contains(char::is_whitespace) && !line.contains("](") {
-        if let Some(link) = link(trim_punctuation(line)) {
-            return vec![(link, String::new())];
-        }
+    if !line.contains(char::is_whitespace)
+        && !line.contains("](")
+        && let Some(link) = link(trim_punctuation(line))
+    {
+        return vec![(link, String::new())];
     }
     let mut out = Vec::new();
     let mut rest = line;

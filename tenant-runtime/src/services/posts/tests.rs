@@ -260,7 +260,9 @@ async fn export_import_export_gives_the_same_bytes() {
     assert_eq!(sorted(&exported(&there).await), sorted(&first));
 }
 
-fn sorted(folder: &Folder) -> (BTreeMap<&String, String>, Vec<&(String, u16, String)>) {
+type Sorted<'a> = (BTreeMap<&'a String, String>, Vec<&'a (String, u16, String)>);
+
+fn sorted(folder: &Folder) -> Sorted<'_> {
     let texts = folder.texts.iter().map(|(path, text)| (path, String::from_utf8_lossy(text).into_owned())).collect();
     let mut urls: Vec<_> = folder.urls.iter().collect();
     urls.sort();

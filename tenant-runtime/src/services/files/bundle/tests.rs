@@ -62,7 +62,7 @@ async fn furnished() -> TestRuntime {
         .store()
         .write(move |tx| {
             let name = |text: &str| Name::parse(text).unwrap();
-            let mut add = |parent: &Id, text: &str, content: &str| {
+            let add = |parent: &Id, text: &str, content: &str| {
                 let blob = blobs.put(content.as_bytes())?;
                 anyhow::Ok(write::add_file(
                     tx,

@@ -66,7 +66,7 @@ fn a_folder_goes_to_the_trash_and_comes_back_whole() {
     let b = folder(&tx, &a, "b");
     let early = file(&tx, &b, "early");
     file(&tx, &b, "x");
-    trash::throw(&tx, &[early.id.clone()], now()).unwrap();
+    trash::throw(&tx, std::slice::from_ref(&early.id), now()).unwrap();
     let steps = trash::throw(&tx, &[b.clone(), a.clone()], now()).unwrap();
     assert_eq!(paths(&tx), Vec::<String>::new());
     let undo = undo::keep(&tx, &steps, now()).unwrap().unwrap();
@@ -84,11 +84,11 @@ fn what_was_thrown_away_earlier_outlives_its_folder() {
     let tx = db.transaction().unwrap();
     let a = folder(&tx, &Id::top(), "a");
     let early = file(&tx, &a, "early");
-    trash::throw(&tx, &[early.id.clone()], now()).unwrap();
-    trash::throw(&tx, &[a.clone()], now() - TimeDelta::days(31)).unwrap();
+    trash::throw(&tx, std::slice::from_ref(&early.id), now()).unwrap();
+    trash::throw(&tx, std::slice::from_ref(&a), now() - TimeDelta::days(31)).unwrap();
     trash::tidy(&tx, now()).unwrap();
     assert!(read::find(&tx, &a).unwrap().is_none());
-    trash::restore(&tx, &[early.id.clone()]).unwrap();
+    trash::restore(&tx, std::slice::from_ref(&early.id)).unwrap();
     assert_eq!(paths(&tx), ["early"]);
     trash::throw(&tx, &[early.id], now()).unwrap();
     assert_eq!(trash::empty(&tx).unwrap(), 1);
@@ -106,9 +106,9 @@ fn a_folder_never_goes_into_itself_and_moves_can_be_taken_back() {
     let a = folder(&tx, &Id::top(), "a");
     let b = folder(&tx, &a, "b");
     let x = file(&tx, &a, "x");
-    let refused = write::relocate(&tx, &[a.clone()], &b);
+    let refused = write::relocate(&tx, std::slice::from_ref(&a), &b);
     assert!(matches!(refused, Err(web::Error::Conflict("files.into-itself"))));
-    assert!(write::copy(&tx, &[a.clone()], &b, now()).is_err());
+    assert!(write::copy(&tx, std::slice::from_ref(&a), &b, now()).is_err());
     file(&tx, &Id::top(), "x");
     let steps = write::relocate(&tx, &[x.id.clone(), b.clone()], &Id::top()).unwrap();
     assert_eq!(paths(&tx), ["a", "b", "x", "x (2)"]);
