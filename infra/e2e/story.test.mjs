@@ -63,10 +63,11 @@ async function atHome(t, browser, zip, bag, folder) {
   const data = join(folder, "home");
   await run(bin("percloud-runtime"), ["import", zip, "--data", data]);
   const port = String(await freePort());
-  await beside(t, bin("percloud-runtime"), ["serve", "--data", data, "--domain", "me.localhost", "--port", port], new RegExp(`me\\.localhost:${port}`));
+  const end = await beside(t, bin("percloud-runtime"), ["serve", "--data", data, "--domain", "me.localhost", "--port", port], new RegExp(`me\\.localhost:${port}`));
   const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
   await page.goto(`https://me.localhost:${port}/`);
   assert.match(await page.locator("body").innerText(), /Ada Lovelace[^]*Analytical Engine/);
+  await end();
   const exported = join(folder, "home.zip");
   await run(bin("percloud-runtime"), ["export", "--data", data, "--out", exported]);
   same(bag, await agree(exported, folder), "at home");

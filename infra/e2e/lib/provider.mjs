@@ -95,15 +95,17 @@ export function request(url, { method = "GET", headers = {}, body, ca } = {}) {
   });
 }
 
-/** A program that runs beside the test and ends with it; resolves when its output matches. */
+/** A program that runs beside the test; resolves, when its output matches, to what ends it. It ends with the test at the latest. */
 export function beside(t, program, args, ready) {
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
-  t.after(() => new Promise((done) => (child.exitCode === null ? child.once("exit", done) && child.kill("SIGTERM") : done())));
+  const gone = new Promise((done) => child.once("exit", done));
+  const end = () => (child.kill("SIGTERM"), gone);
+  t.after(end);
   return new Promise((done, fail) => {
     let said = "";
     const listen = (part) => {
       said += part;
-      if (ready.test(said)) done(said);
+      if (ready.test(said)) done(end);
     };
     child.stdout.on("data", listen);
     child.stderr.on("data", listen);

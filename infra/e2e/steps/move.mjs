@@ -47,12 +47,11 @@ export function hashes(bag, part) {
   return all;
 }
 
-/** Gives the file to the percloud that this page is in, looks at what is in it, and brings it in. */
+/** Gives the file to the percloud that this page is in (choosing it is enough), looks at what is in it, and brings it in. */
 export async function bring(page, zip) {
   await page.waitForURL("**/control/import");
   await inspect(page, "control: import, empty");
   await page.locator("input[type=file]").setInputFiles(zip);
-  await page.getByRole("button", { name: /look what is in it/i }).click();
   await page.getByRole("heading", { level: 1, name: /what is in the bundle/i }).waitFor({ timeout: 120_000 });
   await inspect(page, "control: import, ready");
   await page.getByRole("button", { name: /bring it all here/i }).click();
@@ -64,7 +63,6 @@ export async function bring(page, zip) {
 export async function refuseForeign(page, origin, folder, foreign) {
   await page.goto(`${origin}/control/import`);
   await page.locator("input[type=file]").setInputFiles(foreign);
-  await page.getByRole("button", { name: /look what is in it/i }).click();
   await page.getByRole("heading", { level: 1, name: /cannot be imported/i }).waitFor();
   await inspect(page, "control: import, refused");
   await page.getByRole("button", { name: /choose another file/i }).click();
