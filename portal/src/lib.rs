@@ -1,6 +1,6 @@
 //! The provider's pages, forms and mails; no database and no HTTP server.
 //!
-//! The web role fills the structs in [`pages`] and renders them with [`pages()`](fn@pages); the edge shows those of
+//! The web role fills the structs in [`mod@pages`] and renders them with [`pages()`](fn@pages); the edge shows those of
 //! perclouds that do not answer; the reconciler sends [`mails`]. `cargo run -p portal --example gallery` shows all.
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! Postgres, the only coordinator: a pool per role, [`listen`] for news, [`migrate`] for the schema, [`roles`] for who may what.
+//! Postgres, the only coordinator: a pool per role, [`fn@listen`] for news, [`migrate`] for the schema, [`roles`] for who may what.
 //!
 //! SQL stands in each noun's `sql.rs`, one const per statement, declared with [`statements!`](crate::statements!) so that one test can prepare
 //! every one of them against the real schema. Functions take `&impl GenericClient`; the caller decides on the transaction.

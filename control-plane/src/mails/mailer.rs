@@ -21,7 +21,7 @@ pub struct Options {
     /// Without one, mails are kept for `percloud admin mails` to show.
     #[arg(long = "smtp-url", env = "PERCLOUD_SMTP_URL", hide_env_values = true, value_name = "URL")]
     pub smtp_url: Option<String>,
-    /// The sender's address [default: percloud@ and the base domain].
+    /// The sender's address (by default percloud@ and the base domain).
     #[arg(long = "mail-from", env = "PERCLOUD_MAIL_FROM", value_name = "ADDRESS")]
     pub mail_from: Option<Address>,
 }

@@ -89,7 +89,7 @@ pub(super) async fn claim<N: Noun>(db: &Pool, clock: &Clock) -> Result<Option<Cl
     db.query_opt(&statement, &[&clock.now()]).await?.as_ref().map(N::read).transpose()
 }
 
-/// One whole turn; what tests call, and what [`keep`](super::keep) does many of at once.
+/// One whole turn; what tests call, and what [`keep`](fn@super::keep) does many of at once.
 ///
 /// # Errors
 /// When the database does not answer to the claim.

@@ -66,7 +66,10 @@ fn lint() -> anyhow::Result<()> {
 }
 
 fn docs() -> anyhow::Result<()> {
-    cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"], &[("RUSTDOCFLAGS", "--deny warnings")])
+    cargo(
+        &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked", "--quiet"],
+        &[("RUSTDOCFLAGS", "--deny warnings --allow rustdoc::private_intra_doc_links")],
+    )
 }
 
 fn deny() -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! The life of a wake:
 //!
-//! 1. The edge connects to the percloud's socket. It is ours ([`unit`]), so that this succeeds at once and waits in its queue.
+//! 1. The edge connects to the percloud's socket. It is ours ([`mod@unit`]), so that this succeeds at once and waits in its queue.
 //! 2. The unit's task sees that the socket is readable and sends the [`spawner`] the socket and a pipe for the log.
 //! 3. The spawner, a process with one thread, clones itself into new namespaces; the child puts on one layer of the
 //!    sandbox after the other ([`confine`]) and becomes the runtime, which finds the socket at descriptor 3.

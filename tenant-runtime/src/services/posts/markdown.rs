@@ -138,7 +138,7 @@ pub fn own_image(address: &str) -> Option<(Hash, Kind)> {
     Some((lower_hex(hash)?, extension.parse().ok()?))
 }
 
-/// A hash as [`Hash`] writes it, so that one picture has one address.
+/// A hash as [`struct@Hash`] writes it, so that one picture has one address.
 fn lower_hex(text: &str) -> Option<Hash> {
     let lower = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if lower { text.parse().ok() } else { None }

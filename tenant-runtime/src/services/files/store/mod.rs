@@ -1,4 +1,4 @@
-//! The tree in the database: looking ([`read`]), changing ([`write`]), throwing away ([`trash`]), taking back ([`undo`]).
+//! The tree in the database: looking ([`read`]), changing ([`mod@write`]), throwing away ([`trash`]), taking back ([`undo`]).
 
 pub mod read;
 pub mod trash;
