@@ -1,4 +1,4 @@
-//! What a percloud is, on the wire and on disk: who it is ([`spec`]) and the form in which it leaves ([`write`], [`read`]).
+//! What a percloud is, on the wire and on disk: who it is ([`spec`]) and the form in which it leaves ([`mod@write`], [`read`]).
 //!
 //! This crate knows no other crate of ours. It does no network I/O and holds no clock of its own.
 //! The format is specified in `docs/bundle-format.md`; what is written here follows that page.
