@@ -38,7 +38,10 @@ impl Provider {
             .stdout(Stdio::null())
             .status()?;
         ensure!(status.success(), "percloud up: {status}");
-        let output = provider.percloud("admin").args(["token", "create", "bench", "--json"]).output()?;
+        let output = provider
+            .percloud("admin")
+            .args(["token", "create", "bench", "--scope", "tenants:write", "--json"])
+            .output()?;
         ensure!(output.status.success(), "percloud admin token create: {}", String::from_utf8_lossy(&output.stderr));
         let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         provider.token = made["token"].as_str().context("the token's secret")?.to_owned();
