@@ -41,13 +41,14 @@ pub fn start(role: &'static str, metrics_socket: Option<&Path>) -> anyhow::Resul
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let traces = if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some() { Some(exporter(role)?) } else { None };
     let spans = traces.as_ref().map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer("percloud")));
-    let filter = EnvFilter::try_from_env("PERCLOUD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // Spans too: those of the libraries below us, at debug, are many and tell nobody anything.
+    let filter = || EnvFilter::try_from_env("PERCLOUD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let json = tracing_subscriber::fmt::layer()
         .json()
         .with_current_span(true)
         .with_span_list(false)
         .with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(json.with_filter(filter)).with(spans).try_init()?;
+    tracing_subscriber::registry().with(json.with_filter(filter())).with(spans.with_filter(filter())).try_init()?;
     if let Some(socket) = metrics_socket {
         let recorder =
             PrometheusBuilder::new().set_buckets(&SECONDS)?.add_global_label("role", role).install_recorder()?;
