@@ -33,7 +33,7 @@ install_packages() {
 }
 
 install_for_build() {
-    install_packages gcc:cc libc6-dev:/usr/include/stdio.h make:make
+    install_packages gcc:cc libc6-dev:/usr/include/stdio.h make:make ca-certificates:/etc/ssl/certs/ca-certificates.crt
     [ -x "$HOME/.cargo/bin/cargo" ] && PATH=$HOME/.cargo/bin:$PATH
     command -v cargo >/dev/null || fail "Rust is missing. Install the stable toolchain with rustup (version $(rust_version) or newer), open a new shell, and run this again."
     local have; have=$(rustc --version | cut -d' ' -f2)
