@@ -8,6 +8,15 @@ default_data() {
     if [ "$(id -u)" = 0 ]; then echo /var/lib/percloud; else echo "${XDG_DATA_HOME:-$HOME/.local/share}/percloud"; fi
 }
 
+# with_data ARGS…: fills `data` with the option for the default folder, unless ARGS name one. `--database-url` is another option.
+with_data() {
+    local arg
+    data=(--data "$(default_data)")
+    for arg in "$@"; do
+        case $arg in --data | --data=*) data=() ;; esac
+    done
+}
+
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
     elif command -v sudo >/dev/null; then sudo "$@"
