@@ -8,11 +8,17 @@
 //! when its own challenge has gone from DNS and the other's stands there. Targets of CNAMEs are random and never used again.
 
 mod check;
+pub mod connect;
 mod name;
 mod options;
 pub mod reconcile;
 mod report;
+mod schedule;
 pub mod sql;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod wishes;
 
 use std::str::FromStr;
@@ -24,7 +30,7 @@ use tokio_postgres::Row;
 
 use crate::db::{self, GenericClient};
 
-pub use check::{Health, Wished, judge};
+pub use check::{Health, Verdict, Wished, judge};
 pub use name::{Kind, Name, Refusal, parse};
 pub use options::Options;
 pub use report::{DnsHost, KEYS, Record, RecordKind, RecordState, Report, Words};
@@ -227,7 +233,12 @@ impl DomainRow {
     /// Where a CNAME must lead.
     #[must_use]
     pub fn target_host(&self, base_domain: &str) -> String {
-        target_host(&self.target, base_domain)
+        self.target_host_below(&edge_of(base_domain))
+    }
+
+    /// The same, below the name that [`edge_of`] gives.
+    pub(crate) fn target_host_below(&self, edge: &str) -> String {
+        format!("{}.{edge}", self.target)
     }
 
     /// The names that it stands for: the main one, and its twin.
@@ -242,10 +253,10 @@ impl DomainRow {
     }
 }
 
-/// The host name of a routing target.
+/// The name below which all routing targets are.
 #[must_use]
-pub fn target_host(target: &str, base_domain: &str) -> String {
-    format!("{target}.edge.{base_domain}")
+pub fn edge_of(base_domain: &str) -> String {
+    format!("edge.{base_domain}")
 }
 
 /// The claim of a percloud, if it has one.

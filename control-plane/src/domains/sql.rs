@@ -60,4 +60,49 @@ crate::statements! {
         where id = $1 and wanted = 'active'";
     /// The names of a percloud that goes.
     NAMES_OF = "select name, twin, base from domains where tenant_id = $1 and observed in ('verified', 'active')";
+    /// Claims the one that has been due longest.
+    CLAIM = concat!("update domains d set claimed_until = now() + interval '20 seconds', claim = d.claim + 1
+        from tenants t join accounts a on a.id = t.account_id
+        where t.id = d.tenant_id and d.id = (
+            select id from domains where due_at <= $1 and claimed_until < now()
+            order by due_at limit 1 for update skip locked)
+        returning d.claim, ", columns!());
+    /// Writes a failure.
+    FAIL = "update domains set
+            due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end, last_error = $6, tries = tries + 1, claimed_until = '-infinity'
+        where id = $1 and claim = $2";
+    /// When the next is due.
+    NEXT = "select min(due_at) from domains where claimed_until < now()";
+    /// Writes what was found, lets go, and says when to look next: at once, when a wish came meanwhile.
+    LOOKED = "update domains set
+            due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
+            check_at = case when wish = $3 then $6::timestamptz else check_at end,
+            report = coalesce($7, report), checked_at = coalesce($8, checked_at), good_at = $9, misses = $10, missed_at = $11,
+            tries = 0, last_error = null, claimed_until = '-infinity'
+        where id = $1 and claim = $2";
+    /// The other claim of a name that has been proved; locked, where a transaction is about to change it.
+    RIVAL = "select challenge from domains where base = $1 and id <> $2 and observed in ('verified', 'active')";
+    /// The same, for the transaction that is about to displace it.
+    RIVAL_LOCKED = "select id, tenant_id, name, twin, challenge from domains
+        where base = $1 and id <> $2 and observed in ('verified', 'active') for update";
+    /// To whom a displaced owner's mail goes.
+    OWNER = "select a.email, t.language, t.domain from tenants t join accounts a on a.id = t.account_id where t.id = $1";
+    /// Another claim has lost its name.
+    DISPLACE = "update domains set observed = 'lost', due_at = $2, check_at = $2, wish = wish + 1 where id = $1";
+    /// Goes from one state to the next.
+    OBSERVED = "update domains set observed = $3, verified_at = coalesce($4, verified_at) where id = $1 and claim = $2 and wanted = 'active'";
+    /// Another challenge, and nothing that was said of the old one.
+    RENEW = "update domains set challenge = $3, challenge_expires_at = $4, report = null, check_at = $5, due_at = $5, claimed_until = '-infinity'
+        where id = $1 and claim = $2";
+    /// The row goes.
+    DELETE = "delete from domains where id = $1 and claim = $2";
+    /// Whether the claim is still this worker's; locked.
+    MINE = "select 1 from domains where id = $1 and claim = $2 for update";
+    /// Certificates of single names.
+    CERTIFICATES = "select names[1], wanted, observed from certificates where names in (array[$1::text], array[$2::text])";
+    /// The percloud answers at its own domain from now on.
+    OWN = "update tenants set own_domain = $2, due_at = $3, wish = wish + 1
+        where id = $1 and wanted <> 'deleted' and own_domain is distinct from $2";
+    /// It does so no more.
+    DISOWN = "update tenants set own_domain = null, due_at = $3, wish = wish + 1 where id = $1 and own_domain = any($2)";
 }
