@@ -187,10 +187,14 @@ create trigger domains_wake_update after update of wanted, due_at on domains for
 -- A certificate that somebody waits for is there: the domain goes on at once, not with the clock.
 create function certificates_awaited() returns trigger language plpgsql as $$
 begin
-    update domains set due_at = '-infinity', wish = wish + 1
+    update domains set due_at = 'epoch', wish = wish + 1
     where wanted = 'active' and observed in ('verified', 'active') and (name = new.names[1] or twin = new.names[1]);
     return null;
 end $$;
 create trigger certificates_awaited after update on certificates for each row
     when (new.observed = 'issued' and old.observed <> 'issued' and cardinality(new.names) = 1)
     execute function certificates_awaited();
+
+alter table api_tokens drop constraint api_tokens_scopes_check;
+alter table api_tokens add constraint api_tokens_scopes_check check (cardinality(scopes) > 0 and scopes <@ array[
+    'tenants:read', 'tenants:write', 'mails:read', 'certificates:read', 'certificates:write', 'domains:read', 'domains:write']);

@@ -6,9 +6,9 @@ use futures_util::future::{BoxFuture, join_all};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{RData, RecordType};
 
+use super::Dns;
 use super::ask::{Ask, Silence};
 use super::zone::{self, Trouble, Zone};
-use super::Dns;
 
 /// Longer chains of aliases than this are not followed.
 const ALIASES: usize = 6;
@@ -149,7 +149,10 @@ impl Dns {
         let mut origin = zone.origin.clone();
         let mut facts = self.follow(zone.clone(), host.to_owned(), ours, 0).await;
         // A name may have a zone of its own; the servers of the one above say so by not answering for it.
-        if facts.a.only_lame() && origin != host && let Ok(own) = self.zone(host).await {
+        if facts.a.only_lame()
+            && origin != host
+            && let Ok(own) = self.zone(host).await
+        {
             origin.clone_from(&own.origin);
             facts = self.follow(own, host.to_owned(), ours, 0).await;
         }

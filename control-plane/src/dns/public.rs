@@ -28,7 +28,7 @@ fn public_v6(ip: Ipv6Addr) -> bool {
     };
     match s {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => inner(high, low), // NAT64, 6to4
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false, // protocols, documentation
+        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,    // protocols, documentation
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }

@@ -97,7 +97,8 @@ impl Dns {
                 // A resolver that validates fails at broken signatures, and only at them does it know better unvalidated.
                 _ => return Err(self.why_failed(&asked).await),
             }
-            let alias = answer.answers.iter().any(|record| matches!(record.data, RData::CNAME(_)) && record.name == asked);
+            let alias =
+                answer.answers.iter().any(|record| matches!(record.data, RData::CNAME(_)) && record.name == asked);
             let soa = answer.answers.iter().chain(&answer.authorities).filter(|r| matches!(r.data, RData::SOA(_)));
             let found = soa.map(|record| text(&record.name)).find(|origin| is_below(host, origin));
             match found.filter(|_| !alias) {
@@ -150,7 +151,8 @@ impl Dns {
     /// What a resolver says are a name's addresses; none when it says nothing.
     pub(crate) async fn addresses(&self, host: &str) -> Vec<IpAddr> {
         let Some(name) = name(host) else { return Vec::new() };
-        let (v4, v6) = tokio::join!(self.addresses_of(&name, RecordType::A), self.addresses_of(&name, RecordType::AAAA));
+        let (v4, v6) =
+            tokio::join!(self.addresses_of(&name, RecordType::A), self.addresses_of(&name, RecordType::AAAA));
         v4.into_iter().chain(v6).collect()
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::report::{DnsHost, Record, RecordKind, RecordState, Report, Words};
 use super::DomainRow;
+use super::report::{DnsHost, Record, RecordKind, RecordState, Report, Words};
 use crate::dns::{Answer, Answers, Facts, HostFacts, Trouble, hosts};
 
 /// What a claim needs DNS to say.
@@ -68,7 +68,8 @@ pub fn judge(wished: &Wished<'_>, facts: &Facts) -> Verdict {
         report.records.extend(typed.routes(wished, facts, leads, twin));
     }
     notices(wished, facts, &mut report.notices);
-    let here = |host: &str| facts.hosts.iter().any(|facts| facts.host == host && Leads::of(wished, facts) == Leads::Here);
+    let here =
+        |host: &str| facts.hosts.iter().any(|facts| facts.host == host && Leads::of(wished, facts) == Leads::Here);
     report.twin_ready = wished.row.twin.as_deref().is_some_and(here);
     let proved = facts.txt.all(|answer| says(answer, &wished.row.challenge_value()));
     let taken = rival_stands(wished, facts);
@@ -129,7 +130,9 @@ impl Leads {
         match (found.is_empty(), foreign.len() == found.len(), foreign.is_empty()) {
             (true, ..) if facts.aliases.is_empty() => Self::Nowhere,
             (true, ..) => Self::Elsewhere(facts.aliases.clone()),
-            (false, true, _) if !facts.aliases.is_empty() => Self::Elsewhere(facts.aliases.iter().take(1).cloned().collect()),
+            (false, true, _) if !facts.aliases.is_empty() => {
+                Self::Elsewhere(facts.aliases.iter().take(1).cloned().collect())
+            }
             (false, true, _) => Self::Elsewhere(foreign),
             (false, false, true) if somewhere_missing(&facts.a, &found) => Self::Both(Vec::new()),
             (false, false, true) => Self::Here,
@@ -217,7 +220,8 @@ impl Typed<'_> {
         }
         let has_v4 = wished.addresses.iter().any(IpAddr::is_ipv4);
         let record = |ip: &IpAddr| {
-            let (kind, answers) = if ip.is_ipv4() { (RecordKind::A, &leads.a) } else { (RecordKind::Aaaa, &leads.aaaa) };
+            let (kind, answers) =
+                if ip.is_ipv4() { (RecordKind::A, &leads.a) } else { (RecordKind::Aaaa, &leads.aaaa) };
             let record = self.record(kind, &leads.host, ip.to_string());
             let record = Record { optional: twin || (has_v4 && ip.is_ipv6()), ..record };
             trouble(&record, facts, answers, wished).unwrap_or_else(|| address(record, wished, leads, answers))
@@ -270,8 +274,12 @@ fn alias(record: Record, wished: &Wished<'_>, leads: &HostFacts) -> Record {
     let first: Vec<String> = leads.aliases.first().cloned().into_iter().collect();
     match Leads::of(wished, leads) {
         Leads::Here => told(record, RecordState::Ok, first, "domain.record.ok"),
-        Leads::Both(_) if !leads.aliases.is_empty() => told(record, RecordState::Wrong, leads.a.values().into_iter().collect(), "domain.record.conflict"),
-        Leads::Both(foreign) if foreign.is_empty() => told(record, RecordState::Missing, foreign, "domain.record.missing"),
+        Leads::Both(_) if !leads.aliases.is_empty() => {
+            told(record, RecordState::Wrong, leads.a.values().into_iter().collect(), "domain.record.conflict")
+        }
+        Leads::Both(foreign) if foreign.is_empty() => {
+            told(record, RecordState::Missing, foreign, "domain.record.missing")
+        }
         Leads::Both(foreign) => told(record, RecordState::Wrong, foreign, "domain.record.extra"),
         Leads::Elsewhere(found) => told(record, RecordState::Wrong, found, "domain.record.points-elsewhere"),
         Leads::Nowhere | Leads::Unknown => told(record, RecordState::Missing, Vec::new(), "domain.record.missing"),

@@ -49,7 +49,7 @@ impl Connect {
 
     /// Where the owner can have the records set; none where that is not offered, for whatever reason.
     pub async fn link(&self, row: &DomainRow, zone: &str, report: &Report) -> Option<String> {
-        match tokio::time::timeout(PATIENCE * 2, self.find(row, zone, report)).await {
+        match tokio::time::timeout(PATIENCE + PATIENCE / 3, self.find(row, zone, report)).await {
             Ok(Ok(link)) => link,
             Ok(Err(error)) => {
                 tracing::debug!(error = format!("{error:#}"), "Domain Connect is announced and does not work");

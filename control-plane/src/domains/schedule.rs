@@ -75,7 +75,12 @@ pub(super) fn next_check(
 }
 
 /// When the row is due next: in time for DNS, and soon where a certificate is awaited.
-pub(super) fn next_due(row: &DomainRow, observed: Observed, check_at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn next_due(
+    row: &DomainRow,
+    observed: Observed,
+    check_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
     let waits = observed == Observed::Verified || (observed == Observed::Active && !row.serves());
     if waits { check_at.min(now + CERTIFICATE) } else { check_at }
 }

@@ -8,7 +8,6 @@ macro_rules! columns {
             d.last_error, d.wish, d.trace_parent, t.domain, t.own_domain, t.language, t.wanted as tenant_wanted, a.email"
     };
 }
-pub(crate) use columns;
 
 crate::statements! {
     /// A target for ever.

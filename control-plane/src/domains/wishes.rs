@@ -122,7 +122,12 @@ pub async fn choose(
 ///
 /// # Errors
 /// `NotFound` when the percloud has none.
-pub async fn remove(tx: &Transaction<'_>, tenant: &TenantId, actor: &Actor, now: DateTime<Utc>) -> Result<DomainRow, Error> {
+pub async fn remove(
+    tx: &Transaction<'_>,
+    tenant: &TenantId,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<DomainRow, Error> {
     let row = of_tenant(tx, tenant).await?.ok_or(Error::NotFound)?;
     tx.execute(sql::REMOVE, &[&row.id, &now, &telemetry::trace_parent()]).await?;
     audit::note(tx, now, actor, "domain.removed", tenant, &json!({ "name": row.name })).await?;

@@ -23,7 +23,7 @@ use crate::reconcile::{After, Claimed, Id, Noun, StepError};
 pub use plan::{Certificates, Seen, Step, plan};
 
 /// How long a look at DNS may take: less than a turn.
-const LOOK: Duration = Duration::from_secs(12);
+const LOOK: Duration = Duration::from_secs(9);
 
 /// The noun.
 pub struct Domains {

@@ -175,10 +175,10 @@ mod tests {
                 misses,
                 ..row()
             };
-            let certificates =
-                Certificates { wanted: vec!["ada.test".into()], issued: vec!["ada.test".into()] };
+            let certificates = Certificates { wanted: vec!["ada.test".into()], issued: vec!["ada.test".into()] };
             let now = row.asked_at + TimeDelta::days(1);
-            let seen = Seen { now, verdict: verdict(false, false, health, false), certificates, observed: row.observed };
+            let seen =
+                Seen { now, verdict: verdict(false, false, health, false), certificates, observed: row.observed };
             assert_eq!(plan(&row, &seen), step, "{misses} {health:?}");
         }
     }

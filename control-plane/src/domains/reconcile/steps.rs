@@ -37,7 +37,9 @@ impl Domains {
         tx.commit().await.map_err(db::Error::from)?;
         Ok(match observed {
             None => After::Written,
-            Some(observed) => After::Seen(Seen { observed, certificates: self.certificates(&claimed.row).await?, ..seen }),
+            Some(observed) => {
+                After::Seen(Seen { observed, certificates: self.certificates(&claimed.row).await?, ..seen })
+            }
         })
     }
 }
@@ -104,7 +106,8 @@ impl Turn<'_> {
     async fn verify(&self, seen: &Seen) -> Result<(), StepError> {
         let twin_ready = seen.verdict.as_ref().is_some_and(|verdict| verdict.report.twin_ready);
         // The certificates of whoever had the name are ours from now on, or go.
-        let rivals = self.tx.query(sql::RIVAL_LOCKED, &[&self.row.base, &self.row.id]).await.map_err(db::Error::from)?;
+        let rivals =
+            self.tx.query(sql::RIVAL_LOCKED, &[&self.row.base, &self.row.id]).await.map_err(db::Error::from)?;
         self.mine().await?;
         if !rivals.is_empty() {
             self.unwant(&self.names()).await?;
