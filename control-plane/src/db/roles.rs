@@ -46,12 +46,19 @@ const GRANTS: &[(&str, &str, &str)] = &[
     ("percloud_web", "audit", "insert"),
     ("percloud_web", "api_tokens", "select, update (last_used_at)"),
     ("percloud_web", "reconcilers", "select"),
+    (
+        "percloud_web",
+        "domains",
+        "select, insert, update (name, twin, wanted, check_at, due_at, asked_at, tries, wish, trace_parent)",
+    ),
+    ("percloud_web", "domain_targets", "insert"),
     ("percloud_reconcile", "accounts", "select, delete"),
     ("percloud_reconcile", "names", "select, update, delete"),
     ("percloud_reconcile", "tenants", "select, update, delete"),
     ("percloud_reconcile", "mails", "select, insert, update, delete"),
     ("percloud_reconcile", "audit", "insert"),
     ("percloud_reconcile", "reconcilers", "select, insert, update"),
+    ("percloud_reconcile", "domains", "select, update, delete"),
     ("percloud_reconcile", "certificates", "select, insert, update, delete"),
 ];
 
