@@ -54,6 +54,15 @@ pub enum Message {
         /// The host name.
         domain: String,
     },
+    /// There is no certificate for its own domain, or soon none, and it has been tried for long.
+    CertificateFailing {
+        /// The domain.
+        domain: String,
+        /// The day on which the one there is ends; none when there is none.
+        ends: Option<String>,
+        /// What went wrong last.
+        reason: String,
+    },
 }
 
 impl Message {
@@ -66,6 +75,7 @@ impl Message {
             Self::Suspended { .. } => "suspended",
             Self::Resumed { .. } => "resumed",
             Self::Deleted { .. } => "deleted",
+            Self::CertificateFailing { .. } => "certificate-failing",
         }
     }
 }

@@ -64,6 +64,11 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(api::tenants::suspend))
         .routes(routes!(api::tenants::resume))
         .routes(routes!(api::mails::list))
+        .routes(routes!(api::certificates::list))
+        .routes(routes!(api::certificates::show))
+        .routes(routes!(api::certificates::retry))
+        .routes(routes!(api::certificates::pause))
+        .routes(routes!(api::certificates::resume))
 }
 
 /// The description at `/api/openapi.json`.

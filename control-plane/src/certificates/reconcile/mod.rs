@@ -15,7 +15,7 @@ use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Certificate, Wanted,
+    Certificate,
     issuer::{self, Issuers, LOCAL},
     provider_names, renewal, retry, sealed_for, sql, upkeep,
 };
