@@ -6,13 +6,15 @@ use futures_util::future::BoxFuture;
 
 /// Asks the DNS: for a name (without `*.`), whether it is for a wildcard, and by which domains the CA is known. The answer is what
 /// stands against it, in words; `None` when nothing does.
-pub type Check =
-    Arc<dyn Fn(String, bool, &'static [&'static str]) -> BoxFuture<'static, anyhow::Result<Option<String>>> + Send + Sync>;
+pub type Check = Arc<
+    dyn Fn(String, bool, &'static [&'static str]) -> BoxFuture<'static, anyhow::Result<Option<String>>> + Send + Sync,
+>;
 
 /// By which domains a CA is known in CAA records; none for a CA that we do not know: then it is not asked beforehand.
 #[must_use]
 pub fn known_as(directory: &str) -> &'static [&'static str] {
-    let host = url::Url::parse(directory).ok().and_then(|url| url.host_str().map(str::to_lowercase)).unwrap_or_default();
+    let host =
+        url::Url::parse(directory).ok().and_then(|url| url.host_str().map(str::to_lowercase)).unwrap_or_default();
     let below = |domain: &str| host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     match () {
         () if below("letsencrypt.org") => &["letsencrypt.org"],

@@ -198,11 +198,13 @@ impl Options {
 
     fn dns(&self) -> anyhow::Result<Option<Arc<dyn dns::Txt>>> {
         if let Some(server) = &self.dns_update {
-            let key = secret(DNS_UPDATE_KEY, self.dns_update_key.as_ref())?.context("--dns-update needs --dns-update-key")?;
+            let key =
+                secret(DNS_UPDATE_KEY, self.dns_update_key.as_ref())?.context("--dns-update needs --dns-update-key")?;
             anyhow::bail!("--dns-update {server} {}: not yet", key.len());
         }
         let Some(url) = &self.dns_hook else { return Ok(None) };
-        let token = secret(DNS_HOOK_TOKEN, self.dns_hook_token.as_ref())?.context("--dns-hook needs --dns-hook-token")?;
+        let token =
+            secret(DNS_HOOK_TOKEN, self.dns_hook_token.as_ref())?.context("--dns-hook needs --dns-hook-token")?;
         anyhow::bail!("--dns-hook {url} {}: not yet", token.len())
     }
 }

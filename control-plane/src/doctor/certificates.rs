@@ -47,7 +47,11 @@ async fn provider(common: &Common, client: &Client, now: DateTime<Utc>) -> Resul
     if local && !base_domain.ends_with(".localhost") && own.last_error.is_none() {
         let about = format!("certificate {}", own.names.join(" "));
         let to_do = "for the public internet: --acme-directory, and --dns-update or --dns-hook for the wildcard (docs/operations.md)";
-        findings.push(Finding::warning(about, "comes from the local CA, which only people who were told to trust", to_do));
+        findings.push(Finding::warning(
+            about,
+            "comes from the local CA, which only people who were told to trust",
+            to_do,
+        ));
     }
     Ok(findings)
 }
@@ -113,7 +117,8 @@ fn budgets(used: &[acme::Used], most: u32) -> Vec<Finding> {
     let full = |used: &&acme::Used| used.orders * 100 >= i64::from(most) * MUCH;
     let say = |used: &acme::Used| {
         let said = format!("{} orders in the last three hours; {most} are usual", used.orders);
-        let to_do = "certificates beyond that wait by themselves; a CA that has agreed to more is told of with --acme-orders";
+        let to_do =
+            "certificates beyond that wait by themselves; a CA that has agreed to more is told of with --acme-orders";
         Finding::warning(format!("budget {}", used.account), said, to_do)
     };
     used.iter().filter(full).map(say).collect()

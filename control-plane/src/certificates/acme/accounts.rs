@@ -74,7 +74,11 @@ impl Kept {
         let kept = sealed.as_deref().and_then(|sealed| match self.seal.open_sealed(&self.context(), sealed) {
             Ok(credentials) => Some(credentials),
             Err(error) => {
-                tracing::warn!(account = self.id, error = format!("{error:#}"), "the account's key cannot be opened; registering anew");
+                tracing::warn!(
+                    account = self.id,
+                    error = format!("{error:#}"),
+                    "the account's key cannot be opened; registering anew"
+                );
                 None
             }
         });
@@ -102,7 +106,8 @@ impl Kept {
 
     async fn register(&self, useless: Option<&[u8]>) -> Result<Account, Error> {
         let (account, credentials) = self.open_with(None).await?;
-        let sealed = self.seal.seal(&self.context(), &credentials).map_err(|e| Error::Acme(tls::acme::Error::Refused(e)))?;
+        let sealed =
+            self.seal.seal(&self.context(), &credentials).map_err(|e| Error::Acme(tls::acme::Error::Refused(e)))?;
         if self.keep(Some(&sealed), useless).await? {
             tracing::info!(account = self.id, "registered at a CA");
         }

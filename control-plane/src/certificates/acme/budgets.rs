@@ -97,7 +97,12 @@ impl Budgets {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn reserve(&self, db: &Pool, account: &str, order: &Order<'_>) -> Result<Result<Attempt, UsedUp>, db::Error> {
+    pub async fn reserve(
+        &self,
+        db: &Pool,
+        account: &str,
+        order: &Order<'_>,
+    ) -> Result<Result<Attempt, UsedUp>, db::Error> {
         let mut client = db.get().await?;
         let tx = client.transaction().await?;
         tx.execute(&tx.prepare_cached(sql::LOCK).await?, &[&account]).await?;
@@ -142,7 +147,10 @@ impl Budgets {
         if let Some(until) =
             full(sql::OF_REGISTERED, &[&account, &registered, &week, &before(most)], CERTIFICATES_IN).await?
         {
-            return said(until, format!("{account} has issued {most} below {} within seven days", registered.join(" ")));
+            return said(
+                until,
+                format!("{account} has issued {most} below {} within seven days", registered.join(" ")),
+            );
         }
         if let Some(until) = full(sql::OF_ACCOUNT, &[&account, &hours, &before(mine)], ORDERS_IN).await? {
             return said(until, format!("{mine} orders at {account} within three hours are enough"));

@@ -44,7 +44,8 @@ impl Ways {
     pub fn can(&self, names: &[String]) -> bool {
         names.iter().all(|name| {
             let (bare, wildcard) = name.strip_prefix("*.").map_or((name.as_str(), false), |rest| (rest, true));
-            let public = bare.contains('.') && !["localhost", "local", "internal", "onion"].iter().any(|top| is_below(bare, top));
+            let public = bare.contains('.')
+                && !["localhost", "local", "internal", "onion"].iter().any(|top| is_below(bare, top));
             public && !self.kinds(bare, wildcard, 0).is_empty()
         })
     }

@@ -70,7 +70,11 @@ impl Certificates {
                 // The next CA would see the same, and count it.
                 Err(error @ Error::NotValidated { .. }) => return Err(StepError::later(error)),
                 Err(error) => {
-                    tracing::info!(issuer = issuer.name(), error = format!("{:#}", anyhow::anyhow!(error.to_string())), "asking the next issuer");
+                    tracing::info!(
+                        issuer = issuer.name(),
+                        error = format!("{:#}", anyhow::anyhow!(error.to_string())),
+                        "asking the next issuer"
+                    );
                     left.said = Some(worse(left.said.take(), error));
                 }
             }

@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn an_owner_is_told_once_and_in_time() {
         let hours = |n| day(0) + TimeDelta::hours(n);
-        let first = |since: i64, now: i64| Seen { failing_since: Some(hours(since)), now: hours(now), ..seen(false, 0) };
+        let first =
+            |since: i64, now: i64| Seen { failing_since: Some(hours(since)), now: hours(now), ..seen(false, 0) };
         let renewal = |since, now| Seen { failing_since: Some(day(since)), ..seen(true, now) };
         for (what, seen, step) in [
             ("a first order that just failed", first(0, 1), Step::Issue),
