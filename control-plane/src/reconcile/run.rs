@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::keep;
 use crate::{
     certificates::{issuer, reconcile::Certificates},
-    config::Common,
+    config::{Common, SealOptions},
     db,
     hosts::client::HostClient,
     mails::{self, Mailer},
@@ -26,6 +26,9 @@ pub struct Options {
     /// What all roles are told.
     #[command(flatten)]
     pub common: Common,
+    /// Where the sealing keys are.
+    #[command(flatten)]
+    pub seal: SealOptions,
     /// How mail goes out.
     #[command(flatten)]
     pub mail: mails::Options,
@@ -86,7 +89,7 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
         db: db.clone(),
         clock: clock.clone(),
         issuer: Arc::new(issuer::Local::new(common)),
-        seal: tls::Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?,
+        seal: options.seal.open(&common.paths())?,
     };
     let (base_domain, stop) = (common.base_domain.to_string(), stop.clone());
     nouns.spawn(async move { certificates.keep(&base_domain, &url, stop).await });
