@@ -4,6 +4,7 @@
 
 mod mails;
 mod perclouds;
+mod seal;
 mod tokens;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ pub enum Command {
     Token(tokens::Token),
     /// List certificates
     Certificates,
+    /// The keys that seal secrets in the database
+    Seal(seal::Seal),
 }
 
 /// What every command needs.
@@ -94,6 +97,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::Mails(mails) => mails::run(&desk, &mails).await?,
         Command::Token(token) => tokens::run(&desk, token).await?,
         Command::Certificates => certificates(&desk).await?,
+        Command::Seal(seal) => seal::run(&desk, &seal).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

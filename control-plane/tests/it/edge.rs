@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use bundle::Clock;
 use control_plane::{
     certificates::{issuer::Local, reconcile::Certificates},
+    config::SealOptions,
     edge,
     reconcile::{Stages, turn},
 };
@@ -47,7 +48,14 @@ impl Front {
         let mut common = cloud.common.clone();
         common.port = port;
         let options =
-            edge::Options { common, listen: vec!["127.0.0.1".parse().unwrap()], http_port: None, workers: Some(1) };
+            edge::Options {
+                common,
+                seal: SealOptions::default(),
+                certificates_in_memory: 16,
+                listen: vec!["127.0.0.1".parse().unwrap()],
+                http_port: None,
+                workers: Some(1),
+            };
         let edge = tokio::spawn(edge::run(options));
         let root = reqwest::Certificate::from_pem(&std::fs::read(paths.keys().join("ca.pem")).unwrap()).unwrap();
         let mut browser = reqwest::Client::builder().tls_certs_only([root]).no_proxy();

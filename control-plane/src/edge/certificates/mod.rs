@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, SetOnce};
 use tokio::time::{Duration, Instant};
 
 pub(super) use index::{Entry, Id, Index};
-pub(super) use load::Source;
+pub(super) use load::{Source, entry};
 
 /// After a certificate could not be loaded, how long until it is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -39,12 +39,11 @@ struct Held {
     again: Mutex<Option<Instant>>,
 }
 
+#[derive(Clone)]
 struct Pin;
 
 impl Lifecycle<Id, Arc<Held>> for Pin {
     type RequestState = ();
-    fn begin_request(&self) {}
-    fn on_evict(&self, (): &mut (), _: Id, _: Arc<Held>) {}
     fn is_pinned(&self, _: &Id, held: &Arc<Held>) -> bool {
         held.pinned
     }
