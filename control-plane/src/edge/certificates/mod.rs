@@ -165,7 +165,9 @@ impl Certificates {
             index.put(entry, names);
         }
         drop(index);
-        gone.iter().for_each(|id| drop(self.held.remove(id)));
+        // What could not be used may have been mended just now.
+        let useless = |id: &&Id| gone.contains(id) || self.held.peek(*id).is_some_and(|held| held.config.is_none());
+        ids.iter().filter(useless).for_each(|id| drop(self.held.remove(id)));
         self.measure();
     }
 
