@@ -3,6 +3,7 @@
 //! Everything here is a wish or a look, as in the portal and in the API: the reconciler makes wishes true a moment later.
 
 mod certificates;
+mod domains;
 mod mails;
 mod perclouds;
 mod tokens;
@@ -52,6 +53,9 @@ pub enum Command {
     /// Tokens of the JSON API
     #[command(subcommand)]
     Token(tokens::Token),
+    /// Own domains: list, show, check, remove, release
+    #[command(subcommand)]
+    Domains(domains::Domains),
     /// List certificates, show one, have one tried at once, pause and resume one
     Certificates(certificates::Certificates),
 }
@@ -94,6 +98,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::Delete(delete) => perclouds::delete(&desk, &delete).await?,
         Command::Mails(mails) => mails::run(&desk, &mails).await?,
         Command::Token(token) => tokens::run(&desk, token).await?,
+        Command::Domains(asked) => domains::run(&desk, asked).await?,
         Command::Certificates(asked) => certificates::run(&desk, asked).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -22,6 +22,12 @@ pub enum Scope {
     /// See the mail queue (never what is in a mail).
     #[serde(rename = "mails:read")]
     MailsRead,
+    /// See own domains.
+    #[serde(rename = "domains:read")]
+    DomainsRead,
+    /// Have own domains looked at, and remove them.
+    #[serde(rename = "domains:write")]
+    DomainsWrite,
     /// See certificates (never their keys).
     #[serde(rename = "certificates:read")]
     CertificatesRead,
@@ -32,8 +38,15 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 5] =
-        [Self::TenantsRead, Self::TenantsWrite, Self::MailsRead, Self::CertificatesRead, Self::CertificatesWrite];
+    pub const ALL: [Self; 7] = [
+        Self::TenantsRead,
+        Self::TenantsWrite,
+        Self::MailsRead,
+        Self::DomainsRead,
+        Self::DomainsWrite,
+        Self::CertificatesRead,
+        Self::CertificatesWrite,
+    ];
 
     /// As it is written.
     #[must_use]
@@ -42,6 +55,8 @@ impl Scope {
             Self::TenantsRead => "tenants:read",
             Self::TenantsWrite => "tenants:write",
             Self::MailsRead => "mails:read",
+            Self::DomainsRead => "domains:read",
+            Self::DomainsWrite => "domains:write",
             Self::CertificatesRead => "certificates:read",
             Self::CertificatesWrite => "certificates:write",
         }
@@ -63,7 +78,9 @@ impl FromStr for Scope {
 
 /// Not a scope.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a scope is tenants:read, tenants:write, mails:read, certificates:read or certificates:write")]
+#[error(
+    "a scope is tenants:read, tenants:write, mails:read, domains:read, domains:write, certificates:read or certificates:write"
+)]
 pub struct UnknownScope;
 
 /// A token as the database knows it.

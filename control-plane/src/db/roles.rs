@@ -49,6 +49,12 @@ const GRANTS: &[(&str, &str, &str)] = &[
     ("percloud_web", "reconcilers", "select"),
     (
         "percloud_web",
+        "domains",
+        "select, insert, update (name, twin, wanted, check_at, due_at, asked_at, tries, wish, trace_parent)",
+    ),
+    ("percloud_web", "domain_targets", "insert"),
+    (
+        "percloud_web",
         "certificates",
         "select (id, names, tenant_id, wanted, observed, paused, issuer, not_before, not_after, renew_at, created_at, due_at, tries, wish, \
         last_error, failing_since, waits), update (paused, due_at, tries, wish, trace_parent)",
@@ -59,6 +65,7 @@ const GRANTS: &[(&str, &str, &str)] = &[
     ("percloud_reconcile", "mails", "select, insert, update, delete"),
     ("percloud_reconcile", "audit", "insert"),
     ("percloud_reconcile", "reconcilers", "select, insert, update"),
+    ("percloud_reconcile", "domains", "select, update, delete"),
     ("percloud_reconcile", "certificates", "select, insert, update, delete"),
     ("percloud_reconcile", "acme_accounts", "select, insert, update"),
     ("percloud_reconcile", "acme_attempts", "select, insert, update, delete"),

@@ -20,6 +20,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("certificates", crate::certificates::sql::ALL),
         ("certificates::acme", crate::certificates::acme::sql::ALL),
         ("doctor", crate::doctor::sql::ALL),
+        ("domains", crate::domains::sql::ALL),
         ("edge", crate::edge::sql::ALL),
         ("mails", crate::mails::sql::ALL),
         ("names", crate::names::sql::ALL),

@@ -4,6 +4,7 @@ use portal::mails::{self, Mail};
 use ui::Lang;
 
 use super::Message;
+use crate::names::shown;
 
 /// Finds the words.
 pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> {
@@ -14,6 +15,10 @@ pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> 
         Message::Suspended { domain, reason } => mails::render(&mails::Suspended { domain, reason }, lang),
         Message::Resumed { domain } => mails::render(&mails::Resumed { domain }, lang),
         Message::Deleted { domain } => mails::render(&mails::Deleted { domain }, lang),
+        Message::DomainReady { domain, old } => {
+            mails::render(&mails::DomainReady { domain: shown(&domain), old }, lang)
+        }
+        Message::DomainLost { domain, old } => mails::render(&mails::DomainLost { domain: shown(&domain), old }, lang),
         Message::CertificateFailing { domain, ends, reason } => {
             mails::render(&mails::CertificateFailing { domain, ends: ends.unwrap_or_default(), reason }, lang)
         }

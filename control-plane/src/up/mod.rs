@@ -22,7 +22,7 @@ pub use detach::{Down, down};
 use crate::{
     certificates,
     config::{Common, Paths},
-    db, privileges,
+    db, domains, privileges,
 };
 use cluster::Cluster;
 use prepare::Secrets;
@@ -58,6 +58,9 @@ pub struct Options {
     /// A layer of the sandbox that this machine may lack, by its name in `percloud doctor`.
     #[arg(long, value_name = "LAYER")]
     pub allow_missing: Vec<String>,
+    /// Where own domains lead, and how DNS is asked.
+    #[command(flatten)]
+    pub domains: domains::Options,
     /// Return when everything is healthy, and go on in the background.
     #[arg(long)]
     pub detach: bool,
@@ -188,7 +191,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     let role = |name, uid, args, url, env| supervise::role(name, uid, args, url, env, &options.common, paths);
     Ok(vec![
         role("host", None, host, None, Vec::new())?,
-        role("reconcile", Some(privileges::RECONCILE), Vec::new(), Some(&urls.reconcile), cas)?,
+        role("reconcile", Some(privileges::RECONCILE), options.domains.args(), Some(&urls.reconcile), cas)?,
         role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web), Vec::new())?,
         role("edge", Some(privileges::EDGE), edge, Some(&urls.edge), Vec::new())?,
     ])
