@@ -60,7 +60,10 @@ async fn status(desk: &Desk, keys: &SealOptions) -> anyhow::Result<()> {
     if desk.json {
         return terminal::print_json(&status);
     }
-    say(&format!("{} keys; {} secrets are sealed with older ones, {} open with none.", status.keys, status.older, status.lost))
+    say(&format!(
+        "{} keys; {} secrets are sealed with older ones, {} open with none.",
+        status.keys, status.older, status.lost
+    ))
 }
 
 async fn rotate(desk: &Desk, keys: &SealOptions, key_only: bool) -> anyhow::Result<()> {
@@ -115,7 +118,9 @@ async fn prune(desk: &Desk, keys: &SealOptions) -> anyhow::Result<()> {
         );
     }
     let dropped = tls::Seal::prune(&path)?;
-    say(&format!("{dropped} older keys were dropped; one is left. Backups of the database from before need a copy of the old key file."))
+    say(&format!(
+        "{dropped} older keys were dropped; one is left. Backups of the database from before need a copy of the old key file."
+    ))
 }
 
 fn say(line: &str) -> anyhow::Result<()> {

@@ -74,7 +74,8 @@ impl Challenges {
 
     /// The answer to a token that was asked for at a name.
     async fn http(&self, source: &Source, host: &str, token: &str) -> Option<String> {
-        let find = |open: &Open| open.http.get(token).filter(|(name, _)| name == host).map(|(_, answer)| answer.clone());
+        let find =
+            |open: &Open| open.http.get(token).filter(|(name, _)| name == host).map(|(_, answer)| answer.clone());
         match find(&self.open()) {
             Some(answer) => Some(answer),
             None => find(&*self.look(source).await),

@@ -133,7 +133,9 @@ async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
             Ok(Shaken::Visitor { stream, public: shown.public })
         }
         // An alert says so.
-        None => Err(start.into_stream(edge.certificates.nobody()).await.err().unwrap_or(io::ErrorKind::NotFound.into())),
+        None => {
+            Err(start.into_stream(edge.certificates.nobody()).await.err().unwrap_or(io::ErrorKind::NotFound.into()))
+        }
     }
 }
 

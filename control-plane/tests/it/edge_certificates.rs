@@ -154,7 +154,8 @@ impl Shelf {
             create sequence looks;
             create view acme_challenges as select c.* from open_challenges c, (select nextval('looks')) as looks;";
         self.db.batch_execute(sql).await.unwrap();
-        let sql = "insert into open_challenges values ($1, $2, $3, $4, 'c-aaaaaaaaaaaaaaaa', now() + interval '1 hour')";
+        let sql =
+            "insert into open_challenges values ($1, $2, $3, $4, 'c-aaaaaaaaaaaaaaaa', now() + interval '1 hour')";
         self.db.execute(sql, &[&TOKEN, &kind, &name, &answer]).await.unwrap();
     }
 
@@ -265,11 +266,14 @@ async fn what_is_in_memory_serves_while_postgres_is_away_and_the_rest_waits_for_
 #[tokio::test]
 async fn browsers_are_bound_to_tls_where_they_know_the_authority() {
     let shelf = Shelf::open().await;
-    for (name, issuer) in [("public.example", "ca.example"), ("inner.example", "local"), ("own.localhost", "ca.example")] {
+    for (name, issuer) in
+        [("public.example", "ca.example"), ("inner.example", "local"), ("own.localhost", "ca.example")]
+    {
         shelf.put(&[name], issuer).await;
         shelf.percloud(name).await;
     }
-    for (name, said) in [("public.example", Some("max-age=31536000")), ("inner.example", None), ("own.localhost", None)] {
+    for (name, said) in [("public.example", Some("max-age=31536000")), ("inner.example", None), ("own.localhost", None)]
+    {
         let answer = eventually(&format!("{name} to answer"), async || {
             shelf.get(name).await.filter(|answer| answer.status() == 200)
         })
@@ -290,8 +294,11 @@ impl Shelf {
         let rows = [
             "insert into accounts (id, email, created_at) values ('a-aaaaaaaaaaaaaaaa', 'ada@example.org', now()) on conflict do nothing",
             &format!("insert into names values ('{label}', '{label}', '{id}', now())"),
-            &format!("insert into tenants (id, account_id, name, domain, quota_bytes, created_at, observed, socket)
-                values ('{id}', 'a-aaaaaaaaaaaaaaaa', '{label}', '{name}', 1, now(), 'running', '{}')", socket.display()),
+            &format!(
+                "insert into tenants (id, account_id, name, domain, quota_bytes, created_at, observed, socket)
+                values ('{id}', 'a-aaaaaaaaaaaaaaaa', '{label}', '{name}', 1, now(), 'running', '{}')",
+                socket.display()
+            ),
         ];
         self.db.batch_execute(&rows.join(";")).await.unwrap();
     }
@@ -398,7 +405,12 @@ impl ServerCertVerifier for Anything {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &tls::provider().signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &tls::provider().signature_verification_algorithms,
+        )
     }
     fn verify_tls13_signature(
         &self,
@@ -406,7 +418,12 @@ impl ServerCertVerifier for Anything {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &tls::provider().signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &tls::provider().signature_verification_algorithms,
+        )
     }
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
         tls::provider().signature_verification_algorithms.supported_schemes()

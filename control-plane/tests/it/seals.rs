@@ -41,7 +41,8 @@ impl Shelf {
         let seal = Seal::open(&self.paths.seal_key()).unwrap();
         let sealed: Vec<_> =
             ids.iter().map(|id| seal.seal(&certificates::sealed_for(id), id.as_bytes()).unwrap()).collect();
-        let sql = "insert into certificates (id, names, observed, chain_pem, key_sealed, not_before, not_after, created_at)
+        let sql =
+            "insert into certificates (id, names, observed, chain_pem, key_sealed, not_before, not_after, created_at)
             select id, array[id || '.example'], 'issued', '', sealed, now(), now(), now()
             from unnest($1::text[], $2::bytea[]) as t (id, sealed)";
         self.db.execute(sql, &[&ids, &sealed]).await.unwrap();
@@ -63,7 +64,8 @@ async fn a_rotation_that_is_killed_goes_on_and_old_keys_go_when_nothing_needs_th
     // One row is held: the rotation comes as far as that.
     let mut holder = crate::postgres::client(&shelf.url).await;
     let held = holder.transaction().await.unwrap();
-    let one = "select 1 from certificates where id = (select id from certificates order by id offset 500 limit 1) for update";
+    let one =
+        "select 1 from certificates where id = (select id from certificates order by id offset 500 limit 1) for update";
     held.query(one, &[]).await.unwrap();
     let mut rotation = command(&shelf, &["rotate"]).stdout(Stdio::null()).spawn().unwrap();
     eventually("some portions", async || (shelf.by_key().await == [400, 601]).then_some(())).await;

@@ -3,8 +3,8 @@
 //! A name is kept as its hash under a key that is drawn anew in each process, so nobody can make two names meet on purpose; should two meet
 //! all the same (once in 2⁶⁴ pairs), the visitor of one is shown the other's certificate and their browser refuses it.
 
-use std::collections::hash_map::{Entry as Place, HashMap};
 use std::collections::HashSet;
+use std::collections::hash_map::{Entry as Place, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 /// A certificate's id without its prefix: 80 bits.

@@ -60,7 +60,13 @@ impl Source {
         }
     }
 
-    async fn load(self, id: Id, base: Arc<ServerConfig>, pinned: bool, patience: Duration) -> anyhow::Result<Arc<Held>> {
+    async fn load(
+        self,
+        id: Id,
+        base: Arc<ServerConfig>,
+        pinned: bool,
+        patience: Duration,
+    ) -> anyhow::Result<Arc<Held>> {
         let text = id.to_string();
         let (chain, sealed) = self.patient_row(&text, patience).await?.context("it is gone")?;
         let version = version(&sealed);

@@ -68,7 +68,8 @@ impl Certificates {
     /// When the system has no randomness to give.
     pub(super) fn new(base_domain: &str, in_memory: usize) -> anyhow::Result<Self> {
         let nobody = tls::server_config(Arc::new(tls::Resolver::new()), &["h2", "http/1.1"])?;
-        let held = Cache::with(in_memory.max(1), in_memory.max(1) as u64, UnitWeighter, DefaultHashBuilder::default(), Pin);
+        let held =
+            Cache::with(in_memory.max(1), in_memory.max(1) as u64, UnitWeighter, DefaultHashBuilder::default(), Pin);
         Ok(Self {
             base_domain: base_domain.to_owned(),
             index: RwLock::default(),
