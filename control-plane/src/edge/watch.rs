@@ -78,6 +78,7 @@ impl Watch {
                 match self.read(&due).await {
                     Ok(()) => {
                         due = Due::default();
+                        self.edge.informed.cancel();
                         if let Some(since) = failing.take() {
                             tracing::info!(seconds = since.elapsed().as_secs(), "the database answers again");
                         }

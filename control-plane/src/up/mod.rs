@@ -11,6 +11,7 @@ pub(crate) mod lock;
 mod logs;
 mod metrics;
 mod prepare;
+mod restart;
 mod supervise;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -18,10 +19,11 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use anyhow::Context;
 
 pub use detach::{Down, down};
+pub use restart::{RestartEdge, restart_edge};
 
 use crate::{
     config::{Common, Paths},
-    db, privileges,
+    db, edge, privileges,
 };
 use cluster::Cluster;
 use prepare::Secrets;
@@ -42,6 +44,9 @@ pub struct Options {
     /// A port for plain HTTP that sends everybody to HTTPS, usually 80.
     #[arg(long, value_name = "N")]
     pub http_port: Option<u16>,
+    /// A network of load balancers that speak PROXY protocol 2 to the edge and must, as in `10.0.0.0/8`; may be repeated.
+    #[arg(long, value_name = "FROM_NETWORK")]
+    pub proxy_protocol: Vec<edge::Network>,
     /// The private port with all roles' metrics on 127.0.0.1; 10,000 above the HTTPS port unless given.
     #[arg(long, value_name = "N")]
     pub metrics_port: Option<u16>,
@@ -81,6 +86,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 
 async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
     let stop = supervise::stop_signal()?;
+    // From the first moment on: unheard, this signal would end us.
+    let replace = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined2())?;
     health::port_is_free(&options)?;
     say(format_args!("Data folder: {}", paths.root().display()));
     prepare::folders(paths)?;
@@ -97,7 +104,7 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
         if options.detached {
             detach::ready()?;
         }
-        supervisor.watch(stop).await;
+        supervisor.watch(stop, replace).await;
         say(format_args!("Stopping…"));
     }
     supervisor.stop().await;
@@ -139,7 +146,8 @@ async fn private_postgres(paths: &Paths, secrets: &Secrets, supervisor: &mut Sup
     cluster.ensure(&secrets.owner)?;
     say(format_args!("Starting Postgres…"));
     let server = cluster.clone();
-    supervisor.start(Program::new("postgres", move || server.server()).stopped_by(nix::sys::signal::Signal::SIGINT))?;
+    supervisor
+        .start(Program::new("postgres", move |_| server.server()).stopped_by(nix::sys::signal::Signal::SIGINT))?;
     cluster.wait_ready(&secrets.owner, Duration::from_secs(60)).await?;
     let url = |user: &str, password: &str| cluster.url(user, password, cluster::DATABASE);
     Ok(Urls {
@@ -177,6 +185,8 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     }
     let mut edge: Vec<String> = options.listen.iter().flat_map(|ip| ["--listen".into(), ip.to_string()]).collect();
     edge.extend(options.http_port.iter().flat_map(|port| ["--http-port".into(), port.to_string()]));
+    edge.extend(options.proxy_protocol.iter().flat_map(|network| ["--proxy-protocol".into(), network.to_string()]));
+    edge.push("--take-over".into());
     let role = |name, uid, args, url| supervise::role(name, uid, args, url, &options.common, paths);
     Ok(vec![
         role("host", None, host, None)?,
