@@ -169,6 +169,11 @@ impl Paths {
     pub fn host_socket(&self) -> PathBuf {
         self.at("run/host/host.sock")
     }
+    /// The folder in which an edge hands over to the next one, a socket a port.
+    #[must_use]
+    pub fn handover(&self) -> PathBuf {
+        self.at("run/edge")
+    }
     /// A percloud's listening socket.
     #[must_use]
     pub fn tenant_socket(&self, id: &bundle::TenantId) -> PathBuf {

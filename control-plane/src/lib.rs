@@ -14,6 +14,7 @@ pub mod edge;
 pub mod hosts;
 pub mod mails;
 pub mod names;
+mod packets;
 pub mod privileges;
 pub mod reconcile;
 pub mod seals;

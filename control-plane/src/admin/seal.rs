@@ -26,7 +26,11 @@ enum Command {
     /// Say how many keys there are, and what older ones sealed
     Status,
     /// Make a new key and seal everything with it; if that is broken off, the same again goes on
-    Rotate,
+    Rotate {
+        /// Make the key and seal nothing yet: for bringing the file to other machines first
+        #[arg(long)]
+        key_only: bool,
+    },
     /// Drop the older keys, once nothing is sealed with them
     Prune,
 }
@@ -44,7 +48,7 @@ struct Status {
 pub(super) async fn run(desk: &Desk, options: &Seal) -> anyhow::Result<()> {
     match options.command {
         Command::Status => status(desk, &options.keys).await,
-        Command::Rotate => rotate(desk, &options.keys).await,
+        Command::Rotate { key_only } => rotate(desk, &options.keys, key_only).await,
         Command::Prune => prune(desk, &options.keys).await,
     }
 }
@@ -62,7 +66,7 @@ async fn status(desk: &Desk, keys: &SealOptions) -> anyhow::Result<()> {
     ))
 }
 
-async fn rotate(desk: &Desk, keys: &SealOptions) -> anyhow::Result<()> {
+async fn rotate(desk: &Desk, keys: &SealOptions, key_only: bool) -> anyhow::Result<()> {
     let db = desk.client().await?;
     let mut seal = keys.open(&desk.common.paths())?;
     let unfinished = seals::survey(&db, &seal).await?.anew > 0;
@@ -71,12 +75,14 @@ async fn rotate(desk: &Desk, keys: &SealOptions) -> anyhow::Result<()> {
         (None, false) => {
             seal = tls::Seal::rotate(&desk.common.paths().seal_key())?;
             say("A new key seals from now on. It is in the key file alone: copy that file to where its backups are.")?;
+            if key_only {
+                return say("Bring it to the other machines, too, then run this again without --key-only.");
+            }
         }
         (Some(command), false) => {
-            say(&format!(
+            return say(&format!(
                 "Everything is sealed with the first key that {command} prints. Let it print a new one first, then run this again."
-            ))?;
-            return Ok(());
+            ));
         }
     }
     let outcome = seals::seal_anew(&db, &seal, |so_far| {

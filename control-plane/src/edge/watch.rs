@@ -79,6 +79,7 @@ impl Watch {
                             again = Instant::now() + AGAIN.mul_f64(rand::random_range(0.8..1.2));
                         }
                         due = Due::default();
+                        self.edge.informed.cancel();
                         if let Some(since) = failing.take() {
                             tracing::info!(seconds = since.elapsed().as_secs(), "the database answers again");
                         }

@@ -11,6 +11,7 @@ pub(crate) mod lock;
 mod logs;
 mod metrics;
 mod prepare;
+mod restart;
 mod supervise;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -18,11 +19,12 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use anyhow::Context;
 
 pub use detach::{Down, down};
+pub use restart::{RestartEdge, restart_edge};
 
 use crate::{
     certificates,
     config::{Common, Paths, SEAL_KEY_COMMAND, SealOptions},
-    db, domains, privileges,
+    db, domains, edge, privileges,
 };
 use cluster::Cluster;
 use prepare::Secrets;
@@ -52,6 +54,9 @@ pub struct Options {
     /// A port for plain HTTP that sends everybody to HTTPS, usually 80.
     #[arg(long, value_name = "N")]
     pub http_port: Option<u16>,
+    /// A network of load balancers that speak PROXY protocol 2 to the edge and must, as in `10.0.0.0/8`; may be repeated.
+    #[arg(long, value_name = "FROM_NETWORK")]
+    pub proxy_protocol: Vec<edge::Network>,
     /// The private port with all roles' metrics on 127.0.0.1; 10,000 above the HTTPS port unless given.
     #[arg(long, value_name = "N")]
     pub metrics_port: Option<u16>,
@@ -94,6 +99,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 
 async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
     let stop = supervise::stop_signal()?;
+    // From the first moment on: unheard, this signal would end us.
+    let replace = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined2())?;
     health::port_is_free(&options)?;
     say(format_args!("Data folder: {}", paths.root().display()));
     prepare::folders(paths)?;
@@ -111,7 +118,7 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
         if options.detached {
             detach::ready()?;
         }
-        supervisor.watch(stop).await;
+        supervisor.watch(stop, replace).await;
         say(format_args!("Stopping…"));
     }
     supervisor.stop().await;
@@ -153,7 +160,8 @@ async fn private_postgres(paths: &Paths, secrets: &Secrets, supervisor: &mut Sup
     cluster.ensure(&secrets.owner)?;
     say(format_args!("Starting Postgres…"));
     let server = cluster.clone();
-    supervisor.start(Program::new("postgres", move || server.server()).stopped_by(nix::sys::signal::Signal::SIGINT))?;
+    supervisor
+        .start(Program::new("postgres", move |_| server.server()).stopped_by(nix::sys::signal::Signal::SIGINT))?;
     cluster.wait_ready(&secrets.owner, Duration::from_secs(60)).await?;
     let url = |user: &str, password: &str| cluster.url(user, password, cluster::DATABASE);
     Ok(Urls {
@@ -201,6 +209,8 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     // Checked here, where somebody reads it; the role would only fall again and again.
     options.certificates.read(options.common.base_domain.as_str())?;
     let cas = options.certificates.environment()?;
+    edge.extend(options.proxy_protocol.iter().flat_map(|network| ["--proxy-protocol".into(), network.to_string()]));
+    edge.push("--take-over".into());
     let role = |name, uid, args, url, env| supervise::role(name, uid, args, url, env, &options.common, paths);
     Ok(vec![
         role("host", None, host, None, Vec::new())?,

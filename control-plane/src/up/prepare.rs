@@ -38,6 +38,7 @@ pub(super) fn folders(paths: &Paths) -> anyhow::Result<()> {
     // The setgid bit gives each socket the group of whoever connects to it.
     folder(&parent(paths.web_socket())?, 0o2710, Some(privileges::WEB), Some(privileges::EDGE))?;
     folder(&parent(paths.host_socket())?, 0o2710, None, Some(privileges::RECONCILE))?;
+    folder(&paths.handover(), 0o700, Some(privileges::EDGE), None)?;
     folder(&tenants_sockets, 0o2710, None, Some(privileges::EDGE))?;
     folder(&parent(paths.metrics_socket("edge"))?, 0o1733, None, None)?;
     folder(&paths.keys(), 0o2750, Some(privileges::RECONCILE), Some(privileges::EDGE))?;

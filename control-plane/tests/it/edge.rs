@@ -58,6 +58,8 @@ impl Front {
             listen: vec!["127.0.0.1".parse().unwrap()],
             http_port: None,
             workers: Some(1),
+            proxy_protocol: Vec::new(),
+            take_over: false,
         };
         let edge = tokio::spawn(edge::run(options));
         let root = reqwest::Certificate::from_pem(&std::fs::read(paths.keys().join("ca.pem")).unwrap()).unwrap();

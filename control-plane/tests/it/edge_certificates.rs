@@ -76,6 +76,8 @@ impl Shelf {
             listen: vec![self.https.ip()],
             http_port: Some(self.http.port()),
             workers: Some(2),
+            proxy_protocol: Vec::new(),
+            take_over: false,
         };
         self.edge = Some(tokio::spawn(edge::run(options)));
         eventually("the edge to listen", async || TcpStream::connect(self.http).await.ok()).await;

@@ -11,12 +11,14 @@ const BESIDE: &[(&str, &str)] = &[
     ("cert_revocation", "the test's own authority revokes nothing; a public one's certificates say where they do"),
     ("cert_crlDistributionPoints", "the same"),
     ("cert_ocspURL", "the same"),
+    ("security_headers", "pages have them from the percloud, and this one is made up"),
 ];
 
 #[tokio::test]
 async fn a_scanner_finds_no_weakness() {
     let shelf = Shelf::open().await;
-    shelf.put(&["own.example"], "ca.example").await;
+    let id = shelf.put(&["own.example"], "ca.example").await;
+    shelf.issue(&id, 89).await;
     shelf.percloud("own.example").await;
     eventually("the page", async || (shelf.get("own.example").await?.status() == 200).then_some(())).await;
     let (found, root) = (shelf.paths.root().join("found.json"), shelf.paths.root().join("root.pem"));
