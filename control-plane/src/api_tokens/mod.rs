@@ -28,12 +28,25 @@ pub enum Scope {
     /// Have own domains looked at, and remove them.
     #[serde(rename = "domains:write")]
     DomainsWrite,
+    /// See certificates (never their keys).
+    #[serde(rename = "certificates:read")]
+    CertificatesRead,
+    /// Have certificates tried at once, pause and resume them.
+    #[serde(rename = "certificates:write")]
+    CertificatesWrite,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 5] =
-        [Self::TenantsRead, Self::TenantsWrite, Self::MailsRead, Self::DomainsRead, Self::DomainsWrite];
+    pub const ALL: [Self; 7] = [
+        Self::TenantsRead,
+        Self::TenantsWrite,
+        Self::MailsRead,
+        Self::DomainsRead,
+        Self::DomainsWrite,
+        Self::CertificatesRead,
+        Self::CertificatesWrite,
+    ];
 
     /// As it is written.
     #[must_use]
@@ -44,6 +57,8 @@ impl Scope {
             Self::MailsRead => "mails:read",
             Self::DomainsRead => "domains:read",
             Self::DomainsWrite => "domains:write",
+            Self::CertificatesRead => "certificates:read",
+            Self::CertificatesWrite => "certificates:write",
         }
     }
 }
@@ -63,7 +78,9 @@ impl FromStr for Scope {
 
 /// Not a scope.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a scope is tenants:read, tenants:write, mails:read, domains:read or domains:write")]
+#[error(
+    "a scope is tenants:read, tenants:write, mails:read, domains:read, domains:write, certificates:read or certificates:write"
+)]
 pub struct UnknownScope;
 
 /// A token as the database knows it.

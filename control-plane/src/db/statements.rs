@@ -18,6 +18,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("api_tokens", crate::api_tokens::sql::ALL),
         ("audit", crate::audit::sql::ALL),
         ("certificates", crate::certificates::sql::ALL),
+        ("certificates::acme", crate::certificates::acme::sql::ALL),
         ("doctor", crate::doctor::sql::ALL),
         ("domains", crate::domains::sql::ALL),
         ("edge", crate::edge::sql::ALL),

@@ -116,4 +116,4 @@ macro_rules! scoped {
         }
     )+};
 }
-scoped! { TenantsRead TenantsWrite MailsRead DomainsRead DomainsWrite }
+scoped! { TenantsRead TenantsWrite MailsRead DomainsRead DomainsWrite CertificatesRead CertificatesWrite }

@@ -67,6 +67,11 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(api::domains::list))
         .routes(routes!(api::domains::show, api::domains::remove))
         .routes(routes!(api::domains::check))
+        .routes(routes!(api::certificates::list))
+        .routes(routes!(api::certificates::show))
+        .routes(routes!(api::certificates::retry))
+        .routes(routes!(api::certificates::pause))
+        .routes(routes!(api::certificates::resume))
 }
 
 /// The description at `/api/openapi.json`.
