@@ -16,6 +16,7 @@ pub mod mails;
 pub mod names;
 pub mod privileges;
 pub mod reconcile;
+pub mod seals;
 pub mod telemetry;
 pub mod tenants;
 pub mod terminal;

@@ -19,6 +19,8 @@
 
 mod answers;
 mod body;
+mod certificates;
+mod challenge;
 mod connection;
 mod headers;
 mod limits;
@@ -45,11 +47,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use routes::Routes;
-use tls::{Resolver, Seal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Common;
+use crate::config::{Common, SealOptions};
 
 /// Options of `percloud edge`.
 #[derive(Clone, Debug, clap::Args)]
@@ -57,6 +58,12 @@ pub struct Options {
     /// What all roles are told.
     #[command(flatten)]
     pub common: Common,
+    /// Where the sealing keys are.
+    #[command(flatten)]
+    pub seal: SealOptions,
+    /// Certificates kept in memory, 4 KiB each; the others are loaded when somebody asks for them.
+    #[arg(long, env = "PERCLOUD_CERTIFICATES_IN_MEMORY", default_value_t = 4000, value_name = "N")]
+    pub certificates_in_memory: usize,
     /// An address to listen on, may be repeated. Without it: this machine only below `.localhost`, else all addresses.
     #[arg(long, value_name = "IP")]
     pub listen: Vec<IpAddr>,
@@ -77,10 +84,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let workers =
         options.workers.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), |n| n.max(1));
     let url = common.database_url.as_deref().context("the edge needs --database-url (percloud up sets it)")?;
-    let edge = Edge::new(common, workers)?;
-    let seal = Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?;
+    let edge = Edge::new(common, workers, options.certificates_in_memory)?;
+    let source = certificates::Source::new(url, options.seal.open(&common.paths())?)?;
     let ending = CancellationToken::new();
-    let watch = watch::Watch::new(edge.clone(), url, seal)?.run(url, ending.clone());
+    let watch = watch::Watch::new(edge.clone(), source).run(url, ending.clone());
     let addresses = |port| listen::addresses(&options.listen, &edge.base_domain, port);
     let https = listen::bind(&addresses(common.port), workers)?;
     let http = options.http_port.map(|port| listen::bind(&addresses(port), workers)).transpose()?;
@@ -131,8 +138,8 @@ pub(crate) struct Edge {
     port: u16,
     portal: Arc<Path>,
     routes: Routes,
-    resolver: Arc<Resolver>,
-    tls: Arc<rustls::ServerConfig>,
+    certificates: certificates::Certificates,
+    challenges: challenge::Challenges,
     pages: pages::Pages,
     meter: Arc<meter::Meter>,
     workers: usize,
@@ -141,16 +148,14 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    fn new(common: &Common, workers: usize) -> anyhow::Result<Arc<Self>> {
-        let resolver = Arc::new(Resolver::new());
-        let tls = Arc::new(tls::server_config(resolver.clone(), &["h2", "http/1.1"])?);
+    fn new(common: &Common, workers: usize, certificates_in_memory: usize) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             base_domain: common.base_domain.to_string(),
             port: common.port,
             portal: common.paths().web_socket().into(),
             routes: Routes::default(),
-            resolver,
-            tls,
+            certificates: certificates::Certificates::new(common.base_domain.as_str(), certificates_in_memory)?,
+            challenges: challenge::Challenges::default(),
             pages: pages::Pages::new(&common.provider_name, &common.portal_origin()),
             meter: Arc::new(meter::Meter::new()),
             workers,
@@ -161,18 +166,6 @@ impl Edge {
     /// Whether the certificate that the client was shown stands for `host` too. Browsers use one connection for several names
     /// of one certificate; a name of another certificate on it is a mistake or a trick.
     fn same_certificate(&self, sni: Option<&str>, host: &str) -> bool {
-        if sni == Some(host) {
-            return true;
-        }
-        let shown = sni.map_or_else(|| self.resolver.fallback(), |name| self.resolver.find(name));
-        match (shown, self.resolver.find(host)) {
-            (Some(shown), Some(meant)) => Arc::ptr_eq(&shown, &meant),
-            _ => false,
-        }
-    }
-
-    /// Whether browsers shall be told to come with TLS only: for names that are somebody's, not for this machine's own.
-    fn strict(&self, host: &str) -> bool {
-        !host.ends_with(".localhost")
+        sni == Some(host) || self.certificates.same(sni, host)
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Connection {
     pub(super) client: IpAddr,
     /// The name in the TLS handshake, lower case.
     pub(super) sni: Option<String>,
+    /// Whether browsers are told to come with TLS only.
+    pub(super) strict: bool,
     pub(super) watch: super::connection::Watch,
 }
 
@@ -107,8 +109,7 @@ async fn pass(
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
         Ok(mut response) => {
-            let strict = edge.strict(&asked.host);
-            headers::outward(response.headers_mut(), &asked.host, &names.request_id, strict);
+            headers::outward(response.headers_mut(), &asked.host, &names.request_id, connection.strict);
             restore_upgrade(&mut response, &asked);
             finish(note, connection, response)
         }

@@ -21,7 +21,7 @@ pub use detach::{Down, down};
 
 use crate::{
     certificates,
-    config::{Common, Paths},
+    config::{Common, Paths, SEAL_KEY_COMMAND, SealOptions},
     db, domains, privileges,
 };
 use cluster::Cluster;
@@ -40,6 +40,12 @@ pub struct Options {
     /// Who issues certificates.
     #[command(flatten)]
     pub certificates: certificates::Options,
+    /// Where the sealing keys are.
+    #[command(flatten)]
+    pub seal: SealOptions,
+    /// Certificates that the edge keeps in memory; the others are loaded when somebody asks for them.
+    #[arg(long, value_name = "N")]
+    pub certificates_in_memory: Option<usize>,
     /// Addresses to listen on; loopback only when the base domain ends in `.localhost`, else all.
     #[arg(long, value_name = "IP")]
     pub listen: Vec<IpAddr>,
@@ -92,7 +98,7 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
     say(format_args!("Data folder: {}", paths.root().display()));
     prepare::folders(paths)?;
     let secrets = Secrets::ensure(paths)?;
-    prepare::keys(&options.common, paths)?;
+    prepare::keys(&options, paths)?;
     prepare::acme_root(&options, paths)?;
     prepare::remember(&options)?;
     let mut supervisor = Supervisor::new(paths.logs());
@@ -185,13 +191,20 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     }
     let mut edge: Vec<String> = options.listen.iter().flat_map(|ip| ["--listen".into(), ip.to_string()]).collect();
     edge.extend(options.http_port.iter().flat_map(|port| ["--http-port".into(), port.to_string()]));
+    edge.extend(options.certificates_in_memory.iter().flat_map(|n| ["--certificates-in-memory".into(), n.to_string()]));
+    // What the environment says is handed on there: command lines are public.
+    let command = options.seal.seal_key_command.as_ref().filter(|_| std::env::var_os(SEAL_KEY_COMMAND).is_none());
+    let mut reconcile: Vec<String> =
+        command.and_then(|c| c.as_argument()).map(|c| vec!["--seal-key-command".into(), c]).unwrap_or_default();
+    edge.extend(reconcile.clone());
+    reconcile.extend(options.domains.args());
     // Checked here, where somebody reads it; the role would only fall again and again.
     options.certificates.read(options.common.base_domain.as_str())?;
     let cas = options.certificates.environment()?;
     let role = |name, uid, args, url, env| supervise::role(name, uid, args, url, env, &options.common, paths);
     Ok(vec![
         role("host", None, host, None, Vec::new())?,
-        role("reconcile", Some(privileges::RECONCILE), options.domains.args(), Some(&urls.reconcile), cas)?,
+        role("reconcile", Some(privileges::RECONCILE), reconcile, Some(&urls.reconcile), cas)?,
         role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web), Vec::new())?,
         role("edge", Some(privileges::EDGE), edge, Some(&urls.edge), Vec::new())?,
     ])

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{logs::Log, say};
-use crate::config::{Common, Paths};
+use crate::config::{Common, Paths, SEAL_KEY_COMMAND};
 
 /// First pause before a fallen child is started again; doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(100);
@@ -75,6 +75,7 @@ pub(super) fn role(
     let handed_on = |key: &str| {
         key.starts_with("OTEL_")
             || key == "PERCLOUD_LOG"
+            || (key == SEAL_KEY_COMMAND && matches!(name, "reconcile" | "edge"))
             || (key.starts_with("PERCLOUD_SMTP") || key.starts_with("PERCLOUD_MAIL"))
                 && matches!(name, "reconcile" | "web")
     };
