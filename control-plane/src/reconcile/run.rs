@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::keep;
 use crate::{
-    certificates::{self, acme, caa, issuer, reconcile::Certificates},
+    certificates::{self, acme, issuer, reconcile::Certificates},
     config::{Common, SealOptions},
     db,
-    dns::{self, Caa, CaaAsker, Dns},
+    dns::Dns,
     domains::{self, reconcile::Domains},
     hosts::client::HostClient,
     mails::{self, Mailer},
@@ -93,49 +93,28 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
     }
     spawn!(tenants);
     spawn!(mails);
-    let mut domains = Domains::new(db.clone(), clock.clone(), common, &options.domains);
-    domains.issuers = known_as(options)?;
+    let cas = options.certificates.read(common.base_domain.as_str())?;
+    let domains =
+        Domains { issuers: cas.known_as(), ..Domains::new(db.clone(), clock.clone(), common, &options.domains) };
     {
         let (url, stop) = (url.clone(), stop.clone());
         nouns.spawn(async move { domains.keep(&url, stop).await });
     }
-    let certificates = certificates(options, &db, &clock)?;
+    let certificates = certificates(options, cas, &db, &clock)?;
     let stop = stop.clone();
     nouns.spawn(async move { certificates.keep(&url, stop).await });
     Ok(nouns)
 }
 
-/// How the names' DNS is asked whether our CAs may issue.
-fn check_caa(options: &Options) -> caa::Check {
-    let dns = Dns::new(&options.domains.dns);
-    Arc::new(move |name, wildcard, issuers| {
-        let dns = dns.clone();
-        Box::pin(async move {
-            let asker = CaaAsker { issuers, ..CaaAsker::default() };
-            Ok(match dns::caa_allows(&dns, &name, wildcard, &asker).await? {
-                Caa::Allowed => None,
-                Caa::Refused { at, issuers } => {
-                    let who = if issuers.is_empty() { "nobody".to_owned() } else { issuers.join(", ") };
-                    Some(format!("the CAA records of {at} let {who} issue, not {}", asker.issuers.join(" or ")))
-                }
-            })
-        })
-    })
-}
-
-/// By which domains our CAs are known; nobody looks at CAA records when one of them is not known to us.
-fn known_as(options: &Options) -> anyhow::Result<Vec<String>> {
-    let settings = options.certificates.read(options.common.base_domain.as_str())?;
-    let known: Vec<_> = settings.directories.iter().map(|directory| caa::known_as(&directory.url)).collect();
-    let all = known.iter().all(|names| !names.is_empty());
-    Ok(if all { known.concat().iter().map(|name| (*name).to_owned()).collect() } else { Vec::new() })
-}
-
 /// The public CAs in the operator's order, then the local one.
-fn certificates(options: &Options, db: &db::Pool, clock: &Clock) -> anyhow::Result<Certificates> {
+fn certificates(
+    options: &Options,
+    settings: certificates::Settings,
+    db: &db::Pool,
+    clock: &Clock,
+) -> anyhow::Result<Certificates> {
     let common = &options.common;
     let base_domain = common.base_domain.to_string();
-    let settings = options.certificates.read(&base_domain)?;
     let seal = Arc::new(options.seal.open(&common.paths())?);
     let shared = acme::Shared {
         db: db.clone(),
@@ -143,7 +122,7 @@ fn certificates(options: &Options, db: &db::Pool, clock: &Clock) -> anyhow::Resu
         seal: seal.clone(),
         ways: settings.ways,
         budgets: settings.budgets,
-        caa: Some(check_caa(options)),
+        caa: Some(certificates::caa::by(Arc::new(Dns::new(&options.domains.dns)))),
     };
     let public = settings.directories.into_iter().map(|directory| -> Arc<dyn issuer::Issuer> {
         Arc::new(acme::Acme::new(directory, settings.email.clone(), shared.clone()))
