@@ -12,6 +12,7 @@ mod certificates_thousand;
 mod chaos_proxy;
 mod cloud;
 mod crashes;
+mod domains;
 mod edge;
 mod edge_certificates;
 mod isolation;
