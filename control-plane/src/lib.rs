@@ -12,6 +12,7 @@ pub mod edge;
 pub mod hosts;
 pub mod mails;
 pub mod names;
+pub mod owners;
 pub mod privileges;
 pub mod reconcile;
 pub mod telemetry;

@@ -9,13 +9,16 @@ use super::Message;
 pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> {
     let lang = Lang::from_code(language).unwrap_or_default();
     let (domain, reason, link) = match message.clone() {
-        Message::Confirm { domain, link } | Message::SetUpLink { domain, link } => (domain, String::new(), link),
+        Message::Confirm { domain, link }
+        | Message::SetUpLink { domain, link }
+        | Message::ManageLink { domain, link } => (domain, String::new(), link),
         Message::Suspended { domain, reason } => (domain, reason, String::new()),
         Message::Resumed { domain } | Message::Deleted { domain } => (domain, String::new(), String::new()),
     };
     match message {
         Message::Confirm { .. } => mails::render(&mails::Confirm { domain, link }, lang),
         Message::SetUpLink { .. } => mails::render(&mails::SetUpLink { domain, link }, lang),
+        Message::ManageLink { .. } => mails::render(&mails::ManageLink { domain, link }, lang),
         Message::Suspended { .. } => mails::render(&mails::Suspended { domain, reason }, lang),
         Message::Resumed { .. } => mails::render(&mails::Resumed { domain }, lang),
         Message::Deleted { .. } => mails::render(&mails::Deleted { domain }, lang),

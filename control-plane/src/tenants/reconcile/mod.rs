@@ -139,6 +139,7 @@ impl Noun for Tenants {
                     &used,
                     &status.delete_after,
                     &failing,
+                    &status.owner_key.as_deref().filter(|key| bundle::ticket::is_public_key(key)),
                 ],
             )
             .await?;
