@@ -58,8 +58,18 @@ pub(super) async fn begin(
 pub struct Session {
     /// The percloud, as it is now.
     pub tenant: Tenant,
-    /// False once it is over.
-    pub live: bool,
+    /// The owner signed out.
+    pub left: bool,
+    /// The hour is over.
+    pub over: bool,
+}
+
+impl Session {
+    /// Whether it opens anything.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !self.left && !self.over
+    }
 }
 
 /// The session of a cookie, over or not.
@@ -73,7 +83,10 @@ pub async fn find(
 ) -> Result<Option<Session>, db::Error> {
     let statement = db.prepare_cached(sql::BY_SESSION).await?;
     let row = db.query_opt(&statement, &[&secret.sha256("session"), &now]).await?;
-    row.map(|row| Ok(Session { tenant: Tenant::from_row(&row)?, live: row.try_get("live")? })).transpose()
+    row.map(|row| {
+        Ok(Session { tenant: Tenant::from_row(&row)?, left: row.try_get("gone")?, over: row.try_get("over")? })
+    })
+    .transpose()
 }
 
 /// Signs out.

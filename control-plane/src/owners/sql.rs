@@ -24,7 +24,7 @@ crate::statements! {
     /// Begins a session.
     BEGIN = "insert into owner_sessions (sha256, tenant_id, via, created_at, expires_at) values ($1, $2, $3, $4, $5)";
     /// A session and its percloud, over or not.
-    BY_SESSION = concat!("select s.ended_at is null and s.expires_at > $2 as live, ", crate::tenant_columns!(), "
+    BY_SESSION = concat!("select s.ended_at is not null as gone, s.expires_at <= $2 as over, ", crate::tenant_columns!(), "
         from owner_sessions s join tenants t on t.id = s.tenant_id join accounts a on a.id = t.account_id
         where s.sha256 = $1 and t.wanted <> 'deleted'");
     /// Ends a session; once is enough.
