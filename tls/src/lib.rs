@@ -4,15 +4,19 @@
 //! * [`Certified`] is a certificate with its key, ready to serve; [`Resolver`] finds it by the name a browser asks for.
 //! * [`server_config`] is the one TLS configuration of ours: TLS 1.2 and 1.3, aws-lc-rs, no client certificates.
 //! * [`Seal`] keeps private keys encrypted where they are stored.
+//! * [`acme`] has certificates made by a public authority.
 //!
 //! Nothing here reads a clock: whoever calls hands the time in.
 
+pub mod acme;
 mod ca;
 mod certified;
 mod config;
 pub mod files;
 mod resolver;
 mod seal;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use ca::{Issued, LocalCa};
 pub use certified::Certified;

@@ -2,6 +2,7 @@
 //!
 //! Everything here is a wish or a look, as in the portal and in the API: the reconciler makes wishes true a moment later.
 
+mod domains;
 mod mails;
 mod perclouds;
 mod tokens;
@@ -51,6 +52,9 @@ pub enum Command {
     /// Tokens of the JSON API
     #[command(subcommand)]
     Token(tokens::Token),
+    /// Own domains: list, show, check, remove, release
+    #[command(subcommand)]
+    Domains(domains::Domains),
     /// List certificates
     Certificates,
 }
@@ -93,6 +97,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::Delete(delete) => perclouds::delete(&desk, &delete).await?,
         Command::Mails(mails) => mails::run(&desk, &mails).await?,
         Command::Token(token) => tokens::run(&desk, token).await?,
+        Command::Domains(asked) => domains::run(&desk, asked).await?,
         Command::Certificates => certificates(&desk).await?,
     }
     Ok(ExitCode::SUCCESS)

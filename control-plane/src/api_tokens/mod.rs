@@ -22,11 +22,18 @@ pub enum Scope {
     /// See the mail queue (never what is in a mail).
     #[serde(rename = "mails:read")]
     MailsRead,
+    /// See own domains.
+    #[serde(rename = "domains:read")]
+    DomainsRead,
+    /// Have own domains looked at, and remove them.
+    #[serde(rename = "domains:write")]
+    DomainsWrite,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 3] = [Self::TenantsRead, Self::TenantsWrite, Self::MailsRead];
+    pub const ALL: [Self; 5] =
+        [Self::TenantsRead, Self::TenantsWrite, Self::MailsRead, Self::DomainsRead, Self::DomainsWrite];
 
     /// As it is written.
     #[must_use]
@@ -35,6 +42,8 @@ impl Scope {
             Self::TenantsRead => "tenants:read",
             Self::TenantsWrite => "tenants:write",
             Self::MailsRead => "mails:read",
+            Self::DomainsRead => "domains:read",
+            Self::DomainsWrite => "domains:write",
         }
     }
 }
@@ -54,7 +63,7 @@ impl FromStr for Scope {
 
 /// Not a scope.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a scope is tenants:read, tenants:write or mails:read")]
+#[error("a scope is tenants:read, tenants:write, mails:read, domains:read or domains:write")]
 pub struct UnknownScope;
 
 /// A token as the database knows it.

@@ -49,12 +49,19 @@ const GRANTS: &[(&str, &str, &str)] = &[
     ("percloud_web", "owner_tickets", "select, insert, delete"),
     ("percloud_web", "owner_links", "select, insert, update (used_at), delete"),
     ("percloud_web", "owner_sessions", "select, insert, update (ended_at), delete"),
+    (
+        "percloud_web",
+        "domains",
+        "select, insert, update (name, twin, wanted, check_at, due_at, asked_at, tries, wish, trace_parent)",
+    ),
+    ("percloud_web", "domain_targets", "insert"),
     ("percloud_reconcile", "accounts", "select, delete"),
     ("percloud_reconcile", "names", "select, update, delete"),
     ("percloud_reconcile", "tenants", "select, update, delete"),
     ("percloud_reconcile", "mails", "select, insert, update, delete"),
     ("percloud_reconcile", "audit", "insert"),
     ("percloud_reconcile", "reconcilers", "select, insert, update"),
+    ("percloud_reconcile", "domains", "select, update, delete"),
     ("percloud_reconcile", "certificates", "select, insert, update, delete"),
 ];
 

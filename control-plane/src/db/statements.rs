@@ -19,6 +19,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("audit", crate::audit::sql::ALL),
         ("certificates", crate::certificates::sql::ALL),
         ("doctor", crate::doctor::sql::ALL),
+        ("domains", crate::domains::sql::ALL),
         ("edge", crate::edge::sql::ALL),
         ("mails", crate::mails::sql::ALL),
         ("names", crate::names::sql::ALL),

@@ -7,7 +7,7 @@ use super::{Finding, State, sql};
 use crate::{
     certificates::{self, Certificate},
     config::Common,
-    db, reconcile,
+    db, domains, reconcile,
     tenants::{self, Filter},
 };
 
@@ -35,6 +35,7 @@ pub(super) async fn all(common: &Common, pool: &Pool, url: &str, now: DateTime<U
         reconcilers(&client, now).await,
         perclouds(&client, now).await,
         mails(&client, now).await,
+        own_domains(&client, now).await,
     ];
     for checked in checks {
         findings.extend(checked.unwrap_or_else(|error| {
@@ -114,7 +115,7 @@ async fn reconcilers(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>
     let health = reconcile::health(client).await?;
     let to_do = "see whether the reconcile role runs, and its log";
     let mut findings = Vec::new();
-    for noun in ["tenants", "mails", "certificates"] {
+    for noun in ["tenants", "mails", "certificates", "domains"] {
         let about = format!("reconciling {noun}");
         findings.push(match health.iter().find(|one| one.noun == noun) {
             None => Finding::wrong(about, "has never begun", to_do),
@@ -195,6 +196,26 @@ async fn mails(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::
         }
         (waiting, _) => Finding::wrong("mails", format!("{waiting} wait for longer than five minutes{why}"), to_do),
     }])
+}
+
+async fn own_domains(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
+    let counts = domains::counts(client).await?;
+    let row = client.query_one(domains::sql::TROUBLED, &[&(now - TimeDelta::minutes(5))]).await?;
+    let (lost, missed, failing): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let overdue: i64 = row.try_get(3)?;
+    let parts: Vec<String> = counts.iter().map(|(seen, count)| format!("{count} {}", seen.as_str())).collect();
+    let all = if parts.is_empty() { "none yet".to_owned() } else { parts.join(", ") };
+    let to_do = "`percloud admin domains list --troubled` has them; their owners are told by mail";
+    let mut findings = vec![match (lost, missed, failing) {
+        (0, 0, 0) => Finding::well("own domains", all),
+        (_, _, 0) => Finding::warning("own domains", format!("{all}; {lost} lost, {missed} on the way to it"), to_do),
+        (_, _, failing) => Finding::warning("own domains", format!("{all}; {failing} could not be looked at"), to_do),
+    }];
+    if overdue > 0 {
+        let said = format!("{overdue} wait for longer than five minutes");
+        findings.push(Finding::wrong("own domains", said, "see whether the reconcile role runs, and its log"));
+    }
+    Ok(findings)
 }
 
 #[cfg(test)]

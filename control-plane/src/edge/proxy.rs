@@ -87,7 +87,7 @@ async fn pass(
         }
     };
     let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, &names.request_id);
-    let (socket, busy) = match find(connection, &asked, parts.uri.path()) {
+    let (socket, busy) = match find(connection, &asked, &parts.uri) {
         Way::Own(why) => {
             if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()).await {
                 return finish(note, connection, asset);
@@ -132,7 +132,8 @@ fn said(failure: &Failure, portal: bool) -> Own {
 }
 
 /// Which way a host name leads.
-fn find(connection: &Connection, asked: &Asked, path: &str) -> Way {
+fn find(connection: &Connection, asked: &Asked, uri: &http::Uri) -> Way {
+    let path = uri.path();
     let edge = &connection.edge;
     if !edge.same_certificate(connection.sni.as_deref(), &asked.host) {
         return Way::Own(Own::Misdirected);
@@ -141,6 +142,10 @@ fn find(connection: &Connection, asked: &Asked, path: &str) -> Way {
         return Way::Portal;
     }
     let Some(route) = edge.routes.find(&asked.host) else { return Way::Own(Own::NoSuchPercloud) };
+    let whole = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    if let Some(to) = route.elsewhere(path, whole, edge.port) {
+        return Way::Own(Own::Moved(to));
+    }
     match (route.row.state, route.socket.clone()) {
         (State::Preparing, _) | (State::Running, None) => Way::Own(Own::Preparing),
         (State::Failing, _) => Way::Own(Own::CannotStart),

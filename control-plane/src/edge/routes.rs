@@ -44,6 +44,8 @@ pub struct Row {
     pub state: State,
     /// Where its runtime listens, once there is a place.
     pub socket: Option<PathBuf>,
+    /// The name that it answers at instead.
+    pub redirect_to: Option<String>,
 }
 
 /// Where one name leads.
@@ -69,6 +71,15 @@ impl Route {
     fn new(row: Row) -> Arc<Self> {
         let socket = row.socket.as_deref().map(Arc::from);
         Arc::new(Self { row, socket, busy: AtomicUsize::new(0) })
+    }
+
+    /// Where whoever asks for this path here shall ask instead. Not where machines look at one certain name: a CA for its challenge, the
+    /// provider for a sign of life.
+    pub(super) fn elsewhere(&self, path: &str, path_and_query: &str, port: u16) -> Option<String> {
+        let to = self.row.redirect_to.as_ref()?;
+        let stays = path == "/healthz" || path.starts_with("/.well-known/acme-challenge/");
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        (!stays && path_and_query.starts_with('/')).then(|| format!("https://{to}{port}{path_and_query}"))
     }
 
     /// Counts a request; none when this percloud has as many as it may.

@@ -2,9 +2,9 @@
 
 crate::statements! {
     /// Every route.
-    ROUTES = "select host, tenant_id, state, socket from edge_routes";
+    ROUTES = "select host, tenant_id, state, socket, redirect_to from edge_routes";
     /// One host's.
-    ROUTE = "select host, tenant_id, state, socket from edge_routes where host = $1";
+    ROUTE = "select host, tenant_id, state, socket, redirect_to from edge_routes where host = $1";
     /// Every certificate there is.
     CERTIFICATES = "select id, chain_pem, key_sealed from certificates where observed = 'issued' and wanted = 'issued'";
 }

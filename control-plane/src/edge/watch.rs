@@ -162,6 +162,7 @@ fn route(row: &DbRow) -> anyhow::Result<Row> {
         tenant_id: row.try_get("tenant_id")?,
         state: State::from_column(row.try_get("state")?),
         socket: socket.map(PathBuf::from),
+        redirect_to: row.try_get("redirect_to")?,
     })
 }
 

@@ -61,6 +61,20 @@ pub enum Message {
         /// The host name.
         domain: String,
     },
+    /// It answers at its own domain from now on.
+    DomainReady {
+        /// The own domain.
+        domain: String,
+        /// Its name at the provider, which leads there.
+        old: String,
+    },
+    /// It answers at its own domain no more.
+    DomainLost {
+        /// The own domain.
+        domain: String,
+        /// Its name at the provider, at which it answers again.
+        old: String,
+    },
 }
 
 impl Message {
@@ -74,6 +88,8 @@ impl Message {
             Self::Suspended { .. } => "suspended",
             Self::Resumed { .. } => "resumed",
             Self::Deleted { .. } => "deleted",
+            Self::DomainReady { .. } => "domain-ready",
+            Self::DomainLost { .. } => "domain-lost",
         }
     }
 }

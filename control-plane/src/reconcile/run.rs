@@ -15,6 +15,7 @@ use crate::{
     certificates::{issuer, reconcile::Certificates},
     config::Common,
     db,
+    domains::{self, reconcile::Domains},
     hosts::client::HostClient,
     mails::{self, Mailer},
     tenants,
@@ -29,6 +30,9 @@ pub struct Options {
     /// How mail goes out.
     #[command(flatten)]
     pub mail: mails::Options,
+    /// Where own domains lead, and how DNS is asked.
+    #[command(flatten)]
+    pub domains: domains::Options,
 }
 
 /// Makes what is wanted true, until SIGTERM; then ends the turns that run, and returns.
@@ -82,6 +86,11 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
     }
     spawn!(tenants);
     spawn!(mails);
+    let domains = Domains::new(db.clone(), clock.clone(), common, &options.domains);
+    {
+        let (url, stop) = (url.clone(), stop.clone());
+        nouns.spawn(async move { domains.keep(&url, stop).await });
+    }
     let certificates = Certificates {
         db: db.clone(),
         clock: clock.clone(),

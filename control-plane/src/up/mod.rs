@@ -21,7 +21,7 @@ pub use detach::{Down, down};
 
 use crate::{
     config::{Common, Paths},
-    db, privileges,
+    db, domains, privileges,
 };
 use cluster::Cluster;
 use prepare::Secrets;
@@ -54,6 +54,9 @@ pub struct Options {
     /// A layer of the sandbox that this machine may lack, by its name in `percloud doctor`.
     #[arg(long, value_name = "LAYER")]
     pub allow_missing: Vec<String>,
+    /// Where own domains lead, and how DNS is asked.
+    #[command(flatten)]
+    pub domains: domains::Options,
     /// Return when everything is healthy, and go on in the background.
     #[arg(long)]
     pub detach: bool,
@@ -180,7 +183,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     let role = |name, uid, args, url| supervise::role(name, uid, args, url, &options.common, paths);
     Ok(vec![
         role("host", None, host, None)?,
-        role("reconcile", Some(privileges::RECONCILE), Vec::new(), Some(&urls.reconcile))?,
+        role("reconcile", Some(privileges::RECONCILE), options.domains.args(), Some(&urls.reconcile))?,
         role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web))?,
         role("edge", Some(privileges::EDGE), edge, Some(&urls.edge))?,
     ])

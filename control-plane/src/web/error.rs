@@ -13,7 +13,7 @@ use serde::Serialize;
 use ui::{Page, View};
 
 use super::extract::{self, Asker};
-use crate::{app::App, db, names::Refusal, tenants};
+use crate::{app::App, db, domains, names::Refusal, tenants};
 
 /// What a handler gives up with.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -97,6 +97,21 @@ impl From<tenants::Error> for Error {
             tenants::Error::BeingDeleted => Self::Conflict { code: "being-deleted", detail },
             tenants::Error::Reason => Self::Invalid { field: "reason", code: "reason", detail },
             tenants::Error::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<domains::Error> for Error {
+    fn from(error: domains::Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            domains::Error::NotFound => Self::NotFound,
+            domains::Error::Refused(why @ (domains::Refusal::Already | domains::Refusal::Held)) => {
+                Self::Conflict { code: why.key(), detail }
+            }
+            domains::Error::Refused(why) => Self::Invalid { field: "domain", code: why.key(), detail },
+            domains::Error::NoTwin => Self::Invalid { field: "choice", code: "domain.error.no-twin", detail },
+            domains::Error::Db(error) => error.into(),
         }
     }
 }

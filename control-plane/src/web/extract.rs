@@ -173,4 +173,4 @@ macro_rules! scoped {
         }
     )+};
 }
-scoped! { TenantsRead TenantsWrite MailsRead }
+scoped! { TenantsRead TenantsWrite MailsRead DomainsRead DomainsWrite }

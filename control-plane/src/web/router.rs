@@ -76,6 +76,9 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(api::tenants::suspend))
         .routes(routes!(api::tenants::resume))
         .routes(routes!(api::mails::list))
+        .routes(routes!(api::domains::list))
+        .routes(routes!(api::domains::show, api::domains::remove))
+        .routes(routes!(api::domains::check))
 }
 
 /// The description at `/api/openapi.json`.

@@ -111,6 +111,20 @@ mails! {
         /// The address that it had.
         domain: "ada.percloud.localhost"
     }
+    /// It answers at its own domain.
+    DomainReady "domain_ready" {
+        /// The own domain.
+        domain: "ada.example",
+        /// The address that leads there now.
+        old: "ada.percloud.localhost"
+    }
+    /// It answers at its own domain no more.
+    DomainLost "domain_lost" {
+        /// The own domain.
+        domain: "ada.example",
+        /// The address at which it answers again.
+        old: "ada.percloud.localhost"
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,12 @@
+//! TXT records for DNS-01: by dynamic update (RFC 2136), or by asking an HTTP hook of the operator's.
+
+use futures_util::future::BoxFuture;
+
+/// A place where TXT records can be put.
+pub trait Txt: Send + Sync {
+    /// Puts `value` beside what is at `fqdn` already, and waits until the world can see it.
+    fn publish<'a>(&'a self, fqdn: &'a str, value: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
+
+    /// Takes exactly this value away; what else is at `fqdn` stays.
+    fn remove<'a>(&'a self, fqdn: &'a str, value: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
+}

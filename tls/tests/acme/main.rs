@@ -1,0 +1,3 @@
+//! ACME against real programs: Pebble as the authority, Knot as the name server.
+
+mod parts;
