@@ -27,6 +27,9 @@ const TEMPLATES: &[Template] = ui::templates!("templates":
     "mails/suspended/subject.txt", "mails/suspended/body.txt", "mails/suspended/body.html",
     "mails/resumed/subject.txt", "mails/resumed/body.txt", "mails/resumed/body.html",
     "mails/deleted/subject.txt", "mails/deleted/body.txt", "mails/deleted/body.html",
+    "mails/domain_ready/subject.txt", "mails/domain_ready/body.txt", "mails/domain_ready/body.html",
+    "mails/domain_lost/subject.txt", "mails/domain_lost/body.txt", "mails/domain_lost/body.html",
+    "mails/certificate_failing/subject.txt", "mails/certificate_failing/body.txt", "mails/certificate_failing/body.html",
 );
 
 const ASSETS: &[Asset] = ui::assets!("static", "portal": "portal.css", "sign-up.js");

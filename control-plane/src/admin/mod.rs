@@ -2,6 +2,7 @@
 //!
 //! Everything here is a wish or a look, as in the portal and in the API: the reconciler makes wishes true a moment later.
 
+mod certificates;
 mod domains;
 mod mails;
 mod perclouds;
@@ -55,8 +56,8 @@ pub enum Command {
     /// Own domains: list, show, check, remove, release
     #[command(subcommand)]
     Domains(domains::Domains),
-    /// List certificates
-    Certificates,
+    /// List certificates, show one, have one tried at once, pause and resume one
+    Certificates(certificates::Certificates),
 }
 
 /// What every command needs.
@@ -98,28 +99,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::Mails(mails) => mails::run(&desk, &mails).await?,
         Command::Token(token) => tokens::run(&desk, token).await?,
         Command::Domains(asked) => domains::run(&desk, asked).await?,
-        Command::Certificates => certificates(&desk).await?,
+        Command::Certificates(asked) => certificates::run(&desk, asked).await?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn certificates(desk: &Desk) -> anyhow::Result<()> {
-    use crate::{certificates, terminal};
-    let all = certificates::list(&desk.client().await?).await?;
-    if desk.json {
-        return terminal::print_json(&all);
-    }
-    let mut rows = vec![["NAMES", "ISSUER", "ENDS", "RENEWAL", "LAST ERROR"].map(str::to_owned).to_vec()];
-    rows.extend(all.into_iter().map(|one| {
-        let date =
-            |at: Option<chrono::DateTime<chrono::Utc>>| at.map_or("-".into(), |at| at.format("%Y-%m-%d").to_string());
-        vec![
-            one.names.join(" "),
-            one.issuer.unwrap_or("-".into()),
-            date(one.validity.map(|v| v.not_after)),
-            date(one.validity.map(|v| v.renew_at())),
-            one.last_error.unwrap_or_default(),
-        ]
-    }));
-    Ok(terminal::print(&terminal::table(&rows))?)
 }

@@ -22,6 +22,12 @@ pub enum Scope {
     /// See the mail queue (never what is in a mail).
     #[serde(rename = "mails:read")]
     MailsRead,
+    /// See certificates (never their keys).
+    #[serde(rename = "certificates:read")]
+    CertificatesRead,
+    /// Have certificates tried at once, pause and resume them.
+    #[serde(rename = "certificates:write")]
+    CertificatesWrite,
     /// See own domains.
     #[serde(rename = "domains:read")]
     DomainsRead,
@@ -32,8 +38,9 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 5] =
-        [Self::TenantsRead, Self::TenantsWrite, Self::MailsRead, Self::DomainsRead, Self::DomainsWrite];
+    pub const ALL: [Self; 7] =
+        [Self::TenantsRead, Self::TenantsWrite, Self::MailsRead, Self::CertificatesRead, Self::CertificatesWrite, Self::DomainsRead,
+            Self::DomainsWrite];
 
     /// As it is written.
     #[must_use]
@@ -42,6 +49,8 @@ impl Scope {
             Self::TenantsRead => "tenants:read",
             Self::TenantsWrite => "tenants:write",
             Self::MailsRead => "mails:read",
+            Self::CertificatesRead => "certificates:read",
+            Self::CertificatesWrite => "certificates:write",
             Self::DomainsRead => "domains:read",
             Self::DomainsWrite => "domains:write",
         }
@@ -63,7 +72,9 @@ impl FromStr for Scope {
 
 /// Not a scope.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a scope is tenants:read, tenants:write, mails:read, domains:read or domains:write")]
+#[error(
+    "a scope is tenants:read, tenants:write, mails:read, certificates:read, certificates:write, domains:read or domains:write"
+)]
 pub struct UnknownScope;
 
 /// A token as the database knows it.

@@ -13,11 +13,12 @@ macro_rules! statements {
 /// Every statement of the program, noun by noun. A noun that has SQL has a line here.
 #[must_use]
 pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
-    let nouns: [(&str, &[(&str, &str)]); 12] = [
+    let nouns: [(&str, &[(&str, &str)]); 14] = [
         ("accounts", crate::accounts::sql::ALL),
         ("api_tokens", crate::api_tokens::sql::ALL),
         ("audit", crate::audit::sql::ALL),
         ("certificates", crate::certificates::sql::ALL),
+        ("certificates::acme", crate::certificates::acme::sql::ALL),
         ("doctor", crate::doctor::sql::ALL),
         ("domains", crate::domains::sql::ALL),
         ("edge", crate::edge::sql::ALL),

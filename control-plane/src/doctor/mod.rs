@@ -3,6 +3,7 @@
 //! Every check ends in findings, never in an error: a doctor who falls ill at the first bad organ is no help. A finding is well, a
 //! warning (it works, but not as it should for good), or wrong (somebody is harmed now or will be soon). Wrong makes the exit code 1.
 
+mod certificates;
 mod checks;
 mod machine;
 pub mod sql;

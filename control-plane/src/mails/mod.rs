@@ -75,6 +75,15 @@ pub enum Message {
         /// Its name at the provider, at which it answers again.
         old: String,
     },
+    /// There is no certificate for its own domain, or soon none, and it has been tried for long.
+    CertificateFailing {
+        /// The domain.
+        domain: String,
+        /// The day on which the one there is ends; none when there is none.
+        ends: Option<String>,
+        /// What went wrong last.
+        reason: String,
+    },
 }
 
 impl Message {
@@ -90,6 +99,7 @@ impl Message {
             Self::Deleted { .. } => "deleted",
             Self::DomainReady { .. } => "domain-ready",
             Self::DomainLost { .. } => "domain-lost",
+            Self::CertificateFailing { .. } => "certificate-failing",
         }
     }
 }

@@ -20,5 +20,8 @@ pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> 
             mails::render(&mails::DomainReady { domain: shown(&domain), old }, lang)
         }
         Message::DomainLost { domain, old } => mails::render(&mails::DomainLost { domain: shown(&domain), old }, lang),
+        Message::CertificateFailing { domain, ends, reason } => {
+            mails::render(&mails::CertificateFailing { domain, ends: ends.unwrap_or_default(), reason }, lang)
+        }
     }
 }

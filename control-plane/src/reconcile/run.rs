@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::keep;
 use crate::{
-    certificates::{issuer, reconcile::Certificates},
+    certificates::{self, acme, issuer, reconcile::Certificates},
     config::Common,
     db,
     domains::{self, reconcile::Domains},
@@ -33,6 +33,9 @@ pub struct Options {
     /// Where own domains lead, and how DNS is asked.
     #[command(flatten)]
     pub domains: domains::Options,
+    /// Who issues certificates.
+    #[command(flatten)]
+    pub certificates: certificates::Options,
 }
 
 /// Makes what is wanted true, until SIGTERM; then ends the turns that run, and returns.
@@ -91,13 +94,31 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
         let (url, stop) = (url.clone(), stop.clone());
         nouns.spawn(async move { domains.keep(&url, stop).await });
     }
-    let certificates = Certificates {
+    let certificates = certificates(options, &db, &clock)?;
+    let stop = stop.clone();
+    nouns.spawn(async move { certificates.keep(&url, stop).await });
+    Ok(nouns)
+}
+
+/// The public CAs in the operator's order, then the local one.
+fn certificates(options: &Options, db: &db::Pool, clock: &Clock) -> anyhow::Result<Certificates> {
+    let common = &options.common;
+    let base_domain = common.base_domain.to_string();
+    let settings = options.certificates.read(&base_domain)?;
+    let seal = tls::Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?;
+    let seal = Arc::new(seal);
+    let shared = acme::Shared {
         db: db.clone(),
         clock: clock.clone(),
-        issuer: Arc::new(issuer::Local::new(common)),
-        seal: tls::Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?,
+        seal: seal.clone(),
+        ways: settings.ways,
+        budgets: settings.budgets,
+        caa: None,
     };
-    let (base_domain, stop) = (common.base_domain.to_string(), stop.clone());
-    nouns.spawn(async move { certificates.keep(&base_domain, &url, stop).await });
-    Ok(nouns)
+    let public = settings.directories.into_iter().map(|directory| -> Arc<dyn issuer::Issuer> {
+        Arc::new(acme::Acme::new(directory, settings.email.clone(), shared.clone()))
+    });
+    let local: Arc<dyn issuer::Issuer> = Arc::new(issuer::Local::new(common));
+    let issuers = issuer::Issuers::new(public.chain([local]).collect());
+    Ok(Certificates { db: db.clone(), clock: clock.clone(), issuers, seal, base_domain })
 }

@@ -20,6 +20,7 @@ use anyhow::Context;
 pub use detach::{Down, down};
 
 use crate::{
+    certificates,
     config::{Common, Paths},
     db, domains, privileges,
 };
@@ -36,6 +37,9 @@ pub struct Options {
     /// What every role is told.
     #[command(flatten)]
     pub common: Common,
+    /// Who issues certificates.
+    #[command(flatten)]
+    pub certificates: certificates::Options,
     /// Addresses to listen on; loopback only when the base domain ends in `.localhost`, else all.
     #[arg(long, value_name = "IP")]
     pub listen: Vec<IpAddr>,
@@ -89,7 +93,8 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
     prepare::folders(paths)?;
     let secrets = Secrets::ensure(paths)?;
     prepare::keys(&options.common, paths)?;
-    prepare::remember(&options.common)?;
+    prepare::acme_root(&options, paths)?;
+    prepare::remember(&options)?;
     let mut supervisor = Supervisor::new(paths.logs());
     let outcome = tokio::select! {
         outcome = bring_up(&options, paths, &secrets, &mut supervisor) => outcome,
@@ -180,18 +185,27 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     }
     let mut edge: Vec<String> = options.listen.iter().flat_map(|ip| ["--listen".into(), ip.to_string()]).collect();
     edge.extend(options.http_port.iter().flat_map(|port| ["--http-port".into(), port.to_string()]));
-    let role = |name, uid, args, url| supervise::role(name, uid, args, url, &options.common, paths);
+    // Checked here, where somebody reads it; the role would only fall again and again.
+    options.certificates.read(options.common.base_domain.as_str())?;
+    let cas = options.certificates.environment()?;
+    let role = |name, uid, args, url, env| supervise::role(name, uid, args, url, env, &options.common, paths);
     Ok(vec![
-        role("host", None, host, None)?,
-        role("reconcile", Some(privileges::RECONCILE), options.domains.args(), Some(&urls.reconcile))?,
-        role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web))?,
-        role("edge", Some(privileges::EDGE), edge, Some(&urls.edge))?,
+        role("host", None, host, None, Vec::new())?,
+        role("reconcile", Some(privileges::RECONCILE), options.domains.args(), Some(&urls.reconcile), cas)?,
+        role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web), Vec::new())?,
+        role("edge", Some(privileges::EDGE), edge, Some(&urls.edge), Vec::new())?,
     ])
 }
 
 fn announce(options: &Options) {
     let common = &options.common;
     let data = common.data.display();
+    if options.certificates.is_public() {
+        say(format_args!(
+            "\nCertificates come from {}; until it has issued the portal's, that one is the local authority's.",
+            options.certificates.acme_directory.as_deref().unwrap_or_default()
+        ));
+    }
     let program = std::env::current_exe().unwrap_or_else(|_| "percloud".into());
     let program = program.display();
     say(format_args!(

@@ -52,12 +52,13 @@ impl Program {
 }
 
 /// This program again, as one of the roles. Its environment holds what it needs and nothing else;
-/// the database's password goes that way because command lines are public.
+/// the database's password goes that way because command lines are public, and so does what is secret in `more`.
 pub(super) fn role(
     name: &'static str,
     uid: Option<u32>,
     args: Vec<String>,
     database_url: Option<&str>,
+    more: Vec<(String, String)>,
     common: &Common,
     paths: &Paths,
 ) -> anyhow::Result<Program> {
@@ -78,6 +79,7 @@ pub(super) fn role(
                 && matches!(name, "reconcile" | "web")
     };
     env.extend(std::env::vars().filter(|(key, _)| handed_on(key)));
+    env.extend(more);
     let drop_to = uid.filter(|_| as_root);
     Ok(Program::new(name, move || {
         let mut command = Command::new("/proc/self/exe");

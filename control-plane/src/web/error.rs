@@ -13,7 +13,7 @@ use serde::Serialize;
 use ui::{Page, View};
 
 use super::extract::{self, Asker};
-use crate::{app::App, db, domains, names::Refusal, tenants};
+use crate::{app::App, certificates, db, domains, names::Refusal, tenants};
 
 /// What a handler gives up with.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -112,6 +112,18 @@ impl From<domains::Error> for Error {
             domains::Error::Refused(why) => Self::Invalid { field: "domain", code: why.key(), detail },
             domains::Error::NoTwin => Self::Invalid { field: "choice", code: "domain.error.no-twin", detail },
             domains::Error::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<certificates::Error> for Error {
+    fn from(error: certificates::Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            certificates::Error::NotFound => Self::NotFound,
+            certificates::Error::Going => Self::Conflict { code: "going", detail },
+            certificates::Error::Paused => Self::Conflict { code: "paused", detail },
+            certificates::Error::Db(error) => error.into(),
         }
     }
 }

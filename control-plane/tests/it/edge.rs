@@ -4,7 +4,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bundle::Clock;
 use control_plane::{
-    certificates::{issuer::Local, reconcile::Certificates},
+    certificates::{
+        issuer::{Issuers, Local},
+        reconcile::Certificates,
+    },
     edge,
     reconcile::{Stages, turn},
 };
@@ -37,11 +40,12 @@ impl Front {
             db: cloud.db.clone(),
             // The browser verifies against the machine's clock.
             clock: Clock::system(),
-            issuer: Arc::new(Local::new(&cloud.common)),
-            seal: Seal::open_or_create(&paths.seal_key()).unwrap(),
+            issuers: Issuers::new(vec![Arc::new(Local::new(&cloud.common))]),
+            seal: Arc::new(Seal::open_or_create(&paths.seal_key()).unwrap()),
+            base_domain: "percloud.localhost".into(),
         };
         let names = control_plane::certificates::provider_names("percloud.localhost");
-        control_plane::certificates::want(&cloud.db.get().await.unwrap(), &names, cloud.now()).await.unwrap();
+        control_plane::certificates::want(&cloud.db.get().await.unwrap(), None, &names, cloud.now()).await.unwrap();
         turn(&certificates, &cloud.db, &certificates.clock, &Stages::default()).await.unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut common = cloud.common.clone();

@@ -3,7 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 mod api;
+mod ca;
 mod certificates;
+mod certificates_acme;
+mod certificates_budgets;
+mod certificates_operator;
+mod certificates_thousand;
 mod chaos_proxy;
 mod cloud;
 mod crashes;
@@ -13,6 +18,8 @@ mod machine;
 mod mails;
 mod operator;
 mod outages;
+mod own_domain_pages;
+mod owners;
 mod portal;
 mod postgres;
 mod provision;

@@ -125,6 +125,15 @@ mails! {
         /// The address at which it answers again.
         old: "ada.percloud.localhost"
     }
+    /// There is no certificate for its own domain, or soon none.
+    CertificateFailing "certificate_failing" {
+        /// The domain.
+        domain: "ada.percloud.localhost",
+        /// The day on which the one there is ends; empty when there is none.
+        ends: "2026-05-14",
+        /// What the certificate authority said.
+        reason: "could not validate ada.percloud.localhost: connection refused"
+    }
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     async fn want(&self, host: &str) -> Result<(), db::Error> {
-        certificates::want(self.tx, &[host.to_owned()], self.now).await
+        certificates::want(self.tx, Some(&self.row.tenant_id), &[host.to_owned()], self.now).await
     }
 
     async fn unwant(&self, hosts: &[String]) -> Result<(), db::Error> {
