@@ -47,6 +47,9 @@ const GRANTS: &[(&str, &str, &str)] = &[
     ("percloud_web", "audit", "insert"),
     ("percloud_web", "api_tokens", "select, update (last_used_at)"),
     ("percloud_web", "reconcilers", "select"),
+    ("percloud_web", "owner_tickets", "select, insert, delete"),
+    ("percloud_web", "owner_links", "select, insert, update (used_at), delete"),
+    ("percloud_web", "owner_sessions", "select, insert, update (ended_at), delete"),
     (
         "percloud_web",
         "domains",
