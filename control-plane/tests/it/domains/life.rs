@@ -168,3 +168,38 @@ async fn a_look_is_taken_when_asked_but_not_every_moment() {
     assert!(row.checked_at.unwrap() > first + TimeDelta::seconds(100), "and by itself every other minute");
     assert!(row.report.unwrap().records.iter().all(|record| record.state == RecordState::Missing));
 }
+
+#[tokio::test]
+async fn the_edge_hears_of_every_name_concerned() {
+    use control_plane::db::{Wake, listen};
+    use futures_util::StreamExt;
+    let scene = Scene::new().await;
+    let mut news = listen(&scene.cloud.url, &["routes"]).unwrap();
+    assert_eq!(news.next().await, Some(Wake::Missed));
+    let mut heard = async |what: &str| {
+        crate::postgres::execute(&scene.cloud.url, "notify routes, 'end'").await;
+        let mut hosts = Vec::new();
+        while let Some(Wake::Notified { payload, .. }) = news.next().await {
+            if payload == "end" {
+                hosts.sort();
+                hosts.dedup();
+                return hosts;
+            }
+            hosts.push(payload);
+        }
+        panic!("{what}: the listener ended");
+    };
+    let row = scene.claim(&scene.ada, NAME, true).await;
+    assert_eq!(heard("claimed").await, Vec::<String>::new(), "a claim changes no route");
+    scene.set_all(&row).await;
+    scene.ask(&scene.ada).await;
+    let all = ["ada.percloud.localhost", NAME, WWW];
+    assert_eq!(heard("active").await, all);
+    scene.cloud.wish(&scene.ada.id, crate::cloud::Wish::Suspend).await.unwrap();
+    assert_eq!(heard("suspended").await, all);
+    scene.settle().await;
+    heard("settled").await;
+    scene.remove(&scene.ada).await;
+    scene.settle().await;
+    assert_eq!(heard("removed").await, all);
+}

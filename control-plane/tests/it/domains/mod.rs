@@ -1,6 +1,7 @@
 //! Own domains, against a real name server (Knot) and a real Postgres: the whole life of one, and everything that can go wrong in it.
 
 mod asking;
+mod connected;
 mod life;
 mod takeover;
 mod trouble;
