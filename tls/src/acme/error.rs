@@ -117,20 +117,27 @@ pub(super) fn kind(problem: &Problem) -> &str {
     kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(kind)
 }
 
-/// Asks again with a fresh nonce for as long as only the nonce is refused: some authorities throw away many.
-pub(super) async fn with_nonces<T>(
-    doing: &'static str,
-    mut ask: impl AsyncFnMut() -> Result<T, AcmeError>,
-) -> Result<T, Error> {
-    const TIMES: usize = 8; // by instant-acme's own three each
-    let mut left = TIMES;
-    loop {
-        match ask().await {
-            Err(AcmeError::Api(problem)) if kind(&problem) == "badNonce" && left > 0 => left -= 1,
-            answer => return answer.map_err(|e| Error::sort(e, doing)),
+/// How often a question is asked again because of its nonce, by instant-acme's own three times each.
+pub(super) const NONCES: usize = 8;
+
+/// Asks again with a fresh nonce for as long as only the nonce is refused: some authorities throw away many. (A macro: a
+/// function that takes an async closure gives a future of which the compiler cannot tell that it is `Send`.)
+macro_rules! with_nonces {
+    ($doing:expr, $ask:expr) => {{
+        let mut left = $crate::acme::error::NONCES;
+        loop {
+            match $ask.await {
+                Err(instant_acme::Error::Api(problem))
+                    if $crate::acme::error::kind(&problem) == "badNonce" && left > 0 =>
+                {
+                    left -= 1;
+                }
+                answer => break answer.map_err(|e| $crate::acme::Error::sort(e, $doing)),
+            }
         }
-    }
+    }};
 }
+pub(super) use with_nonces;
 
 /// An error of our own making that only the operator can mend.
 pub(super) fn refused<T>(result: anyhow::Result<T>, doing: &'static str) -> Result<T, Error> {
