@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::keep;
 use crate::{
     certificates::{self, acme, issuer, reconcile::Certificates},
-    config::Common,
+    config::{Common, SealOptions},
     db,
     dns::Dns,
     domains::{self, reconcile::Domains},
@@ -28,6 +28,9 @@ pub struct Options {
     /// What all roles are told.
     #[command(flatten)]
     pub common: Common,
+    /// Where the sealing keys are.
+    #[command(flatten)]
+    pub seal: SealOptions,
     /// How mail goes out.
     #[command(flatten)]
     pub mail: mails::Options,
@@ -112,8 +115,7 @@ fn certificates(
 ) -> anyhow::Result<Certificates> {
     let common = &options.common;
     let base_domain = common.base_domain.to_string();
-    let seal = tls::Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?;
-    let seal = Arc::new(seal);
+    let seal = Arc::new(options.seal.open(&common.paths())?);
     let shared = acme::Shared {
         db: db.clone(),
         clock: clock.clone(),

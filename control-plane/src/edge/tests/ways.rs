@@ -135,7 +135,7 @@ async fn a_route_that_changes_is_followed_at_once() {
     assert_eq!(client.ask(get(ADA, "/")).await.unwrap().status(), 404);
     house.ada();
     assert_eq!(client.ask(get(ADA, "/")).await.unwrap().status(), 200);
-    house.edge.routes.replace(Vec::new());
+    house.edge.routes.anew().replace();
     assert_eq!(client.ask(get(ADA, "/")).await.unwrap().status(), 404);
 }
 
