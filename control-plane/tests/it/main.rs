@@ -20,6 +20,8 @@ mod machine;
 mod mails;
 mod operator;
 mod outages;
+mod own_domain_pages;
+mod owners;
 mod portal;
 mod postgres;
 mod provision;

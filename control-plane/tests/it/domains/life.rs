@@ -42,7 +42,8 @@ async fn every_record_turns_right_by_itself_and_then_the_name_serves() {
     assert_eq!(scene.certified().await, [NAME, WWW]);
     assert_eq!(scene.route(WWW).await.as_deref(), Some("to ada.test"));
     assert_eq!(scene.mails().await, ["domain-ready"]);
-    let done: Vec<String> = scene.cloud.value("select array_agg(action order by id) from audit where action like 'domain.%'").await;
+    let done: Vec<String> =
+        scene.cloud.value("select array_agg(action order by id) from audit where action like 'domain.%'").await;
     assert_eq!(done, ["domain.claimed", "domain.verified", "domain.active"]);
 }
 
@@ -66,7 +67,11 @@ async fn nobody_is_sent_to_a_name_that_the_runtime_does_not_know_yet() {
     scene.remove(&scene.ada).await;
     while scene.turn(&stages).await != Turn::Idle {}
     assert_eq!(scene.route(NAME).await, None);
-    assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("preparing"), "the runtime has the other name");
+    assert_eq!(
+        scene.route("ada.percloud.localhost").await.as_deref(),
+        Some("preparing"),
+        "the runtime has the other name"
+    );
     scene.settle().await;
     assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("running"));
 }
@@ -129,9 +134,10 @@ async fn a_percloud_that_goes_takes_its_domain_along() {
 
 #[tokio::test]
 async fn a_name_below_and_a_name_in_another_alphabet_work_the_same() {
-    for (typed, name, shown) in
-        [("blog.ada.test", "blog.ada.test", "blog.ada.test"), ("Bücher.ada.test", "xn--bcher-kva.ada.test", "bücher.ada.test")]
-    {
+    for (typed, name, shown) in [
+        ("blog.ada.test", "blog.ada.test", "blog.ada.test"),
+        ("Bücher.ada.test", "xn--bcher-kva.ada.test", "bücher.ada.test"),
+    ] {
         let scene = Scene::new().await;
         let row = scene.claim(&scene.ada, typed, true).await;
         assert_eq!((row.name.as_str(), row.twin.as_deref(), row.shown().as_str()), (name, None, shown));
@@ -161,4 +167,39 @@ async fn a_look_is_taken_when_asked_but_not_every_moment() {
     let row = scene.pass(TimeDelta::seconds(140)).await;
     assert!(row.checked_at.unwrap() > first + TimeDelta::seconds(100), "and by itself every other minute");
     assert!(row.report.unwrap().records.iter().all(|record| record.state == RecordState::Missing));
+}
+
+#[tokio::test]
+async fn the_edge_hears_of_every_name_concerned() {
+    use control_plane::db::{Wake, listen};
+    use futures_util::StreamExt;
+    let scene = Scene::new().await;
+    let mut news = listen(&scene.cloud.url, &["routes"]).unwrap();
+    assert_eq!(news.next().await, Some(Wake::Missed));
+    let mut heard = async |what: &str| {
+        crate::postgres::execute(&scene.cloud.url, "notify routes, 'end'").await;
+        let mut hosts = Vec::new();
+        while let Some(Wake::Notified { payload, .. }) = news.next().await {
+            if payload == "end" {
+                hosts.sort();
+                hosts.dedup();
+                return hosts;
+            }
+            hosts.push(payload);
+        }
+        panic!("{what}: the listener ended");
+    };
+    let row = scene.claim(&scene.ada, NAME, true).await;
+    assert_eq!(heard("claimed").await, Vec::<String>::new(), "a claim changes no route");
+    scene.set_all(&row).await;
+    scene.ask(&scene.ada).await;
+    let all = ["ada.percloud.localhost", NAME, WWW];
+    assert_eq!(heard("active").await, all);
+    scene.cloud.wish(&scene.ada.id, crate::cloud::Wish::Suspend).await.unwrap();
+    assert_eq!(heard("suspended").await, all);
+    scene.settle().await;
+    heard("settled").await;
+    scene.remove(&scene.ada).await;
+    scene.settle().await;
+    assert_eq!(heard("removed").await, all);
 }

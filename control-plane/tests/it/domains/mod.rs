@@ -1,6 +1,7 @@
 //! Own domains, against a real name server (Knot) and a real Postgres: the whole life of one, and everything that can go wrong in it.
 
 mod asking;
+mod connected;
 mod life;
 mod takeover;
 mod trouble;
@@ -63,11 +64,7 @@ struct Scene {
 
 /// How the name server is asked: it plays the resolver, too.
 fn options(knot: &Knot) -> dns::Options {
-    dns::Options {
-        dns_servers: vec![knot.addr()],
-        dns_allow_private: true,
-        dns_authority_port: knot.addr().port(),
-    }
+    dns::Options { dns_servers: vec![knot.addr()], dns_allow_private: true, dns_authority_port: knot.addr().port() }
 }
 
 impl Scene {
@@ -210,7 +207,8 @@ impl Scene {
     /// What the edge sees of a name: its state, and where it leads.
     async fn route(&self, host: &str) -> Option<String> {
         let db = self.cloud.db.get().await.unwrap();
-        let row = db.query_opt("select state, redirect_to from edge_routes where host = $1", &[&host]).await.unwrap()?;
+        let row =
+            db.query_opt("select state, redirect_to from edge_routes where host = $1", &[&host]).await.unwrap()?;
         let (state, to): (String, Option<String>) = (row.get(0), row.get(1));
         Some(to.map_or(state, |to| format!("to {to}")))
     }
@@ -224,7 +222,9 @@ impl Scene {
 
     /// The kinds of mails about domains, oldest first.
     async fn mails(&self) -> Vec<String> {
-        self.cloud.value("select coalesce(array_agg(kind order by id), '{}') from mails where kind like 'domain-%'").await
+        self.cloud
+            .value("select coalesce(array_agg(kind order by id), '{}') from mails where kind like 'domain-%'")
+            .await
     }
 
     async fn own_domain(&self, of: &Created) -> Option<String> {
@@ -243,13 +243,20 @@ fn words(row: &DomainRow) -> Vec<String> {
     let report = row.report.as_ref().expect("a look was taken");
     let record = |record: &domains::Record| {
         let key = record.words.key.trim_start_matches("domain.record.");
-        let args: Vec<&str> =
-            ["found", "server", "domain"].iter().filter_map(|arg| record.words.args.get(*arg)).map(String::as_str).collect();
+        let args: Vec<&str> = ["found", "server", "domain"]
+            .iter()
+            .filter_map(|arg| record.words.args.get(*arg))
+            .map(String::as_str)
+            .collect();
         format!("{} {key} {}", record.kind.as_str(), args.join(" ")).trim().to_owned()
     };
     report.records.iter().map(record).collect()
 }
 
 fn notices(row: &DomainRow) -> Vec<&str> {
-    row.report.iter().flat_map(|report| &report.notices).map(|words| words.key.trim_start_matches("domain.notice.")).collect()
+    row.report
+        .iter()
+        .flat_map(|report| &report.notices)
+        .map(|words| words.key.trim_start_matches("domain.notice."))
+        .collect()
 }
