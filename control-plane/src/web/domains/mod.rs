@@ -62,8 +62,7 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
         }
         domains::Observed::Active => {
             let certificate = view::certificate(&db, &row).await?;
-            let mut active = view::active(owner.whose(app), &row, certificate, app.clock.now());
-            active.origin = view::origin(app, &row);
+            let mut active = view::active(app, owner.whose(app), &row, certificate);
             (active.saved, active.other) = (done.saved.is_some(), other);
             asker.page(&active)
         }
