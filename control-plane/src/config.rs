@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use bundle::Domain;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,28 @@ pub struct Common {
     /// The provider's name for people.
     #[arg(long, env = "PERCLOUD_PROVIDER_NAME", default_value = "percloud", value_name = "TEXT")]
     pub provider_name: String,
+}
+
+/// The variable for [`SealOptions::seal_key_command`].
+pub const SEAL_KEY_COMMAND: &str = "PERCLOUD_SEAL_KEY_COMMAND";
+
+/// Where the sealing keys are, which open what is secret in the database.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SealOptions {
+    /// A program that prints the sealing keys, as the file `keys/seal.key` would hold them: its path, or a JSON list of path and arguments.
+    #[arg(long, env = SEAL_KEY_COMMAND, hide_env_values = true, value_name = "COMMAND")]
+    pub seal_key_command: Option<tls::SealSource>,
+}
+
+impl SealOptions {
+    /// The keys.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be read.
+    pub fn open(&self, paths: &Paths) -> anyhow::Result<tls::Seal> {
+        let source = self.seal_key_command.clone().unwrap_or_else(|| tls::SealSource::File(paths.seal_key()));
+        tls::Seal::of(source).context("the sealing keys (percloud up makes them)")
+    }
 }
 
 impl Common {
@@ -145,6 +168,11 @@ impl Paths {
     #[must_use]
     pub fn host_socket(&self) -> PathBuf {
         self.at("run/host/host.sock")
+    }
+    /// The folder in which an edge hands over to the next one, a socket a port.
+    #[must_use]
+    pub fn handover(&self) -> PathBuf {
+        self.at("run/edge")
     }
     /// A percloud's listening socket.
     #[must_use]

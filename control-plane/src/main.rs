@@ -27,6 +27,8 @@ enum Command {
     Up(up::Options),
     /// End what `up --detach` left running
     Down(up::Down),
+    /// Replace the edge that `up` runs by a fresh one, without losing a request
+    RestartEdge(up::RestartEdge),
     /// The front door: TLS, and each name to its percloud
     Edge(edge::Options),
     /// The portal and the API
@@ -61,6 +63,7 @@ impl Command {
         match self {
             Self::Up(options) => Some(&mut options.common),
             Self::Down(_) => None,
+            Self::RestartEdge(options) => Some(&mut options.common),
             Self::Edge(options) => Some(&mut options.common),
             Self::Web(options) => Some(&mut options.common),
             Self::Reconcile(options) => Some(&mut options.common),
@@ -99,6 +102,7 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
     match cli.command {
         Command::Up(options) => up::run(options)?,
         Command::Down(options) => up::down(&options)?,
+        Command::RestartEdge(options) => up::restart_edge(&options)?,
         Command::Edge(options) => role("edge", &options.common.clone(), edge::run(options))?,
         Command::Web(options) => role("web", &options.common.clone(), web::run(options))?,
         Command::Reconcile(options) => role("reconcile", &options.common.clone(), reconcile::run(options))?,

@@ -6,6 +6,7 @@ mod certificates;
 mod domains;
 mod mails;
 mod perclouds;
+mod seal;
 mod tokens;
 
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ pub enum Command {
     Domains(domains::Domains),
     /// List certificates, show one, have one tried at once, pause and resume one
     Certificates(certificates::Certificates),
+    /// The keys that seal secrets in the database
+    Seal(seal::Seal),
 }
 
 /// What every command needs.
@@ -100,6 +103,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::Token(token) => tokens::run(&desk, token).await?,
         Command::Domains(asked) => domains::run(&desk, asked).await?,
         Command::Certificates(asked) => certificates::run(&desk, asked).await?,
+        Command::Seal(seal) => seal::run(&desk, &seal).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,25 +22,31 @@ pub enum Scope {
     /// See the mail queue (never what is in a mail).
     #[serde(rename = "mails:read")]
     MailsRead,
-    /// See certificates (never their keys).
-    #[serde(rename = "certificates:read")]
-    CertificatesRead,
-    /// Have certificates tried at once, pause and resume them.
-    #[serde(rename = "certificates:write")]
-    CertificatesWrite,
     /// See own domains.
     #[serde(rename = "domains:read")]
     DomainsRead,
     /// Have own domains looked at, and remove them.
     #[serde(rename = "domains:write")]
     DomainsWrite,
+    /// See certificates (never their keys).
+    #[serde(rename = "certificates:read")]
+    CertificatesRead,
+    /// Have certificates tried at once, pause and resume them.
+    #[serde(rename = "certificates:write")]
+    CertificatesWrite,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 7] =
-        [Self::TenantsRead, Self::TenantsWrite, Self::MailsRead, Self::CertificatesRead, Self::CertificatesWrite, Self::DomainsRead,
-            Self::DomainsWrite];
+    pub const ALL: [Self; 7] = [
+        Self::TenantsRead,
+        Self::TenantsWrite,
+        Self::MailsRead,
+        Self::DomainsRead,
+        Self::DomainsWrite,
+        Self::CertificatesRead,
+        Self::CertificatesWrite,
+    ];
 
     /// As it is written.
     #[must_use]
@@ -49,10 +55,10 @@ impl Scope {
             Self::TenantsRead => "tenants:read",
             Self::TenantsWrite => "tenants:write",
             Self::MailsRead => "mails:read",
-            Self::CertificatesRead => "certificates:read",
-            Self::CertificatesWrite => "certificates:write",
             Self::DomainsRead => "domains:read",
             Self::DomainsWrite => "domains:write",
+            Self::CertificatesRead => "certificates:read",
+            Self::CertificatesWrite => "certificates:write",
         }
     }
 }
@@ -73,7 +79,7 @@ impl FromStr for Scope {
 /// Not a scope.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
-    "a scope is tenants:read, tenants:write, mails:read, certificates:read, certificates:write, domains:read or domains:write"
+    "a scope is tenants:read, tenants:write, mails:read, domains:read, domains:write, certificates:read or certificates:write"
 )]
 pub struct UnknownScope;
 

@@ -34,8 +34,7 @@ pub async fn mail(tx: &Transaction<'_>, tenant: &Tenant, url: &str, now: DateTim
     tx.execute(sql::FORGET_LINKS, &[&now]).await?;
     let secret = Secret::random();
     tx.execute(sql::MAKE_LINK, &[&secret.sha256("link"), &tenant.id.as_str(), &now, &(now + LIFE)]).await?;
-    let message =
-        Message::ManageLink { domain: tenant.domain.to_string(), link: format!("{url}{}", secret.secret()) };
+    let message = Message::ManageLink { domain: tenant.domain.to_string(), link: format!("{url}{}", secret.secret()) };
     mails::queue(tx, Some(&tenant.id), &tenant.email, &tenant.language, &message, now).await?;
     audit::note(tx, now, &Actor::Visitor, "owner.link-mailed", &tenant.id, &json!({})).await
 }
@@ -44,11 +43,7 @@ pub async fn mail(tx: &Transaction<'_>, tenant: &Tenant, url: &str, now: DateTim
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find(
-    db: &impl GenericClient,
-    secret: &Secret,
-    now: DateTime<Utc>,
-) -> Result<Option<Tenant>, db::Error> {
+pub async fn find(db: &impl GenericClient, secret: &Secret, now: DateTime<Utc>) -> Result<Option<Tenant>, db::Error> {
     let row = db.query_opt(sql::BY_LINK, &[&secret.sha256("link"), &now]).await?;
     row.as_ref().map(Tenant::from_row).transpose()
 }

@@ -76,11 +76,7 @@ impl Session {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn find(
-    db: &impl GenericClient,
-    secret: &Secret,
-    now: DateTime<Utc>,
-) -> Result<Option<Session>, db::Error> {
+pub async fn find(db: &impl GenericClient, secret: &Secret, now: DateTime<Utc>) -> Result<Option<Session>, db::Error> {
     let statement = db.prepare_cached(sql::BY_SESSION).await?;
     let row = db.query_opt(&statement, &[&secret.sha256("session"), &now]).await?;
     row.map(|row| {

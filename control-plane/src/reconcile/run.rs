@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::keep;
 use crate::{
     certificates::{self, acme, issuer, reconcile::Certificates},
-    config::Common,
+    config::{Common, SealOptions},
     db,
+    dns::Dns,
     domains::{self, reconcile::Domains},
     hosts::client::HostClient,
     mails::{self, Mailer},
@@ -27,6 +28,9 @@ pub struct Options {
     /// What all roles are told.
     #[command(flatten)]
     pub common: Common,
+    /// Where the sealing keys are.
+    #[command(flatten)]
+    pub seal: SealOptions,
     /// How mail goes out.
     #[command(flatten)]
     pub mail: mails::Options,
@@ -89,31 +93,36 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
     }
     spawn!(tenants);
     spawn!(mails);
-    let domains = Domains::new(db.clone(), clock.clone(), common, &options.domains);
+    let cas = options.certificates.read(common.base_domain.as_str())?;
+    let domains =
+        Domains { issuers: cas.known_as(), ..Domains::new(db.clone(), clock.clone(), common, &options.domains) };
     {
         let (url, stop) = (url.clone(), stop.clone());
         nouns.spawn(async move { domains.keep(&url, stop).await });
     }
-    let certificates = certificates(options, &db, &clock)?;
+    let certificates = certificates(options, cas, &db, &clock)?;
     let stop = stop.clone();
     nouns.spawn(async move { certificates.keep(&url, stop).await });
     Ok(nouns)
 }
 
 /// The public CAs in the operator's order, then the local one.
-fn certificates(options: &Options, db: &db::Pool, clock: &Clock) -> anyhow::Result<Certificates> {
+fn certificates(
+    options: &Options,
+    settings: certificates::Settings,
+    db: &db::Pool,
+    clock: &Clock,
+) -> anyhow::Result<Certificates> {
     let common = &options.common;
     let base_domain = common.base_domain.to_string();
-    let settings = options.certificates.read(&base_domain)?;
-    let seal = tls::Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?;
-    let seal = Arc::new(seal);
+    let seal = Arc::new(options.seal.open(&common.paths())?);
     let shared = acme::Shared {
         db: db.clone(),
         clock: clock.clone(),
         seal: seal.clone(),
         ways: settings.ways,
         budgets: settings.budgets,
-        caa: None,
+        caa: Some(certificates::caa::by(Arc::new(Dns::new(&options.domains.dns)))),
     };
     let public = settings.directories.into_iter().map(|directory| -> Arc<dyn issuer::Issuer> {
         Arc::new(acme::Acme::new(directory, settings.email.clone(), shared.clone()))

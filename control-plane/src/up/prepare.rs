@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid, chown};
 
 use super::Options;
 use crate::{
-    config::{Common, Paths, Remembered},
+    config::{Paths, Remembered},
     db, privileges,
 };
 
@@ -38,6 +38,7 @@ pub(super) fn folders(paths: &Paths) -> anyhow::Result<()> {
     // The setgid bit gives each socket the group of whoever connects to it.
     folder(&parent(paths.web_socket())?, 0o2710, Some(privileges::WEB), Some(privileges::EDGE))?;
     folder(&parent(paths.host_socket())?, 0o2710, None, Some(privileges::RECONCILE))?;
+    folder(&paths.handover(), 0o700, Some(privileges::EDGE), None)?;
     folder(&tenants_sockets, 0o2710, None, Some(privileges::EDGE))?;
     folder(&parent(paths.metrics_socket("edge"))?, 0o1733, None, None)?;
     folder(&paths.keys(), 0o2750, Some(privileges::RECONCILE), Some(privileges::EDGE))?;
@@ -105,13 +106,16 @@ fn ensure_secret(path: &Path) -> anyhow::Result<String> {
     Ok(secret)
 }
 
-/// The local CA and the sealing key. Only reconcile may read the CA's key; the edge may read the sealing key.
-pub(super) fn keys(common: &Common, paths: &Paths) -> anyhow::Result<()> {
+/// The local CA and the sealing key, unless that comes from elsewhere. Only reconcile may read the CA's key; the edge may read the sealing key.
+pub(super) fn keys(options: &Options, paths: &Paths) -> anyhow::Result<()> {
+    let common = &options.common;
     let now = Clock::system().now();
     let name = format!("{} ({})", common.provider_name, common.base_domain);
     tls::LocalCa::open_or_create(&paths.keys(), &name, &[common.base_domain.as_str()], now)?
         .write_root(&paths.ca_pem())?;
-    tls::Seal::open_or_create(&paths.seal_key())?;
+    if options.seal.seal_key_command.is_none() {
+        tls::Seal::open_or_create(&paths.seal_key())?;
+    }
     for entry in std::fs::read_dir(paths.keys())? {
         let path = entry?.path();
         let sealing = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("seal"));

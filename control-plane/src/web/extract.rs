@@ -173,4 +173,4 @@ macro_rules! scoped {
         }
     )+};
 }
-scoped! { TenantsRead TenantsWrite MailsRead CertificatesRead CertificatesWrite DomainsRead DomainsWrite }
+scoped! { TenantsRead TenantsWrite MailsRead DomainsRead DomainsWrite CertificatesRead CertificatesWrite }

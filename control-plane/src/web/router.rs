@@ -76,14 +76,14 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(api::tenants::suspend))
         .routes(routes!(api::tenants::resume))
         .routes(routes!(api::mails::list))
+        .routes(routes!(api::domains::list))
+        .routes(routes!(api::domains::show, api::domains::remove))
+        .routes(routes!(api::domains::check))
         .routes(routes!(api::certificates::list))
         .routes(routes!(api::certificates::show))
         .routes(routes!(api::certificates::retry))
         .routes(routes!(api::certificates::pause))
         .routes(routes!(api::certificates::resume))
-        .routes(routes!(api::domains::list))
-        .routes(routes!(api::domains::show, api::domains::remove))
-        .routes(routes!(api::domains::check))
 }
 
 /// The description at `/api/openapi.json`.

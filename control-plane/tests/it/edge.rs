@@ -8,6 +8,7 @@ use control_plane::{
         issuer::{Issuers, Local},
         reconcile::Certificates,
     },
+    config::SealOptions,
     edge,
     reconcile::{Stages, turn},
 };
@@ -50,8 +51,16 @@ impl Front {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut common = cloud.common.clone();
         common.port = port;
-        let options =
-            edge::Options { common, listen: vec!["127.0.0.1".parse().unwrap()], http_port: None, workers: Some(1) };
+        let options = edge::Options {
+            common,
+            seal: SealOptions::default(),
+            certificates_in_memory: 16,
+            listen: vec!["127.0.0.1".parse().unwrap()],
+            http_port: None,
+            workers: Some(1),
+            proxy_protocol: Vec::new(),
+            take_over: false,
+        };
         let edge = tokio::spawn(edge::run(options));
         let root = reqwest::Certificate::from_pem(&std::fs::read(paths.keys().join("ca.pem")).unwrap()).unwrap();
         let mut browser = reqwest::Client::builder().tls_certs_only([root]).no_proxy();

@@ -111,7 +111,8 @@ mod tests {
         let said: status::Status =
             serde_json::from_slice(&std::fs::read(ada.folder().join(status::FILE)).unwrap()).unwrap();
         let public = said.owner_key.unwrap();
-        let (first, second) = (ada.post("/control/address/own", &[]).await, ada.post("/control/address/own", &[]).await);
+        let (first, second) =
+            (ada.post("/control/address/own", &[]).await, ada.post("/control/address/own", &[]).await);
         assert_eq!((first.status.as_u16(), first.header("referrer-policy")), (303, "no-referrer"));
         assert_ne!(first.location(), second.location(), "no ticket is there twice");
         let ticket = first.location().strip_prefix(&format!("{PORTAL}/manage/enter?ticket=")).unwrap();

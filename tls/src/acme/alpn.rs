@@ -21,8 +21,9 @@ pub fn alpn_certificate(name: &str, digest: [u8; 32]) -> Result<Arc<CertifiedKey
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(&digest)];
     let certificate = params.self_signed(&key).context("cannot sign the challenge's certificate")?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let certified = CertifiedKey::from_der(vec![certificate.der().clone()], key, &crate::provider())?;
-    Ok(Arc::new(certified))
+    let key = crate::provider().key_provider.load_private_key(key)?;
+    // Not `CertifiedKey::from_der`: it reads the certificate, and stumbles over the extension that this is about.
+    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
 }
 
 #[cfg(test)]

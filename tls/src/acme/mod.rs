@@ -12,6 +12,8 @@ mod account;
 mod alpn;
 pub mod dns;
 mod error;
+mod http;
+mod order;
 
 use std::fmt;
 

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hickory_proto::op::{Message, ResponseCode};
@@ -13,10 +14,12 @@ use hickory_proto::rr::RecordType;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
 const LOOKS: f64 = 3.0;
+/// How long the true name server may take.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// The dice, seeded: the same for every run.
 #[derive(Debug)]
@@ -88,15 +91,25 @@ impl Faults {
         Ok(at)
     }
 
-    /// A DNS server over TCP that passes questions on to `target`; one for TXT may find it failing.
+    /// A DNS server that passes questions on to `target`; one for TXT may find it failing. Over UDP, which Debian's Pebble
+    /// asks by, and over TCP, which later ones do.
     pub(super) async fn dns(&mut self, target: SocketAddr) -> Result<SocketAddr> {
         let (listener, at) = listen().await?;
+        let socket = Arc::new(UdpSocket::bind(at).await.context("no port for the fault proxy")?);
         let dice = self.dice.clone();
         self.proxies.spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let dice = dice.clone();
+                tokio::spawn(answer_stream(near, target, dice.clone())); // who asked sees a closed connection
+            }
+        });
+        let dice = self.dice.clone();
+        self.proxies.spawn(async move {
+            let mut question = [0; 4096];
+            while let Ok((length, asking)) = socket.recv_from(&mut question).await {
+                let (question, socket, dice) = (question[..length].to_vec(), socket.clone(), dice.clone());
                 tokio::spawn(async move {
-                    let _ = answer(near, target, &dice).await; // who asked sees a closed connection
+                    let answer = answer_datagram(&question, target, &dice).await?;
+                    anyhow::Ok(socket.send_to(&answer, asking).await?)
                 });
             }
         });
@@ -110,16 +123,36 @@ async fn listen() -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, at))
 }
 
-async fn answer(mut near: TcpStream, target: SocketAddr, dice: &Dice) -> Result<()> {
+/// The answer of a server that fails, if the dice want it so.
+fn failing(question: &[u8], dice: &Dice) -> Result<Option<Vec<u8>>> {
+    let asked = Message::from_vec(question)?;
+    if !asked.queries.iter().any(|q| q.query_type() == RecordType::TXT) || !dice.fails() {
+        return Ok(None);
+    }
+    let mut failing = Message::error_msg(asked.metadata.id, asked.metadata.op_code, ResponseCode::ServFail);
+    failing.queries = asked.queries;
+    Ok(Some(failing.to_vec()?))
+}
+
+async fn answer_datagram(question: &[u8], target: SocketAddr, dice: &Dice) -> Result<Vec<u8>> {
+    if let Some(failing) = failing(question, dice)? {
+        return Ok(failing);
+    }
+    let far = UdpSocket::bind("127.0.0.1:0").await?;
+    far.connect(target).await?;
+    far.send(question).await?;
+    let mut answer = vec![0; 4096];
+    let length = tokio::time::timeout(ANSWER, far.recv(&mut answer)).await??;
+    answer.truncate(length);
+    Ok(answer)
+}
+
+async fn answer_stream(mut near: TcpStream, target: SocketAddr, dice: Arc<Dice>) -> Result<()> {
     let mut far = TcpStream::connect(target).await?;
     loop {
         let question = read(&mut near).await?;
-        let asked = Message::from_vec(&question)?;
-        let about_text = asked.queries.iter().any(|q| q.query_type() == RecordType::TXT);
-        if about_text && dice.fails() {
-            let mut failing = Message::error_msg(asked.metadata.id, asked.metadata.op_code, ResponseCode::ServFail);
-            failing.queries = asked.queries;
-            write(&mut near, &failing.to_vec()?).await?;
+        if let Some(failing) = failing(&question, &dice)? {
+            write(&mut near, &failing).await?;
         } else {
             write(&mut far, &question).await?;
             write(&mut near, &read(&mut far).await?).await?;

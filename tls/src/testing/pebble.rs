@@ -24,7 +24,7 @@ pub struct PebbleOptions {
     pub http_port: u16,
     /// Where TLS-ALPN-01 is answered on 127.0.0.1 (instead of port 443); 0: nowhere.
     pub tls_port: u16,
-    /// The name server that it asks, over TCP; none: Pebble's own, which has 127.0.0.1 for every name and no TXT.
+    /// The name server that it asks; none: Pebble's own, which has 127.0.0.1 for every name and no TXT.
     pub dns: Option<SocketAddr>,
     /// How many nonces of a hundred it refuses.
     pub nonce_reject_percent: u8,
@@ -40,8 +40,6 @@ pub struct PebbleOptions {
     pub eab: Vec<Eab>,
     /// How long a certificate lasts.
     pub validity: Duration,
-    /// What it says in `Retry-After` for an authorisation and an order, in seconds.
-    pub retry_after: u8,
     /// Names that it refuses, each with all below it.
     pub refused_names: Vec<String>,
 }
@@ -59,7 +57,6 @@ impl Default for PebbleOptions {
             authz_reuse_percent: 0,
             eab: Vec::new(),
             validity: 90 * DAY,
-            retry_after: 1,
             refused_names: Vec::new(),
         }
     }
@@ -283,7 +280,6 @@ fn settings(
         "externalAccountBindingRequired": !options.eab.is_empty(),
         "externalAccountMACKeys": keys,
         "certificateValidityPeriod": options.validity.as_secs(),
-        "retryAfter": { "authz": options.retry_after, "order": options.retry_after },
         "domainBlocklist": options.refused_names,
     }})
 }

@@ -3,12 +3,12 @@
 use tls::testing::{Knot, Pebble, PebbleOptions};
 use tokio::process::Command;
 
-async fn texts(knot: &Knot, name: &str) -> Vec<String> {
+pub(crate) async fn texts(knot: &Knot, name: &str) -> Vec<String> {
     let at = knot.addr();
     let port = at.port().to_string();
     let server = format!("@{}", at.ip());
-    let asked = Command::new("kdig").args(["+short", "+tcp", &server, "-p", &port, name, "TXT"]).output().await;
-    let answer = String::from_utf8(asked.unwrap().stdout).unwrap();
+    let asked = Command::new("dig").args(["+short", "+tcp", &server, "-p", &port, name, "TXT"]).output().await;
+    let answer = String::from_utf8_lossy(&asked.expect("dig, of the package bind9-dnsutils").stdout).into_owned();
     let mut lines: Vec<String> = answer.lines().map(str::to_owned).collect();
     lines.sort();
     lines

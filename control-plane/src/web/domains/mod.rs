@@ -128,7 +128,12 @@ pub(super) async fn claim(
 }
 
 /// Writes the wish for a name, `instead` of the one there is.
-async fn want(app: &App, owner: &Owner, name: &Name, instead: bool) -> Result<std::result::Result<(), domains::Refusal>> {
+async fn want(
+    app: &App,
+    owner: &Owner,
+    name: &Name,
+    instead: bool,
+) -> Result<std::result::Result<(), domains::Refusal>> {
     let (now, tenant) = (app.clock.now(), &owner.tenant.id);
     let mut db = app.db.get().await?;
     let tx = db.transaction().await?;

@@ -86,11 +86,7 @@ impl Page for Active {
             plain.clone(),
             Self { twin: Some(twin("www", false)), saved: true, ..plain.clone() },
             Self { twin: Some(twin("none", false)), looked: Some(half), ..plain.clone() },
-            Self {
-                certificate: Certificate { until: None, trouble: None },
-                checked: None,
-                ..plain.clone()
-            },
+            Self { certificate: Certificate { until: None, trouble: None }, checked: None, ..plain.clone() },
             Self { checked: Some(Checked::new(at, at)), ..plain.clone() },
             Self {
                 twin: None,

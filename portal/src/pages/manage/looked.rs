@@ -211,9 +211,14 @@ mod tests {
     #[test]
     fn a_moment_is_said_as_people_who_wait_say_it() {
         let at = DateTime::UNIX_EPOCH;
-        for (seconds, unit, n) in
-            [(-5, "now", 0), (0, "now", 0), (5, "seconds", 5), (59, "seconds", 59), (125, "minutes", 2), (7200, "date", 0)]
-        {
+        for (seconds, unit, n) in [
+            (-5, "now", 0),
+            (0, "now", 0),
+            (5, "seconds", 5),
+            (59, "seconds", 59),
+            (125, "minutes", 2),
+            (7200, "date", 0),
+        ] {
             let checked = Checked::new(at, at + TimeDelta::seconds(seconds));
             assert_eq!((checked.unit, checked.n), (unit, n), "{seconds}");
         }
