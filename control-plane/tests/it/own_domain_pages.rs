@@ -1,5 +1,6 @@
 //! The pages of the own domain, as its owner walks through them; what DNS says is written by hand here, the reconciler has tests of its own.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use control_plane::domains::{DnsHost, Record, RecordKind, RecordState, Report, Words};
 use reqwest::Response;
 
@@ -91,7 +92,13 @@ fn half() -> Report {
                 RecordState::Ok,
                 Words::new("domain.record.ok", &[]),
             ),
-            record(RecordKind::A, "@", "192.0.2.1", RecordState::Wrong, Words::new("domain.record.points-elsewhere", &elsewhere)),
+            record(
+                RecordKind::A,
+                "@",
+                "192.0.2.1",
+                RecordState::Wrong,
+                Words::new("domain.record.points-elsewhere", &elsewhere),
+            ),
         ],
         notices: vec![Words::new("domain.notice.caa", &[("issuers", "")])],
         twin_ready: false,
@@ -194,10 +201,24 @@ async fn an_impatient_owner_has_it_looked_at_now() {
     ada.cloud.sql("update domains set due_at = now() + interval '1 year', check_at = now() + interval '1 year'").await;
     let answer = ada.post("/manage/domain/check", &[]).await;
     assert_eq!((answer.status().as_u16(), header(&answer, "location").as_str()), (303, "/manage/domain#entries"));
-    let wait = ada.cloud.value::<chrono::DateTime<chrono::Utc>>("select due_at from domains").await - ada.cloud.now();
+    let wait = ada.cloud.value::<DateTime<Utc>>("select due_at from domains").await - ada.cloud.now();
     assert!(wait.num_seconds() <= 3, "{wait}");
     ada.post("/manage/domain/remove", &[]).await;
     assert_eq!(ada.post("/manage/domain/check", &[]).await.status().as_u16(), 303, "given up meanwhile");
+}
+
+#[tokio::test]
+async fn while_the_page_is_open_it_is_looked_at_every_few_seconds() {
+    let ada = Ada::new().await;
+    ada.claim("ada.test").await;
+    ada.found(&half()).await;
+    ada.cloud.sql("update domains set due_at = now() + interval '1 year', check_at = now() + interval '1 year'").await;
+    let due = async || ada.cloud.value::<DateTime<Utc>>("select due_at from domains").await;
+    ada.page().await;
+    assert!(due().await > ada.cloud.now() + TimeDelta::days(1), "it was looked at just now");
+    ada.cloud.clock.advance(TimeDelta::seconds(5));
+    ada.page().await;
+    assert!(due().await <= ada.cloud.now(), "nobody pressed anything");
 }
 
 #[tokio::test]
@@ -209,7 +230,12 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
     assert!(ada.page().await.contains("Almost there"));
     ada.serve("ada.test").await;
     let page = ada.page().await;
-    for said in ["Your percloud is at ada.test", "www.ada.test leads to ada.test", "https://ada.test:8443", "value=\"apex\" checked"] {
+    for said in [
+        "Your percloud is at ada.test",
+        "www.ada.test leads to ada.test",
+        "https://ada.test:8443",
+        "value=\"apex\" checked",
+    ] {
         assert!(page.contains(said) || page.contains(&said.replace('/', "&#x2F;")), "{said}: {page}");
     }
     assert!(!page.contains("Something is not as it should be"));
@@ -241,7 +267,8 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
     let (_, page) = ada.get("/manage/domain?removed=%3Cb%3EYour+money%3C/b%3E").await;
     assert!(!page.contains("is given up"), "only a domain is said");
     assert_eq!(ada.post("/manage/domain/remove", &[]).await.status().as_u16(), 303, "once is enough");
-    let noted = "select string_agg(action, ' ' order by id) from audit where actor = 'owner' and action like 'domain.%'";
+    let noted =
+        "select string_agg(action, ' ' order by id) from audit where actor = 'owner' and action like 'domain.%'";
     let noted: String = ada.cloud.value(noted).await;
     assert_eq!(noted, "domain.claimed domain.chosen domain.removed domain.claimed domain.removed");
 }

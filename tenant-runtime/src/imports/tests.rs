@@ -162,7 +162,8 @@ async fn the_password_comes_along_with_the_passphrase_only() {
 #[tokio::test]
 async fn the_key_that_vouches_for_the_owner_stays_where_it_is() {
     let key = async |this: &TestRuntime| {
-        let ensure = |tx: &rusqlite::Transaction<'_>| Ok(auth::owner_key::ensure(tx, crate::testing::start())?.public());
+        let ensure =
+            |tx: &rusqlite::Transaction<'_>| Ok(auth::owner_key::ensure(tx, crate::testing::start())?.public());
         this.runtime.store().write(ensure).await.unwrap()
     };
     let ada = lived_in().await;
