@@ -39,14 +39,14 @@ const NOT_A_CLIENTS: [&str; 12] = [
 ];
 
 /// Who asks, and how we call the request.
-pub(super) struct Origin<'a> {
+pub(super) struct Origin {
     pub(super) client: IpAddr,
-    pub(super) request_id: &'a str,
-    pub(super) trace_parent: &'a str,
+    pub(super) request_id: HeaderValue,
+    pub(super) trace_parent: HeaderValue,
 }
 
 /// Makes a client's headers into those that a percloud gets.
-pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: &Origin<'_>) {
+pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: Origin) {
     let trailers = headers
         .get_all(header::TE)
         .iter()
@@ -84,12 +84,12 @@ pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: &Origin<'_>
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
     put(headers, X_FORWARDED_HOST, &asked.authority);
     put(headers, FORWARDED, &forwarded);
-    put(headers, X_REQUEST_ID, origin.request_id);
-    put(headers, TRACEPARENT, origin.trace_parent);
+    headers.insert(X_REQUEST_ID, origin.request_id);
+    headers.insert(TRACEPARENT, origin.trace_parent);
 }
 
 /// Makes a percloud's headers into those that a client gets. `strict` is the value of HSTS, where it is due.
-pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: &str, strict: bool) {
+pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: HeaderValue, strict: bool) {
     hop_by_hop(headers);
     headers.remove(ALT_SVC);
     headers.remove(header::STRICT_TRANSPORT_SECURITY);
@@ -97,7 +97,7 @@ pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: &str, str
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     own_cookies_only(headers, host);
-    put(headers, X_REQUEST_ID, request_id);
+    headers.insert(X_REQUEST_ID, request_id);
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -201,8 +201,10 @@ mod tests {
             ("accept", "text/html"),
             ("range", "bytes=0-1"),
         ]);
-        let origin = Origin { client: "2001:db8::1".parse().unwrap(), request_id: "r1", trace_parent: "00-t" };
-        inward(&mut headers, &asked(), &origin);
+        let said = HeaderValue::from_static;
+        let origin =
+            Origin { client: "2001:db8::1".parse().unwrap(), request_id: said("r1"), trace_parent: said("00-t") };
+        inward(&mut headers, &asked(), origin);
         let mut seen: Vec<String> = headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         seen.sort();
         assert_eq!(
@@ -234,7 +236,7 @@ mod tests {
         ] {
             headers.append(header::SET_COOKIE, HeaderValue::from_static(cookie));
         }
-        outward(&mut headers, "ada.example", "r", false);
+        outward(&mut headers, "ada.example", HeaderValue::from_static("r"), false);
         let left: Vec<&str> = headers.get_all(header::SET_COOKIE).iter().map(|v| &v.to_str().unwrap()[..1]).collect();
         assert_eq!(left, ["a", "d", "e"]);
     }

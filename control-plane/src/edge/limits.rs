@@ -53,6 +53,9 @@ pub(super) const HEAD_BYTES: usize = 32 * 1024;
 pub(super) const HEADERS: usize = 100;
 /// Requests at the same time on one HTTP/2 connection.
 pub(super) const STREAMS: u32 = 128;
+/// Requests that one HTTP/2 connection may break off before their answer, when they are most of what it asked: each costs us and
+/// a percloud a beginning, and the client nothing. Who leaves pages in a hurry breaks off some.
+pub(super) const BROKEN_OFF: usize = 200;
 /// What a client may send ahead on one HTTP/2 stream, so that uploads are fast over long ways.
 pub(super) const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same for all streams of a connection together; it bounds what a slow percloud makes us keep.

@@ -17,6 +17,7 @@
 //! **What the edge may know.** It reads two relations of the database and opens sealed certificate keys; it can write nothing.
 //! When Postgres is away it goes on with what it knew last.
 
+mod access;
 mod answers;
 mod body;
 mod connection;
@@ -24,6 +25,7 @@ mod ending;
 mod forwarded;
 pub(crate) mod handover;
 mod headers;
+mod ids;
 mod limits;
 mod listen;
 mod meter;
@@ -120,7 +122,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(before) = before {
         before.relieve();
     }
-    wait_out(threads, &ending, asked, watch).await
+    let served = wait_out(threads, &ending, asked, watch).await;
+    edge.log.flush();
+    served
 }
 
 /// Waits for the end, and through it.
@@ -188,6 +192,7 @@ pub(crate) struct Edge {
     tls: Arc<rustls::ServerConfig>,
     pages: pages::Pages,
     meter: Arc<meter::Meter>,
+    log: Arc<access::Log>,
     workers: usize,
     /// Who may say where a connection comes from.
     balancers: Vec<Network>,
@@ -210,6 +215,7 @@ impl Edge {
             tls,
             pages: pages::Pages::new(&common.provider_name, &common.portal_origin()),
             meter: Arc::new(meter::Meter::new()),
+            log: Arc::new(access::Log::start()?),
             workers,
             balancers,
             informed: CancellationToken::new(),
