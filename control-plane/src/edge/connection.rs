@@ -158,7 +158,9 @@ type Io = TokioIo<Stall<TlsStream<TcpStream>>>;
 
 async fn serve_h1(connection: Arc<Connection>, io: Io) {
     let watched = connection.clone();
-    let service = service_fn(move |request: http::Request<Incoming>| proxy::handle(connection.clone(), request));
+    // Boxed: the library moves the future around, and it is large.
+    let service =
+        service_fn(move |request: http::Request<Incoming>| Box::pin(proxy::handle(connection.clone(), request)));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -185,11 +187,11 @@ async fn serve_h2(connection: Arc<Connection>, io: Io) {
     let service = service_fn(move |request: http::Request<Incoming>| {
         let open = Open::new(connection.clone());
         let answer = proxy::handle(connection.clone(), request);
-        async move {
+        Box::pin(async move {
             let answer = answer.await;
             open.answered();
             answer
-        }
+        })
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder

@@ -31,8 +31,8 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 pub(super) const CONTINUE: Duration = Duration::from_secs(1);
 /// How long a connection to a percloud is kept for the next request. Short: it must not look like use.
 pub(super) const POOLED: Duration = Duration::from_secs(20);
-/// Connections kept for one percloud by one worker.
-pub(super) const POOLED_PER_SOCKET: usize = 32;
+/// Connections kept for one percloud by one worker: as many as two busy HTTP/2 connections ask for at once.
+pub(super) const POOLED_PER_SOCKET: usize = 256;
 /// Requests of one percloud at the same time, by one worker: one percloud's crowd must not take the edge from all others.
 pub(super) const BUSY_PER_TENANT: usize = 512;
 /// Connections of one address (an IPv6 network) at the same time, by one worker. Whole villages share an address, so it is high.

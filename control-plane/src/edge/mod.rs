@@ -27,6 +27,7 @@ pub(crate) mod handover;
 mod headers;
 mod ids;
 mod limits;
+mod line;
 mod listen;
 mod meter;
 mod pages;

@@ -122,8 +122,8 @@ fn said(failure: &Failure, portal: bool) -> Own {
     match failure {
         Failure::Slow => Own::Slow,
         Failure::Client => Own::Malformed,
-        Failure::Connect(_) | Failure::Broken(_) | Failure::Unasked if portal => Own::PortalAway,
-        Failure::Connect(_) | Failure::Broken(_) | Failure::Unasked => Own::CannotStart,
+        Failure::Connect(_) | Failure::Broken(_) | Failure::Nonsense(_) | Failure::Unasked if portal => Own::PortalAway,
+        Failure::Connect(_) | Failure::Broken(_) | Failure::Nonsense(_) | Failure::Unasked => Own::CannotStart,
     }
 }
 
@@ -208,7 +208,7 @@ async fn exchange(
     let Outbound { request, progress, gate, client } = out;
     let mut answer = std::pin::pin!(connection.pool.send(socket, request));
     let mut seen = 0;
-    let (mut response, lent) = loop {
+    let mut response = loop {
         match timeout(limits::FIRST_BYTE, &mut answer).await {
             Ok(answer) => break answer?,
             Err(_) => match &progress {
@@ -221,7 +221,7 @@ async fn exchange(
         gate.close();
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(response.map(|body| ResponseBody::percloud(body, Some(lent), busy)));
+        return Ok(response.map(|body| ResponseBody::percloud(body, busy)));
     }
     let (Some(client), true) = (client, asked.upgrade != Upgrade::No) else {
         // Nobody asked for this: what follows on that connection is nothing that we could pass on.

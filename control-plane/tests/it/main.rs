@@ -8,6 +8,7 @@ mod chaos_proxy;
 mod cloud;
 mod crashes;
 mod edge;
+mod edge_restart;
 mod isolation;
 mod machine;
 mod mails;

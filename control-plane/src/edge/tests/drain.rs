@@ -49,7 +49,7 @@ async fn an_edge_that_is_relieved_answers_once_more_and_says_that_it_was_the_las
     }
     let Client::H2(multiplexed) = &mut multiplexed else { panic!("asked for HTTP/2") };
     let gone = timeout(Duration::from_secs(5), async {
-        while multiplexed.ready().await.is_ok() {
+        while multiplexed.send_request(get(ADA, "/c")).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
