@@ -134,7 +134,18 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
     let (client, last_call) = (client.ip(), AtomicBool::new(false));
     let watch = Watch::new();
-    let connection = Arc::new(Connection { edge, pool, ending, tasks, scribe, last_call, client, sni, watch });
+    let connection = Arc::new(Connection {
+        edge,
+        pool,
+        ending,
+        tasks,
+        scribe,
+        last_call,
+        client,
+        said: Mutex::default(),
+        sni,
+        watch,
+    });
     let io = TokioIo::new(Stall::new(stream, limits::CLIENT_TAKES));
     if h2 { serve_h2(connection, io).await } else { serve_h1(connection, io).await }
 }

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -17,7 +17,7 @@ use super::access::Scribe;
 use super::answers::{self, Asker, Own};
 use super::body::{ClientBody, Gate, RequestBody, ResponseBody};
 use super::ending::Ending;
-use super::headers::{self, Origin};
+use super::headers::{self, Origin, Said};
 use super::ids::RequestId;
 use super::meter::{self, Class, Entry, Progress};
 use super::request::{self, Asked, Refusal, Upgrade};
@@ -36,9 +36,21 @@ pub(super) struct Connection {
     /// The next answer is the last: another edge has this one's place.
     pub(super) last_call: AtomicBool,
     pub(super) client: IpAddr,
+    /// What was said last of client and host.
+    pub(super) said: Mutex<Option<Arc<Said>>>,
     /// The name in the TLS handshake, lower case.
     pub(super) sni: Option<String>,
     pub(super) watch: super::connection::Watch,
+}
+
+impl Connection {
+    fn said(&self, authority: &str) -> Arc<Said> {
+        let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(said) if said.is_of(authority) => said.clone(),
+            _ => last.insert(Arc::new(Said::new(self.client, authority))).clone(),
+        }
+    }
 }
 
 /// Where a request goes.
@@ -98,7 +110,7 @@ async fn pass(
     };
     let portal = busy.is_none();
     note.class = if portal { Class::Portal } else { Class::Percloud };
-    let origin = Origin { client: connection.client, request_id: id.to_header(), trace_parent };
+    let origin = Origin { said: connection.said(&asked.authority), request_id: id.to_header(), trace_parent };
     let out = Outbound::new(parts, body, &asked, origin);
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
