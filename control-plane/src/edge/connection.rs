@@ -164,6 +164,10 @@ async fn speaks_tls(stream: &TcpStream) -> io::Result<bool> {
 }
 
 /// Who shook hands.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once a connection and taken apart at once; a box would cost an allocation"
+)]
 enum Shaken {
     /// Somebody with requests; `public`: an authority that browsers know vouches for us.
     Visitor { stream: TlsStream<TcpStream>, public: bool },
