@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use control_plane::{
-    admin,
+    admin, certificates,
     config::{Common, Remembered},
     db, doctor, edge, hosts, privileges, reconcile, telemetry, up, web,
 };
@@ -27,6 +27,8 @@ enum Command {
     Up(up::Options),
     /// End what `up --detach` left running
     Down(up::Down),
+    /// Replace the edge that `up` runs by a fresh one, without losing a request
+    RestartEdge(up::RestartEdge),
     /// The front door: TLS, and each name to its percloud
     Edge(edge::Options),
     /// The portal and the API
@@ -50,10 +52,18 @@ struct Migrate {
 }
 
 impl Command {
+    fn certificates(&mut self) -> Option<&mut certificates::Options> {
+        match self {
+            Self::Up(options) => Some(&mut options.certificates),
+            _ => None,
+        }
+    }
+
     fn common(&mut self) -> Option<&mut Common> {
         match self {
             Self::Up(options) => Some(&mut options.common),
             Self::Down(_) => None,
+            Self::RestartEdge(options) => Some(&mut options.common),
             Self::Edge(options) => Some(&mut options.common),
             Self::Web(options) => Some(&mut options.common),
             Self::Reconcile(options) => Some(&mut options.common),
@@ -92,6 +102,7 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
     match cli.command {
         Command::Up(options) => up::run(options)?,
         Command::Down(options) => up::down(&options)?,
+        Command::RestartEdge(options) => up::restart_edge(&options)?,
         Command::Edge(options) => role("edge", &options.common.clone(), edge::run(options))?,
         Command::Web(options) => role("web", &options.common.clone(), web::run(options))?,
         Command::Reconcile(options) => role("reconcile", &options.common.clone(), reconcile::run(options))?,
@@ -119,7 +130,11 @@ fn fill_in(cli: &mut Cli, matches: &clap::ArgMatches) -> anyhow::Result<()> {
     let kept = std::path::absolute(&common.data).map(|data| control_plane::config::Paths(data).remembered())?;
     // Roles run as users who may not read it, and are told everything by `up`.
     if let Ok(json) = std::fs::read(kept) {
-        serde_json::from_slice::<Remembered>(&json)?.fill(common, given);
+        let remembered = serde_json::from_slice::<Remembered>(&json)?;
+        remembered.clone().fill(common, given);
+        if let Some(options) = cli.command.certificates() {
+            remembered.fill_certificates(options);
+        }
     }
     Ok(())
 }

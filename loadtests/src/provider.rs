@@ -48,6 +48,11 @@ impl Provider {
         Ok(provider)
     }
 
+    /// Its data folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The origin of a name below the base domain, or of the portal.
     pub(crate) fn origin(&self, name: Option<&str>) -> String {
         let dot = name.map_or_else(String::new, |name| format!("{name}."));

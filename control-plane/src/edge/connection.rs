@@ -2,24 +2,26 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, interval, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::body::{ResponseBody, Taken};
+use super::ending::Ending;
 use super::proxy::{self, Connection};
 use super::stall::Stall;
 use super::upstream::Pool;
-use super::{Edge, limits, plain};
+use super::{Edge, challenge, limits, plain};
 
 /// What of an HTTP/2 connection must be seen from outside its streams: how many there are, and whether the client takes what it asked for.
 pub(super) struct Watch {
@@ -67,14 +69,18 @@ impl Drop for Open {
     }
 }
 
-/// Serves one connection until it ends. `ending` says that the edge is asked to stop: requests in flight end, no new ones begin.
-pub(super) async fn serve(
-    edge: Arc<Edge>,
-    pool: Arc<Pool>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    ending: CancellationToken,
-) {
+/// What a worker lends to each of its connections.
+#[derive(Clone)]
+pub(super) struct Inside {
+    pub(super) edge: Arc<Edge>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) ending: Ending,
+    pub(super) tasks: TaskTracker,
+}
+
+/// Serves one connection until it ends, or until the edge does: requests in flight end, no new ones begin.
+pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr) {
+    let Inside { edge, pool, ending, tasks } = inside;
     // Small pieces (an event, the end of a page) must not wait for more.
     let _ = stream.set_nodelay(true);
     let began = Instant::now();
@@ -83,17 +89,21 @@ pub(super) async fn serve(
         Ok(Ok(false)) => return plain::explain(edge, stream).await,
         Ok(Err(_)) | Err(_) => return,
     }
-    let Ok(Ok(stream)) = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&edge, stream)).await else {
+    let shaken = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&edge, stream)).await;
+    let Ok(Ok(shaken)) = shaken else {
         edge.meter.handshakes_failed.increment(1);
         return;
     };
     edge.meter.handshakes.increment(1);
+    let Shaken::Visitor { stream, public } = shaken else { return };
     let session = stream.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
-    let connection = Arc::new(Connection { edge, pool, client: peer.ip(), sni, watch: Watch::new() });
+    let strict = public && !sni.as_ref().unwrap_or(&edge.base_domain).ends_with(".localhost");
+    let (client, last_call, watch) = (client.ip(), AtomicBool::new(false), Watch::new());
+    let connection = Arc::new(Connection { edge, pool, ending, tasks, last_call, client, sni, strict, watch });
     let io = TokioIo::new(Stall::new(stream, limits::CLIENT_TAKES));
-    if h2 { serve_h2(connection, io, ending).await } else { serve_h1(connection, io, ending).await }
+    if h2 { serve_h2(connection, io).await } else { serve_h1(connection, io).await }
 }
 
 /// A TLS connection begins with a handshake record (22); anything else is somebody speaking plain HTTP, or nonsense.
@@ -105,15 +115,40 @@ async fn speaks_tls(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
+/// Who shook hands.
+enum Shaken {
+    /// Somebody with requests; `public`: an authority that browsers know vouches for us.
+    Visitor { stream: TlsStream<TcpStream>, public: bool },
+    /// A certificate authority, which has seen what it wanted to see.
+    Authority,
+}
+
 /// The handshake in two halves: between them there is time to fetch a certificate that is not in memory.
-async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-    start.into_stream(edge.tls.clone()).await
+    let hello = start.client_hello();
+    let name = hello.server_name().map(str::to_owned);
+    if let (true, Some(name)) = (challenge::is_alpn(hello.alpn()), &name) {
+        let config = challenge::shown(edge, name).await.map_or_else(|| edge.certificates.nobody(), Arc::new);
+        start.into_stream(config).await?.shutdown().await?;
+        return Ok(Shaken::Authority);
+    }
+    match edge.certificates.shown(name.as_deref()).await {
+        Some(shown) => {
+            let stream = start.into_stream(shown.config).await?;
+            Ok(Shaken::Visitor { stream, public: shown.public })
+        }
+        // An alert says so.
+        None => {
+            Err(start.into_stream(edge.certificates.nobody()).await.err().unwrap_or(io::ErrorKind::NotFound.into()))
+        }
+    }
 }
 
 type Io = TokioIo<Stall<TlsStream<TcpStream>>>;
 
-async fn serve_h1(connection: Arc<Connection>, io: Io, ending: CancellationToken) {
+async fn serve_h1(connection: Arc<Connection>, io: Io) {
+    let watched = connection.clone();
     let service = service_fn(move |request: http::Request<Incoming>| proxy::handle(connection.clone(), request));
     let mut builder = http1::Builder::new();
     builder
@@ -125,15 +160,18 @@ async fn serve_h1(connection: Arc<Connection>, io: Io, ending: CancellationToken
     let mut served = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
     // A connection that breaks is the client's affair; what was lost is in the access log.
     tokio::select! {
-        _ = served.as_mut() => {}
-        () = ending.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            let _ = timeout(limits::DRAIN, served).await;
-        }
+        _ = served.as_mut() => return,
+        () = watched.ending.leaving.cancelled() => watched.last_call.store(true, Ordering::Relaxed),
     }
+    let last_call = watched.ending.asked.run_until_cancelled(tokio::time::sleep(limits::LAST_CALL));
+    tokio::select! {
+        _ = served.as_mut() => return,
+        _ = last_call => served.as_mut().graceful_shutdown(),
+    }
+    let _ = served.await;
 }
 
-async fn serve_h2(connection: Arc<Connection>, io: Io, ending: CancellationToken) {
+async fn serve_h2(connection: Arc<Connection>, io: Io) {
     let watched = connection.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         connection.watch.asked.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +202,7 @@ async fn serve_h2(connection: Arc<Connection>, io: Io, ending: CancellationToken
     loop {
         tokio::select! {
             _ = served.as_mut() => return,
-            () = ending.cancelled(), if !going => {
+            () = watched.ending.leaving.cancelled(), if !going => {
                 going = true;
                 served.as_mut().graceful_shutdown();
             }

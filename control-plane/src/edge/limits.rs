@@ -41,6 +41,11 @@ pub(super) const CONNECTIONS_PER_ADDRESS: usize = 512;
 pub(super) const ROUND: Duration = seconds(15, 1);
 /// How long requests in flight may take to end once the edge was asked to.
 pub(super) const DRAIN: Duration = Duration::from_secs(10);
+/// How long they may take when another edge has its place: nobody waits for the old one, and a large download may be on its way.
+pub(super) const LEAVING: Duration = Duration::from_secs(3600);
+/// Then, how long a silent HTTP/1.1 connection is kept for one last request, whose answer says that it was the last: hanging up
+/// on a client that is just asking would lose its request.
+pub(super) const LAST_CALL: Duration = seconds(15, 2);
 
 /// Bytes of a request's head.
 pub(super) const HEAD_BYTES: usize = 32 * 1024;

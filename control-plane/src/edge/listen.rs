@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::limits;
-use super::meter::Meter;
+use super::handover::Predecessor;
+use super::{Edge, forwarded, limits};
 
 const BACKLOG: i32 = 4096;
 
@@ -27,34 +28,59 @@ pub(super) fn addresses(asked: &[IpAddr], base_domain: &str, port: u16) -> Vec<S
     ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
 }
 
-/// Binds every address once for each worker (`SO_REUSEPORT`: the kernel spreads connections, no thread waits for another).
-/// Addresses of a family that this machine lacks are left out, as long as one is left.
+/// What each worker listens on: what an edge before us had at an address, else sockets of our own, one for each worker
+/// (`SO_REUSEPORT`: the kernel spreads connections, no thread waits for another). Addresses of a family that this machine
+/// lacks are left out, as long as one is left.
 ///
 /// # Errors
 /// When an address is taken or may not be had, or none is left.
-pub(super) fn bind(addresses: &[SocketAddr], workers: usize) -> anyhow::Result<Vec<Vec<std::net::TcpListener>>> {
+pub(super) fn open(
+    addresses: &[SocketAddr],
+    workers: usize,
+    mut before: Option<&mut Predecessor>,
+) -> anyhow::Result<Vec<Vec<std::net::TcpListener>>> {
     let mut of_workers: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     for &address in addresses {
-        // With SO_REUSEPORT a second edge of the same user would silently share the port: look first.
-        let probe = match socket(address, false) {
-            Err(e) if addresses.len() > 1 && no_such_family(&e) => {
-                tracing::info!(
-                    ip_version = if address.is_ipv6() { 6 } else { 4 },
-                    "this machine lacks an address family; listening without it"
-                );
-                continue;
+        let inherited = before.as_mut().map_or_else(Vec::new, |before| before.take(address));
+        let listeners = if inherited.is_empty() {
+            match bind(address, workers) {
+                Err(e) if addresses.len() > 1 && no_such_family(&e) => {
+                    tracing::info!(
+                        ip_version = if address.is_ipv6() { 6 } else { 4 },
+                        "this machine lacks an address family; listening without it"
+                    );
+                    continue;
+                }
+                other => other.with_context(|| format!("cannot listen on {address}"))?,
             }
-            other => other.with_context(|| format!("cannot listen on {address}"))?,
+        } else {
+            inherited
         };
-        // Port 0 (tests): the probe's port is everybody's.
-        let address = probe.local_addr()?;
-        drop(probe);
-        for listeners in &mut of_workers {
-            listeners.push(socket(address, true).with_context(|| format!("cannot listen on {address}"))?);
-        }
+        share(listeners, &mut of_workers)?;
     }
     anyhow::ensure!(of_workers.iter().all(|l| !l.is_empty()), "this machine has none of the addresses to listen on");
     Ok(of_workers)
+}
+
+/// Gives each worker at least one listener of an address, and leaves none without a worker: connections wait in each.
+fn share(listeners: Vec<std::net::TcpListener>, of_workers: &mut [Vec<std::net::TcpListener>]) -> anyhow::Result<()> {
+    for worker in listeners.len()..of_workers.len() {
+        of_workers[worker].push(listeners[worker % listeners.len()].try_clone()?);
+    }
+    let workers = of_workers.len();
+    for (number, listener) in listeners.into_iter().enumerate() {
+        of_workers[number % workers].push(listener);
+    }
+    Ok(())
+}
+
+fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    // With SO_REUSEPORT a second edge of the same user would silently share the port: look first.
+    let probe = socket(address, false)?;
+    // Port 0 (tests): the probe's port is everybody's.
+    let address = probe.local_addr()?;
+    drop(probe);
+    (0..workers).map(|_| socket(address, true)).collect()
 }
 
 fn no_such_family(error: &io::Error) -> bool {
@@ -121,35 +147,80 @@ impl Drop for Guest {
     }
 }
 
-/// Takes connections until `ending`; each is served in a task of this worker.
+/// Lets connections in.
+#[derive(Clone)]
+pub(super) struct Doorman {
+    edge: Arc<Edge>,
+    guests: Guests,
+    tasks: TaskTracker,
+}
+
+impl Doorman {
+    pub(super) fn new(edge: Arc<Edge>, tasks: TaskTracker) -> Self {
+        Self { edge, guests: Guests::default(), tasks }
+    }
+
+    /// Who comes through a balancer is known only by what the balancer says, and counts by that.
+    async fn behind_balancer(
+        &self,
+        stream: &mut TcpStream,
+        balancer: SocketAddr,
+    ) -> Option<(SocketAddr, Option<Guest>)> {
+        let client = match timeout(limits::HANDSHAKE, forwarded::read(stream, balancer)).await {
+            Ok(Ok(client)) => client,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a balancer that is not understood");
+                return None;
+            }
+            Err(_) => return None,
+        };
+        // A health check of the balancer's own is no visitor.
+        let guest = if client == balancer { None } else { self.admit(client.ip())? };
+        Some((client, guest))
+    }
+
+    fn admit(&self, client: IpAddr) -> Option<Option<Guest>> {
+        let admitted = self.guests.admit(client);
+        if admitted.is_none() {
+            self.edge.meter.turned_away.increment(1);
+        }
+        admitted
+    }
+}
+
+/// Takes connections until `leaving`; each is served in a task of this worker.
 pub(super) async fn accept<F>(
     listener: TcpListener,
-    guests: Guests,
-    meter: Arc<Meter>,
-    tasks: TaskTracker,
-    ending: CancellationToken,
-    serve: impl Fn(TcpStream, SocketAddr) -> F,
+    doorman: Doorman,
+    leaving: CancellationToken,
+    serve: impl Fn(TcpStream, SocketAddr) -> F + Clone + Send + 'static,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = ending.cancelled() => return,
+            () = leaving.cancelled() => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let Some(guest) = guests.admit(peer.ip()) else {
-                    meter.turned_away.increment(1);
+            Ok((mut stream, peer)) => {
+                let balanced = doorman.edge.balancers.iter().any(|network| network.contains(peer.ip()));
+                let guest = if balanced { None } else { doorman.admit(peer.ip()) };
+                if guest.is_none() && !balanced {
                     continue;
-                };
-                let served = serve(stream, peer);
-                let connections = meter.connections.clone();
-                connections.increment(1);
-                tasks.spawn(async move {
-                    served.await;
+                }
+                let (doorman, serve) = (doorman.clone(), serve.clone());
+                doorman.tasks.clone().spawn(async move {
+                    let connections = &doorman.edge.meter.connections;
+                    connections.increment(1);
+                    let entered = match guest {
+                        Some(guest) => Some((peer, guest)),
+                        None => doorman.behind_balancer(&mut stream, peer).await,
+                    };
+                    if let Some((client, _guest)) = entered {
+                        serve(stream, client).await;
+                    }
                     connections.decrement(1);
-                    drop(guest);
                 });
             }
             // The client was gone before we looked, or descriptors have run out: what is open now must first end.

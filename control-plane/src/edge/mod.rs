@@ -19,7 +19,12 @@
 
 mod answers;
 mod body;
+mod certificates;
+mod challenge;
 mod connection;
+mod ending;
+mod forwarded;
+pub(crate) mod handover;
 mod headers;
 mod limits;
 mod listen;
@@ -44,12 +49,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use ending::Ending;
+pub use forwarded::Network;
+use handover::Predecessor;
 use routes::Routes;
-use tls::{Resolver, Seal};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Common;
+use crate::config::{Common, SealOptions};
 
 /// Options of `percloud edge`.
 #[derive(Clone, Debug, clap::Args)]
@@ -57,6 +65,12 @@ pub struct Options {
     /// What all roles are told.
     #[command(flatten)]
     pub common: Common,
+    /// Where the sealing keys are.
+    #[command(flatten)]
+    pub seal: SealOptions,
+    /// Certificates kept in memory, 4 KiB each; the others are loaded when somebody asks for them.
+    #[arg(long, env = "PERCLOUD_CERTIFICATES_IN_MEMORY", default_value_t = 4000, value_name = "N")]
+    pub certificates_in_memory: usize,
     /// An address to listen on, may be repeated. Without it: this machine only below `.localhost`, else all addresses.
     #[arg(long, value_name = "IP")]
     pub listen: Vec<IpAddr>,
@@ -66,9 +80,15 @@ pub struct Options {
     /// Threads; as many as the machine has processors when not given.
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
+    /// A network of load balancers that speak PROXY protocol 2 and must, as in `10.0.0.0/8`; may be repeated.
+    #[arg(long, value_name = "FROM_NETWORK")]
+    pub proxy_protocol: Vec<Network>,
+    /// Take the place of the edge that listens on this port for this data folder, if there is one, without losing a request.
+    #[arg(long)]
+    pub take_over: bool,
 }
 
-/// Runs the edge until it is asked to end (SIGTERM, SIGINT); then requests in flight may end, for a while.
+/// Runs the edge until it is asked to end (SIGTERM, SIGINT) or another one has taken its place; then requests in flight may end.
 ///
 /// # Errors
 /// When an address cannot be had, or keys or settings cannot be read. A database that is away is no error.
@@ -77,29 +97,69 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let workers =
         options.workers.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), |n| n.max(1));
     let url = common.database_url.as_deref().context("the edge needs --database-url (percloud up sets it)")?;
-    let edge = Edge::new(common, workers)?;
-    let seal = Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?;
-    let ending = CancellationToken::new();
-    let watch = watch::Watch::new(edge.clone(), url, seal)?.run(url, ending.clone());
-    let addresses = |port| listen::addresses(&options.listen, &edge.base_domain, port);
-    let https = listen::bind(&addresses(common.port), workers)?;
-    let http = options.http_port.map(|port| listen::bind(&addresses(port), workers)).transpose()?;
-    descriptors();
-    let threads = start(&edge, https, http, &ending)?;
-    tracing::info!(workers, port = common.port, "the edge listens");
+    let edge = Edge::new(common, workers, options.proxy_protocol.clone(), options.certificates_in_memory)?;
+    let source = certificates::Source::new(url, options.seal.open(&common.paths())?)?;
+    let ending = Ending::new();
+    let mut watch = std::pin::pin!(watch::Watch::new(edge.clone(), source).run(url, ending.over.clone()));
     let mut asked = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut watch = std::pin::pin!(watch);
-    tokio::select! {
-        _ = asked.0.recv() => {}
-        _ = asked.1.recv() => {}
-        ended = watch.as_mut() => ended?,
+    let line = handover::socket(&common.paths().handover(), common.port);
+    let mut before = if options.take_over { Predecessor::find(&line)? } else { None };
+    let addresses = |port| listen::addresses(&options.listen, &edge.base_domain, port);
+    let https = listen::open(&addresses(common.port), workers, before.as_mut())?;
+    let http = options.http_port.map(|port| listen::open(&addresses(port), workers, before.as_mut()));
+    let http = http.transpose()?.unwrap_or_default();
+    descriptors();
+    if before.is_some() {
+        // The one before us serves until we know what it knows.
+        tokio::select! {
+            () = edge.informed.cancelled() => {}
+            ended = watch.as_mut() => return ended,
+            _ = asked.0.recv() => return Ok(()),
+            _ = asked.1.recv() => return Ok(()),
+        }
     }
-    tracing::info!("the edge ends; requests in flight have a moment");
-    ending.cancel();
-    let joined = tokio::task::spawn_blocking(move || {
+    let copies = https.iter().chain(&http).flatten().map(std::net::TcpListener::try_clone).collect::<Result<_, _>>()?;
+    let threads = start(&edge, https, http, &ending)?;
+    if let Err(error) = handover::offer(&line, copies, ending.leaving.clone()) {
+        tracing::warn!(error = format!("{error:#}"), "another edge will not be able to take over from this one");
+    }
+    tracing::info!(workers, port = common.port, taken_over = before.is_some(), "the edge listens");
+    if let Some(before) = before {
+        before.relieve();
+    }
+    wait_out(threads, &ending, asked, watch).await
+}
+
+/// Waits for the end, and through it.
+async fn wait_out(
+    threads: Threads,
+    ending: &Ending,
+    mut asked: (Signal, Signal),
+    mut watch: std::pin::Pin<&mut impl Future<Output = anyhow::Result<()>>>,
+) -> anyhow::Result<()> {
+    let mut joined = tokio::task::spawn_blocking(move || {
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?)
     });
-    joined.await?
+    let mut until = None;
+    loop {
+        let over = async { tokio::time::sleep_until(until.unwrap_or_else(Instant::now)).await };
+        tokio::select! {
+            joined = &mut joined => return joined?,
+            _ = asked.0.recv() => ending.asked.cancel(),
+            _ = asked.1.recv() => ending.asked.cancel(),
+            () = ending.leaving.cancelled(), if until.is_none() => {}
+            () = over, if until.is_some() && !ending.over.is_cancelled() => ending.over.cancel(),
+            ended = watch.as_mut(), if !ending.over.is_cancelled() => ended?,
+        }
+        if ending.asked.is_cancelled() {
+            tracing::info!("the edge ends; requests in flight have a moment");
+            let moment = Instant::now() + limits::DRAIN;
+            until = Some(until.map_or(moment, |until: Instant| until.min(moment)));
+        } else if ending.leaving.is_cancelled() && until.is_none() {
+            tracing::info!("another edge has taken over; requests in flight have their time");
+            until = Some(Instant::now() + limits::LEAVING);
+        }
+    }
 }
 
 type Threads = Vec<std::thread::JoinHandle<anyhow::Result<()>>>;
@@ -107,10 +167,10 @@ type Threads = Vec<std::thread::JoinHandle<anyhow::Result<()>>>;
 fn start(
     edge: &Arc<Edge>,
     https: Vec<Vec<std::net::TcpListener>>,
-    http: Option<Vec<Vec<std::net::TcpListener>>>,
-    ending: &CancellationToken,
+    http: Vec<Vec<std::net::TcpListener>>,
+    ending: &Ending,
 ) -> anyhow::Result<Threads> {
-    let mut http = http.unwrap_or_default().into_iter();
+    let mut http = http.into_iter();
     let doors = https.into_iter().map(|https| worker::Doors { https, http: http.next().unwrap_or_default() });
     doors.enumerate().map(|(number, doors)| worker::start(number, edge.clone(), doors, ending.clone())).collect()
 }
@@ -131,29 +191,38 @@ pub(crate) struct Edge {
     port: u16,
     portal: Arc<Path>,
     routes: Routes,
-    resolver: Arc<Resolver>,
-    tls: Arc<rustls::ServerConfig>,
+    certificates: certificates::Certificates,
+    challenges: challenge::Challenges,
     pages: pages::Pages,
     meter: Arc<meter::Meter>,
     workers: usize,
+    /// Who may say where a connection comes from.
+    balancers: Vec<Network>,
+    /// Cancelled once routes and certificates have been read.
+    informed: CancellationToken,
     /// Spans go somewhere, so each request gets one.
     traced: bool,
 }
 
 impl Edge {
-    fn new(common: &Common, workers: usize) -> anyhow::Result<Arc<Self>> {
-        let resolver = Arc::new(Resolver::new());
-        let tls = Arc::new(tls::server_config(resolver.clone(), &["h2", "http/1.1"])?);
+    fn new(
+        common: &Common,
+        workers: usize,
+        balancers: Vec<Network>,
+        certificates_in_memory: usize,
+    ) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             base_domain: common.base_domain.to_string(),
             port: common.port,
             portal: common.paths().web_socket().into(),
             routes: Routes::default(),
-            resolver,
-            tls,
+            certificates: certificates::Certificates::new(common.base_domain.as_str(), certificates_in_memory)?,
+            challenges: challenge::Challenges::default(),
             pages: pages::Pages::new(&common.provider_name, &common.portal_origin()),
             meter: Arc::new(meter::Meter::new()),
             workers,
+            balancers,
+            informed: CancellationToken::new(),
             traced: std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some(),
         }))
     }
@@ -161,18 +230,6 @@ impl Edge {
     /// Whether the certificate that the client was shown stands for `host` too. Browsers use one connection for several names
     /// of one certificate; a name of another certificate on it is a mistake or a trick.
     fn same_certificate(&self, sni: Option<&str>, host: &str) -> bool {
-        if sni == Some(host) {
-            return true;
-        }
-        let shown = sni.map_or_else(|| self.resolver.fallback(), |name| self.resolver.find(name));
-        match (shown, self.resolver.find(host)) {
-            (Some(shown), Some(meant)) => Arc::ptr_eq(&shown, &meant),
-            _ => false,
-        }
-    }
-
-    /// Whether browsers shall be told to come with TLS only: for names that are somebody's, not for this machine's own.
-    fn strict(&self, host: &str) -> bool {
-        !host.ends_with(".localhost")
+        sni == Some(host) || self.certificates.same(sni, host)
     }
 }

@@ -4,15 +4,18 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
 use super::answers::{self, Asker, Own};
 use super::body::{ClientBody, Gate, RequestBody, ResponseBody};
+use super::ending::Ending;
 use super::headers::{self, Origin};
 use super::meter::{self, Class, Entry, Progress};
 use super::request::{self, Asked, Refusal, Upgrade};
@@ -24,9 +27,16 @@ use super::{Edge, limits, tunnel};
 pub(super) struct Connection {
     pub(super) edge: Arc<Edge>,
     pub(super) pool: Arc<Pool>,
+    pub(super) ending: Ending,
+    /// What the worker waits for before it ends.
+    pub(super) tasks: TaskTracker,
+    /// The next answer is the last: another edge has this one's place.
+    pub(super) last_call: AtomicBool,
     pub(super) client: IpAddr,
     /// The name in the TLS handshake, lower case.
     pub(super) sni: Option<String>,
+    /// Whether browsers are told to come with TLS only.
+    pub(super) strict: bool,
     pub(super) watch: super::connection::Watch,
 }
 
@@ -87,7 +97,7 @@ async fn pass(
         }
     };
     let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, &names.request_id);
-    let (socket, busy) = match find(connection, &asked, parts.uri.path()) {
+    let (socket, busy) = match find(connection, &asked, &parts.uri) {
         Way::Own(why) => {
             if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()).await {
                 return finish(note, connection, asset);
@@ -107,8 +117,7 @@ async fn pass(
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
         Ok(mut response) => {
-            let strict = edge.strict(&asked.host);
-            headers::outward(response.headers_mut(), &asked.host, &names.request_id, strict);
+            headers::outward(response.headers_mut(), &asked.host, &names.request_id, connection.strict);
             restore_upgrade(&mut response, &asked);
             finish(note, connection, response)
         }
@@ -132,7 +141,8 @@ fn said(failure: &Failure, portal: bool) -> Own {
 }
 
 /// Which way a host name leads.
-fn find(connection: &Connection, asked: &Asked, path: &str) -> Way {
+fn find(connection: &Connection, asked: &Asked, uri: &http::Uri) -> Way {
+    let path = uri.path();
     let edge = &connection.edge;
     if !edge.same_certificate(connection.sni.as_deref(), &asked.host) {
         return Way::Own(Own::Misdirected);
@@ -141,6 +151,10 @@ fn find(connection: &Connection, asked: &Asked, path: &str) -> Way {
         return Way::Portal;
     }
     let Some(route) = edge.routes.find(&asked.host) else { return Way::Own(Own::NoSuchPercloud) };
+    let whole = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    if let Some(to) = route.elsewhere(path, whole, edge.port) {
+        return Way::Own(Own::Moved(to));
+    }
     match (route.row.state, route.socket.clone()) {
         (State::Preparing, _) | (State::Running, None) => Way::Own(Own::Preparing),
         (State::Failing, _) => Way::Own(Own::CannotStart),
@@ -232,7 +246,8 @@ async fn exchange(
         return Err(Failure::Unasked);
     };
     let percloud = hyper::upgrade::on(&mut response);
-    tokio::spawn(tunnel::join(client, percloud, connection.edge.meter.clone(), busy));
+    let (meter, asked) = (connection.edge.meter.clone(), connection.ending.asked.clone());
+    connection.tasks.spawn(tunnel::join(client, percloud, meter, busy, asked));
     Ok(response.map(|_| ResponseBody::own(bytes::Bytes::new())))
 }
 
@@ -271,11 +286,14 @@ fn begin(edge: &Edge, parts: &http::request::Parts, names: &Names, began: Instan
 }
 
 /// Hands the log's line to the answer, which ends it.
-fn finish(mut entry: Entry, connection: &Connection, response: Response<ResponseBody>) -> Response<ResponseBody> {
+fn finish(mut entry: Entry, connection: &Connection, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
     entry.status = response.status();
     entry.first_byte = entry.began.elapsed();
     entry.whole = response.body().is_end_stream();
     let h2 = entry.version == Version::HTTP_2;
+    if !h2 && connection.last_call.load(Ordering::Relaxed) && entry.status != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    }
     response.map(|body| {
         let body = body.with_entry(entry);
         if h2 { connection.watch.over(body) } else { body }

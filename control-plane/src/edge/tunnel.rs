@@ -8,20 +8,29 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Duration, Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::limits;
 use super::meter::Meter;
 use super::routes::Busy;
 
-/// Joins the two sides. It ends with them; nobody waits for it.
-pub(super) async fn join(client: OnUpgrade, percloud: OnUpgrade, meter: Arc<Meter>, busy: Option<Busy>) {
+/// Joins the two sides. It ends with them, or when the edge is asked to end: it has no end of its own to wait for.
+pub(super) async fn join(
+    client: OnUpgrade,
+    percloud: OnUpgrade,
+    meter: Arc<Meter>,
+    busy: Option<Busy>,
+    asked: CancellationToken,
+) {
     let (Ok(client), Ok(percloud)) = tokio::join!(client, percloud) else { return };
     meter.tunnels.increment(1);
     let (client_in, client_out) = tokio::io::split(TokioIo::new(client));
     let (percloud_in, percloud_out) = tokio::io::split(TokioIo::new(percloud));
     let heard = Heard::default();
     // When one direction fails the other has nobody to talk to; when it ends in order, the other may still have something to say.
-    let _ = tokio::try_join!(one_way(client_in, percloud_out, &heard), one_way(percloud_in, client_out, &heard));
+    let both =
+        async { tokio::try_join!(one_way(client_in, percloud_out, &heard), one_way(percloud_in, client_out, &heard)) };
+    let _ = asked.run_until_cancelled(both).await;
     meter.tunnels.decrement(1);
     drop(busy);
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use tokio::time::{Duration, interval, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Duration, interval};
 use tokio_util::task::TaskTracker;
 
-use super::listen::{self, Guests};
+use super::connection::{self, Inside};
+use super::ending::Ending;
+use super::listen::{self, Doorman};
 use super::upstream::Pool;
-use super::{Edge, connection, limits, plain};
+use super::{Edge, plain};
 
 /// What a worker listens on.
 pub(super) struct Doors {
@@ -19,12 +20,12 @@ pub(super) struct Doors {
     pub(super) http: Vec<TcpListener>,
 }
 
-/// Starts a worker; it ends some time after `ending`.
+/// Starts a worker; it leaves when `ending` says so.
 pub(super) fn start(
     number: usize,
     edge: Arc<Edge>,
     doors: Doors,
-    ending: CancellationToken,
+    ending: Ending,
 ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
     let thread = std::thread::Builder::new().name(format!("edge-{number}"));
     let run = move || {
@@ -37,48 +38,31 @@ pub(super) fn start(
     thread.spawn(run).context("cannot start a thread")
 }
 
-async fn work(edge: Arc<Edge>, doors: Doors, ending: CancellationToken) -> anyhow::Result<()> {
+async fn work(edge: Arc<Edge>, doors: Doors, ending: Ending) -> anyhow::Result<()> {
     let pool = Pool::new(edge.meter.clone());
-    let (tasks, guests) = (TaskTracker::new(), Guests::default());
+    let tasks = TaskTracker::new();
+    let doorman = Doorman::new(edge.clone(), tasks.clone());
     for listener in doors.https {
-        let (edge, pool, ended) = (edge.clone(), pool.clone(), ending.clone());
-        let serve = {
-            let edge = edge.clone();
-            move |stream, peer: SocketAddr| connection::serve(edge.clone(), pool.clone(), stream, peer, ended.clone())
-        };
-        tokio::spawn(listen::accept(
-            tokio_listener(listener)?,
-            guests.clone(),
-            edge.meter.clone(),
-            tasks.clone(),
-            ending.clone(),
-            serve,
-        ));
+        let inside = Inside { edge: edge.clone(), pool: pool.clone(), ending: ending.clone(), tasks: tasks.clone() };
+        let serve = move |stream, client: SocketAddr| connection::serve(inside.clone(), stream, client);
+        tokio::spawn(listen::accept(tokio_listener(listener)?, doorman.clone(), ending.leaving.clone(), serve));
     }
     for listener in doors.http {
-        let meter = edge.meter.clone();
         let edge = edge.clone();
         let serve = move |stream, _| plain::redirect(edge.clone(), stream);
-        tokio::spawn(listen::accept(
-            tokio_listener(listener)?,
-            guests.clone(),
-            meter,
-            tasks.clone(),
-            ending.clone(),
-            serve,
-        ));
+        tokio::spawn(listen::accept(tokio_listener(listener)?, doorman.clone(), ending.leaving.clone(), serve));
     }
     let mut round = interval(Duration::from_secs(5));
     loop {
         tokio::select! {
             _ = round.tick() => pool.sweep(),
-            () = ending.cancelled() => break,
+            () = ending.leaving.cancelled(), if !tasks.is_closed() => drop(tasks.close()),
+            // All are done, and no more come.
+            () = tasks.wait() => return Ok(()),
+            () = ending.over.cancelled() => break,
         }
     }
-    tasks.close();
-    if timeout(limits::DRAIN, tasks.wait()).await.is_err() {
-        tracing::info!(connections = tasks.len(), "cut off after waiting");
-    }
+    tracing::info!(connections = tasks.len(), "cut off after waiting");
     Ok(())
 }
 

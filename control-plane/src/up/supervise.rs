@@ -1,8 +1,9 @@
 //! Children: started, logged, started again with back-off when they fall, stopped in order.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,11 +15,12 @@ use nix::{
 use tokio::{
     process::{Child, Command as AsyncCommand},
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
+    task::JoinSet,
 };
 
 use super::{logs::Log, say};
-use crate::config::{Common, Paths};
+use crate::config::{Common, Paths, SEAL_KEY_COMMAND};
 
 /// First pause before a fallen child is started again; doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(100);
@@ -34,14 +36,20 @@ const HOPELESS: u32 = 5;
 /// What a child runs and how it is stopped.
 pub(super) struct Program {
     name: &'static str,
-    command: Box<dyn Fn() -> Command + Send + Sync>,
+    command: Box<dyn Fn(&Path) -> Command + Send + Sync>,
     stop: Signal,
+    /// Where this program's file was when it was started; an upgrade puts another one there.
+    file: PathBuf,
 }
 
+/// This very program, whatever has become of its file.
+const OURSELVES: &str = "/proc/self/exe";
+
 impl Program {
-    /// A child called `name` in logs and messages.
-    pub(super) fn new(name: &'static str, command: impl Fn() -> Command + Send + Sync + 'static) -> Self {
-        Self { name, command: Box::new(command), stop: Signal::SIGTERM }
+    /// A child called `name` in logs and messages. The command is told our own program's file, should it want that.
+    pub(super) fn new(name: &'static str, command: impl Fn(&Path) -> Command + Send + Sync + 'static) -> Self {
+        let file = std::env::current_exe().unwrap_or_else(|_| OURSELVES.into());
+        Self { name, command: Box::new(command), stop: Signal::SIGTERM, file }
     }
 
     /// Another signal than SIGTERM asks it to stop.
@@ -52,12 +60,13 @@ impl Program {
 }
 
 /// This program again, as one of the roles. Its environment holds what it needs and nothing else;
-/// the database's password goes that way because command lines are public.
+/// the database's password goes that way because command lines are public, and so does what is secret in `more`.
 pub(super) fn role(
     name: &'static str,
     uid: Option<u32>,
     args: Vec<String>,
     database_url: Option<&str>,
+    more: Vec<(String, String)>,
     common: &Common,
     paths: &Paths,
 ) -> anyhow::Result<Program> {
@@ -74,13 +83,15 @@ pub(super) fn role(
     let handed_on = |key: &str| {
         key.starts_with("OTEL_")
             || key == "PERCLOUD_LOG"
+            || (key == SEAL_KEY_COMMAND && matches!(name, "reconcile" | "edge"))
             || (key.starts_with("PERCLOUD_SMTP") || key.starts_with("PERCLOUD_MAIL"))
                 && matches!(name, "reconcile" | "web")
     };
     env.extend(std::env::vars().filter(|(key, _)| handed_on(key)));
+    env.extend(more);
     let drop_to = uid.filter(|_| as_root);
-    Ok(Program::new(name, move || {
-        let mut command = Command::new("/proc/self/exe");
+    Ok(Program::new(name, move |file| {
+        let mut command = Command::new(file);
         command.arg("--supervised");
         if let Some(uid) = drop_to {
             command.args(["--drop-to", &uid.to_string()]);
@@ -100,6 +111,7 @@ pub(super) struct Supervisor {
 struct Keeper {
     name: &'static str,
     stop: watch::Sender<bool>,
+    replace: Arc<Notify>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -114,12 +126,20 @@ impl Supervisor {
     /// # Errors
     /// When its program cannot be run at all.
     pub(super) fn start(&mut self, program: Program) -> anyhow::Result<()> {
-        let child = spawn(&program, &self.logs)?;
+        let child = spawn(&program, Path::new(OURSELVES), &self.logs)?;
         let name = program.name;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(keep(program, child, self.logs.clone(), stopped, self.hopeless.0.clone()));
-        self.keepers.push(Keeper { name, stop, task });
+        let replace = Arc::new(Notify::new());
+        let orders = Orders { stopped, replace: replace.clone(), hopeless: self.hopeless.0.clone() };
+        let task = tokio::spawn(keep(program, child, self.logs.clone(), orders));
+        self.keepers.push(Keeper { name, stop, replace, task });
         Ok(())
+    }
+
+    /// Starts the child `name` beside the one that runs, from our program's file as it is on the disk now; the old one leaves
+    /// when the new one tells it to.
+    pub(super) fn replace(&self, name: &str) {
+        self.keepers.iter().filter(|keeper| keeper.name == name).for_each(|keeper| keeper.replace.notify_one());
     }
 
     /// Resolves with a child's name when it has fallen [`HOPELESS`] times in a row.
@@ -130,9 +150,15 @@ impl Supervisor {
         }
     }
 
-    /// Returns when it is time to stop; children that fall meanwhile are started again for ever.
-    pub(super) async fn watch(&mut self, stop: Stop) {
-        stop.wait().await;
+    /// Returns when it is time to stop; children that fall meanwhile are started again for ever, and SIGUSR2 replaces the edge.
+    pub(super) async fn watch(&mut self, stop: Stop, mut replace: tokio::signal::unix::Signal) {
+        let mut stop = std::pin::pin!(stop.wait());
+        loop {
+            tokio::select! {
+                () = stop.as_mut() => return,
+                _ = replace.recv() => self.replace("edge"),
+            }
+        }
     }
 
     /// Stops the children, the last started first.
@@ -147,19 +173,39 @@ impl Supervisor {
     }
 }
 
-async fn keep(
-    program: Program,
-    mut child: Child,
-    logs: PathBuf,
-    mut stopped: watch::Receiver<bool>,
+/// What a keeper hears, and whom it tells.
+struct Orders {
+    stopped: watch::Receiver<bool>,
+    replace: Arc<Notify>,
     hopeless: mpsc::UnboundedSender<&'static str>,
-) {
+}
+
+async fn keep(program: Program, mut child: Child, logs: PathBuf, mut orders: Orders) {
     let (mut pause, mut falls) = (FIRST, 0);
+    let mut file = Path::new(OURSELVES);
+    // Those that were replaced and are not gone yet. One that was never relieved, since the new one does not start, serves on.
+    let mut leaving = JoinSet::new();
     loop {
         let since = Instant::now();
         let ended = tokio::select! {
             ended = child.wait() => ended,
-            _ = stopped.changed() => return end(&program, child).await,
+            _ = orders.stopped.changed() => {
+                end(&program, child).await;
+                while leaving.join_next().await.is_some() {}
+                return;
+            }
+            () = orders.replace.notified() => {
+                file = &program.file;
+                match spawn(&program, file, &logs) {
+                    Ok(next) => {
+                        say(format_args!("{} is being replaced.", program.name));
+                        let old = std::mem::replace(&mut child, next);
+                        leaving.spawn(leave(program.stop, old, orders.stopped.clone()));
+                    }
+                    Err(error) => say(format_args!("{} stays: {error:#}", program.name)),
+                }
+                continue;
+            }
         };
         if since.elapsed() > STEADY {
             (pause, falls) = (FIRST, 0);
@@ -169,15 +215,18 @@ async fn keep(
         say(format_args!("{} ended ({how}); starting it again in {} ms.", program.name, pause.as_millis()));
         tracing::warn!(role = program.name, how, falls, "a role ended");
         if falls == HOPELESS {
-            let _ = hopeless.send(program.name);
+            let _ = orders.hopeless.send(program.name);
         }
         child = loop {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                _ = stopped.changed() => return,
+                _ = orders.stopped.changed() => {
+                    while leaving.join_next().await.is_some() {}
+                    return;
+                }
             }
             pause = (pause * 2).min(LONGEST);
-            match spawn(&program, &logs) {
+            match spawn(&program, file, &logs) {
                 Ok(child) => break child,
                 Err(error) => say(format_args!("{}: {error:#}", program.name)),
             }
@@ -185,18 +234,30 @@ async fn keep(
     }
 }
 
-async fn end(program: &Program, mut child: Child) {
+/// Waits until a replaced child has gone.
+async fn leave(stop: Signal, mut child: Child, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = child.wait() => {}
+        _ = stopped.changed() => end_by(stop, "the edge before", child).await,
+    }
+}
+
+async fn end(program: &Program, child: Child) {
+    end_by(program.stop, program.name, child).await;
+}
+
+async fn end_by(stop: Signal, name: &str, mut child: Child) {
     let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) else { return };
     // It may have ended by itself in this very moment.
-    let _ = kill(Pid::from_raw(pid), program.stop);
+    let _ = kill(Pid::from_raw(pid), stop);
     if tokio::time::timeout(DRAIN, child.wait()).await.is_err() {
-        say(format_args!("{} does not stop; killing it.", program.name));
+        say(format_args!("{name} does not stop; killing it."));
         let _ = child.kill().await;
     }
 }
 
-fn spawn(program: &Program, logs: &std::path::Path) -> anyhow::Result<Child> {
-    let mut command = (program.command)();
+fn spawn(program: &Program, file: &Path, logs: &Path) -> anyhow::Result<Child> {
+    let mut command = (program.command)(file);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut command = AsyncCommand::from(command);
     // A group of its own: Ctrl-C at the terminal is for us, and we stop them in order.

@@ -1,3 +1,4 @@
-//! One file a bench.
+//! One file a bench; what only one bench needs lies in a folder of its name.
 
+pub(crate) mod edge;
 pub(crate) mod sign_up;

@@ -15,7 +15,7 @@ async fn what_is_in_flight_ends_and_nothing_new_begins() {
         let mut client = house.client(version, ADA).await;
         let mut events = client.ask(get(ADA, "/events")).await.unwrap().into_body();
         events.frame().await.unwrap().unwrap();
-        house.ending.cancel();
+        house.ending.asked.cancel();
         while house.tls(ADA, &["h2"]).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -26,10 +26,10 @@ use tls::{Certified, LocalCa};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_util::sync::CancellationToken;
 
+use super::ending::Ending;
 use super::routes::{Row, State};
-use super::{Edge, listen, worker};
+use super::{Edge, Network, listen, worker};
 use fake::Fake;
 
 const BASE: &str = "cloud.localhost";
@@ -56,7 +56,7 @@ struct House {
     ca: LocalCa,
     at: SocketAddr,
     plain: SocketAddr,
-    ending: CancellationToken,
+    ending: Ending,
     folder: tempfile::TempDir,
 }
 
@@ -68,26 +68,31 @@ struct Told {
 
 impl House {
     fn new() -> Self {
+        Self::behind(Vec::new())
+    }
+
+    /// One that believes these balancers.
+    fn behind(balancers: Vec<Network>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().to_str().unwrap();
         let mut common = Told::parse_from(["edge", "--data", data, "--base-domain", BASE]).common;
         let bind = || {
-            let mut all = listen::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
+            let mut all = listen::open(&["127.0.0.1:0".parse().unwrap()], 1, None).unwrap();
             all.remove(0)
         };
         let (https, http) = (bind(), bind());
         let (at, plain) = (https[0].local_addr().unwrap(), http[0].local_addr().unwrap());
         common.port = at.port();
         std::fs::create_dir_all(folder.path().join("run/web")).unwrap();
-        let edge = Edge::new(&common, 1).unwrap();
+        let edge = Edge::new(&common, 1, balancers, 16).unwrap();
         let ca = LocalCa::open_or_create(&folder.path().join("keys"), "Test", &[], now()).unwrap();
         let certified = |names: &[&str]| {
             let issued = ca.issue(names, 30, now()).unwrap();
             Certified::new(&issued.chain_pem, issued.key_der.into()).unwrap()
         };
         let all = [certified(&[BASE, "*.cloud.localhost"]), certified(&["own.example"])];
-        edge.resolver.replace(&all, Some(BASE));
-        let ending = CancellationToken::new();
+        edge.certificates.keep(&all);
+        let ending = Ending::new();
         worker::start(0, edge.clone(), worker::Doors { https, http }, ending.clone()).unwrap();
         Self { edge, ca, at, plain, ending, folder }
     }
@@ -97,7 +102,7 @@ impl House {
     }
 
     fn route(&self, host: &str, state: State, socket: Option<PathBuf>) {
-        let row = Row { host: host.into(), tenant_id: format!("t-{host}"), state, socket };
+        let row = Row { host: host.into(), tenant_id: format!("t-{host}"), state, socket, redirect_to: None };
         self.edge.routes.set(host, Some(row));
     }
 
@@ -146,7 +151,8 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        self.ending.cancel();
+        self.ending.asked.cancel();
+        self.ending.over.cancel();
     }
 }
 
