@@ -16,13 +16,17 @@ use crate::answers::Answers;
 struct Acme2certifier {
     directory: Directory,
     process: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Acme2certifier {
     fn drop(&mut self) {
         let _gone = self.process.kill();
         let _reaped = self.process.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            eprintln!("--- acme2certifier said:\n{log}");
+        }
     }
 }
 
@@ -49,6 +53,7 @@ fn configure(folder: &Path) -> String {
         "[DEFAULT]\ndebug: False\n\
          [CAhandler]\nhandler_module: acme2certifier.cahandlers.openssl_ca_handler\n\
          issuing_ca_key: {at}/issuing/ca.key\nissuing_ca_cert: {at}/issuing/ca.pem\n\
+         issuing_ca_crl: {at}/issuing/ca.crl\n\
          cert_save_path: {at}/issued\ncert_validity_days: 30\n\
          [DBhandler]\nhandler_module: acme2certifier.dbhandlers.wsgi_handler\ndbfile: {at}/acme.db\n\
          [Challenge]\nchallenge_validation_disable: True\n\
@@ -70,7 +75,7 @@ async fn acme2certifier() -> Acme2certifier {
     let root_pem = configure(folder.path());
     let port = free_port().unwrap();
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/acme/acme2certifier.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/acme/ari_server.py");
     let mut command = Command::new("setpriv");
     command.arg("--pdeathsig=KILL").arg(python()).arg(script).arg(port.to_string()).arg(folder.path());
     // Pebble validates in the other tests; this one has no other name server than the machine's.
@@ -82,7 +87,7 @@ async fn acme2certifier() -> Acme2certifier {
         eab: None,
         root_pem: Some(root_pem),
     };
-    let authority = Acme2certifier { directory, process, _folder: folder };
+    let authority = Acme2certifier { directory, process, folder };
     let up = wait_for("acme2certifier listens", async || {
         tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok().then_some(())
     });
@@ -101,8 +106,8 @@ async fn an_authority_with_ari_says_when_to_renew() {
     let info = account.renewal_info(&first.chain_pem).await.unwrap().expect("a window");
     let half = now() + TimeDelta::days(15);
     assert!((info.start - half).abs() < TimeDelta::days(2), "half of 30 days: {info:?}");
-    assert!(info.start <= info.end && info.end < first.not_after, "{info:?}");
-    assert_eq!(info.retry_after, Duration::from_secs(7200));
+    assert!(info.start <= info.end && info.end <= first.not_after, "{info:?}");
+    assert!(info.retry_after.as_secs().abs_diff(7200) < 10, "{info:?}");
     // It has ARI, but does not take `replaces` (section 5): the renewal goes without.
     let second = account.issue(&names, Some(&first.chain_pem), &answers, patience).await.unwrap();
     assert_ne!(second.chain_pem, first.chain_pem);

@@ -45,7 +45,8 @@ async fn between(pebble: &Pebble) -> Between {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let root = reqwest::Certificate::from_pem(pebble.root_pem().as_bytes()).unwrap();
-    let client = reqwest::Client::builder().tls_certs_only([root]).no_proxy().build().unwrap();
+    // HTTP/1.1 lets us name the host: Pebble makes its links from it.
+    let client = reqwest::Client::builder().tls_certs_only([root]).no_proxy().http1_only().build().unwrap();
     let pebble = pebble.directory().url.trim_end_matches("/dir").to_owned();
     let directory = Directory {
         url: format!("https://{address}/dir"),

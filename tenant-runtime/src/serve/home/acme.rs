@@ -171,7 +171,8 @@ impl Public {
         };
         match asked.await {
             Ok(Some(info)) => {
-                let moment = timetable::within(info.start, info.end, shown.chance);
+                let life = [shown.certified.not_before(), shown.certified.not_after()];
+                let moment = timetable::within([info.start, info.end], life, shown.chance);
                 (Some(moment), info.retry_after.clamp(ASK_AT_MOST, ASK_AT_LEAST))
             }
             _ => (None, ASK_AT_LEAST),
