@@ -121,7 +121,8 @@ async fn one_ten_and_a_hundred_minutes_and_the_owner_hears_of_it_once() {
     let mails = "select count(*) from mails where kind = 'certificate-failing'";
     assert_eq!(scene.cloud.value::<i64>(mails).await, 1, "told once");
     scene.cloud.settle().await;
-    let text: String = scene.cloud.value("select text_body from mails where kind = 'certificate-failing'").await;
+    let text: String =
+        scene.cloud.value("select coalesce(text_body, last_error) from mails where kind = 'certificate-failing'").await;
     assert!(text.contains("lost.test") && text.contains("Control panel"), "{text}");
     // The next trouble is another one.
     scene.responder.lead("lost.test", true);
