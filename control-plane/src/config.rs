@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use bundle::Domain;
 use serde::{Deserialize, Serialize};
+
+use crate::certificates;
 
 /// Options that all roles share. `percloud up` hands them on; each has an environment variable, so that secrets stay off command lines.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,6 +26,28 @@ pub struct Common {
     /// The provider's name for people.
     #[arg(long, env = "PERCLOUD_PROVIDER_NAME", default_value = "percloud", value_name = "TEXT")]
     pub provider_name: String,
+}
+
+/// The variable for [`SealOptions::seal_key_command`].
+pub const SEAL_KEY_COMMAND: &str = "PERCLOUD_SEAL_KEY_COMMAND";
+
+/// Where the sealing keys are, which open what is secret in the database.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SealOptions {
+    /// A program that prints the sealing keys, as the file `keys/seal.key` would hold them: its path, or a JSON list of path and arguments.
+    #[arg(long, env = SEAL_KEY_COMMAND, hide_env_values = true, value_name = "COMMAND")]
+    pub seal_key_command: Option<tls::SealSource>,
+}
+
+impl SealOptions {
+    /// The keys.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be read.
+    pub fn open(&self, paths: &Paths) -> anyhow::Result<tls::Seal> {
+        let source = self.seal_key_command.clone().unwrap_or_else(|| tls::SealSource::File(paths.seal_key()));
+        tls::Seal::of(source).context("the sealing keys (percloud up makes them)")
+    }
 }
 
 impl Common {
@@ -49,17 +74,28 @@ pub struct Remembered {
     port: u16,
     provider_name: String,
     database_url: Option<String>,
+    /// Which public CAs are asked; no secret, only where secrets are.
+    #[serde(default, skip_serializing_if = "certificates::Options::is_empty")]
+    certificates: certificates::Options,
 }
 
 impl Remembered {
     /// What is worth remembering of these options.
     #[must_use]
-    pub fn of(common: &Common) -> Self {
+    pub fn of(common: &Common, certificates: &certificates::Options) -> Self {
         Self {
+            certificates: certificates.clone(),
             base_domain: common.base_domain.clone(),
             port: common.port,
             provider_name: common.provider_name.clone(),
             database_url: common.database_url.clone(),
+        }
+    }
+
+    /// What is said of public CAs holds as a whole: saying anything anew says all of it anew.
+    pub fn fill_certificates(&self, options: &mut certificates::Options) {
+        if options.is_empty() {
+            *options = self.certificates.clone();
         }
     }
 
@@ -92,6 +128,11 @@ impl Paths {
     #[must_use]
     pub fn ca_pem(&self) -> PathBuf {
         self.at("ca.pem")
+    }
+    /// The root of the public CAs' own: a private one, or empty for those that every machine trusts; not there without a public CA.
+    #[must_use]
+    pub fn acme_root(&self) -> PathBuf {
+        self.at("acme-root.pem")
     }
     /// Keys of our own (the local CA's, the sealing key): for reconcile and edge, as `tls` says.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use control_plane::{
-    admin,
+    admin, certificates,
     config::{Common, Remembered},
     db, doctor, edge, hosts, privileges, reconcile, telemetry, up, web,
 };
@@ -56,6 +56,13 @@ struct Migrate {
 }
 
 impl Command {
+    fn certificates(&mut self) -> Option<&mut certificates::Options> {
+        match self {
+            Self::Up(options) => Some(&mut options.certificates),
+            _ => None,
+        }
+    }
+
     fn common(&mut self) -> Option<&mut Common> {
         match self {
             Self::Up(options) => Some(&mut options.common),
@@ -127,7 +134,11 @@ fn fill_in(cli: &mut Cli, matches: &clap::ArgMatches) -> anyhow::Result<()> {
     let kept = std::path::absolute(&common.data).map(|data| control_plane::config::Paths(data).remembered())?;
     // Roles run as users who may not read it, and are told everything by `up`.
     if let Ok(json) = std::fs::read(kept) {
-        serde_json::from_slice::<Remembered>(&json)?.fill(common, given);
+        let remembered = serde_json::from_slice::<Remembered>(&json)?;
+        remembered.clone().fill(common, given);
+        if let Some(options) = cli.command.certificates() {
+            remembered.fill_certificates(options);
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A certificate with its key, ready to serve.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -32,6 +32,8 @@ impl Certified {
         let moment = |at: x509_parser::time::ASN1Time| DateTime::from_timestamp(at.timestamp(), 0);
         let not_before = moment(parsed.validity().not_before).context("a date out of range")?;
         let not_after = moment(parsed.validity().not_after).context("a date out of range")?;
+        drop(parsed);
+        let chain = chain.into_iter().enumerate().map(|(at, one)| if at == 0 { one } else { shared(one) }).collect();
         let key = CertifiedKey::from_der(chain, key, &crate::provider()).context("the key is not the certificate's")?;
         Ok(Self { names, not_before, not_after, key: Arc::new(key) })
     }
@@ -59,6 +61,23 @@ impl Certified {
     pub fn key(&self) -> Arc<CertifiedKey> {
         self.key.clone()
     }
+}
+
+/// An issuer's certificate, kept once for all the certificates that it stands above. CAs have a handful, so what is kept is kept for
+/// ever; more than `MOST` are no CA's doing and are kept by each certificate for itself.
+fn shared(one: CertificateDer<'static>) -> CertificateDer<'static> {
+    const MOST: usize = 64;
+    static KNOWN: Mutex<Vec<&'static [u8]>> = Mutex::new(Vec::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(same) = known.iter().find(|k| **k == one.as_ref()) {
+        return CertificateDer::from(*same);
+    }
+    if known.len() >= MOST {
+        return one;
+    }
+    let kept: &'static [u8] = Box::leak(one.as_ref().into());
+    known.push(kept);
+    CertificateDer::from(kept)
 }
 
 fn dns_names(leaf: &x509_parser::certificate::X509Certificate<'_>) -> Result<Vec<String>> {

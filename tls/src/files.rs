@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -28,6 +28,22 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<bool> {
         Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
         Err(e) => Err(e.error).with_context(|| format!("cannot write {}", path.display())),
     }
+}
+
+/// Like [`write()`], over a file that is there: who may read it and whose it is stay as they are.
+///
+/// # Errors
+/// When there is none, or we may not give the new one to the old one's owner.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let old = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let temporary = prepare(path, bytes, old.permissions().mode() & 0o7777)?;
+    let new = temporary.as_file().metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()))
+            .with_context(|| format!("{} belongs to somebody else: do this as them, or as root", path.display()))?;
+    }
+    temporary.persist(path).map_err(|e| e.error).with_context(|| format!("cannot write {}", path.display()))?;
+    sync_folder(path)
 }
 
 fn folder(path: &Path) -> &Path {

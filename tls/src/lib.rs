@@ -2,20 +2,25 @@
 //!
 //! * [`LocalCa`] issues certificates in development, at home, and wherever no public CA can be asked.
 //! * [`Certified`] is a certificate with its key, ready to serve; [`Resolver`] finds it by the name a browser asks for.
-//! * [`server_config`] is the one TLS configuration of ours: TLS 1.2 and 1.3, aws-lc-rs, no client certificates.
+//! * [`server_config`] is the one TLS configuration of ours: TLS 1.2 and 1.3, aws-lc-rs, no client certificates. The edge, which
+//!   loads certificates when they are asked for, makes one of it for each certificate ([`serving`]).
 //! * [`Seal`] keeps private keys encrypted where they are stored.
+//! * [`acme`] has certificates made by a public authority.
 //!
 //! Nothing here reads a clock: whoever calls hands the time in.
 
+pub mod acme;
 mod ca;
 mod certified;
 mod config;
 pub mod files;
 mod resolver;
 mod seal;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use ca::{Issued, LocalCa};
 pub use certified::Certified;
-pub use config::{client_config, provider, server_config};
+pub use config::{answering, client_config, provider, server_config, serving};
 pub use resolver::Resolver;
-pub use seal::Seal;
+pub use seal::{Seal, Source as SealSource};

@@ -2,8 +2,11 @@
 //!
 //! Everything here is a wish or a look, as in the portal and in the API: the reconciler makes wishes true a moment later.
 
+mod certificates;
+mod domains;
 mod mails;
 mod perclouds;
+mod seal;
 mod tokens;
 
 use std::process::ExitCode;
@@ -51,8 +54,13 @@ pub enum Command {
     /// Tokens of the JSON API
     #[command(subcommand)]
     Token(tokens::Token),
-    /// List certificates
-    Certificates,
+    /// Own domains: list, show, check, remove, release
+    #[command(subcommand)]
+    Domains(domains::Domains),
+    /// List certificates, show one, have one tried at once, pause and resume one
+    Certificates(certificates::Certificates),
+    /// The keys that seal secrets in the database
+    Seal(seal::Seal),
 }
 
 /// What every command needs.
@@ -93,28 +101,9 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::Delete(delete) => perclouds::delete(&desk, &delete).await?,
         Command::Mails(mails) => mails::run(&desk, &mails).await?,
         Command::Token(token) => tokens::run(&desk, token).await?,
-        Command::Certificates => certificates(&desk).await?,
+        Command::Domains(asked) => domains::run(&desk, asked).await?,
+        Command::Certificates(asked) => certificates::run(&desk, asked).await?,
+        Command::Seal(seal) => seal::run(&desk, &seal).await?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn certificates(desk: &Desk) -> anyhow::Result<()> {
-    use crate::{certificates, terminal};
-    let all = certificates::list(&desk.client().await?).await?;
-    if desk.json {
-        return terminal::print_json(&all);
-    }
-    let mut rows = vec![["NAMES", "ISSUER", "ENDS", "RENEWAL", "LAST ERROR"].map(str::to_owned).to_vec()];
-    rows.extend(all.into_iter().map(|one| {
-        let date =
-            |at: Option<chrono::DateTime<chrono::Utc>>| at.map_or("-".into(), |at| at.format("%Y-%m-%d").to_string());
-        vec![
-            one.names.join(" "),
-            one.issuer.unwrap_or("-".into()),
-            date(one.validity.map(|v| v.not_after)),
-            date(one.validity.map(|v| v.renew_at())),
-            one.last_error.unwrap_or_default(),
-        ]
-    }));
-    Ok(terminal::print(&terminal::table(&rows))?)
 }

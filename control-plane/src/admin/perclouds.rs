@@ -137,7 +137,7 @@ fn facts(desk: &Desk, tenant: &Tenant) -> Vec<Vec<String>> {
     let when = |at: Option<DateTime<Utc>>| at.map_or_else(|| "-".to_owned(), moment);
     let fact = |name: &str, value: String| vec![name.to_owned(), value];
     let mut facts = vec![
-        fact("Address", format!("{}/", desk.origin(tenant.domain.as_str()))),
+        fact("Address", format!("{}/", desk.origin(tenant.address().as_str()))),
         fact("Id", tenant.id.to_string()),
         fact("Owner", tenant.email.clone()),
         fact("Wanted", tenant.wanted.as_str().into()),
@@ -150,6 +150,7 @@ fn facts(desk: &Desk, tenant: &Tenant) -> Vec<Vec<String>> {
     ];
     let extra = [
         ("Suspended because", tenant.suspended_reason.clone()),
+        ("Leads there", tenant.own_domain.as_ref().map(|_| format!("{}/", desk.origin(tenant.domain.as_str())))),
         ("To be deleted", tenant.delete_after.map(moment)),
         ("Last error", tenant.last_error.clone().map(|error| format!("{error} ({} in a row)", tenant.tries))),
     ];

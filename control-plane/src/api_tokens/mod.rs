@@ -22,11 +22,31 @@ pub enum Scope {
     /// See the mail queue (never what is in a mail).
     #[serde(rename = "mails:read")]
     MailsRead,
+    /// See own domains.
+    #[serde(rename = "domains:read")]
+    DomainsRead,
+    /// Have own domains looked at, and remove them.
+    #[serde(rename = "domains:write")]
+    DomainsWrite,
+    /// See certificates (never their keys).
+    #[serde(rename = "certificates:read")]
+    CertificatesRead,
+    /// Have certificates tried at once, pause and resume them.
+    #[serde(rename = "certificates:write")]
+    CertificatesWrite,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 3] = [Self::TenantsRead, Self::TenantsWrite, Self::MailsRead];
+    pub const ALL: [Self; 7] = [
+        Self::TenantsRead,
+        Self::TenantsWrite,
+        Self::MailsRead,
+        Self::DomainsRead,
+        Self::DomainsWrite,
+        Self::CertificatesRead,
+        Self::CertificatesWrite,
+    ];
 
     /// As it is written.
     #[must_use]
@@ -35,6 +55,10 @@ impl Scope {
             Self::TenantsRead => "tenants:read",
             Self::TenantsWrite => "tenants:write",
             Self::MailsRead => "mails:read",
+            Self::DomainsRead => "domains:read",
+            Self::DomainsWrite => "domains:write",
+            Self::CertificatesRead => "certificates:read",
+            Self::CertificatesWrite => "certificates:write",
         }
     }
 }
@@ -54,7 +78,9 @@ impl FromStr for Scope {
 
 /// Not a scope.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a scope is tenants:read, tenants:write or mails:read")]
+#[error(
+    "a scope is tenants:read, tenants:write, mails:read, domains:read, domains:write, certificates:read or certificates:write"
+)]
 pub struct UnknownScope;
 
 /// A token as the database knows it.

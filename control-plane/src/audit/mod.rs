@@ -40,16 +40,17 @@ impl fmt::Display for Actor {
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn note(
+pub async fn note<'a>(
     db: &impl db::GenericClient,
     now: DateTime<Utc>,
     actor: &Actor,
     action: &str,
-    tenant: &TenantId,
+    tenant: impl Into<Option<&'a TenantId>>,
     details: &serde_json::Value,
 ) -> Result<(), db::Error> {
     let statement = db.prepare_cached(sql::NOTE).await?;
-    db.execute(&statement, &[&now, &actor.to_string(), &action, &tenant.as_str(), details]).await?;
+    let tenant = tenant.into().map(TenantId::as_str);
+    db.execute(&statement, &[&now, &actor.to_string(), &action, &tenant, details]).await?;
     Ok(())
 }
 

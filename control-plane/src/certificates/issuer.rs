@@ -1,6 +1,7 @@
-//! Who issues certificates. There is the local CA; public CAs (ACME) come with the issue on own domains, behind the same trait.
+//! Who issues certificates: the trait, the local CA, and in which order they are asked.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,29 +12,142 @@ use tls::{Issued, LocalCa};
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It may work later: the CA is away, a limit is reached, a name does not lead here yet.
-    #[error("the issuer may do it later")]
-    Later {
-        /// When to ask again, if the issuer said.
+    /// Nobody was asked: a budget is used up, or the CA is known to be away. No failure of the certificate's own.
+    #[error("{words}")]
+    NotNow {
+        /// When it may go on.
+        until: DateTime<Utc>,
+        /// Why it waits.
+        words: String,
+        /// Something is wrong (with the CA), as opposed to a budget that is used up.
+        trouble: bool,
+    },
+    /// The CA does not answer as one should: another may do it.
+    #[error("{issuer} is away")]
+    Away {
+        /// Whom it was asked.
+        issuer: String,
+        /// When to ask again, if it said.
         after: Option<Duration>,
         /// What it said.
         source: anyhow::Error,
     },
-    /// It will not work before a person has done something.
-    #[error("the issuer refuses")]
-    Refused(#[source] anyhow::Error),
+    /// The CA saw that a name does not lead here: this name's own failure.
+    #[error("{issuer} could not validate {name}")]
+    NotValidated {
+        /// Whom it was asked.
+        issuer: String,
+        /// Which name.
+        name: String,
+        /// What it said.
+        source: anyhow::Error,
+    },
+    /// It will not work at this CA before a person has done something.
+    #[error("{issuer} refuses")]
+    Refused {
+        /// Whom it was asked.
+        issuer: String,
+        /// What it said.
+        source: anyhow::Error,
+    },
+}
+
+/// What is ordered.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The certificate's id.
+    pub id: &'a str,
+    /// Its names.
+    pub names: &'a [String],
+    /// The chain that it replaces, when the same issuer issued that and suggests when to renew (ARI).
+    pub replaces: Option<&'a str>,
+    /// There is one that serves.
+    pub serving: bool,
+    /// Failures in a row so far.
+    pub tries: i32,
+    /// What time it is.
+    pub now: DateTime<Utc>,
+}
+
+/// When a CA suggests to renew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Its beginning.
+    pub start: DateTime<Utc>,
+    /// Its end.
+    pub end: DateTime<Utc>,
+    /// When to ask again.
+    pub after: Duration,
 }
 
 /// Issues certificates.
 pub trait Issuer: Send + Sync {
     /// Its name in the database and in logs.
-    fn name(&self) -> &'static str;
-    /// A certificate with a fresh key for these names. Asking twice gives two certificates and does no harm.
-    fn issue<'a>(&'a self, names: &'a [String], now: DateTime<Utc>) -> BoxFuture<'a, Result<Issued, Error>>;
+    fn name(&self) -> &str;
+    /// Whether people trust it without having been told to.
+    fn is_public(&self) -> bool {
+        false
+    }
+    /// Whether it can issue for all of these names.
+    fn can(&self, names: &[String]) -> bool;
+    /// A certificate with a fresh key. Asking twice gives two certificates and does no harm.
+    fn issue<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Issued, Error>>;
+    /// When it suggests to renew one of its certificates; none when it does not say.
+    fn suggests<'a>(&'a self, chain_pem: &'a str) -> BoxFuture<'a, Result<Option<Window>, Error>> {
+        let _ = chain_pem;
+        Box::pin(async { Ok(None) })
+    }
     /// Whether a certificate that it issued once still serves those who trust it now.
     fn stands_by(&self, chain_pem: &str, now: DateTime<Utc>) -> bool {
         let _ = (chain_pem, now);
         true
+    }
+}
+
+/// All issuers, in the order in which they are asked.
+#[derive(Clone)]
+pub struct Issuers(Vec<Arc<dyn Issuer>>);
+
+impl Issuers {
+    /// The first is asked first.
+    #[must_use]
+    pub fn new(issuers: Vec<Arc<dyn Issuer>>) -> Self {
+        Self(issuers)
+    }
+
+    /// Who may be asked for these names, in order: public ones, and only where none can do it the local one. After repeated failures
+    /// another public one comes first.
+    #[must_use]
+    pub fn candidates(&self, names: &[String], tries: i32) -> Vec<&Arc<dyn Issuer>> {
+        let can = |public: bool| {
+            self.0.iter().filter(|issuer| issuer.is_public() == public && issuer.can(names)).collect::<Vec<_>>()
+        };
+        let mut public = can(true);
+        if public.is_empty() {
+            return can(false);
+        }
+        let turn = usize::try_from(tries.saturating_sub(1)).unwrap_or(0) % public.len();
+        public.rotate_left(turn);
+        public
+    }
+
+    /// Who can do it at once, until a public one has: so that the portal answers from its first second on.
+    #[must_use]
+    pub fn stopgap(&self, names: &[String]) -> Option<&Arc<dyn Issuer>> {
+        let public = self.0.iter().any(|issuer| issuer.is_public() && issuer.can(names));
+        self.0.iter().find(|issuer| public && !issuer.is_public() && issuer.can(names))
+    }
+
+    /// By its name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<dyn Issuer>> {
+        self.0.iter().find(|issuer| issuer.name() == name)
+    }
+
+    /// Whether any is public.
+    #[must_use]
+    pub fn any_public(&self) -> bool {
+        self.0.iter().any(|issuer| issuer.is_public())
     }
 }
 
@@ -44,6 +158,9 @@ pub struct Local {
     name: String,
     base_domain: String,
 }
+
+/// The local CA's name in the database.
+pub const LOCAL: &str = "local";
 
 /// How long its certificates last. Browsers take at most 825 days from a CA of one's own; short lives keep renewal honest.
 const DAYS: u16 = 90;
@@ -62,9 +179,20 @@ pub fn ca_name(common: &crate::config::Common) -> String {
     format!("{} ({})", common.provider_name, common.base_domain)
 }
 
+/// Whether a name (with or without `*.`) is a domain or below it.
+pub(super) fn is_below(name: &str, domain: &str) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    name == domain || name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+}
+
 impl Issuer for Local {
-    fn name(&self) -> &'static str {
-        "local"
+    fn name(&self) -> &str {
+        LOCAL
+    }
+
+    /// Its root is constrained to the base domain: people are asked to trust it.
+    fn can(&self, names: &[String]) -> bool {
+        names.iter().all(|name| is_below(name, &self.base_domain))
     }
 
     /// Not after its root was replaced, by hand or because it lapsed: people trust the new one.
@@ -72,17 +200,64 @@ impl Issuer for Local {
         LocalCa::open(&self.keys).ok().flatten().is_some_and(|ca| ca.issued(chain_pem))
     }
 
-    fn issue<'a>(&'a self, names: &'a [String], now: DateTime<Utc>) -> BoxFuture<'a, Result<Issued, Error>> {
+    fn issue<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Issued, Error>> {
         Box::pin(async move {
             let issuer = self.clone();
-            let names = names.to_vec();
+            let (names, now) = (order.names.to_vec(), order.now);
             let work = move || -> anyhow::Result<Issued> {
                 let ca = LocalCa::open_or_create(&issuer.keys, &issuer.name, &[&issuer.base_domain], now)?;
                 ca.issue(&names.iter().map(String::as_str).collect::<Vec<_>>(), DAYS, now)
             };
             let issued =
                 tokio::task::spawn_blocking(work).await.context("the local CA's task ended").and_then(|issued| issued);
-            issued.map_err(Error::Refused)
+            issued.map_err(|source| Error::Refused { issuer: "the local CA".into(), source })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Played(&'static str, bool, &'static str);
+
+    impl Issuer for Played {
+        fn name(&self) -> &str {
+            self.0
+        }
+        fn is_public(&self) -> bool {
+            self.1
+        }
+        fn can(&self, names: &[String]) -> bool {
+            names.iter().all(|name| name.ends_with(self.2))
+        }
+        fn issue<'a>(&'a self, _: &'a Order<'a>) -> BoxFuture<'a, Result<Issued, Error>> {
+            Box::pin(async { unreachable!("nobody orders here") })
+        }
+    }
+
+    #[test]
+    fn public_issuers_come_first_and_change_places_when_one_fails_again_and_again() {
+        let issuers = Issuers::new(vec![
+            Arc::new(Played("first", true, ".example")),
+            Arc::new(Played("second", true, ".example")),
+            Arc::new(Played("local", false, ".localhost")),
+        ]);
+        let order = |name: &str, tries| -> Vec<String> {
+            issuers.candidates(&[name.to_owned()], tries).iter().map(|one| one.name().to_owned()).collect()
+        };
+        for (name, tries, expected) in [
+            ("a.example", 0, &["first", "second"][..]),
+            ("a.example", 1, &["first", "second"]),
+            ("a.example", 2, &["second", "first"]),
+            ("a.example", 3, &["first", "second"]),
+            ("a.example", i32::MAX, &["first", "second"]),
+            ("a.localhost", 0, &["local"]),
+            ("a.test", 0, &[]),
+        ] {
+            assert_eq!(order(name, tries), expected, "{name} {tries}");
+        }
+        assert!(issuers.stopgap(&["a.example".into()]).is_none(), "no other can do it");
+        assert!(issuers.stopgap(&["a.localhost".into()]).is_none(), "no public one will do it better");
     }
 }

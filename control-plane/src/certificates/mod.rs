@@ -1,12 +1,25 @@
 //! Certificates by name: what is wanted, and what there is.
 //!
 //! A certificate is a row: somebody wants one for some names ([`want`]), the reconciler gets it from an [`issuer::Issuer`] and seals its key,
-//! the edge loads it. Renewal is the same step with an earlier date: when a third of its life is left, it is wanted anew, and the
-//! old one serves until the new one is there. The provider's own is a wildcard, so that a new percloud needs none of its own.
+//! the edge loads it. Renewal is the same step with an earlier date ([`renewal`]): the old one serves until the new one is there. The
+//! provider's own is a wildcard, so that a new percloud needs none of its own; a percloud's own domain has one, and wanting it is the only
+//! way to get one: a visitor who asks for a name never starts an order.
+//!
+//! - [`issuer`]: who issues. The local CA, and public ones ([`acme`]) in the order in which the operator named them.
+//! - [`acme::budgets`]: what one name, one registered domain and one account may order; all reconcilers count together.
+//! - [`retry`]: 1, 10 and 100 minutes after a failure, then daily. A failure is the name's own: no other waits for it.
+//! - [`reconcile`]: the noun. [`upkeep`]: metrics, and what is swept.
 
+pub mod acme;
+pub mod caa;
 pub mod issuer;
+mod options;
 pub mod reconcile;
+pub mod renewal;
+pub mod retry;
 pub mod sql;
+mod upkeep;
+mod wishes;
 
 use std::str::FromStr;
 
@@ -17,8 +30,35 @@ use tokio_postgres::Row;
 
 use crate::db;
 
+pub use options::{Options, Settings};
+pub use renewal::Validity;
+pub use wishes::{pause, renew, resume, retry_now, unwant, want};
+
+/// Why something asked of a certificate is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none of that id or name.
+    #[error("there is no such certificate")]
+    NotFound,
+    /// It is on its way out.
+    #[error("it is not wanted any more")]
+    Going,
+    /// It is paused; trying it makes no sense before that ends.
+    #[error("it is paused: resume it first")]
+    Paused,
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] db::Error),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
 /// What was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Wanted {
     /// There shall be a valid one.
@@ -38,63 +78,113 @@ impl FromStr for Wanted {
     }
 }
 
-/// From when to when it is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Validity {
-    /// When it begins.
-    pub not_before: DateTime<Utc>,
-    /// When it ends.
-    pub not_after: DateTime<Utc>,
+/// How a certificate is, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// There is one, and all is well.
+    Issued,
+    /// The first order has not ended yet.
+    Pending,
+    /// A budget is used up, or its CA is away; it comes by itself.
+    Waiting,
+    /// The last try failed.
+    Failing,
+    /// An operator said to leave it alone.
+    Paused,
+    /// It is on its way out.
+    Going,
 }
 
-impl Validity {
-    /// When a new one is due: with a third of the life left, which suits 90 days (30 left) as well as 6 days (2 left).
+impl State {
+    /// As it is written.
     #[must_use]
-    pub fn renew_at(&self) -> DateTime<Utc> {
-        self.not_after - (self.not_after - self.not_before) / 3
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Pending => "pending",
+            Self::Waiting => "waiting",
+            Self::Failing => "failing",
+            Self::Paused => "paused",
+            Self::Going => "going",
+        }
     }
 }
 
 /// A certificate's row, without its key.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Certificate {
     /// Its id.
     pub id: String,
-    /// The names it stands for.
+    /// The names it stands for; `*.` in front of one stands for all directly below it.
     pub names: Vec<String>,
+    /// Whose names these are; none for the provider's own.
+    pub tenant_id: Option<String>,
     /// What was asked for.
     pub wanted: Wanted,
-    /// Who issued it.
+    /// How it is, in one word.
+    pub state: State,
+    /// Who issued it: `local`, or the host of a public CA's directory.
     pub issuer: Option<String>,
     /// From when to when; none while there is none.
     pub validity: Option<Validity>,
+    /// When a new one is ordered.
+    pub renew_at: Option<DateTime<Utc>>,
     /// When it was first wanted.
     pub created_at: DateTime<Utc>,
-    /// When the reconciler looks at it next; none when it waits for a person.
+    /// When the reconciler looks at it next.
     pub due_at: Option<DateTime<Utc>>,
     /// Failures in a row.
     pub tries: i32,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// Since when it fails.
+    pub failing_since: Option<DateTime<Utc>>,
+    /// Why it waits although nothing is wrong with it.
+    pub waits: Option<String>,
 }
 
 impl Certificate {
     fn from_row(row: &Row) -> Result<Self, db::Error> {
-        let issued = row.try_get::<_, &str>("observed")? == "issued";
+        let there = row.try_get::<_, &str>("observed")? == "issued";
         let (from, to): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
             (row.try_get("not_before")?, row.try_get("not_after")?);
         let validity = from.zip(to).map(|(not_before, not_after)| Validity { not_before, not_after });
-        Ok(Self {
+        let mut one = Self {
             id: row.try_get("id")?,
             names: row.try_get("names")?,
+            tenant_id: row.try_get("tenant_id")?,
             wanted: row.try_get::<_, &str>("wanted")?.parse()?,
+            state: State::Pending,
             issuer: row.try_get("issuer")?,
-            validity: validity.filter(|_| issued),
+            validity: validity.filter(|_| there),
+            renew_at: row.try_get("renew_at")?,
             created_at: row.try_get("created_at")?,
             due_at: row.try_get("due_at")?,
             tries: row.try_get("tries")?,
             last_error: row.try_get("last_error")?,
-        })
+            failing_since: row.try_get("failing_since")?,
+            waits: row.try_get("waits")?,
+        };
+        one.state = one.state(row.try_get("paused")?);
+        Ok(one)
+    }
+
+    fn state(&self, paused: bool) -> State {
+        match () {
+            () if self.wanted == Wanted::Gone => State::Going,
+            () if paused => State::Paused,
+            () if self.waits.is_some() => State::Waiting,
+            () if self.last_error.is_some() => State::Failing,
+            () if self.validity.is_none() => State::Pending,
+            () => State::Issued,
+        }
+    }
+
+    /// When a new one is due.
+    #[must_use]
+    pub fn renewal(&self) -> Option<DateTime<Utc>> {
+        self.renew_at.or_else(|| self.validity.map(|validity| validity.renew_at(0.0)))
     }
 }
 
@@ -110,74 +200,85 @@ pub fn provider_names(base_domain: &str) -> Vec<String> {
     vec![base_domain.to_owned(), format!("*.{base_domain}")]
 }
 
-/// Wants a certificate for these names. Wanting it twice is wanting it once.
+/// Which certificates to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those after this id (the page before ended with it).
+    pub after: Option<String>,
+    /// Only those that stand for this name.
+    pub name: Option<String>,
+    /// Only this percloud's, by its id.
+    pub tenant_id: Option<String>,
+    /// Only those whose last try failed.
+    pub failing: bool,
+    /// Only paused ones.
+    pub paused: bool,
+    /// How many at most; 0 means 100.
+    pub limit: u16,
+}
+
+/// Certificates by id, a page at a time. Its cost grows with the page, not with the fleet.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn want(db: &impl GenericClient, names: &[String], now: DateTime<Utc>) -> Result<(), db::Error> {
-    let id = format!("c-{}", data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>()).to_lowercase());
-    db.execute(sql::WANT, &[&id, &names, &now]).await?;
-    Ok(())
+pub async fn list(db: &impl GenericClient, filter: &Filter) -> Result<Vec<Certificate>, db::Error> {
+    let limit = i64::from(if filter.limit == 0 { 100 } else { filter.limit.min(1000) });
+    let statement = db.prepare_cached(sql::LIST).await?;
+    let Filter { after, name, tenant_id, failing, paused, .. } = filter;
+    let rows = db.query(&statement, &[after, name, tenant_id, failing, paused, &limit]).await?;
+    rows.iter().map(Certificate::from_row).collect()
 }
 
-/// Wants no certificate for these names any more.
+/// A certificate by id or by one of its names: what an operator types.
+///
+/// # Errors
+/// `NotFound` when there is none.
+pub async fn get(db: &impl GenericClient, which: &str) -> Result<Certificate, Error> {
+    find(db, which).await?.ok_or(Error::NotFound)
+}
+
+/// The same, where none is no mistake.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn unwant(db: &impl GenericClient, names: &[String], now: DateTime<Utc>) -> Result<(), db::Error> {
-    db.execute(sql::UNWANT, &[&names, &now]).await?;
-    Ok(())
+pub async fn find(db: &impl GenericClient, which: &str) -> Result<Option<Certificate>, db::Error> {
+    let statement = db.prepare_cached(sql::FIND).await?;
+    let which = which.trim().trim_end_matches('.').to_lowercase();
+    db.query_opt(&statement, &[&which]).await?.as_ref().map(Certificate::from_row).transpose()
 }
 
-/// All certificates, the one that ends first in front.
+/// How many there are, by state, and which ends first: for `doctor`, metrics and dashboards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Valid, and all is well.
+    pub issued: i64,
+    /// Not issued yet.
+    pub pending: i64,
+    /// A budget is used up, or the CA is away.
+    pub waiting: i64,
+    /// The last try failed.
+    pub failing: i64,
+    /// Left alone by an operator.
+    pub paused: i64,
+    /// Past their end, whatever else they are.
+    pub ended: i64,
+    /// The end that comes first, of those that are wanted and have not ended.
+    pub earliest_end: Option<DateTime<Utc>>,
+}
+
+/// Counts them.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(db: &impl GenericClient) -> Result<Vec<Certificate>, db::Error> {
-    db.query(sql::LIST, &[]).await?.iter().map(Certificate::from_row).collect()
-}
-
-/// The next thing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Get one from the issuer; the one there is, if any, serves until then.
-    Issue,
-    /// Take the row away.
-    Remove,
-}
-
-/// The next thing to do; nothing, once the certificate is as it should be.
-#[must_use]
-pub fn plan(wanted: Wanted, there: Option<&Validity>, now: DateTime<Utc>) -> Option<Step> {
-    match (wanted, there) {
-        (Wanted::Gone, _) => Some(Step::Remove),
-        (Wanted::Issued, None) => Some(Step::Issue),
-        (Wanted::Issued, Some(validity)) if validity.renew_at() <= now => Some(Step::Issue),
-        (Wanted::Issued, Some(_)) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chrono::TimeDelta;
-
-    #[test]
-    fn a_certificate_is_renewed_when_a_third_of_its_life_is_left() {
-        let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let validity = Validity { not_before: start, not_after: start + TimeDelta::days(90) };
-        assert_eq!(validity.renew_at(), start + TimeDelta::days(60));
-        let day = |n| start + TimeDelta::days(n);
-        for (wanted, there, now, step) in [
-            (Wanted::Issued, None, day(0), Some(Step::Issue)),
-            (Wanted::Issued, Some(&validity), day(0), None),
-            (Wanted::Issued, Some(&validity), day(59), None),
-            (Wanted::Issued, Some(&validity), day(60), Some(Step::Issue)),
-            (Wanted::Issued, Some(&validity), day(100), Some(Step::Issue)),
-            (Wanted::Gone, Some(&validity), day(0), Some(Step::Remove)),
-            (Wanted::Gone, None, day(0), Some(Step::Remove)),
-        ] {
-            assert_eq!(plan(wanted, there, now), step, "{wanted:?} {now}");
-        }
-    }
+pub async fn counts(db: &impl GenericClient, now: DateTime<Utc>) -> Result<Counts, db::Error> {
+    let row = db.query_one(sql::COUNTS, &[&now]).await?;
+    Ok(Counts {
+        issued: row.try_get("issued")?,
+        pending: row.try_get("pending")?,
+        waiting: row.try_get("waiting")?,
+        failing: row.try_get("failing")?,
+        paused: row.try_get("paused")?,
+        ended: row.try_get("ended")?,
+        earliest_end: row.try_get("earliest_end")?,
+    })
 }

@@ -3,39 +3,102 @@
 /// The columns that [`super::Certificate`] reads.
 macro_rules! columns {
     () => {
-        "id, names, wanted, observed, issuer, not_before, not_after, created_at, due_at, tries, last_error"
+        "id, names, tenant_id, wanted, observed, paused, issuer, not_before, not_after, renew_at, created_at, due_at, tries, last_error, \
+        failing_since, waits"
     };
 }
 
 crate::statements! {
-    /// Wants one for these names, due at once; leaves one that is wanted already alone.
-    WANT = "insert into certificates (id, names, created_at, due_at) values ($1, $2, $3, $3)
-        on conflict (names) do update set wanted = 'issued', due_at = $3, tries = 0 where certificates.wanted <> 'issued'";
+    /// Wants one for these names, due at once; leaves one that is wanted already for the same percloud alone.
+    WANT = "insert into certificates (id, names, tenant_id, created_at, due_at, trace_parent) values ($1, $2, $3, $4, $4, $5)
+        on conflict (names) do update set wanted = 'issued', tenant_id = excluded.tenant_id, due_at = $4, tries = 0, told_at = null,
+            wish = certificates.wish + 1, trace_parent = coalesce(excluded.trace_parent, certificates.trace_parent)
+        where certificates.wanted <> 'issued' or certificates.tenant_id is distinct from excluded.tenant_id";
     /// Wants none for these names any more.
-    UNWANT = "update certificates set wanted = 'gone', due_at = $2 where names = $1";
-    /// All, the one that ends first in front.
-    LIST = concat!("select ", columns!(), " from certificates order by not_after nulls first, id");
-    /// Claims the one that has been due longest.
+    UNWANT = "update certificates set wanted = 'gone', due_at = $2, tries = 0, wish = wish + 1 where names = $1 and wanted <> 'gone'";
+    /// Tries it at once.
+    RETRY = "update certificates set due_at = $3, tries = 0, wish = wish + 1, trace_parent = coalesce($2, trace_parent) where id = $1";
+    /// Orders a new one at once.
+    RENEW = "update certificates set due_at = $3, renew_at = $3, tries = 0, wish = wish + 1, trace_parent = coalesce($2, trace_parent)
+        where id = $1";
+    /// Leaves it alone.
+    PAUSE = "update certificates set paused = true, wish = wish + 1, trace_parent = coalesce($2, trace_parent) where id = $1";
+    /// Ends a pause.
+    RESUME = "update certificates set paused = false, due_at = $3, tries = 0, wish = wish + 1, trace_parent = coalesce($2, trace_parent)
+        where id = $1";
+    /// A page of them by id.
+    LIST = concat!("select ", columns!(), "
+        from certificates
+        where id > coalesce($1::text, '')
+            and ($2::text is null or names @> array[$2::text])
+            and ($3::text is null or tenant_id = $3)
+            and (not $4 or last_error is not null)
+            and (not $5 or paused)
+        order by id
+        limit $6");
+    /// By id or by one of its names; the one that stands for fewest, when there are several.
+    FIND = concat!("select ", columns!(), "
+        from certificates
+        where id = $1 or names @> array[$1::text]
+        order by id = $1 desc, cardinality(names), id
+        limit 1");
+    /// How many by state; $1 is now.
+    COUNTS = "select
+            count(*) filter (where not paused and waits is null and last_error is null and observed = 'issued' and not_after > $1) as issued,
+            count(*) filter (where not paused and waits is null and last_error is null and observed = 'absent') as pending,
+            count(*) filter (where not paused and waits is not null) as waiting,
+            count(*) filter (where not paused and waits is null and last_error is not null) as failing,
+            count(*) filter (where paused) as paused,
+            count(*) filter (where observed = 'issued' and not_after <= $1) as ended,
+            min(not_after) filter (where observed = 'issued' and not_after > $1) as earliest_end
+        from certificates
+        where wanted = 'issued'";
+    /// Claims the one that has been due longest. At most 32 are worked at by all reconcilers together, and of those at most 4 that
+    /// failed before: names that never validate cannot keep the others waiting.
     CLAIM = concat!("update certificates set claimed_until = now() + interval '20 seconds', claim = claim + 1
         where id = (
-            select id from certificates where due_at <= $1 and claimed_until < now()
+            select id from certificates
+            where due_at <= $1 and claimed_until < now() and (not paused or wanted = 'gone')
+                and (select count(*) from certificates where claimed_until >= now() and claimed_until > '-infinity') < 32
+                and (tries = 0 or 4 > (
+                    select count(*) from certificates where claimed_until >= now() and claimed_until > '-infinity' and tries > 0))
             order by due_at limit 1 for update skip locked)
-        returning claim, trace_parent, chain_pem, key_sealed, ", columns!());
-    /// Writes a failure ($3 and $4 are for nouns that count wishes).
+        returning claim, wish, trace_parent, chain_pem, key_sealed, told_at, ari_start, ari_end, ari_due_at, ", columns!());
+    /// Holds on to it while a slow order runs.
+    HOLD = "update certificates set claimed_until = now() + interval '20 seconds' where id = $1 and claim = $2";
+    /// Writes a failure.
     FAIL = "update certificates set
-            due_at = case when $3 = 0::bigint then $5::timestamptz else $4::timestamptz end, last_error = $6, tries = tries + 1,
+            due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
+            tries = case when wish = $3 then tries + 1 else 0 end,
+            last_error = $6, waits = null, failing_since = coalesce(failing_since, $4::timestamptz), claimed_until = '-infinity'
+        where id = $1 and claim = $2";
+    /// Puts it off until $5 because of $6, which is no failure of its own; with $7 it is somebody's all the same, and told as one.
+    PUT_OFF = "update certificates set
+            due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
+            waits = $6,
+            last_error = case when $7 then $6 else last_error end,
+            failing_since = case when $7 then coalesce(failing_since, $4::timestamptz) else failing_since end,
             claimed_until = '-infinity'
         where id = $1 and claim = $2";
     /// When the next is due.
-    NEXT = "select min(due_at) from certificates where claimed_until < now()";
-    /// There is a new one; it is looked at again at once.
-    ISSUED = "update certificates set observed = 'issued', issuer = $3, chain_pem = $4, key_sealed = $5, not_before = $6, not_after = $7
+    NEXT = "select min(due_at) from certificates where claimed_until < now() and (not paused or wanted = 'gone')";
+    /// There is a new one.
+    ISSUED = "update certificates set observed = 'issued', issuer = $3, chain_pem = $4, key_sealed = $5, not_before = $6, not_after = $7,
+            renew_at = $8, ari_due_at = $9, ari_start = null, ari_end = null
         where id = $1 and claim = $2";
-    /// All is well until $4; another wish than $3, that came meanwhile, is due at once ($5). Lets go.
+    /// Its CA suggests when to renew it.
+    SUGGESTED = "update certificates set ari_start = $3, ari_end = $4, ari_due_at = $5, renew_at = $6 where id = $1 and claim = $2";
+    /// All is well until $5; a wish that came meanwhile is due at once ($4). Lets go.
     OBSERVED = "update certificates set
-            due_at = case when wanted = $3 then $4::timestamptz else $5::timestamptz end, tries = 0, last_error = null,
-            claimed_until = '-infinity'
+            due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
+            tries = 0, last_error = null, waits = null, failing_since = null, told_at = null, claimed_until = '-infinity'
         where id = $1 and claim = $2";
+    /// Its owner was told; it is looked at again at once. Lets go.
+    TOLD = "update certificates set told_at = $3, claimed_until = '-infinity' where id = $1 and claim = $2";
+    /// Whether the percloud that it is for is still wanted.
+    STANDING = "select wanted <> 'deleted' from tenants where id = $1";
+    /// Whom to tell.
+    OWNER = "select a.email, t.language from tenants t join accounts a on a.id = t.account_id where t.id = $1";
     /// The row goes.
-    REMOVE = "delete from certificates where id = $1 and claim = $2 and wanted = 'gone'";
+    REMOVE = "delete from certificates where id = $1 and claim = $2 and wish = $3";
 }

@@ -1,6 +1,6 @@
 //! Who may do what in the database: each role of the program has its own user with the least it needs.
 //!
-//! The edge reads routes and certificates, nothing else. The web writes wishes; it cannot read a mail's secrets (the queue is
+//! The edge reads routes, certificates and what it answers to CAs, nothing else. The web writes wishes; it cannot read a mail's secrets (the queue is
 //! write-only for it) nor delete anything. The reconciler does the rest. Only the owner changes the schema.
 
 use anyhow::Context;
@@ -30,6 +30,7 @@ pub enum Roles {
 const GRANTS: &[(&str, &str, &str)] = &[
     ("percloud_edge", "edge_routes", "select"),
     ("percloud_edge", "certificates", "select"),
+    ("percloud_edge", "acme_challenges", "select"),
     ("percloud_web", "accounts", "select, insert, update (email_confirmed_at, language)"),
     ("percloud_web", "names", "select, insert"),
     (
@@ -46,13 +47,33 @@ const GRANTS: &[(&str, &str, &str)] = &[
     ("percloud_web", "audit", "insert"),
     ("percloud_web", "api_tokens", "select, update (last_used_at)"),
     ("percloud_web", "reconcilers", "select"),
+    ("percloud_web", "owner_tickets", "select, insert, delete"),
+    ("percloud_web", "owner_links", "select, insert, update (used_at), delete"),
+    ("percloud_web", "owner_sessions", "select, insert, update (ended_at), delete"),
+    (
+        "percloud_web",
+        "domains",
+        "select, insert (id, tenant_id, name, twin, base, target, challenge, challenge_expires_at, claimed_at, asked_at, check_at, due_at, \
+         trace_parent), update (name, twin, wanted, check_at, due_at, asked_at, tries, wish, trace_parent)",
+    ),
+    ("percloud_web", "domain_targets", "insert"),
+    (
+        "percloud_web",
+        "certificates",
+        "select (id, names, tenant_id, wanted, observed, paused, issuer, not_before, not_after, renew_at, created_at, due_at, tries, wish, \
+        last_error, failing_since, waits, trace_parent), update (paused, due_at, tries, wish, trace_parent)",
+    ),
     ("percloud_reconcile", "accounts", "select, delete"),
     ("percloud_reconcile", "names", "select, update, delete"),
     ("percloud_reconcile", "tenants", "select, update, delete"),
     ("percloud_reconcile", "mails", "select, insert, update, delete"),
     ("percloud_reconcile", "audit", "insert"),
     ("percloud_reconcile", "reconcilers", "select, insert, update"),
+    ("percloud_reconcile", "domains", "select, update, delete"),
     ("percloud_reconcile", "certificates", "select, insert, update, delete"),
+    ("percloud_reconcile", "acme_accounts", "select, insert, update"),
+    ("percloud_reconcile", "acme_attempts", "select, insert, update, delete"),
+    ("percloud_reconcile", "acme_challenges", "select, insert, update, delete"),
 ];
 
 /// Makes users, sets their passwords and grants, and takes away whatever else they had; to be called after every migration, by the owner.

@@ -3,10 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tls::{LocalCa, Seal};
+use tls::LocalCa;
 
 use super::Finding;
-use crate::{config::Common, terminal, up::lock};
+use crate::{
+    config::{Common, SealOptions},
+    terminal,
+    up::lock,
+};
 
 /// Whether there is a provider here, and whether it runs.
 pub(super) fn data_folder(common: &Common) -> Vec<Finding> {
@@ -61,7 +65,7 @@ pub(super) fn disk(common: &Common) -> Vec<Finding> {
 }
 
 /// The local CA's root and the keys that seal.
-pub(super) fn keys(common: &Common, now: DateTime<Utc>) -> Vec<Finding> {
+pub(super) fn keys(common: &Common, seal: &SealOptions, now: DateTime<Utc>) -> Vec<Finding> {
     let paths = common.paths();
     if !paths.root().is_dir() {
         return Vec::new();
@@ -72,7 +76,7 @@ pub(super) fn keys(common: &Common, now: DateTime<Utc>) -> Vec<Finding> {
         Ok(None) => Finding::wrong("local CA", "there is none", restart),
         Err(error) => Finding::wrong("local CA", format!("{error:#}"), "mend what it says, then restart the provider"),
     };
-    let seal = match Seal::open(&paths.seal_key()) {
+    let seal = match seal.open(&paths) {
         Ok(_) => Finding::well("sealing key", "opens"),
         Err(error) => Finding::wrong(
             "sealing key",

@@ -3,6 +3,7 @@
 //! Every check ends in findings, never in an error: a doctor who falls ill at the first bad organ is no help. A finding is well, a
 //! warning (it works, but not as it should for good), or wrong (somebody is harmed now or will be soon). Wrong makes the exit code 1.
 
+mod certificates;
 mod checks;
 mod machine;
 pub mod sql;
@@ -13,7 +14,11 @@ use std::process::ExitCode;
 use bundle::Clock;
 use serde::Serialize;
 
-use crate::{config::Common, db, terminal, up::cluster};
+use crate::{
+    config::{Common, SealOptions},
+    db, terminal,
+    up::cluster,
+};
 
 /// What `percloud doctor` is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -21,6 +26,9 @@ pub struct Options {
     /// What all commands are told.
     #[command(flatten)]
     pub common: Common,
+    /// Where the sealing keys are.
+    #[command(flatten)]
+    pub seal: SealOptions,
     /// Say it as JSON.
     #[arg(long)]
     pub json: bool,
@@ -80,10 +88,10 @@ pub struct Report {
 }
 
 /// Looks at everything.
-pub async fn examine(common: &Common, clock: &Clock) -> Report {
+pub async fn examine(common: &Common, seal: &SealOptions, clock: &Clock) -> Report {
     let mut findings = machine::data_folder(common);
     findings.extend(machine::disk(common));
-    findings.extend(machine::keys(common, clock.now()));
+    findings.extend(machine::keys(common, seal, clock.now()));
     findings.extend(checks::portal(common).await);
     findings.extend(checks::roles(common).await);
     findings.extend(checks::host(common).await);
@@ -101,7 +109,7 @@ pub async fn examine(common: &Common, clock: &Clock) -> Report {
 /// # Errors
 /// When the words cannot be written.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let report = examine(&options.common, &Clock::system()).await;
+    let report = examine(&options.common, &options.seal, &Clock::system()).await;
     if options.json {
         terminal::print_json(&report)?;
     } else {

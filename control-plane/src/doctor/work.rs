@@ -1,13 +1,12 @@
-//! What Postgres knows: its own state, certificates, and work that does not get done.
+//! What Postgres knows: its own state, and work that does not get done.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::{Client, Pool};
 
 use super::{Finding, State, sql};
 use crate::{
-    certificates::{self, Certificate},
     config::Common,
-    db, reconcile,
+    db, domains, reconcile,
     tenants::{self, Filter},
 };
 
@@ -31,10 +30,11 @@ pub(super) async fn all(common: &Common, pool: &Pool, url: &str, now: DateTime<U
         return findings; // an old schema makes every other question fail
     }
     let checks = [
-        certificate_rows(common, &client, now).await,
+        super::certificates::all(common, &client, now).await,
         reconcilers(&client, now).await,
         perclouds(&client, now).await,
         mails(&client, now).await,
+        own_domains(&client, now).await,
     ];
     for checked in checks {
         findings.extend(checked.unwrap_or_else(|error| {
@@ -76,45 +76,11 @@ async fn database(common: &Common, client: &Client, url: &str) -> Vec<Finding> {
     findings
 }
 
-async fn certificate_rows(common: &Common, client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
-    let all = certificates::list(client).await?;
-    let own = certificates::provider_names(common.base_domain.as_str());
-    let mut findings: Vec<Finding> = all.iter().map(|one| certificate(one, now)).collect();
-    if !all.iter().any(|one| one.names == own) {
-        let to_do = "the reconcile role asks for it when it starts: see whether it runs";
-        findings.push(Finding::wrong("certificate", format!("nobody has asked for one for {}", own.join(" ")), to_do));
-    }
-    Ok(findings)
-}
-
-/// A certificate that is due for renewal is renewed; one that is past it by half of what is left then is in danger.
-fn certificate(one: &Certificate, now: DateTime<Utc>) -> Finding {
-    let about = format!("certificate {}", one.names.join(" "));
-    let because = one.last_error.as_ref().map(|error| format!("; last error: {error}")).unwrap_or_default();
-    let to_do = "see the reconcile role's log; it is tried again by itself";
-    let Some(validity) = one.validity else {
-        let young = now - one.created_at < TimeDelta::minutes(1);
-        let said = format!("not issued yet{because}");
-        return if young { Finding::warning(about, said, "wait a moment") } else { Finding::wrong(about, said, to_do) };
-    };
-    let (left, ends) = (validity.not_after - now, validity.not_after.format("%Y-%m-%d"));
-    let danger = (validity.not_after - validity.not_before) / 6;
-    if left <= TimeDelta::zero() {
-        Finding::wrong(about, format!("ended on {ends}{because}"), to_do)
-    } else if left < danger {
-        Finding::wrong(about, format!("ends on {ends} and is not renewed{because}"), to_do)
-    } else if one.last_error.is_some() {
-        Finding::warning(about, format!("good until {ends}{because}"), to_do)
-    } else {
-        Finding::well(about, format!("good until {ends}"))
-    }
-}
-
 async fn reconcilers(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
     let health = reconcile::health(client).await?;
     let to_do = "see whether the reconcile role runs, and its log";
     let mut findings = Vec::new();
-    for noun in ["tenants", "mails", "certificates"] {
+    for noun in ["tenants", "mails", "certificates", "domains"] {
         let about = format!("reconciling {noun}");
         findings.push(match health.iter().find(|one| one.noun == noun) {
             None => Finding::wrong(about, "has never begun", to_do),
@@ -197,35 +163,22 @@ async fn mails(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::
     }])
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::certificates::{Validity, Wanted};
-
-    #[test]
-    fn a_certificate_is_in_danger_long_before_it_ends() {
-        let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let day = |n| start + TimeDelta::days(n);
-        let one = |validity: bool, error: Option<&str>| Certificate {
-            id: "c".into(),
-            names: vec!["a.example".into()],
-            wanted: Wanted::Issued,
-            issuer: None,
-            validity: validity.then_some(Validity { not_before: start, not_after: day(90) }),
-            created_at: start,
-            due_at: None,
-            tries: 0,
-            last_error: error.map(ToOwned::to_owned),
-        };
-        for (certificate, now, state) in [
-            (one(false, None), day(0), State::Warning),
-            (one(false, None), day(1), State::Wrong),
-            (one(true, None), day(1), State::Well),
-            (one(true, Some("the CA is away")), day(62), State::Warning),
-            (one(true, None), day(76), State::Wrong),
-            (one(true, None), day(91), State::Wrong),
-        ] {
-            assert_eq!(super::certificate(&certificate, now).state, state, "{now} {certificate:?}");
-        }
+async fn own_domains(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
+    let counts = domains::counts(client).await?;
+    let row = client.query_one(domains::sql::TROUBLED, &[&(now - TimeDelta::minutes(5))]).await?;
+    let (lost, missed, failing): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let overdue: i64 = row.try_get(3)?;
+    let parts: Vec<String> = counts.iter().map(|(seen, count)| format!("{count} {}", seen.as_str())).collect();
+    let all = if parts.is_empty() { "none yet".to_owned() } else { parts.join(", ") };
+    let to_do = "`percloud admin domains list --troubled` has them; their owners are told by mail";
+    let mut findings = vec![match (lost, missed, failing) {
+        (0, 0, 0) => Finding::well("own domains", all),
+        (_, _, 0) => Finding::warning("own domains", format!("{all}; {lost} lost, {missed} on the way to it"), to_do),
+        (_, _, failing) => Finding::warning("own domains", format!("{all}; {failing} could not be looked at"), to_do),
+    }];
+    if overdue > 0 {
+        let said = format!("{overdue} wait for longer than five minutes");
+        findings.push(Finding::wrong("own domains", said, "see whether the reconcile role runs, and its log"));
     }
+    Ok(findings)
 }

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, interval, timeout};
@@ -22,7 +23,7 @@ use super::ending::Ending;
 use super::proxy::{self, Connection};
 use super::stall::Stall;
 use super::upstream::Pool;
-use super::{Edge, limits, plain};
+use super::{Edge, challenge, limits, plain};
 
 /// What of an HTTP/2 connection must be seen from outside its streams: how many there are, and whether the client takes what it asked for.
 pub(super) struct Watch {
@@ -124,14 +125,17 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         Ok(Ok(false)) => return plain::explain(edge, stream).await,
         Ok(Err(_)) | Err(_) => return,
     }
-    let Ok(Ok(stream)) = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&edge, stream)).await else {
+    let shaken = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&edge, stream)).await;
+    let Ok(Ok(shaken)) = shaken else {
         edge.meter.handshakes_failed.increment(1);
         return;
     };
     edge.meter.handshakes.increment(1);
+    let Shaken::Visitor { stream, public } = shaken else { return };
     let session = stream.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+    let strict = public && !sni.as_ref().unwrap_or(&edge.base_domain).ends_with(".localhost");
     let (client, last_call) = (client.ip(), AtomicBool::new(false));
     let watch = Watch::new();
     let connection = Arc::new(Connection {
@@ -144,6 +148,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         client,
         said: Mutex::default(),
         sni,
+        strict,
         watch,
     });
     let io = TokioIo::new(Stall::new(stream, limits::CLIENT_TAKES));
@@ -159,10 +164,34 @@ async fn speaks_tls(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
+/// Who shook hands.
+enum Shaken {
+    /// Somebody with requests; `public`: an authority that browsers know vouches for us.
+    Visitor { stream: TlsStream<TcpStream>, public: bool },
+    /// A certificate authority, which has seen what it wanted to see.
+    Authority,
+}
+
 /// The handshake in two halves: between them there is time to fetch a certificate that is not in memory.
-async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-    start.into_stream(edge.tls.clone()).await
+    let hello = start.client_hello();
+    let name = hello.server_name().map(str::to_owned);
+    if let (true, Some(name)) = (challenge::is_alpn(hello.alpn()), &name) {
+        let config = challenge::shown(edge, name).await.map_or_else(|| edge.certificates.nobody(), Arc::new);
+        start.into_stream(config).await?.shutdown().await?;
+        return Ok(Shaken::Authority);
+    }
+    match edge.certificates.shown(name.as_deref()).await {
+        Some(shown) => {
+            let stream = start.into_stream(shown.config).await?;
+            Ok(Shaken::Visitor { stream, public: shown.public })
+        }
+        // An alert says so.
+        None => {
+            Err(start.into_stream(edge.certificates.nobody()).await.err().unwrap_or(io::ErrorKind::NotFound.into()))
+        }
+    }
 }
 
 type Io = TokioIo<Stall<TlsStream<TcpStream>>>;

@@ -20,6 +20,8 @@
 mod access;
 mod answers;
 mod body;
+mod certificates;
+mod challenge;
 mod connection;
 mod ending;
 mod forwarded;
@@ -54,12 +56,11 @@ use ending::Ending;
 pub use forwarded::Network;
 use handover::Predecessor;
 use routes::Routes;
-use tls::{Resolver, Seal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Common;
+use crate::config::{Common, SealOptions};
 
 /// Options of `percloud edge`.
 #[derive(Clone, Debug, clap::Args)]
@@ -67,6 +68,12 @@ pub struct Options {
     /// What all roles are told.
     #[command(flatten)]
     pub common: Common,
+    /// Where the sealing keys are.
+    #[command(flatten)]
+    pub seal: SealOptions,
+    /// Certificates kept in memory, 4 KiB each; the others are loaded when somebody asks for them.
+    #[arg(long, env = "PERCLOUD_CERTIFICATES_IN_MEMORY", default_value_t = 4000, value_name = "N")]
+    pub certificates_in_memory: usize,
     /// An address to listen on, may be repeated. Without it: this machine only below `.localhost`, else all addresses.
     #[arg(long, value_name = "IP")]
     pub listen: Vec<IpAddr>,
@@ -93,10 +100,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let workers =
         options.workers.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), |n| n.max(1));
     let url = common.database_url.as_deref().context("the edge needs --database-url (percloud up sets it)")?;
-    let edge = Edge::new(common, workers, options.proxy_protocol.clone())?;
-    let seal = Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?;
+    let edge = Edge::new(common, workers, options.proxy_protocol.clone(), options.certificates_in_memory)?;
+    let source = certificates::Source::new(url, options.seal.open(&common.paths())?)?;
     let ending = Ending::new();
-    let mut watch = std::pin::pin!(watch::Watch::new(edge.clone(), url, seal)?.run(url, ending.over.clone()));
+    let mut watch = std::pin::pin!(watch::Watch::new(edge.clone(), source).run(url, ending.over.clone()));
     let mut asked = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let line = handover::socket(&common.paths().handover(), common.port);
     let mut before = if options.take_over { Predecessor::find(&line)? } else { None };
@@ -149,10 +156,10 @@ async fn wait_out(
             () = over, if until.is_some() && !ending.over.is_cancelled() => ending.over.cancel(),
             ended = watch.as_mut(), if !ending.over.is_cancelled() => ended?,
         }
-        if ending.asked.is_cancelled() {
+        let moment = Instant::now() + limits::DRAIN;
+        if ending.asked.is_cancelled() && until.is_none_or(|until| until > moment) {
             tracing::info!("the edge ends; requests in flight have a moment");
-            let moment = Instant::now() + limits::DRAIN;
-            until = Some(until.map_or(moment, |until: Instant| until.min(moment)));
+            until = Some(moment);
         } else if ending.leaving.is_cancelled() && until.is_none() {
             tracing::info!("another edge has taken over; requests in flight have their time");
             until = Some(Instant::now() + limits::LEAVING);
@@ -189,8 +196,8 @@ pub(crate) struct Edge {
     port: u16,
     portal: Arc<Path>,
     routes: Routes,
-    resolver: Arc<Resolver>,
-    tls: Arc<rustls::ServerConfig>,
+    certificates: certificates::Certificates,
+    challenges: challenge::Challenges,
     pages: pages::Pages,
     meter: Arc<meter::Meter>,
     log: Arc<access::Log>,
@@ -204,16 +211,19 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    fn new(common: &Common, workers: usize, balancers: Vec<Network>) -> anyhow::Result<Arc<Self>> {
-        let resolver = Arc::new(Resolver::new());
-        let tls = Arc::new(tls::server_config(resolver.clone(), &["h2", "http/1.1"])?);
+    fn new(
+        common: &Common,
+        workers: usize,
+        balancers: Vec<Network>,
+        certificates_in_memory: usize,
+    ) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             base_domain: common.base_domain.to_string(),
             port: common.port,
             portal: common.paths().web_socket().into(),
             routes: Routes::default(),
-            resolver,
-            tls,
+            certificates: certificates::Certificates::new(common.base_domain.as_str(), certificates_in_memory)?,
+            challenges: challenge::Challenges::default(),
             pages: pages::Pages::new(&common.provider_name, &common.portal_origin()),
             meter: Arc::new(meter::Meter::new()),
             log: Arc::new(access::Log::start()?),
@@ -227,18 +237,6 @@ impl Edge {
     /// Whether the certificate that the client was shown stands for `host` too. Browsers use one connection for several names
     /// of one certificate; a name of another certificate on it is a mistake or a trick.
     fn same_certificate(&self, sni: Option<&str>, host: &str) -> bool {
-        if sni == Some(host) {
-            return true;
-        }
-        let shown = sni.map_or_else(|| self.resolver.fallback(), |name| self.resolver.find(name));
-        match (shown, self.resolver.find(host)) {
-            (Some(shown), Some(meant)) => Arc::ptr_eq(&shown, &meant),
-            _ => false,
-        }
-    }
-
-    /// Whether browsers shall be told to come with TLS only: for names that are somebody's, not for this machine's own.
-    fn strict(&self, host: &str) -> bool {
-        !host.ends_with(".localhost")
+        sni == Some(host) || self.certificates.same(sni, host)
     }
 }

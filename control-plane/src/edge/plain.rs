@@ -1,4 +1,5 @@
-//! Plain HTTP: on the HTTPS port an explanation, on its own port (`--http-port`) the way to HTTPS. Nothing else is ever served without TLS.
+//! Plain HTTP: on the HTTPS port an explanation, on its own port (`--http-port`) the way to HTTPS. Nothing else is ever served without TLS,
+//! but what a certificate authority asks for ([`super::challenge`]).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::time::{Duration, timeout};
 use super::answers::{self, Asker, Own};
 use super::body::ResponseBody;
 use super::stall::Stall;
-use super::{Edge, limits, request};
+use super::{Edge, challenge, limits, request};
 
 /// Tells somebody who speaks HTTP on the HTTPS port what to do, and ends.
 pub(super) async fn explain(edge: Arc<Edge>, stream: TcpStream) {
@@ -39,6 +40,9 @@ async fn serve(edge: Arc<Edge>, stream: TcpStream, say: fn(&Edge, &Request<Incom
     let service = service_fn(move |request: Request<Incoming>| {
         let edge = edge.clone();
         async move {
+            if let Some(answer) = challenge::answer(&edge, &request).await {
+                return Ok(answer);
+            }
             // The page below would look bare without its style; the same bytes are there for everybody.
             if let Some(asset) = edge.pages.asset(request.method(), request.uri().path()).await {
                 return Ok::<Response<ResponseBody>, Infallible>(asset);

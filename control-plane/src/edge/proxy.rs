@@ -40,6 +40,8 @@ pub(super) struct Connection {
     pub(super) said: Mutex<Option<Arc<Said>>>,
     /// The name in the TLS handshake, lower case.
     pub(super) sni: Option<String>,
+    /// Whether browsers are told to come with TLS only.
+    pub(super) strict: bool,
     pub(super) watch: super::connection::Watch,
 }
 
@@ -95,7 +97,7 @@ async fn pass(
         }
     };
     let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, id.as_str());
-    let (socket, busy) = match find(connection, &asked, parts.uri.path()) {
+    let (socket, busy) = match find(connection, &asked, &parts.uri) {
         Way::Own(why) => {
             if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()).await {
                 return finish(note, connection, asset);
@@ -115,8 +117,7 @@ async fn pass(
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
         Ok(mut response) => {
-            let strict = edge.strict(&asked.host);
-            headers::outward(response.headers_mut(), &asked.host, id.to_header(), strict);
+            headers::outward(response.headers_mut(), &asked.host, id.to_header(), connection.strict);
             restore_upgrade(&mut response, &asked);
             finish(note, connection, response)
         }
@@ -140,7 +141,8 @@ fn said(failure: &Failure, portal: bool) -> Own {
 }
 
 /// Which way a host name leads.
-fn find(connection: &Connection, asked: &Asked, path: &str) -> Way {
+fn find(connection: &Connection, asked: &Asked, uri: &http::Uri) -> Way {
+    let path = uri.path();
     let edge = &connection.edge;
     if !edge.same_certificate(connection.sni.as_deref(), &asked.host) {
         return Way::Own(Own::Misdirected);
@@ -149,6 +151,10 @@ fn find(connection: &Connection, asked: &Asked, path: &str) -> Way {
         return Way::Portal;
     }
     let Some(route) = edge.routes.find(&asked.host) else { return Way::Own(Own::NoSuchPercloud) };
+    let whole = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    if let Some(to) = route.elsewhere(path, whole, edge.port) {
+        return Way::Own(Own::Moved(to));
+    }
     match (route.row.state, route.socket.clone()) {
         (State::Preparing, _) | (State::Running, None) => Way::Own(Own::Preparing),
         (State::Failing, _) => Way::Own(Own::CannotStart),

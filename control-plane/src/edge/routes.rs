@@ -44,6 +44,8 @@ pub struct Row {
     pub state: State,
     /// Where its runtime listens, once there is a place.
     pub socket: Option<PathBuf>,
+    /// The name that it answers at instead.
+    pub redirect_to: Option<String>,
 }
 
 /// Where one name leads.
@@ -71,6 +73,15 @@ impl Route {
         Arc::new(Self { row, socket, busy: AtomicUsize::new(0) })
     }
 
+    /// Where whoever asks for this path here shall ask instead. Not where machines look at one certain name: a CA for its challenge, the
+    /// provider for a sign of life.
+    pub(super) fn elsewhere(&self, path: &str, path_and_query: &str, port: u16) -> Option<String> {
+        let to = self.row.redirect_to.as_ref()?;
+        let stays = path == "/healthz" || path.starts_with("/.well-known/acme-challenge/");
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        (!stays && path_and_query.starts_with('/')).then(|| format!("https://{to}{port}{path_and_query}"))
+    }
+
     /// Counts a request; none when this percloud has as many as it may.
     pub(super) fn enter(self: &Arc<Self>, workers: usize) -> Option<Busy> {
         let busy = Busy(self.clone());
@@ -85,6 +96,26 @@ pub struct Routes {
     by_host: RwLock<HashMap<String, Arc<Route>>>,
 }
 
+/// All routes, coming in one by one.
+#[derive(Debug)]
+pub struct Anew<'a> {
+    routes: &'a Routes,
+    fresh: HashMap<String, Arc<Route>>,
+}
+
+impl Anew<'_> {
+    /// One more. A route that did not change keeps its counts and takes no memory.
+    pub fn put(&mut self, row: Row) {
+        let route = self.routes.find(&row.host).filter(|route| route.row == row).unwrap_or_else(|| Route::new(row));
+        self.fresh.insert(route.row.host.clone(), route);
+    }
+
+    /// Knows exactly these from now on.
+    pub fn replace(self) {
+        *self.routes.by_host.write().unwrap_or_else(PoisonError::into_inner) = self.fresh;
+    }
+}
+
 impl Routes {
     /// Where a name leads; the name in lower case and without a port.
     #[must_use]
@@ -92,18 +123,10 @@ impl Routes {
         self.by_host.read().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
     }
 
-    /// Knows exactly these from now on. Routes that did not change keep their counts.
-    pub fn replace(&self, rows: Vec<Row>) {
-        let mut fresh = HashMap::with_capacity(rows.len());
-        let mut by_host = self.by_host.write().unwrap_or_else(PoisonError::into_inner);
-        for row in rows {
-            let route = match by_host.remove(&row.host) {
-                Some(route) if route.row == row => route,
-                _ => Route::new(row),
-            };
-            fresh.insert(route.row.host.clone(), route);
-        }
-        *by_host = fresh;
+    /// Begins to know all of them anew; what is known now stays until [`Anew::replace`].
+    #[must_use]
+    pub fn anew(&self) -> Anew<'_> {
+        Anew { fresh: HashMap::with_capacity(self.len()), routes: self }
     }
 
     /// Knows this of one name from now on.

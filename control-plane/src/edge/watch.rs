@@ -1,52 +1,53 @@
 //! Keeps routes and certificates true: told by NOTIFY, and by looking again now and then in case that was lost.
 //!
-//! A database that is away changes nothing: what was known last stays, and visitors notice nothing.
+//! Rows are taken in one by one as they come, so that a hundred thousand of them need no more memory than what is kept of them. A database
+//! that is away changes nothing: what was known last stays, and visitors notice nothing.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context;
-use deadpool_postgres::Pool;
-use futures_util::StreamExt;
-use tls::{Certified, Seal};
-use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
+use deadpool_postgres::Client;
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::time::{Duration, Instant, sleep, sleep_until};
 use tokio_postgres::Row as DbRow;
 use tokio_util::sync::CancellationToken;
 
+use super::certificates::{Id, Source, entry};
 use super::routes::{Row, State};
 use super::{Edge, sql};
-use crate::certificates;
 use crate::db::{self, Wake};
 
-/// How often everything is read again, news or not.
-const AGAIN: Duration = Duration::from_secs(60);
+/// How often everything is read again, news or not: a belt beside the braces, since a lost connection to the database is noticed
+/// and everything is read when it is back. A fifth more or less, so that several edges do not ask together.
+const AGAIN: Duration = Duration::from_secs(600);
 /// More single changes than this at once, and reading everything is cheaper.
-const MANY: usize = 100;
+const MANY: usize = 2000;
 
 /// Reads the database for the edge.
 pub(super) struct Watch {
     edge: Arc<Edge>,
-    db: Pool,
-    seal: Seal,
+    source: Source,
 }
 
 /// What must be read.
 #[derive(Default, PartialEq, Eq, Debug)]
 struct Due {
     everything: bool,
-    certificates: bool,
-    hosts: Vec<String>,
+    certificates: BTreeSet<String>,
+    hosts: BTreeSet<String>,
 }
 
 impl Due {
     fn add(&mut self, wake: Wake) {
         match wake {
             Wake::Missed => self.everything = true,
-            Wake::Notified { channel, .. } if channel == "certificates" => self.certificates = true,
-            Wake::Notified { payload, .. } if self.hosts.contains(&payload) => {}
-            Wake::Notified { payload, .. } => self.hosts.push(payload),
+            Wake::Notified { channel, payload } if channel == "certificates" => drop(self.certificates.insert(payload)),
+            Wake::Notified { payload, .. } => drop(self.hosts.insert(payload)),
         }
-        self.everything |= self.hosts.len() > MANY;
+        self.everything |= self.hosts.len() + self.certificates.len() > MANY;
     }
 
     fn is_nothing(&self) -> bool {
@@ -56,11 +57,9 @@ impl Due {
 
 impl Watch {
     /// Ready to read; nothing is asked yet.
-    ///
-    /// # Errors
-    /// When the URL or the sealing keys cannot be read.
-    pub(super) fn new(edge: Arc<Edge>, url: &str, seal: Seal) -> anyhow::Result<Self> {
-        Ok(Self { edge, db: db::pool(url)?, seal })
+    pub(super) fn new(edge: Arc<Edge>, source: Source) -> Self {
+        edge.certificates.open(source.clone());
+        Self { edge, source }
     }
 
     /// Reads for as long as the edge lives.
@@ -69,19 +68,22 @@ impl Watch {
     /// When the URL cannot be read.
     pub(super) async fn run(self, url: &str, ending: CancellationToken) -> anyhow::Result<()> {
         let mut news = db::listen(url, &["routes", "certificates"])?;
-        let mut again = interval(AGAIN);
-        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut due = Due { everything: true, ..Due::default() };
+        let mut again = Instant::now() + AGAIN;
         let mut failing: Option<Instant> = None;
         loop {
             if !due.is_nothing() {
                 match self.read(&due).await {
                     Ok(()) => {
+                        if due.everything {
+                            again = Instant::now() + AGAIN.mul_f64(rand::random_range(0.8..1.2));
+                        }
                         due = Due::default();
                         self.edge.informed.cancel();
                         if let Some(since) = failing.take() {
                             tracing::info!(seconds = since.elapsed().as_secs(), "the database answers again");
                         }
+                        self.edge.certificates.warm().await;
                     }
                     Err(error) if failing.is_none() => {
                         failing = Some(Instant::now());
@@ -93,10 +95,10 @@ impl Watch {
                     Err(_) => {}
                 }
             }
-            let pause = tokio::time::sleep(Duration::from_secs(1));
+            let pause = sleep(Duration::from_secs(1));
             tokio::select! {
                 Some(wake) = news.next() => due.add(wake),
-                _ = again.tick() => due.everything = true,
+                () = sleep_until(again), if !due.everything => due.everything = true,
                 () = pause, if failing.is_some() => {}
                 () = ending.cancelled() => return Ok(()),
             }
@@ -108,53 +110,58 @@ impl Watch {
     }
 
     async fn read(&self, due: &Due) -> anyhow::Result<()> {
-        let db = self.db.get().await.context("no connection")?;
-        if due.everything || due.certificates {
-            let rows = db.query(sql::CERTIFICATES, &[]).await?;
-            self.certificates(&rows)?;
-        }
+        let db = self.source.db.get().await.context("no connection")?;
         if due.everything {
-            let rows = db.query(sql::ROUTES, &[]).await?;
-            self.edge.routes.replace(rows.iter().map(route).collect::<anyhow::Result<_>>()?);
-            metrics::gauge!("percloud_edge_routes").set(rows.len() as f64);
+            self.all_certificates(&db).await?;
+            self.all_routes(&db).await?;
+            self.edge.certificates.known();
             return Ok(());
         }
-        for host in &due.hosts {
-            let row = db.query_opt(sql::ROUTE, &[host]).await?;
-            self.edge.routes.set(host, row.as_ref().map(route).transpose()?);
+        if !due.certificates.is_empty() {
+            let ids: Vec<&String> = due.certificates.iter().collect();
+            let rows = db.query(sql::CERTIFICATES_OF, &[&ids]).await?;
+            let rows: Vec<_> = rows.iter().map(entry).collect::<anyhow::Result<_>>()?;
+            let ids: HashSet<Id> = ids.iter().filter_map(|id| Id::parse(id)).collect();
+            self.edge.certificates.change(&ids, rows);
         }
-        Ok(())
-    }
-
-    /// One certificate that cannot be opened must not take the others away.
-    fn certificates(&self, rows: &[DbRow]) -> anyhow::Result<()> {
-        let mut all = Vec::with_capacity(rows.len());
-        for row in rows {
-            let id: &str = row.try_get("id")?;
-            match self.open(row) {
-                Ok(certified) => all.push(certified),
-                Err(error) => {
-                    tracing::error!(certificate.id = id, error = format!("{error:#}"), "a certificate cannot be used")
-                }
+        if !due.hosts.is_empty() {
+            let hosts: Vec<&String> = due.hosts.iter().collect();
+            let rows = db.query(sql::ROUTES_OF, &[&hosts]).await?;
+            let mut rows: Vec<Row> = rows.iter().map(route).collect::<anyhow::Result<_>>()?;
+            for host in hosts {
+                let row = rows.iter().position(|row| row.host == *host).map(|at| rows.swap_remove(at));
+                self.edge.routes.set(host, row);
             }
-        }
-        if all.is_empty() && !self.edge.resolver.is_empty() {
-            anyhow::bail!("no certificate can be used any more");
-        }
-        self.edge.resolver.replace(&all, Some(&self.edge.base_domain));
-        metrics::gauge!("percloud_edge_certificates").set(all.len() as f64);
-        if let Some(first) = all.iter().map(Certified::not_after).min() {
-            metrics::gauge!("percloud_edge_certificate_ends_seconds").set(first.timestamp() as f64);
+            metrics::gauge!("percloud_edge_routes").set(self.edge.routes.len() as f64);
         }
         Ok(())
     }
 
-    fn open(&self, row: &DbRow) -> anyhow::Result<Certified> {
-        let sealed: &[u8] = row.try_get("key_sealed")?;
-        let key = self.seal.open_sealed(&certificates::sealed_for(row.try_get("id")?), sealed)?;
-        Certified::new(row.try_get("chain_pem")?, rustls_pki_types::PrivatePkcs8KeyDer::from(key).into())
+    async fn all_certificates(&self, db: &Client) -> anyhow::Result<()> {
+        let mut fresh = self.edge.certificates.anew();
+        let mut rows = pin!(db.query_raw(sql::CERTIFICATES, NOTHING).await?);
+        while let Some(row) = rows.try_next().await? {
+            let (entry, names) = entry(&row)?;
+            fresh.put(entry, names);
+        }
+        self.edge.certificates.replace(fresh);
+        Ok(())
+    }
+
+    async fn all_routes(&self, db: &Client) -> anyhow::Result<()> {
+        let mut fresh = self.edge.routes.anew();
+        let mut rows = pin!(db.query_raw(sql::ROUTES, NOTHING).await?);
+        while let Some(row) = rows.try_next().await? {
+            fresh.put(route(&row)?);
+        }
+        fresh.replace();
+        metrics::gauge!("percloud_edge_routes").set(self.edge.routes.len() as f64);
+        Ok(())
     }
 }
+
+/// Parameters of a statement that has none.
+const NOTHING: [&str; 0] = [];
 
 fn route(row: &DbRow) -> anyhow::Result<Row> {
     let socket: Option<&str> = row.try_get("socket")?;
@@ -163,6 +170,7 @@ fn route(row: &DbRow) -> anyhow::Result<Row> {
         tenant_id: row.try_get("tenant_id")?,
         state: State::from_column(row.try_get("state")?),
         socket: socket.map(PathBuf::from),
+        redirect_to: row.try_get("redirect_to")?,
     })
 }
 
@@ -178,7 +186,8 @@ mod tests {
         for wake in [note("routes", "a"), note("routes", "b"), note("routes", "a"), note("certificates", "c-1")] {
             due.add(wake);
         }
-        assert_eq!(due, Due { everything: false, certificates: true, hosts: vec!["a".into(), "b".into()] });
+        let (certificates, hosts) = (["c-1".to_owned()].into(), ["a".to_owned(), "b".to_owned()].into());
+        assert_eq!(due, Due { everything: false, certificates, hosts });
         due.add(Wake::Missed);
         assert!(due.everything);
         let mut due = Due::default();

@@ -37,6 +37,13 @@ pub enum Message {
         /// The one-time link.
         link: String,
     },
+    /// The way in at the portal for an owner who cannot get into the percloud.
+    ManageLink {
+        /// The host name.
+        domain: String,
+        /// The one-time link.
+        link: String,
+    },
     /// The percloud was suspended.
     Suspended {
         /// The host name.
@@ -54,6 +61,29 @@ pub enum Message {
         /// The host name.
         domain: String,
     },
+    /// It answers at its own domain from now on.
+    DomainReady {
+        /// The own domain.
+        domain: String,
+        /// Its name at the provider, which leads there.
+        old: String,
+    },
+    /// It answers at its own domain no more.
+    DomainLost {
+        /// The own domain.
+        domain: String,
+        /// Its name at the provider, at which it answers again.
+        old: String,
+    },
+    /// There is no certificate for its own domain, or soon none, and it has been tried for long.
+    CertificateFailing {
+        /// The domain.
+        domain: String,
+        /// The day on which the one there is ends; none when there is none.
+        ends: Option<String>,
+        /// What went wrong last.
+        reason: String,
+    },
 }
 
 impl Message {
@@ -63,9 +93,13 @@ impl Message {
         match self {
             Self::Confirm { .. } => "confirm",
             Self::SetUpLink { .. } => "set-up-link",
+            Self::ManageLink { .. } => "manage-link",
             Self::Suspended { .. } => "suspended",
             Self::Resumed { .. } => "resumed",
             Self::Deleted { .. } => "deleted",
+            Self::DomainReady { .. } => "domain-ready",
+            Self::DomainLost { .. } => "domain-lost",
+            Self::CertificateFailing { .. } => "certificate-failing",
         }
     }
 }

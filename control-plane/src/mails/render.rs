@@ -4,20 +4,24 @@ use portal::mails::{self, Mail};
 use ui::Lang;
 
 use super::Message;
+use crate::names::shown;
 
 /// Finds the words.
 pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> {
     let lang = Lang::from_code(language).unwrap_or_default();
-    let (domain, reason, link) = match message.clone() {
-        Message::Confirm { domain, link } | Message::SetUpLink { domain, link } => (domain, String::new(), link),
-        Message::Suspended { domain, reason } => (domain, reason, String::new()),
-        Message::Resumed { domain } | Message::Deleted { domain } => (domain, String::new(), String::new()),
-    };
-    match message {
-        Message::Confirm { .. } => mails::render(&mails::Confirm { domain, link }, lang),
-        Message::SetUpLink { .. } => mails::render(&mails::SetUpLink { domain, link }, lang),
-        Message::Suspended { .. } => mails::render(&mails::Suspended { domain, reason }, lang),
-        Message::Resumed { .. } => mails::render(&mails::Resumed { domain }, lang),
-        Message::Deleted { .. } => mails::render(&mails::Deleted { domain }, lang),
+    match message.clone() {
+        Message::Confirm { domain, link } => mails::render(&mails::Confirm { domain, link }, lang),
+        Message::SetUpLink { domain, link } => mails::render(&mails::SetUpLink { domain, link }, lang),
+        Message::ManageLink { domain, link } => mails::render(&mails::ManageLink { domain, link }, lang),
+        Message::Suspended { domain, reason } => mails::render(&mails::Suspended { domain, reason }, lang),
+        Message::Resumed { domain } => mails::render(&mails::Resumed { domain }, lang),
+        Message::Deleted { domain } => mails::render(&mails::Deleted { domain }, lang),
+        Message::DomainReady { domain, old } => {
+            mails::render(&mails::DomainReady { domain: shown(&domain), old }, lang)
+        }
+        Message::DomainLost { domain, old } => mails::render(&mails::DomainLost { domain: shown(&domain), old }, lang),
+        Message::CertificateFailing { domain, ends, reason } => {
+            mails::render(&mails::CertificateFailing { domain, ends: ends.unwrap_or_default(), reason }, lang)
+        }
     }
 }

@@ -10,8 +10,6 @@ use tokio_util::sync::CancellationToken;
 use super::{Noun, Stages, Turn, sql, turn};
 use crate::db::{self, GenericClient, Pool};
 
-/// How many turns of a noun run at once.
-const AT_ONCE: usize = 8;
 /// How long at most to trust that nothing is due; also covers clocks that differ.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
@@ -31,7 +29,7 @@ pub async fn keep<N: Noun>(
     let mut journal = Journal::new(N::NAME, db.clone(), clock.clone());
     let (mut hungry, mut until) = (true, time::Instant::now());
     while !stop.is_cancelled() {
-        if hungry && running.len() < AT_ONCE {
+        if hungry && running.len() < N::AT_ONCE {
             // Not inside the select below: a claim that is given up half-way would hold its row until the lease ends.
             match turn::claim::<N>(&db, &clock).await {
                 Ok(Some(claimed)) => {

@@ -4,12 +4,13 @@
 //! claim a due row → [`Noun::look`] at the world → [`Noun::plan`] (pure) → [`Noun::perform`] *one* step → [`Noun::write`] what was observed,
 //! and when to look next. A turn takes no input but its row and never retries: the next turn is the retry.
 //!
-//! - A claim is a lease with a fencing number. A worker that died lets go by itself; a late one cannot write.
+//! - A claim is a lease with a fencing number. A worker that died lets go by itself; a late one cannot write. A noun whose steps are slow
+//!   holds on to its rows meanwhile ([`Noun::HOLD`]), and is cut off when a row is another worker's.
 //! - A wish that comes during a turn counts up `wish`; the turn that ends then leaves the row due at once.
 //! - Workers are woken by NOTIFY, and by the clock when that was lost. They subscribe before they look.
 //! - Every step *ensures*, so that a turn cut off anywhere is mended by doing it again. Undo is a new wish, not a second code path.
 //! - An error says what happens next: [`StepError::Later`] waits for its time, [`StepError::Stuck`] asks for a person, and is looked at
-//!   hourly meanwhile, so that mending the cause is enough.
+//!   hourly meanwhile, so that mending the cause is enough. A noun with a timetable of its own says so ([`Noun::pause`]).
 
 mod backoff;
 mod keep;
@@ -44,6 +45,12 @@ pub trait Noun: Send + Sync + 'static {
     const NEXT: &'static str;
     /// The longest pause between two tries.
     const PATIENCE: Duration = Duration::from_secs(300);
+    /// How long a turn may take; longer than the lease only where there is [`Noun::HOLD`].
+    const TURN_LIMIT: Duration = TURN_LIMIT;
+    /// Prolongs the lease: `$1` id, `$2` claim.
+    const HOLD: Option<&'static str> = None;
+    /// How many turns run at once in one process.
+    const AT_ONCE: usize = 8;
 
     /// What is wanted of one.
     type Row: Send + Sync;
@@ -71,6 +78,17 @@ pub trait Noun: Send + Sync + 'static {
         seen: Self::Seen,
         step: Self::Step,
     ) -> impl Future<Output = Result<After<Self::Seen>, StepError>> + Send;
+
+    /// How long to wait after a failure; `chance` is between 0 and 1.
+    fn pause(claimed: &Claimed<Self::Row>, error: &StepError, now: DateTime<Utc>, chance: f64) -> Duration {
+        let _ = now;
+        match error {
+            StepError::Later { after, .. } => {
+                backoff::pause(claimed.tries, Self::PATIENCE, chance).max(after.unwrap_or_default())
+            }
+            StepError::Stuck(_) => Duration::from_secs(3600),
+        }
+    }
 
     /// Writes what was observed and when to look next, and lets go; only while the claim holds (else [`db::Error::Rows`]).
     fn write(

@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::keep;
 use crate::{
-    certificates::{issuer, reconcile::Certificates},
-    config::Common,
+    certificates::{self, acme, issuer, reconcile::Certificates},
+    config::{Common, SealOptions},
     db,
+    dns::Dns,
+    domains::{self, reconcile::Domains},
     hosts::client::HostClient,
     mails::{self, Mailer},
     tenants,
@@ -26,9 +28,18 @@ pub struct Options {
     /// What all roles are told.
     #[command(flatten)]
     pub common: Common,
+    /// Where the sealing keys are.
+    #[command(flatten)]
+    pub seal: SealOptions,
     /// How mail goes out.
     #[command(flatten)]
     pub mail: mails::Options,
+    /// Where own domains lead, and how DNS is asked.
+    #[command(flatten)]
+    pub domains: domains::Options,
+    /// Who issues certificates.
+    #[command(flatten)]
+    pub certificates: certificates::Options,
 }
 
 /// Makes what is wanted true, until SIGTERM; then ends the turns that run, and returns.
@@ -82,13 +93,41 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
     }
     spawn!(tenants);
     spawn!(mails);
-    let certificates = Certificates {
+    let cas = options.certificates.read(common.base_domain.as_str())?;
+    let domains =
+        Domains { issuers: cas.known_as(), ..Domains::new(db.clone(), clock.clone(), common, &options.domains) };
+    {
+        let (url, stop) = (url.clone(), stop.clone());
+        nouns.spawn(async move { domains.keep(&url, stop).await });
+    }
+    let certificates = certificates(options, cas, &db, &clock)?;
+    let stop = stop.clone();
+    nouns.spawn(async move { certificates.keep(&url, stop).await });
+    Ok(nouns)
+}
+
+/// The public CAs in the operator's order, then the local one.
+fn certificates(
+    options: &Options,
+    settings: certificates::Settings,
+    db: &db::Pool,
+    clock: &Clock,
+) -> anyhow::Result<Certificates> {
+    let common = &options.common;
+    let base_domain = common.base_domain.to_string();
+    let seal = Arc::new(options.seal.open(&common.paths())?);
+    let shared = acme::Shared {
         db: db.clone(),
         clock: clock.clone(),
-        issuer: Arc::new(issuer::Local::new(common)),
-        seal: tls::Seal::open(&common.paths().seal_key()).context("the sealing keys (percloud up makes them)")?,
+        seal: seal.clone(),
+        ways: settings.ways,
+        budgets: settings.budgets,
+        caa: Some(certificates::caa::by(Arc::new(Dns::new(&options.domains.dns)))),
     };
-    let (base_domain, stop) = (common.base_domain.to_string(), stop.clone());
-    nouns.spawn(async move { certificates.keep(&base_domain, &url, stop).await });
-    Ok(nouns)
+    let public = settings.directories.into_iter().map(|directory| -> Arc<dyn issuer::Issuer> {
+        Arc::new(acme::Acme::new(directory, settings.email.clone(), shared.clone()))
+    });
+    let local: Arc<dyn issuer::Issuer> = Arc::new(issuer::Local::new(common));
+    let issuers = issuer::Issuers::new(public.chain([local]).collect());
+    Ok(Certificates { db: db.clone(), clock: clock.clone(), issuers, seal, base_domain })
 }

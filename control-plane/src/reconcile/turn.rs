@@ -8,11 +8,14 @@ use std::{
 use bundle::Clock;
 use tracing::Instrument;
 
-use super::{After, Claimed, Id, Noun, StepError, TURN_LIMIT, backoff};
+use super::{After, Claimed, Id, Noun, StepError};
 use crate::{
     db::{self, GenericClient, Pool},
     telemetry,
 };
+
+/// How often a lease of 20 seconds is prolonged: three may be lost.
+const HOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// How a turn went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,9 +134,15 @@ async fn inside<N: Noun>(
     claimed: &Claimed<N::Row>,
 ) -> Result<Turn, Died> {
     stages.pass(Stage::Claimed)?;
-    let stepped = match tokio::time::timeout(TURN_LIMIT, step(noun, stages, claimed)).await {
-        Ok(stepped) => stepped?,
-        Err(_) => Err(StepError::later(anyhow::anyhow!("it took longer than {} s", TURN_LIMIT.as_secs()))),
+    let stepped = tokio::select! {
+        stepped = tokio::time::timeout(N::TURN_LIMIT, step(noun, stages, claimed)) => match stepped {
+            Ok(stepped) => stepped?,
+            Err(_) => Err(StepError::later(anyhow::anyhow!("it took longer than {} s", N::TURN_LIMIT.as_secs()))),
+        },
+        () = hold::<N>(db, claimed) => {
+            tracing::warn!("another worker has it by now; this turn is cut off");
+            return Ok(Turn::Lost(claimed.id.clone()));
+        }
     };
     stages.pass(Stage::Performed)?;
     let written = match stepped {
@@ -145,6 +154,25 @@ async fn inside<N: Noun>(
         tracing::warn!(error = words(&error), "what a turn did could not be written; the next one looks anew");
         Turn::Lost(claimed.id.clone())
     }))
+}
+
+/// Prolongs the lease again and again; returns when it is another's. A database that is away is no reason to let go: whoever comes late
+/// cannot write.
+async fn hold<N: Noun>(db: &Pool, claimed: &Claimed<N::Row>) {
+    let Some(statement) = N::HOLD else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(HOLD_EVERY).await;
+        let held = async {
+            let db = db.get().await?;
+            let statement = db.prepare_cached(statement).await?;
+            Ok::<_, db::Error>(db.execute(&statement, &[claimed.id.as_sql(), &claimed.claim]).await?)
+        };
+        match held.await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "a lease cannot be prolonged"),
+        }
+    }
 }
 
 async fn step<N: Noun>(
@@ -171,12 +199,7 @@ async fn fail<N: Noun>(
     error: &StepError,
 ) -> Result<Turn, db::Error> {
     let (now, words) = (clock.now(), error.words());
-    let pause = match error {
-        StepError::Later { after, .. } => {
-            backoff::pause(claimed.tries, N::PATIENCE, rand::random()).max(after.unwrap_or_default())
-        }
-        StepError::Stuck(_) => Duration::from_secs(3600),
-    };
+    let pause = N::pause(claimed, error, now, rand::random());
     let due = now + chrono::TimeDelta::from_std(pause).unwrap_or(chrono::TimeDelta::hours(1));
     tracing::warn!(error = words, tries = claimed.tries + 1, "a turn failed");
     let db = db.get().await?;

@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 
 use crate::{accounts::AccountId, db, names};
 
-pub use token::{Again, Token};
+pub use token::{Again, NotAToken, Token};
 pub use wishes::{
     Created, New, confirm, create, create_again, delete, find_by_token, may_create_again, resume, suspend,
 };
@@ -112,8 +112,10 @@ pub struct Tenant {
     pub email: String,
     /// The label below the base domain, in ASCII.
     pub name: String,
-    /// The host name it answers at.
+    /// Its host name at the provider.
     pub domain: Domain,
+    /// The own domain that it answers at instead; the other one leads there.
+    pub own_domain: Option<Domain>,
     /// What was asked for.
     pub wanted: Wanted,
     /// Why it is suspended.
@@ -164,6 +166,10 @@ impl Tenant {
             email: text("email")?,
             name: text("name")?,
             domain: text("domain")?.parse().map_err(|_| db::Error::Column("tenants.domain"))?,
+            own_domain: row
+                .try_get::<_, Option<String>>("own_domain")?
+                .map(|name| name.parse().map_err(|_| db::Error::Column("tenants.own_domain")))
+                .transpose()?,
             wanted: text("wanted")?.parse()?,
             suspended_reason: row.try_get("suspended_reason")?,
             observed: text("observed")?.parse()?,
@@ -185,13 +191,19 @@ impl Tenant {
         })
     }
 
+    /// The host name that it answers at.
+    #[must_use]
+    pub fn address(&self) -> &Domain {
+        self.own_domain.as_ref().unwrap_or(&self.domain)
+    }
+
     /// What the host and the runtime are told. It depends on the row alone. The set-up hash stays in after use, since another spec would
     /// restart the runtime under its owner's hands for nothing.
     #[must_use]
     pub fn spec(&self, provider: &Provider, port: u16) -> TenantSpec {
         TenantSpec {
             id: self.id.clone(),
-            domain: self.domain.clone(),
+            domain: self.address().clone(),
             port,
             quota_bytes: u64::try_from(self.quota_bytes).unwrap_or_default(),
             language: self.language.clone(),

@@ -5,7 +5,7 @@
 #[doc(hidden)]
 macro_rules! tenant_columns {
     () => {
-        "t.id, t.account_id, a.email, t.name, t.domain, t.wanted, t.suspended_reason, t.observed, t.spec_hash, t.socket,
+        "t.id, t.account_id, a.email, t.name, t.domain, t.own_domain, t.wanted, t.suspended_reason, t.observed, t.spec_hash, t.socket,
             t.setup_sha256, t.confirmed_at, t.set_up_at, t.used_bytes, t.quota_bytes, t.language, t.delete_after,
             t.created_at, t.due_at, t.tries, t.last_error, t.wish, t.trace_parent"
     };
@@ -26,8 +26,8 @@ crate::statements! {
     /// By id, name or host name.
     FIND = concat!("select ", crate::tenant_columns!(), "
         from tenants t join accounts a on a.id = t.account_id
-        where t.id = $1 or t.domain = $1 or t.name = $2
-        order by t.id = $1 desc, t.domain = $1 desc
+        where t.id = $1 or t.domain = $1 or t.own_domain = $1 or t.name = $2
+        order by t.id = $1 desc, t.domain = $1 desc, t.own_domain = $1 desc nulls last
         limit 1");
     /// By the hash of the mailed link's token.
     BY_CONFIRM = concat!("select ", crate::tenant_columns!(), "

@@ -2,16 +2,10 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, bail};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
 use super::Options;
 use crate::config::{Common, Paths};
@@ -55,30 +49,23 @@ pub(super) async fn wait(options: &Options, paths: &Paths, patience: Duration) -
     }
 }
 
-/// Asks for the portal's first page through the edge, trusting the local CA only.
+/// Asks for the portal's first page through the edge, trusting the local CA, and the public ones where they are asked for certificates.
 ///
 /// # Errors
 /// When there is no connection, no valid certificate, or another answer than 200.
 pub(crate) async fn portal_answers(address: SocketAddr, common: &Common, paths: &Paths) -> anyhow::Result<()> {
-    let mut roots = rustls::RootCertStore::empty();
-    for root in CertificateDer::pem_file_iter(paths.ca_pem())? {
-        roots.add(root?)?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from(common.base_domain.to_string())?;
-    let tcp = TcpStream::connect(address).await?;
-    let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
-    let host = &common.base_domain;
-    let port = common.port;
-    tls.write_all(format!("GET / HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
-    let mut answer = [0; 12];
-    tls.read_exact(&mut answer).await?;
-    if &answer != b"HTTP/1.1 200" {
-        bail!("the portal answered {}", String::from_utf8_lossy(&answer));
+    let local = std::fs::read(paths.ca_pem()).context("the local CA's root")?;
+    let mut roots = reqwest::Certificate::from_pem_bundle(&local)?;
+    let public = std::fs::read(paths.acme_root()).ok();
+    roots.extend(reqwest::Certificate::from_pem_bundle(public.as_deref().unwrap_or_default())?);
+    let client = reqwest::Client::builder().no_proxy().resolve(common.base_domain.as_str(), address);
+    let client = match public {
+        Some(private) if private.is_empty() => client.tls_certs_merge(roots),
+        _ => client.tls_certs_only(roots),
+    };
+    let answer = client.build()?.get(format!("{}/", common.portal_origin())).send().await?;
+    if answer.status() != reqwest::StatusCode::OK {
+        bail!("the portal answered {}", answer.status());
     }
     Ok(())
 }

@@ -22,8 +22,9 @@ pub use detach::{Down, down};
 pub use restart::{RestartEdge, restart_edge};
 
 use crate::{
-    config::{Common, Paths},
-    db, edge, privileges,
+    certificates,
+    config::{Common, Paths, SEAL_KEY_COMMAND, SealOptions},
+    db, domains, edge, privileges,
 };
 use cluster::Cluster;
 use prepare::Secrets;
@@ -38,6 +39,15 @@ pub struct Options {
     /// What every role is told.
     #[command(flatten)]
     pub common: Common,
+    /// Who issues certificates.
+    #[command(flatten)]
+    pub certificates: certificates::Options,
+    /// Where the sealing keys are.
+    #[command(flatten)]
+    pub seal: SealOptions,
+    /// Certificates that the edge keeps in memory; the others are loaded when somebody asks for them.
+    #[arg(long, value_name = "N")]
+    pub certificates_in_memory: Option<usize>,
     /// Addresses to listen on; loopback only when the base domain ends in `.localhost`, else all.
     #[arg(long, value_name = "IP")]
     pub listen: Vec<IpAddr>,
@@ -59,6 +69,9 @@ pub struct Options {
     /// A layer of the sandbox that this machine may lack, by its name in `percloud doctor`.
     #[arg(long, value_name = "LAYER")]
     pub allow_missing: Vec<String>,
+    /// Where own domains lead, and how DNS is asked.
+    #[command(flatten)]
+    pub domains: domains::Options,
     /// Return when everything is healthy, and go on in the background.
     #[arg(long)]
     pub detach: bool,
@@ -92,8 +105,9 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
     say(format_args!("Data folder: {}", paths.root().display()));
     prepare::folders(paths)?;
     let secrets = Secrets::ensure(paths)?;
-    prepare::keys(&options.common, paths)?;
-    prepare::remember(&options.common)?;
+    prepare::keys(&options, paths)?;
+    prepare::acme_root(&options, paths)?;
+    prepare::remember(&options)?;
     let mut supervisor = Supervisor::new(paths.logs());
     let outcome = tokio::select! {
         outcome = bring_up(&options, paths, &secrets, &mut supervisor) => outcome,
@@ -185,20 +199,36 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     }
     let mut edge: Vec<String> = options.listen.iter().flat_map(|ip| ["--listen".into(), ip.to_string()]).collect();
     edge.extend(options.http_port.iter().flat_map(|port| ["--http-port".into(), port.to_string()]));
+    edge.extend(options.certificates_in_memory.iter().flat_map(|n| ["--certificates-in-memory".into(), n.to_string()]));
+    // What the environment says is handed on there: command lines are public.
+    let command = options.seal.seal_key_command.as_ref().filter(|_| std::env::var_os(SEAL_KEY_COMMAND).is_none());
+    let mut reconcile: Vec<String> =
+        command.and_then(|c| c.as_argument()).map(|c| vec!["--seal-key-command".into(), c]).unwrap_or_default();
+    edge.extend(reconcile.clone());
+    reconcile.extend(options.domains.args());
+    // Checked here, where somebody reads it; the role would only fall again and again.
+    options.certificates.read(options.common.base_domain.as_str())?;
+    let cas = options.certificates.environment()?;
     edge.extend(options.proxy_protocol.iter().flat_map(|network| ["--proxy-protocol".into(), network.to_string()]));
     edge.push("--take-over".into());
-    let role = |name, uid, args, url| supervise::role(name, uid, args, url, &options.common, paths);
+    let role = |name, uid, args, url, env| supervise::role(name, uid, args, url, env, &options.common, paths);
     Ok(vec![
-        role("host", None, host, None)?,
-        role("reconcile", Some(privileges::RECONCILE), Vec::new(), Some(&urls.reconcile))?,
-        role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web))?,
-        role("edge", Some(privileges::EDGE), edge, Some(&urls.edge))?,
+        role("host", None, host, None, Vec::new())?,
+        role("reconcile", Some(privileges::RECONCILE), reconcile, Some(&urls.reconcile), cas)?,
+        role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web), Vec::new())?,
+        role("edge", Some(privileges::EDGE), edge, Some(&urls.edge), Vec::new())?,
     ])
 }
 
 fn announce(options: &Options) {
     let common = &options.common;
     let data = common.data.display();
+    if options.certificates.is_public() {
+        say(format_args!(
+            "\nCertificates come from {}; until it has issued the portal's, that one is the local authority's.",
+            options.certificates.acme_directory.as_deref().unwrap_or_default()
+        ));
+    }
     let program = std::env::current_exe().unwrap_or_else(|_| "percloud".into());
     let program = program.display();
     say(format_args!(

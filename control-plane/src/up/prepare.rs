@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid, chown};
 
 use super::Options;
 use crate::{
-    config::{Common, Paths, Remembered},
+    config::{Paths, Remembered},
     db, privileges,
 };
 
@@ -20,6 +20,7 @@ use crate::{
 pub(super) fn absolute(mut options: Options) -> anyhow::Result<Options> {
     options.common.data = std::path::absolute(&options.common.data)?;
     options.runtime = options.runtime.map(std::path::absolute).transpose()?;
+    options.certificates = options.certificates.absolute()?;
     Ok(options)
 }
 
@@ -105,13 +106,16 @@ fn ensure_secret(path: &Path) -> anyhow::Result<String> {
     Ok(secret)
 }
 
-/// The local CA and the sealing key. Only reconcile may read the CA's key; the edge may read the sealing key.
-pub(super) fn keys(common: &Common, paths: &Paths) -> anyhow::Result<()> {
+/// The local CA and the sealing key, unless that comes from elsewhere. Only reconcile may read the CA's key; the edge may read the sealing key.
+pub(super) fn keys(options: &Options, paths: &Paths) -> anyhow::Result<()> {
+    let common = &options.common;
     let now = Clock::system().now();
     let name = format!("{} ({})", common.provider_name, common.base_domain);
     tls::LocalCa::open_or_create(&paths.keys(), &name, &[common.base_domain.as_str()], now)?
         .write_root(&paths.ca_pem())?;
-    tls::Seal::open_or_create(&paths.seal_key())?;
+    if options.seal.seal_key_command.is_none() {
+        tls::Seal::open_or_create(&paths.seal_key())?;
+    }
     for entry in std::fs::read_dir(paths.keys())? {
         let path = entry?.path();
         let sealing = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("seal"));
@@ -121,9 +125,23 @@ pub(super) fn keys(common: &Common, paths: &Paths) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keeps name and port for the commands that are given only the data folder.
-pub(super) fn remember(common: &Common) -> anyhow::Result<()> {
-    let remembered = Remembered::of(common);
+/// Puts the public CAs' private root, if any, where whoever looks at the portal from this machine finds it.
+pub(super) fn acme_root(options: &Options, paths: &Paths) -> anyhow::Result<()> {
+    let path = paths.acme_root();
+    if options.certificates.is_public() {
+        let pem = options.certificates.root_pem()?.unwrap_or_default();
+        return tls::files::write(&path, pem.as_bytes(), 0o644);
+    }
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Keeps name, port and public CAs for the next start, and for the commands that are given only the data folder.
+pub(super) fn remember(options: &Options) -> anyhow::Result<()> {
+    let common = &options.common;
+    let remembered = Remembered::of(common, &options.certificates);
     // It may hold the address of a database with its password.
     tls::files::write(&common.paths().remembered(), &serde_json::to_vec_pretty(&remembered)?, 0o600)
 }

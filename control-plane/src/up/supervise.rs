@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{logs::Log, say};
-use crate::config::{Common, Paths};
+use crate::config::{Common, Paths, SEAL_KEY_COMMAND};
 
 /// First pause before a fallen child is started again; doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(100);
@@ -60,12 +60,13 @@ impl Program {
 }
 
 /// This program again, as one of the roles. Its environment holds what it needs and nothing else;
-/// the database's password goes that way because command lines are public.
+/// the database's password goes that way because command lines are public, and so does what is secret in `more`.
 pub(super) fn role(
     name: &'static str,
     uid: Option<u32>,
     args: Vec<String>,
     database_url: Option<&str>,
+    more: Vec<(String, String)>,
     common: &Common,
     paths: &Paths,
 ) -> anyhow::Result<Program> {
@@ -82,10 +83,12 @@ pub(super) fn role(
     let handed_on = |key: &str| {
         key.starts_with("OTEL_")
             || key == "PERCLOUD_LOG"
+            || (key == SEAL_KEY_COMMAND && matches!(name, "reconcile" | "edge"))
             || (key.starts_with("PERCLOUD_SMTP") || key.starts_with("PERCLOUD_MAIL"))
                 && matches!(name, "reconcile" | "web")
     };
     env.extend(std::env::vars().filter(|(key, _)| handed_on(key)));
+    env.extend(more);
     let drop_to = uid.filter(|_| as_root);
     Ok(Program::new(name, move |file| {
         let mut command = Command::new(file);

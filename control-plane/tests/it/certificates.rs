@@ -5,11 +5,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use control_plane::{
     certificates::{
-        self,
-        issuer::{self, Issuer, Local},
+        self, Filter,
+        issuer::{self, Issuer, Issuers, Local, Order},
         reconcile::Certificates,
     },
     reconcile::{Stage, Stages, Turn, turn},
@@ -27,19 +27,22 @@ struct Moody {
 }
 
 impl Issuer for Moody {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "local"
     }
-    fn issue<'a>(&'a self, names: &'a [String], now: DateTime<Utc>) -> BoxFuture<'a, Result<Issued, issuer::Error>> {
+    fn can(&self, names: &[String]) -> bool {
+        self.ca.can(names)
+    }
+    fn issue<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Issued, issuer::Error>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         if self.fails.load(Ordering::SeqCst) > 0 {
             self.fails.fetch_sub(1, Ordering::SeqCst);
-            let source = anyhow::anyhow!("the CA is away");
-            return Box::pin(async { Err(issuer::Error::Later { after: None, source }) });
+            let source = anyhow::anyhow!("connection refused");
+            return Box::pin(async { Err(issuer::Error::Away { issuer: "the CA".into(), after: None, source }) });
         }
-        self.ca.issue(names, now)
+        self.ca.issue(order)
     }
-    fn stands_by(&self, chain_pem: &str, now: DateTime<Utc>) -> bool {
+    fn stands_by(&self, chain_pem: &str, now: chrono::DateTime<chrono::Utc>) -> bool {
         self.ca.stands_by(chain_pem, now)
     }
 }
@@ -49,8 +52,15 @@ fn noun(cloud: &TestCloud) -> (Certificates, Arc<Moody>) {
     tls::files::private_folder(&paths.keys()).unwrap();
     let issuer =
         Arc::new(Moody { ca: Local::new(&cloud.common), asked: AtomicUsize::new(0), fails: AtomicUsize::new(0) });
-    let seal = Seal::open_or_create(&paths.seal_key()).unwrap();
-    (Certificates { db: cloud.db.clone(), clock: cloud.clock.clone(), issuer: issuer.clone(), seal }, issuer)
+    let seal = Arc::new(Seal::open_or_create(&paths.seal_key()).unwrap());
+    let certificates = Certificates {
+        db: cloud.db.clone(),
+        clock: cloud.clock.clone(),
+        issuers: Issuers::new(vec![issuer.clone()]),
+        seal,
+        base_domain: "percloud.localhost".into(),
+    };
+    (certificates, issuer)
 }
 
 async fn settle(cloud: &TestCloud, noun: &Certificates) -> Vec<Turn> {
@@ -66,11 +76,11 @@ async fn settle(cloud: &TestCloud, noun: &Certificates) -> Vec<Turn> {
 
 async fn want(cloud: &TestCloud) {
     let names = certificates::provider_names("percloud.localhost");
-    certificates::want(&cloud.db.get().await.unwrap(), &names, cloud.now()).await.unwrap();
+    certificates::want(&cloud.db.get().await.unwrap(), None, &names, cloud.now()).await.unwrap();
 }
 
 async fn one(cloud: &TestCloud) -> certificates::Certificate {
-    let all = certificates::list(&cloud.db.get().await.unwrap()).await.unwrap();
+    let all = certificates::list(&cloud.db.get().await.unwrap(), &Filter::default()).await.unwrap();
     assert_eq!(all.len(), 1);
     all.into_iter().next().unwrap()
 }
@@ -104,15 +114,19 @@ async fn it_is_renewed_in_time_and_a_ca_that_is_away_is_waited_for() {
     want(&cloud).await;
     settle(&cloud, &noun).await;
     let first: String = cloud.value("select chain_pem from certificates").await;
-    cloud.clock.advance(TimeDelta::days(59));
+    // 60 days, and up to three earlier by chance.
+    cloud.clock.advance(TimeDelta::days(56));
     settle(&cloud, &noun).await;
     assert_eq!(cloud.value::<String>("select chain_pem from certificates").await, first, "not before a third is left");
     issuer.fails.store(2, Ordering::SeqCst);
-    cloud.clock.advance(TimeDelta::days(2));
+    cloud.clock.advance(TimeDelta::days(5));
     let turns = settle(&cloud, &noun).await;
-    assert!(matches!(&turns[..], [Turn::Later(_, words)] if words == "the CA is away"), "{turns:?}");
+    assert!(
+        matches!(&turns[..], [Turn::Later(_, words)] if words == "the CA is away: connection refused"),
+        "{turns:?}"
+    );
     let failing = one(&cloud).await;
-    assert_eq!((failing.tries, failing.last_error.as_deref()), (1, Some("the CA is away")));
+    assert_eq!((failing.tries, failing.last_error.as_deref()), (1, Some("the CA is away: connection refused")));
     assert_eq!(
         cloud.value::<String>("select chain_pem from certificates").await,
         first,
@@ -175,5 +189,34 @@ async fn what_is_not_wanted_any_more_goes() {
     let names = certificates::provider_names("percloud.localhost");
     certificates::unwant(&cloud.db.get().await.unwrap(), &names, cloud.now()).await.unwrap();
     settle(&cloud, &noun).await;
-    assert!(certificates::list(&cloud.db.get().await.unwrap()).await.unwrap().is_empty());
+    assert!(certificates::list(&cloud.db.get().await.unwrap(), &Filter::default()).await.unwrap().is_empty());
+}
+
+/// A CA that says when it may be asked again.
+struct Busy(std::time::Duration);
+
+impl Issuer for Busy {
+    fn name(&self) -> &str {
+        "busy"
+    }
+    fn can(&self, _: &[String]) -> bool {
+        true
+    }
+    fn issue<'a>(&'a self, _: &'a Order<'a>) -> BoxFuture<'a, Result<Issued, issuer::Error>> {
+        let (after, source) = (Some(self.0), anyhow::anyhow!("too many requests"));
+        Box::pin(async move { Err(issuer::Error::Away { issuer: "busy".into(), after, source }) })
+    }
+}
+
+#[tokio::test]
+async fn a_ca_that_names_a_time_is_not_asked_before() {
+    let cloud = TestCloud::new().await;
+    let (noun, _) = noun(&cloud);
+    let hours = std::time::Duration::from_secs(7200);
+    let noun = Certificates { issuers: Issuers::new(vec![Arc::new(Busy(hours))]), ..noun };
+    want(&cloud).await;
+    settle(&cloud, &noun).await;
+    let due = one(&cloud).await.due_at.unwrap();
+    assert!(due >= cloud.now() + TimeDelta::hours(2), "{due}");
+    assert!(one(&cloud).await.last_error.unwrap().contains("too many requests"));
 }

@@ -4,7 +4,11 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bundle::Clock;
 use control_plane::{
-    certificates::{issuer::Local, reconcile::Certificates},
+    certificates::{
+        issuer::{Issuers, Local},
+        reconcile::Certificates,
+    },
+    config::SealOptions,
     edge,
     reconcile::{Stages, turn},
 };
@@ -37,11 +41,12 @@ pub(crate) async fn certify(cloud: &TestCloud) -> String {
         db: cloud.db.clone(),
         // The browser verifies against the machine's clock.
         clock: Clock::system(),
-        issuer: Arc::new(Local::new(&cloud.common)),
-        seal: Seal::open_or_create(&paths.seal_key()).unwrap(),
+        issuers: Issuers::new(vec![Arc::new(Local::new(&cloud.common))]),
+        seal: Arc::new(Seal::open_or_create(&paths.seal_key()).unwrap()),
+        base_domain: "percloud.localhost".into(),
     };
     let names = control_plane::certificates::provider_names("percloud.localhost");
-    control_plane::certificates::want(&cloud.db.get().await.unwrap(), &names, cloud.now()).await.unwrap();
+    control_plane::certificates::want(&cloud.db.get().await.unwrap(), None, &names, cloud.now()).await.unwrap();
     turn(&certificates, &cloud.db, &certificates.clock, &Stages::default()).await.unwrap();
     std::fs::read_to_string(paths.keys().join("ca.pem")).unwrap()
 }
@@ -54,6 +59,8 @@ impl Front {
         common.port = port;
         let options = edge::Options {
             common,
+            seal: SealOptions::default(),
+            certificates_in_memory: 16,
             listen: vec!["127.0.0.1".parse().unwrap()],
             http_port: None,
             workers: Some(1),

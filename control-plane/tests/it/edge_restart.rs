@@ -187,8 +187,10 @@ impl Client {
                 client.ready().await.ok()?;
                 match client.try_send_request(request(format!("https://{HOST}{path}"))).await {
                     Ok(response) => Some(response),
-                    Err(mut error) if error.take_message().is_some() => None,
-                    Err(error) => panic!("no answer over HTTP/2: {:?}", error.into_error()),
+                    Err(mut error) => match error.take_message() {
+                        Some(_) => None,
+                        None => panic!("no answer over HTTP/2: {:?}", error.into_error()),
+                    },
                 }
             }
         }

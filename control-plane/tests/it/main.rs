@@ -3,19 +3,31 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where it stands")]
 
 mod api;
+mod ca;
 mod certificates;
+mod certificates_acme;
+mod certificates_budgets;
+mod certificates_operator;
+mod certificates_thousand;
+mod certificates_wildcard;
 mod chaos_proxy;
 mod cloud;
 mod crashes;
+mod domains;
 mod edge;
+mod edge_certificates;
 mod edge_restart;
 mod isolation;
 mod machine;
 mod mails;
 mod operator;
 mod outages;
+mod own_domain_pages;
+mod owners;
 mod portal;
 mod postgres;
 mod provision;
+mod scanner;
+mod seals;
 mod sign_up;
 mod sql;

@@ -16,17 +16,17 @@ fn percloud(cloud: &TestCloud, words: &[&str]) -> Output {
     program.output().unwrap()
 }
 
-fn done(cloud: &TestCloud, words: &[&str]) -> String {
+pub(crate) fn done(cloud: &TestCloud, words: &[&str]) -> String {
     let output = percloud(cloud, words);
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn json(cloud: &TestCloud, words: &[&str]) -> Value {
+pub(crate) fn json(cloud: &TestCloud, words: &[&str]) -> Value {
     serde_json::from_str(&done(cloud, &[words, &["--json"]].concat())).unwrap()
 }
 
-fn refused(cloud: &TestCloud, words: &[&str]) -> String {
+pub(crate) fn refused(cloud: &TestCloud, words: &[&str]) -> String {
     let output = percloud(cloud, words);
     assert!(!output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stderr).unwrap()

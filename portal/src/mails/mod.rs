@@ -87,6 +87,13 @@ mails! {
         /// The one-time link.
         link: "https://ada.percloud.localhost:8443/setup/k3fq81za"
     }
+    /// The way in at the portal for an owner who cannot get into the percloud.
+    ManageLink "manage_link" {
+        /// The percloud's address.
+        domain: "ada.percloud.localhost",
+        /// The one-time link.
+        link: "https://percloud.localhost:8443/manage/link/k3fq81za"
+    }
     /// The provider closed the percloud.
     Suspended "suspended" {
         /// The percloud's address.
@@ -103,6 +110,29 @@ mails! {
     Deleted "deleted" {
         /// The address that it had.
         domain: "ada.percloud.localhost"
+    }
+    /// It answers at its own domain.
+    DomainReady "domain_ready" {
+        /// The own domain.
+        domain: "ada.example",
+        /// The address that leads there now.
+        old: "ada.percloud.localhost"
+    }
+    /// It answers at its own domain no more.
+    DomainLost "domain_lost" {
+        /// The own domain.
+        domain: "ada.example",
+        /// The address at which it answers again.
+        old: "ada.percloud.localhost"
+    }
+    /// There is no certificate for its own domain, or soon none.
+    CertificateFailing "certificate_failing" {
+        /// The domain.
+        domain: "ada.percloud.localhost",
+        /// The day on which the one there is ends; empty when there is none.
+        ends: "2026-05-14",
+        /// What the certificate authority said.
+        reason: "could not validate ada.percloud.localhost: connection refused"
     }
 }
 

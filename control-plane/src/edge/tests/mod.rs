@@ -87,14 +87,14 @@ impl House {
         let (at, plain) = (https[0].local_addr().unwrap(), http[0].local_addr().unwrap());
         common.port = at.port();
         std::fs::create_dir_all(folder.path().join("run/web")).unwrap();
-        let edge = Edge::new(&common, 1, balancers).unwrap();
+        let edge = Edge::new(&common, 1, balancers, 16).unwrap();
         let ca = LocalCa::open_or_create(&folder.path().join("keys"), "Test", &[], now()).unwrap();
         let certified = |names: &[&str]| {
             let issued = ca.issue(names, 30, now()).unwrap();
             Certified::new(&issued.chain_pem, issued.key_der.into()).unwrap()
         };
         let all = [certified(&[BASE, "*.cloud.localhost"]), certified(&["own.example"])];
-        edge.resolver.replace(&all, Some(BASE));
+        edge.certificates.keep(&all);
         let ending = Ending::new();
         worker::start(0, edge.clone(), worker::Doors { https, http }, ending.clone()).unwrap();
         Self { edge, ca, at, plain, ending, folder }
@@ -105,7 +105,7 @@ impl House {
     }
 
     fn route(&self, host: &str, state: State, socket: Option<PathBuf>) {
-        let row = Row { host: host.into(), tenant_id: format!("t-{host}"), state, socket };
+        let row = Row { host: host.into(), tenant_id: format!("t-{host}"), state, socket, redirect_to: None };
         self.edge.routes.set(host, Some(row));
     }
 

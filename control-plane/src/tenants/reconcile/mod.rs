@@ -14,6 +14,7 @@ use crate::{
     accounts,
     audit::Actor,
     db::{self, GenericClient, Pool, ensure_affected},
+    domains,
     hosts::{self, Host, Unit},
     names,
     reconcile::{After, Claimed, Id, Noun, StepError},
@@ -121,6 +122,9 @@ impl Noun for Tenants {
             Some(hosts::State::Failing(why)) => Some(format!("does not start: {why}")),
             _ => None,
         };
+        // Which name its runtime knows: visitors are not sent to another one before that.
+        let placed = seen.unit.as_ref().is_some_and(|unit| unit.spec_hash == seen.spec_hash);
+        let served = placed.then(|| tenant.address().as_str());
         let db = self.db.get().await?;
         let statement = db.prepare_cached(sql::OBSERVED).await?;
         let affected = db
@@ -139,6 +143,8 @@ impl Noun for Tenants {
                     &used,
                     &status.delete_after,
                     &failing,
+                    &served,
+                    &status.owner_key.as_deref().filter(|key| bundle::ticket::is_public_key(key)),
                 ],
             )
             .await?;
@@ -166,6 +172,7 @@ impl Tenants {
         let (tenant, now) = (&claimed.row, self.clock.now());
         let mut db = self.db.get().await?;
         let tx = db.transaction().await?;
+        domains::forget(&tx, &tenant.id, now).await?;
         // The name refers to nothing, but the row refers to the name.
         ensure_affected(tx.execute(sql::FORGET, &[&tenant.id.as_str(), &claimed.claim]).await?, 1)?;
         if tenant.confirmed_at.is_none() && tenant.set_up_at.is_none() {

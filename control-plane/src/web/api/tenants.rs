@@ -29,8 +29,10 @@ pub(in crate::web) struct Tenant {
     id: String,
     /// The label below the base domain, in ASCII.
     name: String,
-    /// The host name it answers at.
+    /// Its host name at the provider.
     domain: String,
+    /// The own domain that it answers at instead, once that is proved; `domain` leads there.
+    own_domain: Option<String>,
     /// Its address.
     url: String,
     /// The address of its account.
@@ -62,10 +64,11 @@ pub(in crate::web) struct Tenant {
 impl Tenant {
     fn new(app: &App, tenant: tenants::Tenant) -> Self {
         Self {
-            url: format!("{}/", app.settings.origin_of(&tenant.domain)),
+            url: format!("{}/", app.settings.origin_of(tenant.address())),
             id: tenant.id.to_string(),
             name: tenant.name,
             domain: tenant.domain.to_string(),
+            own_domain: tenant.own_domain.map(String::from),
             email: tenant.email,
             wanted: tenant.wanted,
             observed: tenant.observed,

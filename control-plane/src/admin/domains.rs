@@ -1,0 +1,169 @@
+//! `percloud admin domains`: the names of their own that owners bring along.
+
+use chrono::{DateTime, Utc};
+
+use super::Desk;
+use crate::{
+    audit::Actor,
+    db,
+    domains::{self, DomainRow, Filter, Observed, Words},
+    terminal,
+};
+
+/// What an operator may want of own domains.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Domains {
+    /// List own domains by name
+    List(List),
+    /// Show one, with what the last look at DNS found
+    Show(Which),
+    /// Have DNS looked at at once
+    Check(Which),
+    /// Remove one from its percloud, which answers at its old address again
+    Remove(Which),
+    /// Take a name from whoever has proved it, and tell its owner; anybody may claim it anew, with a fresh challenge
+    Release(Which),
+}
+
+/// Which to list.
+#[derive(Clone, Debug, clap::Args)]
+pub struct List {
+    /// Only those last seen so: pending, verified, active or lost
+    #[arg(long, value_parser = |text: &str| text.parse::<Observed>().map_err(|_| "pending, verified, active or lost"))]
+    observed: Option<Observed>,
+    /// Only those in trouble: lost, missed, failing
+    #[arg(long)]
+    troubled: bool,
+    /// Only those after this name (the end of the page before)
+    #[arg(long, value_name = "NAME")]
+    after: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+}
+
+/// One own domain.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Which {
+    /// The domain or its id, or the percloud's name, address or id
+    name: String,
+}
+
+pub(super) async fn run(desk: &Desk, asked: Domains) -> anyhow::Result<()> {
+    let now = desk.clock.now();
+    match asked {
+        Domains::List(asked) => list(desk, asked).await,
+        Domains::Show(which) => show(desk, &which.name).await,
+        Domains::Check(which) => {
+            wish(desk, "is looked at in a moment; `show` says what was found.", async |tx| {
+                let row = domains::get(tx, &which.name).await?;
+                domains::ask_check(tx, &row.tenant_id, now).await.map(|()| row)
+            })
+            .await
+        }
+        Domains::Remove(which) => {
+            wish(desk, "is being removed; its percloud answers at its old address again.", async |tx| {
+                let row = domains::get(tx, &which.name).await?;
+                domains::remove(tx, &row.tenant_id, &Actor::Operator, now).await
+            })
+            .await
+        }
+        Domains::Release(which) => {
+            let said = "is free; its owner was told, and whoever wants it sets a fresh challenge.";
+            wish(desk, said, async |tx| domains::release(tx, &which.name, &Actor::Operator, now).await).await
+        }
+    }
+}
+
+async fn list(desk: &Desk, asked: List) -> anyhow::Result<()> {
+    let List { observed, troubled, after, limit } = asked;
+    let filter = Filter { after, after_id: None, observed, troubled, limit };
+    let found = domains::list(&desk.client().await?, &filter).await?;
+    if desk.json {
+        return terminal::print_json(&found);
+    }
+    let mut rows =
+        vec![["DOMAIN", "ALSO", "PERCLOUD", "STATE", "LOOKED AT", "MISSES", "LAST ERROR"].map(str::to_owned).to_vec()];
+    rows.extend(found.iter().map(|row| {
+        vec![
+            row.shown(),
+            row.twin.clone().unwrap_or_else(|| "-".into()),
+            row.domain.clone(),
+            row.observed.as_str().into(),
+            when(row.checked_at),
+            row.misses.to_string(),
+            row.last_error.clone().unwrap_or_default(),
+        ]
+    }));
+    let text = if found.is_empty() { "There are none.\n".into() } else { terminal::table(&rows) };
+    Ok(terminal::print(&text)?)
+}
+
+async fn show(desk: &Desk, which: &str) -> anyhow::Result<()> {
+    let row = domains::get(&desk.client().await?, which).await?;
+    if desk.json {
+        return terminal::print_json(&row);
+    }
+    let fact = |name: &str, value: String| vec![name.to_owned(), value];
+    let mut facts = vec![
+        fact("Domain", row.shown()),
+        fact("In ASCII", row.name.clone()),
+        fact("Leads to it", row.twin.clone().unwrap_or_else(|| "-".into())),
+        fact("Percloud", format!("{} ({})", row.domain, row.tenant_id)),
+        fact("State", row.observed.as_str().into()),
+        fact("Serves", if row.serves() { "yes" } else { "no" }.into()),
+        fact("Claimed", when(Some(row.claimed_at))),
+        fact("Proved", when(row.verified_at)),
+        fact("Last right", when(row.good_at)),
+        fact("Looked at", when(row.checked_at)),
+        fact("Looked at next", when(Some(row.check_at))),
+        fact("Misses", row.misses.to_string()),
+    ];
+    facts.extend(row.last_error.clone().map(|error| fact("Last error", error)));
+    let mut text = terminal::table(&facts);
+    text.push_str(&report(&row));
+    Ok(terminal::print(&text)?)
+}
+
+fn report(row: &DomainRow) -> String {
+    let Some(report) = &row.report else { return "\nDNS was not looked at yet.\n".into() };
+    let host = report.dns_host.as_ref().map_or_else(String::new, |host| format!(", which {} hosts", host.name));
+    let mut rows = vec![["  TYPE", "NAME", "MUST SAY", "IS", "FOUND"].map(str::to_owned).to_vec()];
+    rows.extend(report.records.iter().map(|record| {
+        let state = format!("{:?}", record.state).to_lowercase();
+        vec![
+            format!("  {}", record.kind.as_str()),
+            record.host.clone(),
+            record.value.clone(),
+            if record.optional { format!("{state} (optional)") } else { state },
+            terminal::plain(&record.found.join(" ")),
+        ]
+    }));
+    let mut text = format!("\nIts DNS{host}:\n{}", terminal::table(&rows));
+    let notice = |words: &Words| {
+        let args: Vec<String> = words.args.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        terminal::plain(&format!("  {} ({})", words.key, args.join(", ")))
+    };
+    text.extend(report.notices.iter().map(|words| notice(words) + "\n"));
+    text
+}
+
+fn when(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+/// One wish, one transaction.
+async fn wish(
+    desk: &Desk,
+    said: &str,
+    wish: impl AsyncFnOnce(&db::Transaction<'_>) -> Result<DomainRow, domains::Error>,
+) -> anyhow::Result<()> {
+    let mut db = desk.client().await?;
+    let tx = db.transaction().await?;
+    let row = wish(&tx).await?;
+    tx.commit().await?;
+    if desk.json {
+        return terminal::print_json(&row);
+    }
+    Ok(terminal::print(&format!("{} {said}\n", row.shown()))?)
+}

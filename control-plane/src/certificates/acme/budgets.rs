@@ -1,0 +1,232 @@
+//! What may be ordered, counted by all reconcilers together in `acme_attempts`.
+//!
+//! CAs count, and shut out whoever exceeds: then no certificate is renewed. So we count first, and stay below. Four windows:
+//!
+//! | budget | default | what it keeps |
+//! |---|---|---|
+//! | failed validations of a name | 5 in an hour | the CA from pausing the name |
+//! | certificates for the same names | 5 in 7 days | us from a loop of our own |
+//! | certificates below a registered domain | 50 in 7 days | the neighbours below one domain |
+//! | orders of an account | 300 in 3 hours | everybody else |
+//!
+//! Of an account's orders, names that failed before may use half and new ones nine tenths: renewals always have room. A renewal inside
+//! the window that the CA suggests (ARI) is counted by neither. A budget that is used up is no failure: it says until when.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use deadpool_postgres::{GenericClient, Pool};
+
+use super::sql;
+use crate::{certificates::issuer::Order, db};
+
+/// How much of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// Orders of an account in three hours.
+    pub orders: u32,
+    /// Certificates below a registered domain in seven days.
+    pub per_domain: u32,
+    /// Certificates for exactly the same names in seven days.
+    pub same: u32,
+    /// Failed validations of a name in an hour.
+    pub failures: u32,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self { orders: 300, per_domain: 50, same: 5, failures: 5 }
+    }
+}
+
+/// The window of an account's orders.
+pub const ORDERS_IN: TimeDelta = TimeDelta::hours(3);
+/// The window of certificates by domain and by names.
+pub const CERTIFICATES_IN: TimeDelta = TimeDelta::days(7);
+/// The window of failures.
+pub const FAILURES_IN: TimeDelta = TimeDelta::hours(1);
+
+/// A budget that is used up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedUp {
+    /// When there is room again.
+    pub until: DateTime<Utc>,
+    /// Which one, in words.
+    pub words: String,
+}
+
+/// An order that was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt(i64);
+
+/// How one ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// There is a certificate.
+    Issued,
+    /// The name's own failure.
+    NotValidated,
+    /// Refused before any validation.
+    Refused,
+    /// The CA's failure.
+    Away,
+}
+
+impl Outcome {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::NotValidated => "not-validated",
+            Self::Refused => "refused",
+            Self::Away => "away",
+        }
+    }
+}
+
+impl Budgets {
+    /// How many of an account's orders this one may find before it: renewals all, new names most, names that failed half.
+    fn share(&self, order: &Order<'_>) -> u32 {
+        match (order.serving, order.tries) {
+            (true, _) => self.orders,
+            (false, ..=0) => self.orders - self.orders / 10,
+            (false, _) => self.orders.div_ceil(2),
+        }
+    }
+
+    /// Counts an order before it is made, or says which budget stands against it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reserve(
+        &self,
+        db: &Pool,
+        account: &str,
+        order: &Order<'_>,
+    ) -> Result<Result<Attempt, UsedUp>, db::Error> {
+        let mut client = db.get().await?;
+        let tx = client.transaction().await?;
+        tx.execute(&tx.prepare_cached(sql::LOCK).await?, &[&account]).await?;
+        if let Some(used_up) = self.used_up(&tx, account, order).await? {
+            return Ok(Err(used_up));
+        }
+        let statement = tx.prepare_cached(sql::ATTEMPT).await?;
+        let (renewal, registered) = (order.replaces.is_some(), registered(order.names));
+        let row =
+            tx.query_one(&statement, &[&order.now, &account, &order.id, &order.names, &registered, &renewal]).await?;
+        let attempt = Attempt(row.try_get(0)?);
+        tx.commit().await?;
+        Ok(Ok(attempt))
+    }
+
+    async fn used_up(
+        &self,
+        db: &impl GenericClient,
+        account: &str,
+        order: &Order<'_>,
+    ) -> Result<Option<UsedUp>, db::Error> {
+        let (names, registered, now) = (order.names, registered(order.names), order.now);
+        let before = |limit: u32| i64::from(limit.max(1)) - 1;
+        let said = |until, words| Ok(Some(UsedUp { until, words }));
+        let (hour, week, hours) = (now - FAILURES_IN, now - CERTIFICATES_IN, now - ORDERS_IN);
+        if let Some(until) = full(db, sql::FAILURES, &[&names, &hour, &before(self.failures)], FAILURES_IN).await? {
+            return said(until, format!("it failed {} times within an hour", self.failures));
+        }
+        if let Some(until) =
+            full(db, sql::SAME, &[&account, &names, &week, &before(self.same)], CERTIFICATES_IN).await?
+        {
+            return said(until, format!("{account} has issued {} for it within seven days", self.same));
+        }
+        if order.replaces.is_some() {
+            return Ok(None);
+        }
+        let (mine, most) = (self.share(order), self.per_domain);
+        if let Some(until) =
+            full(db, sql::OF_REGISTERED, &[&account, &registered, &week, &before(most)], CERTIFICATES_IN).await?
+        {
+            return said(
+                until,
+                format!("{account} has issued {most} below {} within seven days", registered.join(" ")),
+            );
+        }
+        if let Some(until) = full(db, sql::OF_ACCOUNT, &[&account, &hours, &before(mine)], ORDERS_IN).await? {
+            return said(until, format!("{mine} orders at {account} within three hours are enough"));
+        }
+        Ok(None)
+    }
+}
+
+/// Until when a window is full: until the order that a statement finds leaves it.
+async fn full(
+    db: &impl GenericClient,
+    statement: &str,
+    params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    window: TimeDelta,
+) -> Result<Option<DateTime<Utc>>, db::Error> {
+    let statement = db.prepare_cached(statement).await?;
+    let row = db.query_opt(&statement, params).await?;
+    let at: Option<DateTime<Utc>> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(at.map(|at| at + window))
+}
+
+/// Writes down how an order ended.
+///
+/// # Errors
+/// When the database does not answer; the order then stays pending, which counts as one.
+pub async fn ended(db: &Pool, attempt: Attempt, outcome: Outcome) -> Result<(), db::Error> {
+    let db = db.get().await?;
+    let statement = db.prepare_cached(sql::OUTCOME).await?;
+    db.execute(&statement, &[&attempt.0, &outcome.as_str()]).await?;
+    Ok(())
+}
+
+/// The registered domains of names: one below a public suffix; the name itself where there is none.
+#[must_use]
+pub fn registered(names: &[String]) -> Vec<String> {
+    let of = |name: &String| {
+        let name = name.strip_prefix("*.").unwrap_or(name);
+        psl::domain_str(name).unwrap_or(name).to_owned()
+    };
+    let mut all: Vec<String> = names.iter().map(of).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registered_domains_are_one_below_a_public_suffix() {
+        for (names, expected) in [
+            (&["www.ada.example.co.uk", "ada.example.co.uk"][..], &["example.co.uk"][..]),
+            (&["*.percloud.example"], &["percloud.example"]),
+            (&["ada.github.io", "bob.github.io"], &["ada.github.io", "bob.github.io"]),
+            (&["site.test"], &["site.test"]),
+            (&["com"], &["com"]),
+        ] {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            assert_eq!(registered(&names), expected, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn renewals_always_have_room_and_names_that_fail_the_least() {
+        let budgets = Budgets::default();
+        let order = |serving, tries| Order {
+            id: "c",
+            names: &[],
+            replaces: None,
+            serving,
+            tries,
+            now: DateTime::from_timestamp(0, 0).unwrap(),
+        };
+        for (serving, tries, share) in
+            [(true, 0, 300), (true, 7, 300), (false, 0, 270), (false, 1, 150), (false, 100, 150)]
+        {
+            assert_eq!(budgets.share(&order(serving, tries)), share, "{serving} {tries}");
+        }
+        let tiny = Budgets { orders: 1, ..budgets };
+        assert_eq!((tiny.share(&order(false, 0)), tiny.share(&order(false, 1))), (1, 1), "nobody is shut out for good");
+    }
+}

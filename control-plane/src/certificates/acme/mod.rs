@@ -1,0 +1,231 @@
+//! Public CAs by ACME: an [`Issuer`] for each directory.
+//!
+//! Before a CA is asked: is it away ([`accounts`]), does the domain let it (CAA), is there a budget ([`budgets`])? What it says is written
+//! down: budgets and the other reconcilers count on it. A CA that is away costs nobody a try: the next one in order is asked.
+
+pub mod accounts;
+pub mod budgets;
+mod solver;
+pub mod sql;
+
+use std::{sync::Arc, time::Duration};
+
+use bundle::Clock;
+use chrono::{DateTime, TimeDelta, Utc};
+use deadpool_postgres::Pool;
+use futures_util::future::BoxFuture;
+use tls::{
+    Issued, Seal,
+    acme::{Account, Directory},
+};
+
+pub use solver::Ways;
+
+use super::{
+    caa,
+    issuer::{Error, Issuer, Order, Window},
+};
+use crate::db;
+use accounts::Kept;
+use budgets::{Budgets, Outcome};
+
+/// How long a CA may take over one order, validations and slow DNS included.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What all public issuers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Where accounts, attempts and challenges are.
+    pub db: Pool,
+    /// What time it is.
+    pub clock: Clock,
+    /// What accounts' keys are sealed with.
+    pub seal: Arc<Seal>,
+    /// How names are proved.
+    pub ways: Ways,
+    /// What may be ordered.
+    pub budgets: Budgets,
+    /// Asks the DNS about CAA, where that is possible.
+    pub caa: Option<caa::Check>,
+}
+
+/// A public CA.
+pub struct Acme {
+    kept: Kept,
+    shared: Shared,
+    known_as: &'static [&'static str],
+}
+
+impl Acme {
+    /// The CA at a directory; nothing is asked before the first order.
+    #[must_use]
+    pub fn new(directory: Directory, contact: Option<String>, shared: Shared) -> Self {
+        let known_as = caa::known_as(&directory.url);
+        Self { kept: Kept::new(directory, contact, shared.db.clone(), shared.seal.clone()), shared, known_as }
+    }
+
+    async fn order(&self, order: &Order<'_>) -> Result<Issued, Error> {
+        self.stands_open(order).await?;
+        self.lets(order).await?;
+        let account = self.account().await?;
+        let reserved = self.shared.budgets.reserve(&self.shared.db, &self.kept.id, order).await;
+        let attempt = reserved.map_err(|error| self.database(error))?.map_err(|used_up| {
+            metrics::counter!("percloud_acme_put_off_total", "account" => self.kept.id.clone()).increment(1);
+            // Not all of those who wait come back at the same moment.
+            let until = used_up.until + spread(rand::random());
+            Error::NotNow { until, words: used_up.words, trouble: false }
+        })?;
+        let solver = solver::Ours {
+            ways: &self.shared.ways,
+            db: &self.shared.db,
+            clock: &self.shared.clock,
+            certificate_id: order.id,
+            tries: order.tries,
+        };
+        let issued = account.issue(order.names, order.replaces, &solver, PATIENCE).await;
+        let outcome = match &issued {
+            Ok(_) => Outcome::Issued,
+            Err(tls::acme::Error::NotValidated { .. }) => Outcome::NotValidated,
+            Err(tls::acme::Error::Refused(_)) => Outcome::Refused,
+            Err(tls::acme::Error::Away { .. }) => Outcome::Away,
+        };
+        metrics::counter!("percloud_acme_orders_total", "account" => self.kept.id.clone(), "outcome" => outcome.as_str())
+            .increment(1);
+        if let Err(error) = budgets::ended(&self.shared.db, attempt, outcome).await {
+            tracing::warn!(%error, "how an order ended is not written down; it counts as one that runs");
+        }
+        match issued {
+            Ok(issued) => {
+                self.answered().await;
+                Ok(issued)
+            }
+            Err(error) => Err(self.said(error).await),
+        }
+    }
+
+    /// Whether the CA is not known to be away.
+    async fn stands_open(&self, order: &Order<'_>) -> Result<(), Error> {
+        match self.kept.away(order.now).await.map_err(|error| self.database(error))? {
+            None => Ok(()),
+            Some(away) => Err(Error::NotNow {
+                until: away.until + TimeDelta::seconds(rand::random_range(0..30)),
+                words: format!("{} is away: {}", self.kept.id, away.because),
+                trouble: true,
+            }),
+        }
+    }
+
+    /// Whether every name's domain lets the CA issue; where the DNS does not say, the CA shall find out.
+    async fn lets(&self, order: &Order<'_>) -> Result<(), Error> {
+        let Some(check) = self.shared.caa.as_ref().filter(|_| !self.known_as.is_empty()) else { return Ok(()) };
+        for name in order.names {
+            let (bare, wildcard) = name.strip_prefix("*.").map_or((name.as_str(), false), |rest| (rest, true));
+            match check(bare.to_owned(), wildcard, self.known_as).await {
+                Ok(None) => {}
+                Ok(Some(words)) => {
+                    return Err(Error::Refused { issuer: self.kept.id.clone(), source: anyhow::Error::msg(words) });
+                }
+                Err(error) => tracing::debug!(name, error = format!("{error:#}"), "CAA cannot be looked up"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn account(&self) -> Result<Arc<Account>, Error> {
+        match self.kept.account(self.shared.clock.now()).await {
+            Ok(account) => Ok(account),
+            Err(accounts::Error::Db(error)) => Err(self.database(error)),
+            Err(accounts::Error::Acme(error)) => Err(self.said(error).await),
+        }
+    }
+
+    /// What the CA said, in terms of who must do something; and whether it is away.
+    async fn said(&self, error: tls::acme::Error) -> Error {
+        let issuer = self.kept.id.clone();
+        match error {
+            tls::acme::Error::Away { after, source } => {
+                let noted = self.kept.failed(self.shared.clock.now(), &format!("{source:#}")).await;
+                if let Err(error) = noted {
+                    tracing::debug!(%error, "that a CA is away is not written down");
+                }
+                Error::Away { issuer, after, source }
+            }
+            tls::acme::Error::NotValidated { name, source } => {
+                self.answered().await;
+                Error::NotValidated { issuer, name, source }
+            }
+            error if error.account_is_gone() => {
+                let source = anyhow::Error::new(error);
+                if let Err(error) = self.kept.forget(self.shared.clock.now()).await {
+                    tracing::warn!(%error, "an account that its CA does not know any more cannot be forgotten yet");
+                }
+                Error::Away { issuer, after: None, source }
+            }
+            tls::acme::Error::Refused(source) => {
+                self.answered().await;
+                Error::Refused { issuer, source }
+            }
+        }
+    }
+
+    async fn answered(&self) {
+        if let Err(error) = self.kept.answered().await {
+            tracing::debug!(%error, "that a CA answers again is not written down");
+        }
+    }
+
+    fn database(&self, error: db::Error) -> Error {
+        Error::Away { issuer: "the database".into(), after: None, source: error.into() }
+    }
+}
+
+/// Up to half an hour, by chance.
+fn spread(chance: f64) -> TimeDelta {
+    TimeDelta::seconds((1800.0 * chance) as i64)
+}
+
+impl Issuer for Acme {
+    fn name(&self) -> &str {
+        &self.kept.id
+    }
+
+    fn is_public(&self) -> bool {
+        true
+    }
+
+    fn can(&self, names: &[String]) -> bool {
+        self.shared.ways.can(names)
+    }
+
+    fn issue<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Issued, Error>> {
+        Box::pin(self.order(order))
+    }
+
+    fn suggests<'a>(&'a self, chain_pem: &'a str) -> BoxFuture<'a, Result<Option<Window>, Error>> {
+        Box::pin(async move {
+            let account = self.account().await?;
+            match account.renewal_info(chain_pem).await {
+                Ok(info) => Ok(info.map(|info| Window { start: info.start, end: info.end, after: info.retry_after })),
+                Err(error) => Err(self.said(error).await),
+            }
+        })
+    }
+}
+
+/// How much of an account's budget is in use.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Used {
+    /// The account.
+    pub account: String,
+    /// Its orders in the last three hours.
+    pub orders: i64,
+}
+
+/// What each account has ordered in the last three hours.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn used(db: &impl db::GenericClient, now: DateTime<Utc>) -> Result<Vec<Used>, db::Error> {
+    let rows = db.query(sql::USED, &[&(now - budgets::ORDERS_IN)]).await?;
+    rows.iter().map(|row| Ok(Used { account: row.try_get(0)?, orders: row.try_get(1)? })).collect()
+}

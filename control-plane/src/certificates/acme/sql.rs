@@ -1,0 +1,54 @@
+//! What reconcilers know of public CAs together: accounts, attempts, challenges.
+
+crate::statements! {
+    /// An account, as far as there is one.
+    ACCOUNT = "select credentials_sealed, away_until, away_because from acme_accounts where id = $1";
+    /// The CA is used from now on.
+    ENSURE_ACCOUNT = "insert into acme_accounts (id, directory, created_at) values ($1, $2, $3) on conflict (id) do nothing";
+    /// Keeps the credentials, unless another reconciler has registered meanwhile ($3: those that are known to be useless).
+    KEEP_CREDENTIALS = "update acme_accounts set credentials_sealed = $2
+        where id = $1 and credentials_sealed is not distinct from $3::bytea";
+    /// The CA did not answer as one should; after three times in a row nobody asks it for a while that doubles up to $4 seconds.
+    AWAY = "update acme_accounts set
+            failures = least(failures + 1, 1000),
+            away_until = case when failures >= 2 then
+                $2::timestamptz + interval '1 second' * least(60 * 2 ^ least(failures - 2, 20), $4::double precision) end,
+            away_because = case when failures >= 2 then $3 end
+        where id = $1
+        returning away_until";
+    /// It answered.
+    WELL = "update acme_accounts set failures = 0, away_until = null, away_because = null where id = $1 and failures > 0";
+    /// All accounts, for doctor and metrics.
+    ACCOUNTS = "select id, away_until, away_because from acme_accounts order by id";
+
+    /// Reconcilers count and reserve one after the other.
+    LOCK = "select pg_advisory_xact_lock(hashtextextended('acme_attempts ' || $1, 0))";
+    /// The order that is the ($4 + 1)th youngest of an account's since $3, none when there are fewer; those in a CA's window are not counted.
+    OF_ACCOUNT = "select at from acme_attempts where account = $1 and at > $2 and not renewal order by at desc offset $3 limit 1";
+    /// The same of the failures of a name, whoever was asked.
+    FAILURES = "select at from acme_attempts where names && $1 and at > $2 and outcome = 'not-validated' order by at desc offset $3 limit 1";
+    /// The same of certificates below a registered domain.
+    OF_REGISTERED = "select at from acme_attempts
+        where account = $1 and registered && $2 and at > $3 and not renewal and outcome in ('pending', 'issued')
+        order by at desc offset $4 limit 1";
+    /// The same of certificates for exactly these names.
+    SAME = "select at from acme_attempts where account = $1 and names = $2 and at > $3 and outcome in ('pending', 'issued')
+        order by at desc offset $4 limit 1";
+    /// An order begins.
+    ATTEMPT = "insert into acme_attempts (at, account, certificate_id, names, registered, renewal) values ($1, $2, $3, $4, $5, $6) returning id";
+    /// How it ended.
+    OUTCOME = "update acme_attempts set outcome = $2 where id = $1";
+    /// What nobody counts any more goes.
+    FORGET_ATTEMPTS = "delete from acme_attempts where at < $1";
+    /// How many orders each account has made since $1.
+    USED = "select account, count(*) from acme_attempts where at > $1 and not renewal group by account order by account";
+
+    /// An answer for the edge to give.
+    PRESENT = "insert into acme_challenges (kind, token, name, key_authorization, certificate_id, expires_at) values ($1, $2, $3, $4, $5, $6)
+        on conflict (kind, token) do update set name = excluded.name, key_authorization = excluded.key_authorization,
+            certificate_id = excluded.certificate_id, expires_at = excluded.expires_at";
+    /// It is no longer asked for.
+    WITHDRAW = "delete from acme_challenges where kind = $1 and token = $2";
+    /// Their workers died.
+    FORGET_CHALLENGES = "delete from acme_challenges where expires_at < $1";
+}

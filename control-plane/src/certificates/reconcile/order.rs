@@ -1,0 +1,178 @@
+//! One issuer after the other, until one issues.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tls::{Certified, Issued};
+
+use super::{Certificates, Held, Seen};
+use crate::{
+    certificates::{
+        Validity,
+        issuer::{Error, Issuer, Order},
+        sealed_for, sql,
+    },
+    db::{self, GenericClient, ensure_affected},
+    reconcile::{After, Claimed, StepError},
+};
+
+/// A fresh certificate is not renewed before this, whatever it says of itself.
+const AT_LEAST: TimeDelta = TimeDelta::minutes(5);
+/// How long a certificate that was issued is held on to while the database is away: it counts at its CA.
+const WRITE_FOR: Duration = Duration::from_secs(60);
+
+/// What is left when nobody issued.
+#[derive(Default)]
+struct Left {
+    /// The earliest that somebody who was not asked may be asked, why not, and whether that is trouble.
+    not_now: Option<(DateTime<Utc>, String, bool)>,
+    /// What somebody who was asked said.
+    said: Option<Error>,
+}
+
+impl Certificates {
+    /// The local CA bridges the time until a public one has issued.
+    pub(super) async fn bridge(&self, claimed: &Claimed<Held>, seen: Seen) -> Result<After<Seen>, StepError> {
+        let one = &claimed.row.certificate;
+        let Some(local) = self.issuers.stopgap(&one.names) else {
+            return Ok(After::Seen(Seen { bridge: false, ..seen }));
+        };
+        match local.issue(&self.order(claimed, None, &seen)).await {
+            Ok(issued) => {
+                let seen = self.keep_issued(claimed, local, issued, seen).await?;
+                Ok(After::Seen(Seen { stopgap: true, ..seen }))
+            }
+            Err(error) => Err(StepError::Stuck(error.into())),
+        }
+    }
+
+    /// Gets a new one and writes it at once.
+    pub(super) async fn issue(&self, claimed: &Claimed<Held>, seen: Seen) -> Result<After<Seen>, StepError> {
+        let one = &claimed.row.certificate;
+        let candidates = self.issuers.candidates(&one.names, one.tries);
+        if candidates.is_empty() {
+            let names = one.names.join(" ");
+            return Err(StepError::Stuck(anyhow::anyhow!(
+                "no issuer can do {names}: name a public CA with --acme-directory, and for a wildcard a way to the DNS with \
+                 --dns-update or --dns-hook"
+            )));
+        }
+        let mut left = Left::default();
+        for issuer in candidates {
+            match issuer.issue(&self.order(claimed, Some(issuer), &seen)).await {
+                Ok(issued) => return Ok(After::Seen(self.keep_issued(claimed, issuer, issued, seen).await?)),
+                Err(Error::NotNow { until, words, trouble }) => {
+                    if left.not_now.as_ref().is_none_or(|(before, ..)| until < *before) {
+                        left.not_now = Some((until, words, trouble));
+                    }
+                }
+                // The next CA would see the same, and count it.
+                Err(error @ Error::NotValidated { .. }) => return Err(StepError::later(error)),
+                Err(error) => {
+                    tracing::info!(
+                        issuer = issuer.name(),
+                        error = format!("{:#}", anyhow::anyhow!(error.to_string())),
+                        "asking the next issuer"
+                    );
+                    left.said = Some(worse(left.said.take(), error));
+                }
+            }
+        }
+        self.leave(claimed, left).await
+    }
+
+    fn order<'a>(&self, claimed: &'a Claimed<Held>, issuer: Option<&Arc<dyn Issuer>>, seen: &Seen) -> Order<'a> {
+        let held = &claimed.row;
+        let same = issuer.is_some_and(|issuer| held.certificate.issuer.as_deref() == Some(issuer.name()));
+        Order {
+            id: &held.certificate.id,
+            names: &held.certificate.names,
+            replaces: held.chain_pem.as_deref().filter(|_| same && held.ari.is_some() && seen.there.is_some()),
+            serving: seen.there.is_some() && !seen.stopgap,
+            tries: held.certificate.tries,
+            now: self.clock.now(),
+        }
+    }
+
+    /// Nobody issued: a failure when somebody was asked, else it is put off.
+    async fn leave(&self, claimed: &Claimed<Held>, left: Left) -> Result<After<Seen>, StepError> {
+        match (left.said, left.not_now) {
+            (Some(Error::Refused { issuer, source }), None) => {
+                Err(StepError::Stuck(source.context(format!("{issuer} refuses"))))
+            }
+            (Some(error), _) => {
+                let after = match &error {
+                    Error::Away { after, .. } => *after,
+                    _ => None,
+                };
+                Err(StepError::Later { after, source: error.into() })
+            }
+            (None, Some((until, words, trouble))) => {
+                tracing::info!(%until, words, "a certificate waits");
+                let (id, now) = (&claimed.row.certificate.id, self.clock.now());
+                let until = until.max(now + TimeDelta::seconds(1));
+                let db = self.db.get().await.map_err(db::Error::from)?;
+                let statement = db.prepare_cached(sql::PUT_OFF).await.map_err(db::Error::from)?;
+                let affected = db
+                    .execute(&statement, &[id, &claimed.claim, &claimed.wish, &now, &until, &words, &trouble])
+                    .await
+                    .map_err(db::Error::from)?;
+                ensure_affected(affected, 1)?;
+                Ok(After::Written)
+            }
+            (None, None) => Err(StepError::Stuck(anyhow::anyhow!("nobody was asked"))),
+        }
+    }
+
+    /// Seals and writes what was issued: a certificate that is not written is lost, and CAs count.
+    async fn keep_issued(
+        &self,
+        claimed: &Claimed<Held>,
+        issuer: &Arc<dyn Issuer>,
+        issued: Issued,
+        seen: Seen,
+    ) -> Result<Seen, StepError> {
+        let one = &claimed.row.certificate;
+        let key_sealed =
+            self.seal.seal(&sealed_for(&one.id), issued.key_der.secret_pkcs8_der()).map_err(StepError::Stuck)?;
+        // What it says of itself counts, not what the issuer says of it.
+        let certified = Certified::new(&issued.chain_pem, issued.key_der.into()).map_err(StepError::Stuck)?;
+        if let Some(missing) = one.names.iter().find(|name| !certified.names().contains(name)) {
+            return Err(StepError::Stuck(anyhow::anyhow!("the issuer left out {missing}")));
+        }
+        let validity = Validity { not_before: certified.not_before(), not_after: certified.not_after() };
+        let now = self.clock.now();
+        let renew_at = validity.renew_at(rand::random()).max(now + AT_LEAST);
+        let ask_at = issuer.is_public().then(|| now + TimeDelta::minutes(rand::random_range(1..60)));
+        let (name, from, to) = (issuer.name(), &validity.not_before, &validity.not_after);
+        let row: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+            [&one.id, &claimed.claim, &name, &issued.chain_pem, &key_sealed, from, to, &renew_at, &ask_at];
+        let until = tokio::time::Instant::now() + WRITE_FOR;
+        loop {
+            match self.write_issued(&row).await {
+                Err(db::Error::Unavailable(_)) if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                written => break written?,
+            }
+        }
+        metrics::counter!("percloud_certificates_issued_total", "issuer" => name.to_owned()).increment(1);
+        tracing::info!(certificate.id = one.id, issuer = name, not_after = %to, "a certificate was issued");
+        Ok(Seen { there: Some(validity), renew_at, ask_at, stopgap: false, failing_since: None, ..seen })
+    }
+
+    async fn write_issued(&self, row: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<(), db::Error> {
+        let db = self.db.get().await?;
+        let statement = db.prepare_cached(sql::ISSUED).await?;
+        ensure_affected(db.execute(&statement, row).await?, 1)
+    }
+}
+
+/// Of what two issuers said, that which is more likely to pass: a CA that is away comes back, one that refuses does not.
+fn worse(before: Option<Error>, now: Error) -> Error {
+    match before {
+        Some(away @ Error::Away { .. }) => away,
+        _ => now,
+    }
+}

@@ -1,0 +1,158 @@
+//! What to do next with a certificate: pure, one arm a line.
+
+use chrono::{DateTime, Utc};
+
+use crate::certificates::{
+    Wanted,
+    renewal::{FIRST_PATIENCE, Validity},
+};
+
+/// Whose names these are, and whether they may have a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// The provider's own.
+    Provider,
+    /// A percloud's that is wanted: also while it is suspended, since its owner still signs in and takes everything along.
+    Tenant,
+    /// A percloud's that is gone, or going.
+    Gone,
+    /// Not the provider's and nobody's: never issued.
+    Nobody,
+}
+
+/// What was seen of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// One that can be used: its key opens, fits, and its issuer stands by it.
+    pub there: Option<Validity>,
+    /// When a new one shall be ordered.
+    pub renew_at: DateTime<Utc>,
+    /// When its CA is asked about that.
+    pub ask_at: Option<DateTime<Utc>>,
+    /// The one that is there is the local CA's, until a public one has issued.
+    pub stopgap: bool,
+    /// There is none, and the local CA can bridge the time until a public one has issued.
+    pub bridge: bool,
+    /// Whose it is.
+    pub standing: Standing,
+    /// Since when it fails.
+    pub failing_since: Option<DateTime<Utc>>,
+    /// Its owner knows.
+    pub told: bool,
+    /// What time it is.
+    pub now: DateTime<Utc>,
+}
+
+/// The next thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// The local CA issues one at once, so that there is one until a public CA has issued.
+    Bridge,
+    /// Get one from an issuer; the one there is, if any, serves until then.
+    Issue,
+    /// Ask its CA when to renew it.
+    Ask,
+    /// Tell its owner that it has been failing for long.
+    Tell,
+    /// Say that nobody may have it.
+    Refuse,
+    /// Take the row away.
+    Remove,
+}
+
+/// The next thing to do; nothing, once the certificate is as it should be.
+#[must_use]
+pub fn plan(wanted: Wanted, seen: &Seen) -> Option<Step> {
+    match (wanted, seen.standing, &seen.there) {
+        (Wanted::Gone, _, _) => Some(Step::Remove),
+        (_, Standing::Gone, _) => Some(Step::Remove),
+        (_, Standing::Nobody, _) => Some(Step::Refuse),
+        (_, Standing::Tenant, _) if owner_should_know(seen) => Some(Step::Tell),
+        (_, _, None) if seen.bridge => Some(Step::Bridge),
+        (_, _, None) => Some(Step::Issue),
+        (_, _, Some(_)) if seen.stopgap || seen.renew_at <= seen.now => Some(Step::Issue),
+        (_, _, Some(_)) if seen.ask_at.is_some_and(|at| at <= seen.now) => Some(Step::Ask),
+        (_, _, Some(_)) => None,
+    }
+}
+
+/// Long before the end, and once for each trouble.
+fn owner_should_know(seen: &Seen) -> bool {
+    let Some(since) = seen.failing_since.filter(|_| !seen.told) else { return false };
+    let patience = seen.there.map_or(FIRST_PATIENCE, |validity| validity.patience());
+    let failing = seen.there.is_none() || seen.renew_at <= seen.now;
+    let danger = seen.there.is_some_and(|validity| validity.danger_at() <= seen.now);
+    failing && (danger || since + patience <= seen.now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    fn day(n: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::days(n)
+    }
+
+    /// A certificate of 90 days, renewed from day 60 on, or none; on a day.
+    fn seen(there: bool, now: i64) -> Seen {
+        let validity = Validity { not_before: day(0), not_after: day(90) };
+        Seen {
+            there: there.then_some(validity),
+            renew_at: day(60),
+            ask_at: None,
+            stopgap: false,
+            bridge: false,
+            standing: Standing::Tenant,
+            failing_since: None,
+            told: false,
+            now: day(now),
+        }
+    }
+
+    #[test]
+    fn one_thing_after_the_other() {
+        use Standing::{Gone, Nobody, Provider};
+        let (issued, gone) = (Wanted::Issued, Wanted::Gone);
+        let stopgap = Seen { stopgap: true, standing: Provider, ..seen(true, 0) };
+        let bridge = Seen { bridge: true, standing: Provider, ..seen(false, 0) };
+        let ask = |at, now| Seen { ask_at: Some(day(at)), ..seen(true, now) };
+        for (what, wanted, seen, step) in [
+            ("new", issued, seen(false, 0), Some(Step::Issue)),
+            ("the provider's, new, with a public CA", issued, bridge, Some(Step::Bridge)),
+            ("the provider's, from the local CA until then", issued, stopgap, Some(Step::Issue)),
+            ("fresh", issued, seen(true, 0), None),
+            ("not before its time", issued, seen(true, 59), None),
+            ("due", issued, seen(true, 60), Some(Step::Issue)),
+            ("over", issued, seen(true, 100), Some(Step::Issue)),
+            ("asked about", issued, ask(5, 5), Some(Step::Ask)),
+            ("not asked about yet", issued, ask(6, 5), None),
+            ("renewed first, asked about later", issued, ask(5, 60), Some(Step::Issue)),
+            ("not wanted any more", gone, seen(true, 0), Some(Step::Remove)),
+            ("never there, not wanted any more", gone, seen(false, 0), Some(Step::Remove)),
+            ("its percloud has gone", issued, Seen { standing: Gone, ..seen(true, 60) }, Some(Step::Remove)),
+            ("nobody's", issued, Seen { standing: Nobody, ..seen(false, 0) }, Some(Step::Refuse)),
+        ] {
+            assert_eq!(plan(wanted, &seen), step, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_owner_is_told_once_and_in_time() {
+        let hours = |n| day(0) + TimeDelta::hours(n);
+        let first =
+            |since: i64, now: i64| Seen { failing_since: Some(hours(since)), now: hours(now), ..seen(false, 0) };
+        let renewal = |since, now| Seen { failing_since: Some(day(since)), ..seen(true, now) };
+        for (what, seen, step) in [
+            ("a first order that just failed", first(0, 1), Step::Issue),
+            ("a first order that fails for hours", first(0, 2), Step::Tell),
+            ("its owner knows", Seen { told: true, ..first(0, 50) }, Step::Issue),
+            ("a renewal that just failed", renewal(60, 62), Step::Issue),
+            ("a renewal that fails for days", renewal(60, 63), Step::Tell),
+            ("the end is near", renewal(76, 76), Step::Tell),
+            ("the provider's own", Seen { standing: Standing::Provider, ..renewal(60, 80) }, Step::Issue),
+        ] {
+            assert_eq!(plan(Wanted::Issued, &seen), Some(step), "{what}");
+        }
+    }
+}

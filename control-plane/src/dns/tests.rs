@@ -1,0 +1,120 @@
+//! What can be told without asking anybody.
+
+use hickory_proto::rr::Name;
+use hickory_proto::rr::rdata::CAA;
+
+use super::caa::judge;
+use super::hosts;
+use super::{Caa, CaaAsker, is_public};
+
+#[test]
+fn only_the_internets_addresses_are_public() {
+    for public in [
+        "1.1.1.1",
+        "9.9.9.9",
+        "100.63.255.255",
+        "172.32.0.1",
+        "2606:4700::1111",
+        "2a00:1450::1",
+        "64:ff9b::101:101",
+        "2002:101:101::1",
+    ] {
+        assert!(is_public(public.parse().unwrap()), "{public}");
+    }
+    for private in [
+        "0.0.0.0",
+        "10.1.2.3",
+        "127.0.0.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.1.1",
+        "192.0.0.8",
+        "192.0.2.1",
+        "198.18.0.1",
+        "198.51.100.7",
+        "203.0.113.9",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "fc00::1",
+        "fd12::1",
+        "ff02::1",
+        "2001:db8::1",
+        "2001::1",
+        "::ffff:8.8.8.8",
+        "::ffff:127.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:7f00:1::1",
+        "3fff::1",
+    ] {
+        assert!(!is_public(private.parse().unwrap()), "{private}");
+    }
+}
+
+#[test]
+fn a_host_is_known_by_its_servers_and_wants_names_typed_its_way() {
+    let known = |servers: &[&str]| hosts::by_servers(servers.iter().copied()).map(|host| host.id);
+    assert_eq!(known(&["ada.ns.cloudflare.com", "bob.ns.cloudflare.com"]), Some("cloudflare"));
+    assert_eq!(known(&["ns-1.awsdns-01.org", "ns-2.awsdns-22.co.uk"]), Some("aws"));
+    assert_eq!(known(&["dns.technorail.com", "dns3.arubadns.net"]), Some("aruba"));
+    assert_eq!(known(&["ns.evilcloudflare.com"]), None);
+    assert_eq!(known(&["ns1.evil.test"]), None);
+    assert_eq!(known(&["a.ns.cloudflare.com", "ns1.gandi.net"]), None, "two companies at once");
+    assert_eq!(known(&[]), None);
+    let host = |id: &str| hosts::ALL.iter().find(|host| host.id == id);
+    for (id, root, sub, value) in [
+        ("cloudflare", "@", "www", "t.edge.p.test"),
+        ("gandi", "@", "www", "t.edge.p.test."),
+        ("ovh", "", "www", "t.edge.p.test."),
+        ("register", "ada.it", "www.ada.it", "t.edge.p.test."),
+        ("nobody", "@", "www", "t.edge.p.test"),
+    ] {
+        assert_eq!(hosts::label(host(id), "ada.it", "ada.it"), root, "{id}");
+        assert_eq!(hosts::label(host(id), "ada.it", "www.ada.it"), sub, "{id}");
+        assert_eq!(hosts::value(host(id), "t.edge.p.test"), value, "{id}");
+    }
+    let page = hosts::page(host("godaddy").unwrap(), "ada.it");
+    assert_eq!(page.as_deref(), Some("https://dcc.godaddy.com/control/dnsmanagement?domainName=ada.it"));
+    let mut ids: Vec<_> = hosts::ALL.iter().map(|host| host.id).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), hosts::ALL.len());
+}
+
+fn record(critical: bool, tag: &str, value: &str) -> CAA {
+    let mut caa = CAA::new_issue(critical, Some(Name::root()), Vec::new());
+    (caa.tag, caa.value) = (tag.to_owned(), value.as_bytes().to_vec());
+    caa
+}
+
+#[test]
+fn caa_records_say_who_may_issue() {
+    let asker = CaaAsker { issuers: &["ca.test"], account_uri: Some("https://ca.test/1"), methods: &["http-01"] };
+    for (what, records, host, wild) in [
+        ("the CA", vec![("issue", "ca.test")], true, true),
+        ("it among others", vec![("issue", "other.test"), ("issue", "CA.test. ; x=y")], true, true),
+        ("others only", vec![("issue", "other.test")], false, false),
+        ("nobody", vec![("issue", ";")], false, false),
+        ("nothing of issuing", vec![("iodef", "mailto:a@ada.test")], true, true),
+        ("no wildcard", vec![("issue", "ca.test"), ("issuewild", ";")], true, false),
+        ("a wildcard alone", vec![("issue", ";"), ("issuewild", "ca.test")], false, true),
+        ("our account", vec![("issue", "ca.test; accounturi=https://ca.test/1")], true, true),
+        ("another account", vec![("issue", "ca.test; accounturi=https://ca.test/2")], false, false),
+        ("our way", vec![("issue", "ca.test; validationmethods=dns-01,http-01")], true, true),
+        ("another way", vec![("issue", "ca.test; validationmethods=dns-01")], false, false),
+    ] {
+        let records: Vec<_> = records.iter().map(|(tag, value)| record(false, tag, value)).collect();
+        let allowed = |wildcard| judge("ada.test", &records, wildcard, &asker) == Caa::Allowed;
+        assert_eq!((allowed(false), allowed(true)), (host, wild), "{what}");
+    }
+    let strange = [record(true, "future", "x"), record(false, "issue", "ca.test")];
+    assert!(matches!(judge("ada.test", &strange, false, &asker), Caa::Refused { .. }), "critical and not understood");
+    let harmless = [record(false, "future", "x"), record(false, "issue", "ca.test")];
+    assert_eq!(judge("ada.test", &harmless, false, &asker), Caa::Allowed);
+    let others = [record(false, "issue", "other.test")];
+    let said = Caa::Refused { at: "ada.test".into(), issuers: vec!["other.test".into()] };
+    assert_eq!(judge("ada.test", &others, false, &asker), said);
+}

@@ -1,0 +1,177 @@
+//! Certificates: the provider's own by name, all others by number, and those in trouble one by one.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use deadpool_postgres::Client;
+
+use super::Finding;
+use crate::{
+    certificates::{self, Certificate, Counts, Filter, State, acme, issuer},
+    config::Common,
+    db,
+};
+
+/// How many certificates in trouble are named one by one.
+const NAMED: u16 = 20;
+/// With so much of an account's budget in use it is said.
+const MUCH: i64 = 80;
+
+pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
+    let mut findings = provider(common, client, now).await?;
+    findings.push(summary(&certificates::counts(client, now).await?, now));
+    let filter = Filter { failing: true, limit: NAMED, ..Filter::default() };
+    let failing = certificates::list(client, &filter).await?;
+    let more = failing.len() == usize::from(NAMED);
+    findings.extend(failing.iter().filter(|one| one.tenant_id.is_some()).map(|one| one_of_many(one, now)));
+    if more {
+        let to_do = "`percloud admin certificates list --failing` has them all";
+        findings.push(Finding::wrong("certificates", format!("more than {NAMED} fail"), to_do));
+    }
+    for away in acme::accounts::away(client, now).await? {
+        let said = format!("is away and left alone until {}: {}", minute(away.until), away.because);
+        let to_do = "nothing, when it passes; without a second CA (--acme-fallback-directory) no certificate is issued meanwhile";
+        findings.push(Finding::warning(format!("CA {}", away.account), said, to_do));
+    }
+    findings.extend(budgets(&acme::used(client, now).await?, acme::budgets::Budgets::default().orders));
+    Ok(findings)
+}
+
+async fn provider(common: &Common, client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
+    let base_domain = common.base_domain.as_str();
+    let Some(own) = certificates::find(client, &format!("*.{base_domain}")).await? else {
+        let to_do = "the reconcile role asks for it when it starts: see whether it runs";
+        let names = certificates::provider_names(base_domain).join(" ");
+        return Ok(vec![Finding::wrong("certificate", format!("nobody has asked for one for {names}"), to_do)]);
+    };
+    let mut findings = vec![certificate(&own, now)];
+    let local = own.issuer.as_deref() == Some(issuer::LOCAL);
+    if local && !base_domain.ends_with(".localhost") && own.last_error.is_none() {
+        let about = format!("certificate {}", own.names.join(" "));
+        let to_do = "for the public internet: --acme-directory, and --dns-update or --dns-hook for the wildcard (docs/operations.md)";
+        findings.push(Finding::warning(
+            about,
+            "comes from the local CA, which only people who were told to trust",
+            to_do,
+        ));
+    }
+    Ok(findings)
+}
+
+fn summary(counts: &Counts, now: DateTime<Utc>) -> Finding {
+    let Counts { issued, pending, waiting, failing, paused, ended, earliest_end } = *counts;
+    let parts = [
+        (issued, "issued"),
+        (pending, "not yet"),
+        (waiting, "waiting"),
+        (failing, "failing"),
+        (paused, "paused"),
+        (ended, "ended"),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let first = earliest_end.map(|end| format!("; the first ends in {} days", (end - now).num_days()));
+    let said = format!("{}{}", parts.join(", "), first.unwrap_or_default());
+    match (ended, failing) {
+        (0, 0) => Finding::well("certificates", if said.is_empty() { "none yet".into() } else { said }),
+        (0, _) => Finding::warning("certificates", said, "each says below what it needs"),
+        _ => Finding::wrong("certificates", said, "`percloud admin certificates list --failing` says why"),
+    }
+}
+
+fn one_of_many(one: &Certificate, now: DateTime<Utc>) -> Finding {
+    let finding = certificate(one, now);
+    let to_do = format!(
+        "see what its domain's DNS says; `percloud admin certificates retry {}` tries at once",
+        one.names.first().map_or(one.id.as_str(), String::as_str)
+    );
+    Finding { to_do: finding.to_do.map(|_| to_do), ..finding }
+}
+
+/// A certificate that is due for renewal is renewed; one that is past it by half of what is left then is in danger.
+fn certificate(one: &Certificate, now: DateTime<Utc>) -> Finding {
+    let about = format!("certificate {}", one.names.join(" "));
+    let because = one.last_error.as_ref().map(|error| format!("; last error: {error}")).unwrap_or_default();
+    let next = one.due_at.map(|due| format!("; next try {}", minute(due))).unwrap_or_default();
+    let to_do = "it is tried again by itself; infra/runbooks/certificates-failing.md says what may be wrong";
+    if one.state == State::Paused {
+        let to_do = format!("`percloud admin certificates resume {}` when the reason has gone", one.id);
+        return Finding::warning(about, "is paused by an operator", to_do);
+    }
+    let Some(validity) = one.validity else {
+        let young = now - one.created_at < TimeDelta::minutes(1);
+        let said = format!("not issued yet{because}{next}");
+        return if young { Finding::warning(about, said, "wait a moment") } else { Finding::wrong(about, said, to_do) };
+    };
+    let ends = validity.not_after.format("%Y-%m-%d");
+    if validity.not_after <= now {
+        Finding::wrong(about, format!("ended on {ends}{because}{next}"), to_do)
+    } else if validity.danger_at() < now {
+        Finding::wrong(about, format!("ends on {ends} and is not renewed{because}{next}"), to_do)
+    } else if one.last_error.is_some() {
+        Finding::warning(about, format!("good until {ends}{because}{next}"), to_do)
+    } else {
+        Finding::well(about, format!("good until {ends}"))
+    }
+}
+
+fn budgets(used: &[acme::Used], most: u32) -> Vec<Finding> {
+    let full = |used: &&acme::Used| used.orders * 100 >= i64::from(most) * MUCH;
+    let say = |used: &acme::Used| {
+        let said = format!("{} orders in the last three hours; {most} are usual", used.orders);
+        let to_do =
+            "certificates beyond that wait by themselves; a CA that has agreed to more is told of with --acme-orders";
+        Finding::warning(format!("budget {}", used.account), said, to_do)
+    };
+    used.iter().filter(full).map(say).collect()
+}
+
+fn minute(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificates::{Validity, Wanted};
+    use crate::doctor;
+
+    #[test]
+    fn a_certificate_is_in_danger_long_before_it_ends() {
+        let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let day = |n| start + TimeDelta::days(n);
+        let one = |validity: bool, state: State, error: Option<&str>| Certificate {
+            id: "c".into(),
+            names: vec!["a.example".into()],
+            tenant_id: None,
+            wanted: Wanted::Issued,
+            state,
+            issuer: None,
+            validity: validity.then_some(Validity { not_before: start, not_after: day(90) }),
+            renew_at: None,
+            created_at: start,
+            due_at: None,
+            tries: 0,
+            last_error: error.map(ToOwned::to_owned),
+            failing_since: None,
+            waits: None,
+        };
+        use State::{Failing, Issued, Paused, Pending};
+        for (certificate, now, state) in [
+            (one(false, Pending, None), day(0), doctor::State::Warning),
+            (one(false, Pending, None), day(1), doctor::State::Wrong),
+            (one(true, Issued, None), day(1), doctor::State::Well),
+            (one(true, Failing, Some("the CA is away")), day(62), doctor::State::Warning),
+            (one(true, Issued, None), day(76), doctor::State::Wrong),
+            (one(true, Issued, None), day(91), doctor::State::Wrong),
+            (one(true, Paused, None), day(91), doctor::State::Warning),
+        ] {
+            assert_eq!(super::certificate(&certificate, now).state, state, "{now} {certificate:?}");
+        }
+    }
+
+    #[test]
+    fn a_budget_is_mentioned_when_most_of_it_is_in_use() {
+        let used = |orders| [acme::Used { account: "ca.example".into(), orders }];
+        assert!(budgets(&used(239), 300).is_empty());
+        assert_eq!(budgets(&used(240), 300).len(), 1);
+    }
+}

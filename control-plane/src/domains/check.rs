@@ -1,0 +1,331 @@
+//! From what DNS says to what the owner reads: pure, no I/O, no clock.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::DomainRow;
+use super::report::{DnsHost, Record, RecordKind, RecordState, Report, Words};
+use crate::dns::{Answer, Answers, Facts, HostFacts, Trouble, hosts};
+
+/// What a claim needs DNS to say.
+#[derive(Clone, Copy, Debug)]
+pub struct Wished<'a> {
+    /// The claim.
+    pub row: &'a DomainRow,
+    /// Below which name all routing targets are.
+    pub edge: &'a str,
+    /// The edge's public addresses.
+    pub addresses: &'a [IpAddr],
+    /// What another percloud's TXT record says that has proved this name.
+    pub rival: Option<&'a str>,
+}
+
+/// How a name is that was proved once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// The owner wants it here.
+    Good,
+    /// The owner does not: it leads elsewhere, or the proof has gone, or the domain lapsed.
+    Wrong,
+    /// Nobody answered who could say.
+    Unknown,
+}
+
+/// What comes of a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// For the owner.
+    pub report: Report,
+    /// All is right: it may be verified.
+    pub ready: bool,
+    /// Whether it may stay so.
+    pub health: Health,
+    /// The challenge was seen in DNS.
+    pub challenged: bool,
+    /// What the rival's TXT record would say, whether it stands there or not: which rival was judged about.
+    pub rival: Option<String>,
+}
+
+/// Judges.
+#[must_use]
+pub fn judge(wished: &Wished<'_>, facts: &Facts) -> Verdict {
+    let zone = facts.zone.as_ref().ok();
+    let host = zone.and_then(|zone| hosts::by_servers(zone.servers.iter().map(|server| server.name.as_str())));
+    let typed = Typed { host, zone: zone.map_or(&wished.row.base, |zone| &zone.origin) };
+    let mut report = Report {
+        dns_host: host.map(|host| DnsHost {
+            id: host.id.into(),
+            name: host.name.into(),
+            url: hosts::page(host, typed.zone),
+        }),
+        ..Report::default()
+    };
+    report.records.push(typed.challenge(wished, facts));
+    for host in wished.row.hosts() {
+        let twin = host != wished.row.name;
+        let fallback = HostFacts { host: host.to_owned(), apex: host == wished.row.base, ..HostFacts::default() };
+        let leads = facts.hosts.iter().find(|facts| facts.host == host).unwrap_or(&fallback);
+        report.records.extend(typed.routes(wished, facts, leads, twin));
+    }
+    notices(wished, facts, &mut report.notices);
+    let here =
+        |host: &str| facts.hosts.iter().any(|facts| facts.host == host && Leads::of(wished, facts) == Leads::Here);
+    report.twin_ready = wished.row.twin.as_deref().is_some_and(here);
+    let proved = facts.txt.all(|answer| says(answer, &wished.row.challenge_value()));
+    let taken = rival_stands(wished, facts);
+    Verdict {
+        ready: proved && !taken && here(&wished.row.name),
+        health: health(wished, facts),
+        challenged: facts.txt.any(|answer| says(answer, &wished.row.challenge_value())),
+        rival: wished.rival.map(ToOwned::to_owned),
+        report,
+    }
+}
+
+fn rival_stands(wished: &Wished<'_>, facts: &Facts) -> bool {
+    wished.rival.is_some_and(|rival| facts.txt.any(|answer| says(answer, rival)))
+}
+
+/// Quotes and spaces come along when people copy.
+fn bare(text: &str) -> &str {
+    text.trim().trim_matches('"').trim()
+}
+
+fn says(answer: &Answer, wanted: &str) -> bool {
+    matches!(answer, Answer::Values(values) if values.iter().any(|value| bare(value) == wanted))
+}
+
+/// Where a name leads, seen from us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Leads {
+    /// Here and nowhere else.
+    Here,
+    /// Here, and elsewhere too.
+    Both(Vec<String>),
+    /// Elsewhere.
+    Elsewhere(Vec<String>),
+    /// Nowhere.
+    Nowhere,
+    /// Nobody answered.
+    Unknown,
+}
+
+impl Leads {
+    fn of(wished: &Wished<'_>, facts: &HostFacts) -> Self {
+        let target = wished.row.target_host_below(wished.edge);
+        if facts.aliases.contains(&target) {
+            // Servers that have not heard of it yet lead elsewhere, or nowhere.
+            let lagging = facts.a.any(|answer| !matches!(answer, Answer::Alias(_)));
+            return if lagging { Self::Both(facts.a.values().into_iter().collect()) } else { Self::Here };
+        }
+        if let Some(other) = facts.aliases.iter().find(|alias| below(alias, wished.edge)) {
+            return Self::Elsewhere(vec![other.clone()]); // somebody else's target, or an older one of this owner's
+        }
+        let found: BTreeSet<String> = facts.a.values().into_iter().chain(facts.aaaa.values()).collect();
+        let ours: BTreeSet<String> = wished.addresses.iter().map(ToString::to_string).collect();
+        let foreign: Vec<String> = found.difference(&ours).cloned().collect();
+        // What one family says is no answer for the other: only an address of ours is worth something without it.
+        let silent = facts.a.heard().next().is_none() || facts.aaaa.heard().next().is_none();
+        if silent && foreign.len() == found.len() {
+            return if facts.aliases.is_empty() { Self::Unknown } else { Self::Elsewhere(facts.aliases.clone()) };
+        }
+        match (found.is_empty(), foreign.len() == found.len(), foreign.is_empty()) {
+            (true, ..) if facts.aliases.is_empty() => Self::Nowhere,
+            (true, ..) => Self::Elsewhere(facts.aliases.clone()),
+            (false, true, _) if !facts.aliases.is_empty() => {
+                Self::Elsewhere(facts.aliases.iter().take(1).cloned().collect())
+            }
+            (false, true, _) => Self::Elsewhere(foreign),
+            (false, false, true) if somewhere_missing(&facts.a, &found) => Self::Both(Vec::new()),
+            (false, false, true) => Self::Here,
+            (false, false, false) => Self::Both(foreign),
+        }
+    }
+}
+
+/// Whether a server leads nowhere where others lead somewhere.
+fn somewhere_missing(a: &Answers, found: &BTreeSet<String>) -> bool {
+    let v4 = found.iter().any(|ip| ip.contains('.'));
+    v4 && a.any(|answer| matches!(answer, Answer::NoSuchName) || *answer == Answer::Values(Vec::new()))
+}
+
+fn below(name: &str, above: &str) -> bool {
+    name.strip_suffix(above).is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// Whether the owner still wants a name here that was proved once. In doubt the owner does.
+fn health(wished: &Wished<'_>, facts: &Facts) -> Health {
+    match facts.zone {
+        Err(Trouble::Unregistered) => return Health::Wrong,
+        Err(_) => return Health::Unknown,
+        Ok(_) => {}
+    }
+    let row = wished.row;
+    let main = row.own_domain.as_deref().filter(|own| row.hosts().any(|host| host == *own)).unwrap_or(&row.name);
+    let Some(main) = facts.hosts.iter().find(|facts| facts.host == main) else { return Health::Unknown };
+    // A CNAME to this claim's own target is as good as the challenge: nobody else ever gets that target.
+    let by_target = main.aliases.contains(&row.target_host_below(wished.edge));
+    let proved = by_target || facts.txt.any(|answer| says(answer, &row.challenge_value()));
+    match (Leads::of(wished, main), proved) {
+        (Leads::Here | Leads::Both(_), true) => Health::Good,
+        (Leads::Unknown, _) => Health::Unknown,
+        (Leads::Here | Leads::Both(_), false) if facts.txt.heard().next().is_none() => Health::Unknown,
+        _ => Health::Wrong,
+    }
+}
+
+/// How records are typed at the domain's DNS host.
+struct Typed<'a> {
+    host: Option<&'static hosts::Host>,
+    zone: &'a str,
+}
+
+impl Typed<'_> {
+    fn record(&self, kind: RecordKind, host: &str, value: String) -> Record {
+        Record {
+            kind,
+            host: host.to_owned(),
+            label: hosts::label(self.host, self.zone, host),
+            value,
+            optional: false,
+            state: RecordState::Unknown,
+            found: Vec::new(),
+            words: Words::new("domain.record.missing", &[]),
+        }
+    }
+
+    fn challenge(&self, wished: &Wished<'_>, facts: &Facts) -> Record {
+        let wanted = wished.row.challenge_value();
+        let record = self.record(RecordKind::Txt, &wished.row.challenge_host(), wanted.clone());
+        if let Some(known) = trouble(&record, facts, &facts.txt, wished) {
+            return known;
+        }
+        if facts.txt.all(|answer| says(answer, &wanted)) {
+            return told(record, RecordState::Ok, Vec::new(), "domain.record.ok");
+        }
+        let others: Vec<String> =
+            facts.txt.values().into_iter().filter(|value| bare(value) != wanted && !wished.is_rivals(value)).collect();
+        match others.is_empty() || facts.txt.any(|answer| says(answer, &wanted)) {
+            true => told(record, RecordState::Missing, Vec::new(), "domain.record.missing"),
+            false => told(record, RecordState::Wrong, others, "domain.record.wrong-text"),
+        }
+    }
+
+    /// The records that lead a name here.
+    fn routes(&self, wished: &Wished<'_>, facts: &Facts, leads: &HostFacts, twin: bool) -> Vec<Record> {
+        let alone = !leads.apex || wished.addresses.is_empty();
+        if alone {
+            let target = hosts::value(self.host, &wished.row.target_host_below(wished.edge));
+            let record = self.record(RecordKind::Cname, &leads.host, target);
+            let record = Record { optional: twin, ..record };
+            return vec![trouble(&record, facts, &leads.a, wished).unwrap_or_else(|| alias(record, wished, leads))];
+        }
+        let has_v4 = wished.addresses.iter().any(IpAddr::is_ipv4);
+        let record = |ip: &IpAddr| {
+            let (kind, answers) =
+                if ip.is_ipv4() { (RecordKind::A, &leads.a) } else { (RecordKind::Aaaa, &leads.aaaa) };
+            let record = self.record(kind, &leads.host, ip.to_string());
+            let record = Record { optional: twin || (has_v4 && ip.is_ipv6()), ..record };
+            trouble(&record, facts, answers, wished).unwrap_or_else(|| address(record, wished, leads, answers))
+        };
+        wished.addresses.iter().map(record).collect()
+    }
+}
+
+impl Wished<'_> {
+    fn is_rivals(&self, value: &str) -> bool {
+        self.rival.is_some_and(|rival| bare(value) == rival)
+    }
+}
+
+fn told(record: Record, state: RecordState, found: Vec<String>, key: &str) -> Record {
+    let list = found.join(", ");
+    let args = [("found", list.as_str()), ("kind", record.kind.as_str()), ("value", record.value.as_str())];
+    let needed = match key {
+        "domain.record.points-elsewhere" => &args[..],
+        "domain.record.ok" | "domain.record.missing" => &[],
+        _ => &args[..1],
+    };
+    let words = Words::new(key, needed);
+    Record { state, found, words, ..record }
+}
+
+/// When there is no answer to judge.
+fn trouble(record: &Record, facts: &Facts, answers: &Answers, wished: &Wished<'_>) -> Option<Record> {
+    let unknown = |server: &str| {
+        let words = Words::new("domain.record.unreachable", &[("server", server)]);
+        Some(Record { state: RecordState::Unknown, words, ..record.clone() })
+    };
+    match &facts.zone {
+        Err(Trouble::Unregistered) => {
+            let domain = psl::domain_str(&wished.row.base).unwrap_or(&wished.row.base);
+            let words = Words::new("domain.record.no-such-domain", &[("domain", &crate::names::shown(domain))]);
+            Some(Record { state: RecordState::Missing, words, ..record.clone() })
+        }
+        Err(_) => unknown(&wished.row.base),
+        Ok(zone) if answers.heard().next().is_none() => {
+            let server = answers.silent().map(|(server, _)| server);
+            unknown(server.or(zone.servers.first().map(|s| s.name.as_str())).unwrap_or(&zone.origin))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// A CNAME is wanted; addresses of ours do as well.
+fn alias(record: Record, wished: &Wished<'_>, leads: &HostFacts) -> Record {
+    let first: Vec<String> = leads.aliases.first().cloned().into_iter().collect();
+    match Leads::of(wished, leads) {
+        Leads::Here => told(record, RecordState::Ok, first, "domain.record.ok"),
+        Leads::Both(_) if !leads.aliases.is_empty() => {
+            told(record, RecordState::Wrong, leads.a.values().into_iter().collect(), "domain.record.conflict")
+        }
+        Leads::Both(foreign) if foreign.is_empty() => {
+            told(record, RecordState::Missing, foreign, "domain.record.missing")
+        }
+        Leads::Both(foreign) => told(record, RecordState::Wrong, foreign, "domain.record.extra"),
+        Leads::Elsewhere(found) => told(record, RecordState::Wrong, found, "domain.record.points-elsewhere"),
+        Leads::Nowhere | Leads::Unknown => told(record, RecordState::Missing, Vec::new(), "domain.record.missing"),
+    }
+}
+
+/// One address is wanted at the top of a zone.
+fn address(record: Record, wished: &Wished<'_>, leads: &HostFacts, answers: &Answers) -> Record {
+    if Leads::of(wished, leads) == Leads::Here && leads.aliases.contains(&wished.row.target_host_below(wished.edge)) {
+        return told(record, RecordState::Ok, leads.aliases.clone(), "domain.record.ok");
+    }
+    let found = answers.values();
+    let ours: BTreeSet<String> = wished.addresses.iter().map(ToString::to_string).collect();
+    let foreign: Vec<String> = found.difference(&ours).cloned().collect();
+    let there = answers.all(|answer| matches!(answer, Answer::Values(values) if values.contains(&record.value)));
+    match (there, foreign.is_empty()) {
+        (true, true) => told(record, RecordState::Ok, Vec::new(), "domain.record.ok"),
+        (true, false) => told(record, RecordState::Wrong, foreign, "domain.record.extra"),
+        (false, true) if !leads.aliases.is_empty() && found.is_empty() => {
+            told(record, RecordState::Wrong, leads.aliases.clone(), "domain.record.points-elsewhere")
+        }
+        (false, true) => told(record, RecordState::Missing, Vec::new(), "domain.record.missing"),
+        (false, false) => told(record, RecordState::Wrong, foreign, "domain.record.points-elsewhere"),
+    }
+}
+
+fn notices(wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
+    let domain = crate::names::shown(psl::domain_str(&wished.row.base).unwrap_or(&wished.row.base));
+    match facts.zone {
+        Err(Trouble::Unregistered) => notices.push(Words::new("domain.notice.unregistered", &[("domain", &domain)])),
+        Err(Trouble::Dnssec) => notices.push(Words::new("domain.notice.dnssec", &[("domain", &domain)])),
+        _ => {}
+    }
+    if rival_stands(wished, facts) {
+        notices.push(Words::new("domain.notice.taken", &[("domain", &wished.row.shown())]));
+    }
+    // Who has IPv6 goes there first, and so do CAs.
+    let foreign = |host: &HostFacts| {
+        let ours = |ip: &String| wished.addresses.iter().any(|address| address.to_string() == *ip);
+        let found: Vec<String> = host.aaaa.values().into_iter().filter(|ip| !ours(ip)).collect();
+        let own = host.aliases.is_empty() && !host.aaaa.any(|answer| matches!(answer, Answer::Alias(_)));
+        (own && !found.is_empty()).then(|| found.join(", "))
+    };
+    for found in facts.hosts.iter().filter_map(foreign).collect::<BTreeSet<_>>() {
+        notices.push(Words::new("domain.notice.aaaa-elsewhere", &[("found", &found)]));
+    }
+}

@@ -1,0 +1,250 @@
+//! Makes what is wanted of a claim true: DNS looked at, the name proved, its certificate wanted, the percloud moved to it; or gone.
+
+mod plan;
+mod steps;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bundle::Clock;
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use tokio_util::sync::CancellationToken;
+
+use super::connect::Connect;
+use super::schedule::{next_check, next_due};
+use super::{DomainRow, Observed, Options, RecordState, Verdict, Wanted, Wished, Words, counts, edge_of, judge, sql};
+use crate::config::Common;
+use crate::db::{self, GenericClient, Pool, ensure_affected};
+use crate::dns::{self, Caa, CaaAsker, Dns, Facts, Question, Trouble};
+use crate::reconcile::{After, Claimed, Id, Noun, StepError};
+
+pub use plan::{Certificates, Seen, Step, plan};
+
+/// How long a look at DNS may take: less than a turn.
+const LOOK: Duration = Duration::from_secs(9);
+
+/// The noun.
+pub struct Domains {
+    /// Where rows are.
+    pub db: Pool,
+    /// What time it is.
+    pub clock: Clock,
+    /// How DNS is asked.
+    pub dns: Dns,
+    /// Links that set all records.
+    pub connect: Connect,
+    /// The provider's own name.
+    pub base_domain: String,
+    /// The edge's public addresses; those of the base domain when there are none.
+    pub addresses: Vec<IpAddr>,
+    /// The names by which our CA knows itself in CAA records; none: nobody looks.
+    pub issuers: Vec<String>,
+}
+
+impl Noun for Domains {
+    const NAME: &'static str = "domains";
+    const CLAIM: &'static str = sql::CLAIM;
+    const FAIL: &'static str = sql::FAIL;
+    const NEXT: &'static str = sql::NEXT;
+    type Row = DomainRow;
+    type Seen = Seen;
+    type Step = Step;
+
+    fn read(row: &Row) -> Result<Claimed<DomainRow>, db::Error> {
+        let domain = DomainRow::from_row(row)?;
+        Ok(Claimed {
+            id: Id::Text(domain.id.clone()),
+            claim: row.try_get("claim")?,
+            wish: domain.wish,
+            tries: domain.tries,
+            trace_parent: domain.trace_parent.clone(),
+            row: domain,
+        })
+    }
+
+    async fn look(&self, row: &DomainRow) -> Result<Seen, StepError> {
+        let now = self.clock.now();
+        let goes = row.wanted == Wanted::Gone || row.tenant_goes;
+        let moves = row.observed == Observed::Active && !row.serves();
+        let verdict = match !goes && (row.check_at <= now || moves) {
+            true => Some(self.ask(row).await?),
+            false => None,
+        };
+        Ok(Seen { now, verdict, certificates: self.certificates(row).await?, observed: row.observed })
+    }
+
+    fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
+        plan(row, seen)
+    }
+
+    async fn perform(&self, claimed: &Claimed<DomainRow>, seen: Seen, step: Step) -> Result<After<Seen>, StepError> {
+        self.step(claimed, seen, step).await
+    }
+
+    async fn write(&self, claimed: &Claimed<DomainRow>, after: After<Seen>) -> Result<(), db::Error> {
+        let After::Seen(seen) = after else { return Ok(()) };
+        let (row, now) = (&claimed.row, self.clock.now());
+        let misses = if seen.observed == Observed::Verified && row.observed != Observed::Verified {
+            super::schedule::Misses { count: 0, last: None, good_at: Some(now) }
+        } else {
+            seen.misses(row)
+        };
+        let health = seen.verdict.as_ref().map(|verdict| verdict.health);
+        let check_at = match &seen.verdict {
+            Some(_) => next_check(row, seen.observed, health, &misses, now, rand::random()),
+            None => row.check_at,
+        };
+        // Something was done: there may be more to do at once.
+        let due = if seen.observed == row.observed && plan(row, &seen).is_none() {
+            next_due(row, seen.observed, check_at, now)
+        } else {
+            now
+        };
+        let report = seen.verdict.as_ref().map(|verdict| serde_json::to_value(&verdict.report).unwrap_or_default());
+        let checked_at = seen.verdict.as_ref().map(|_| seen.now);
+        let db = self.db.get().await?;
+        let statement = db.prepare_cached(sql::LOOKED).await?;
+        let (id, claim, wish) = (&row.id, &claimed.claim, &claimed.wish);
+        let (good, count, last) = (&misses.good_at, &misses.count, &misses.last);
+        let affected = db
+            .execute(&statement, &[id, claim, wish, &now, &due, &check_at, &report, &checked_at, good, count, last])
+            .await?;
+        ensure_affected(affected, 1)
+    }
+}
+
+impl Domains {
+    /// As the options say.
+    #[must_use]
+    pub fn new(db: Pool, clock: Clock, common: &Common, options: &Options) -> Self {
+        let dns = Dns::new(&options.dns);
+        let base_domain = common.base_domain.to_string();
+        let provider = options.domain_connect_provider.clone().unwrap_or_else(|| base_domain.clone());
+        let connect = Connect::new(dns.clone(), provider, None);
+        let addresses = options.public_addresses.clone();
+        Self { db, clock, dns, connect, base_domain, addresses, issuers: Vec::new() }
+    }
+
+    /// Keeps all claims true, and their numbers known.
+    ///
+    /// # Errors
+    /// When the database's URL cannot be read.
+    pub async fn keep(self, url: &str, stop: CancellationToken) -> anyhow::Result<()> {
+        let (db, clock) = (self.db.clone(), self.clock.clone());
+        let count = async {
+            loop {
+                if let Ok(client) = db.get().await {
+                    let _ = tally(&client).await;
+                }
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+        };
+        let keep = crate::reconcile::keep(Arc::new(self), url, db.clone(), clock, stop);
+        tokio::select! { kept = keep => kept, () = count => Ok(()) }
+    }
+
+    /// Looks at DNS and judges. A look that takes too long is one that found nobody who answers.
+    async fn ask(&self, row: &DomainRow) -> Result<Verdict, StepError> {
+        let rival = self.rival(row).await?;
+        let edge = edge_of(&self.base_domain);
+        let hosts: Vec<&str> = row.hosts().collect();
+        let challenge_host = row.challenge_host();
+        let question = Question { base: &row.base, challenge_host: &challenge_host, hosts: &hosts, ours: &edge };
+        let look = async { tokio::join!(self.dns.look(&question), self.addresses(), self.caa(row)) };
+        let nobody = Facts { zone: Err(Trouble::Broken), txt: dns::Answers::default(), hosts: Vec::new() };
+        let looked = tokio::time::timeout(LOOK, look).await;
+        let (facts, addresses, caa) = looked.unwrap_or_else(|_| (nobody, self.addresses.clone(), None));
+        let wished = Wished { row, edge: &edge, addresses: &addresses, rival: rival.as_deref() };
+        let mut verdict = judge(&wished, &facts);
+        verdict.report.notices.extend(caa);
+        verdict.report.connect = self.link(row, &facts, &verdict).await;
+        let outcome = match (verdict.ready, verdict.health) {
+            (true, _) => "ready",
+            (_, super::Health::Unknown) => "unknown",
+            (_, super::Health::Good) => "good",
+            (_, super::Health::Wrong) => "wrong",
+        };
+        metrics::counter!("percloud_domain_checks_total", "outcome" => outcome).increment(1);
+        Ok(verdict)
+    }
+
+    async fn rival(&self, row: &DomainRow) -> Result<Option<String>, StepError> {
+        let db = self.db.get().await.map_err(db::Error::from)?;
+        let found = db.query_opt(sql::RIVAL, &[&row.base, &row.id]).await.map_err(db::Error::from)?;
+        let challenge: Option<String> =
+            found.map(|row| row.try_get("challenge")).transpose().map_err(db::Error::from)?;
+        Ok(challenge.map(|challenge| format!("{}{challenge}", super::PREFIX)))
+    }
+
+    /// Where own domains must lead.
+    async fn addresses(&self) -> Vec<IpAddr> {
+        if !self.addresses.is_empty() {
+            return self.addresses.clone();
+        }
+        let mut found = self.dns.addresses(&self.base_domain).await;
+        found.retain(|ip| self.dns.may_reach(*ip));
+        found
+    }
+
+    /// What to say when the domain does not let our CA issue.
+    async fn caa(&self, row: &DomainRow) -> Option<Words> {
+        if self.issuers.is_empty() {
+            return None;
+        }
+        let issuers: Vec<&str> = self.issuers.iter().map(String::as_str).collect();
+        let asker = CaaAsker { issuers: &issuers, ..CaaAsker::default() };
+        match dns::caa_allows(&self.dns, &row.name, false, &asker).await {
+            Ok(Caa::Refused { issuers, .. }) => {
+                Some(Words::new("domain.notice.caa", &[("issuers", &issuers.join(", "))]))
+            }
+            _ => None,
+        }
+    }
+
+    /// A link while there is something to set; asked for once an hour at most.
+    async fn link(&self, row: &DomainRow, facts: &Facts, verdict: &Verdict) -> Option<String> {
+        let zone = facts.zone.as_ref().ok()?;
+        let open = verdict.report.records.iter().any(|record| record.state != RecordState::Ok && !record.optional);
+        if !open {
+            return None;
+        }
+        let fresh = row.checked_at.is_some_and(|at| self.clock.now() - at < chrono::TimeDelta::hours(1));
+        match &row.report {
+            Some(before) if fresh && before.dns_host == verdict.report.dns_host => before.connect.clone(),
+            _ => self.connect.link(row, &zone.origin, &verdict.report).await,
+        }
+    }
+
+    async fn certificates(&self, row: &DomainRow) -> Result<Certificates, StepError> {
+        let db = self.db.get().await.map_err(db::Error::from)?;
+        let hosts = (row.base.as_str(), format!("www.{}", row.base));
+        let rows = db.query(sql::CERTIFICATES, &[&hosts.0, &hosts.1]).await.map_err(db::Error::from)?;
+        let mut certificates = Certificates::default();
+        for row in rows {
+            let read = || -> Result<(String, String, String), tokio_postgres::Error> {
+                Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+            };
+            let (host, wanted, observed) = read().map_err(db::Error::from)?;
+            if wanted == "issued" && observed == "issued" {
+                certificates.issued.push(host.clone());
+            }
+            if wanted == "issued" {
+                certificates.wanted.push(host);
+            }
+        }
+        Ok(certificates)
+    }
+}
+
+/// How many there are by state, for dashboards.
+async fn tally(db: &impl GenericClient) -> Result<(), db::Error> {
+    for (observed, count) in counts(db).await? {
+        metrics::gauge!("percloud_domains", "state" => observed.as_str()).set(count as f64);
+    }
+    Ok(())
+}
+
+/// When something was wanted at once, in the database's terms.
+type At = DateTime<Utc>;

@@ -1,0 +1,210 @@
+//! What to do next with a claim: pure, one arm a line.
+
+use chrono::{DateTime, Utc};
+
+use super::super::schedule::{CLAIM_LASTS, Misses};
+use super::super::{DomainRow, Observed, Verdict, Wanted};
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The claim goes, and all that it brought.
+    Remove,
+    /// It is proved: whoever had it before loses it, and a certificate is wanted.
+    Verify,
+    /// Its certificate is there: the percloud answers at it from now on.
+    Serve,
+    /// It is not the owner's any more, or does not lead here.
+    Lose,
+    /// Nobody used the challenge in time: another one.
+    Renew,
+    /// A certificate is wanted for this host.
+    Want(String),
+    /// None is wanted any more.
+    Unwant(String),
+}
+
+/// Certificates of the two names, as far as they are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificates {
+    /// Hosts for which one is wanted.
+    pub wanted: Vec<String>,
+    /// Hosts for which there is one.
+    pub issued: Vec<String>,
+}
+
+/// What was seen of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// When.
+    pub now: DateTime<Utc>,
+    /// What DNS said, when it was asked.
+    pub verdict: Option<Verdict>,
+    /// Certificates.
+    pub certificates: Certificates,
+    /// The state after what was done in this turn.
+    pub observed: Observed,
+}
+
+impl Seen {
+    pub(super) fn misses(&self, row: &DomainRow) -> Misses {
+        match &self.verdict {
+            Some(verdict) => Misses::with(row, verdict.health, self.now),
+            None => Misses { count: row.misses, last: row.missed_at, good_at: row.good_at },
+        }
+    }
+}
+
+/// The next thing to do; nothing, once the claim is as it should be.
+#[must_use]
+pub fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
+    let verdict = seen.verdict.as_ref();
+    let ready = verdict.is_some_and(|verdict| verdict.ready);
+    let issued = |host: &str| seen.certificates.issued.iter().any(|one| one == host);
+    match (row.wanted, row.observed) {
+        (Wanted::Gone, _) => Some(Step::Remove),
+        _ if row.tenant_goes => Some(Step::Remove),
+        (_, Observed::Pending | Observed::Lost) if ready => Some(Step::Verify),
+        (_, Observed::Pending) if lapsed(row, seen) => Some(Step::Remove),
+        (_, Observed::Pending) if expired(row, seen) => Some(Step::Renew),
+        (_, Observed::Pending | Observed::Lost) => None,
+        (_, Observed::Verified | Observed::Active) if lost(row, seen) => Some(Step::Lose),
+        (_, Observed::Verified) if issued(&row.name) => Some(Step::Serve),
+        // The other one of the two names was chosen.
+        (_, Observed::Active) if !row.serves() && ready && issued(&row.name) => Some(Step::Serve),
+        (_, Observed::Verified | Observed::Active) => certificate(row, seen),
+    }
+}
+
+fn lost(row: &DomainRow, seen: &Seen) -> bool {
+    let misses = seen.misses(row);
+    seen.verdict.as_ref().is_some_and(|verdict| misses.lost(row, verdict.health, seen.now))
+}
+
+fn lapsed(row: &DomainRow, seen: &Seen) -> bool {
+    let used = seen.verdict.as_ref().is_none_or(|verdict| verdict.challenged);
+    !used && seen.now - row.asked_at >= CLAIM_LASTS
+}
+
+fn expired(row: &DomainRow, seen: &Seen) -> bool {
+    let used = seen.verdict.as_ref().is_none_or(|verdict| verdict.challenged);
+    !used && row.challenge_expires_at <= seen.now
+}
+
+/// One host at a time: what is missing, then what is too much.
+fn certificate(row: &DomainRow, seen: &Seen) -> Option<Step> {
+    let wanted = |host: &str| seen.certificates.wanted.iter().any(|one| one == host);
+    let verdict = seen.verdict.as_ref();
+    let leads = |host: &str| {
+        verdict.is_some_and(|verdict| if host == row.name { verdict.ready } else { verdict.report.twin_ready })
+    };
+    let missing = row.hosts().find(|host| !wanted(host) && leads(host));
+    let extra = [row.base.clone(), format!("www.{}", row.base)];
+    let extra = extra.iter().find(|host| {
+        wanted(host) && row.hosts().all(|one| one != host.as_str()) && row.own_domain.as_deref() != Some(host.as_str())
+    });
+    missing.map(|host| Step::Want(host.to_owned())).or_else(|| extra.cloned().map(Step::Unwant))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domains::{Health, Report, testing::row};
+
+    fn verdict(ready: bool, twin_ready: bool, health: Health, challenged: bool) -> Option<Verdict> {
+        Some(Verdict { report: Report { twin_ready, ..Report::default() }, ready, health, challenged, rival: None })
+    }
+
+    #[test]
+    fn one_thing_after_the_other() {
+        use Observed::{Active, Lost, Pending, Verified};
+        let (name, twin) = ("ada.test", "www.ada.test");
+        let nothing = verdict(false, false, Health::Wrong, false);
+        let good = verdict(true, false, Health::Good, true);
+        let both = verdict(true, true, Health::Good, true);
+        let want = |host: &str| Some(Step::Want(host.to_owned()));
+        for (observed, verdict, wanted, issued, days, step) in [
+            (Pending, nothing.clone(), vec![], vec![], 0, None),
+            (Pending, None, vec![], vec![], 8, None),
+            (Pending, nothing.clone(), vec![], vec![], 8, Some(Step::Renew)),
+            (Pending, nothing.clone(), vec![], vec![], 61, Some(Step::Remove)),
+            (Pending, verdict(false, false, Health::Wrong, true), vec![], vec![], 61, None),
+            (Pending, good.clone(), vec![], vec![], 0, Some(Step::Verify)),
+            (Lost, nothing.clone(), vec![], vec![], 61, None),
+            (Lost, good.clone(), vec![], vec![], 0, Some(Step::Verify)),
+            (Verified, None, vec![name], vec![], 0, None),
+            (Verified, None, vec![], vec![], 0, None),
+            (Verified, good.clone(), vec![], vec![], 0, want(name)),
+            (Verified, None, vec![name], vec![name], 0, Some(Step::Serve)),
+            (Verified, both.clone(), vec![name], vec![], 0, want(twin)),
+            (Active, None, vec![name], vec![name], 0, None),
+            (Active, both.clone(), vec![name], vec![name], 0, want(twin)),
+            (Active, both.clone(), vec![name, twin], vec![name], 0, None),
+            (Active, nothing.clone(), vec![name], vec![name], 0, None),
+        ] {
+            let row = DomainRow { observed, own_domain: (observed == Active).then(|| name.to_owned()), ..row() };
+            let strings = |hosts: &[&str]| hosts.iter().map(|host| (*host).to_owned()).collect();
+            let seen = Seen {
+                now: row.asked_at + TimeDelta::days(days),
+                verdict,
+                certificates: Certificates { wanted: strings(&wanted), issued: strings(&issued) },
+                observed,
+            };
+            assert_eq!(plan(&row, &seen), step, "{observed:?} {seen:?}");
+            let gone = DomainRow { wanted: Wanted::Gone, ..row.clone() };
+            assert_eq!(plan(&gone, &seen), Some(Step::Remove));
+            assert_eq!(plan(&DomainRow { tenant_goes: true, ..row }, &seen), Some(Step::Remove));
+        }
+    }
+
+    #[test]
+    fn the_third_miss_loses_the_name() {
+        for (misses, health, step) in [
+            (1, Health::Wrong, None),
+            (2, Health::Wrong, Some(Step::Lose)),
+            (2, Health::Unknown, None),
+            (2, Health::Good, None),
+        ] {
+            let row = DomainRow {
+                observed: Observed::Active,
+                own_domain: Some("ada.test".into()),
+                twin: None,
+                misses,
+                ..row()
+            };
+            let certificates = Certificates { wanted: vec!["ada.test".into()], issued: vec!["ada.test".into()] };
+            let now = row.asked_at + TimeDelta::days(1);
+            let seen =
+                Seen { now, verdict: verdict(false, false, health, false), certificates, observed: row.observed };
+            assert_eq!(plan(&row, &seen), step, "{misses} {health:?}");
+        }
+    }
+
+    #[test]
+    fn the_other_of_the_two_names_serves_once_it_has_its_certificate() {
+        let chosen = DomainRow {
+            observed: Observed::Active,
+            name: "www.ada.test".into(),
+            twin: None,
+            own_domain: Some("ada.test".into()),
+            ..row()
+        };
+        let seen = |verdict, issued: &[&str]| Seen {
+            now: chosen.asked_at,
+            verdict,
+            certificates: Certificates {
+                wanted: issued.iter().map(|host| (*host).to_owned()).collect(),
+                issued: issued.iter().map(|host| (*host).to_owned()).collect(),
+            },
+            observed: Observed::Active,
+        };
+        let good = || verdict(true, false, Health::Good, true);
+        assert_eq!(plan(&chosen, &seen(good(), &["ada.test"])), Some(Step::Want("www.ada.test".into())));
+        assert_eq!(plan(&chosen, &seen(None, &["ada.test", "www.ada.test"])), None, "not without a look");
+        assert_eq!(plan(&chosen, &seen(good(), &["ada.test", "www.ada.test"])), Some(Step::Serve));
+        let served = DomainRow { own_domain: Some("www.ada.test".into()), ..chosen.clone() };
+        assert_eq!(plan(&served, &seen(None, &["ada.test", "www.ada.test"])), Some(Step::Unwant("ada.test".into())));
+    }
+}

@@ -1,0 +1,172 @@
+//! The steps, each in one transaction that ends as a whole or not at all, and does nothing when it is done again.
+//!
+//! Certificates are written before claims, as the certificates' own trigger does it, so that two transactions never wait for each other.
+
+use bundle::TenantId;
+use serde_json::json;
+
+use super::super::wishes::{CHALLENGE_LASTS, random};
+use super::super::{DomainRow, Observed, PREFIX, sql};
+use super::{At, Domains, Seen, Step};
+use crate::audit::{self, Actor};
+use crate::certificates;
+use crate::db::{self, Transaction, ensure_affected};
+use crate::mails::{self, Message};
+use crate::reconcile::{After, Claimed, StepError};
+
+impl Domains {
+    pub(super) async fn step(
+        &self,
+        claimed: &Claimed<DomainRow>,
+        seen: Seen,
+        step: Step,
+    ) -> Result<After<Seen>, StepError> {
+        let now = self.clock.now();
+        let mut db = self.db.get().await.map_err(db::Error::from)?;
+        let tx = db.transaction().await.map_err(db::Error::from)?;
+        let turn = Turn { tx: &tx, row: &claimed.row, claim: claimed.claim, now };
+        let observed = match step {
+            Step::Remove => turn.remove().await.map(|()| None)?,
+            Step::Renew => turn.renew().await.map(|()| None)?,
+            Step::Verify => turn.verify(&seen).await.map(|()| Some(Observed::Verified))?,
+            Step::Serve => turn.serve().await.map(|()| Some(Observed::Active))?,
+            Step::Lose => turn.lose().await.map(|()| Some(Observed::Lost))?,
+            Step::Want(host) => turn.want(&host).await.map(|()| Some(seen.observed))?,
+            Step::Unwant(host) => turn.unwant(&[host]).await.map(|()| Some(seen.observed))?,
+        };
+        tx.commit().await.map_err(db::Error::from)?;
+        Ok(match observed {
+            None => After::Written,
+            Some(observed) => {
+                After::Seen(Seen { observed, certificates: self.certificates(&claimed.row).await?, ..seen })
+            }
+        })
+    }
+}
+
+/// A claim in a transaction.
+struct Turn<'a> {
+    tx: &'a Transaction<'a>,
+    row: &'a DomainRow,
+    claim: i64,
+    now: At,
+}
+
+impl Turn<'_> {
+    async fn want(&self, host: &str) -> Result<(), db::Error> {
+        certificates::want(self.tx, Some(&self.row.tenant_id), &[host.to_owned()], self.now).await
+    }
+
+    async fn unwant(&self, hosts: &[String]) -> Result<(), db::Error> {
+        for host in hosts {
+            certificates::unwant(self.tx, std::slice::from_ref(host), self.now).await?;
+        }
+        Ok(())
+    }
+
+    /// Both names that a claim can have had.
+    fn names(&self) -> [String; 2] {
+        [self.row.base.clone(), format!("www.{}", self.row.base)]
+    }
+
+    async fn observed(&self, observed: Observed, verified_at: Option<At>) -> Result<(), db::Error> {
+        let affected =
+            self.tx.execute(sql::OBSERVED, &[&self.row.id, &self.claim, &observed.as_str(), &verified_at]).await?;
+        ensure_affected(affected, 1)
+    }
+
+    async fn note(&self, action: &str) -> Result<(), db::Error> {
+        let (tenant, details) = (&self.row.tenant_id, json!({ "name": self.row.name }));
+        audit::note(self.tx, self.now, &Actor::Reconcile, action, tenant, &details).await
+    }
+
+    async fn disown(&self, tenant: &TenantId) -> Result<(), db::Error> {
+        self.tx.execute(sql::DISOWN, &[&tenant.as_str(), &self.names().as_slice(), &self.now]).await?;
+        Ok(())
+    }
+
+    async fn mail(&self, message: Message) -> Result<(), db::Error> {
+        let row = self.row;
+        mails::queue(self.tx, Some(&row.tenant_id), &row.email, &row.language, &message, self.now).await
+    }
+
+    async fn remove(&self) -> Result<(), db::Error> {
+        if matches!(self.row.observed, Observed::Verified | Observed::Active) {
+            self.unwant(&self.names()).await?;
+        }
+        self.disown(&self.row.tenant_id).await?;
+        ensure_affected(self.tx.execute(sql::DELETE, &[&self.row.id, &self.claim]).await?, 1)
+    }
+
+    async fn renew(&self) -> Result<(), db::Error> {
+        let (id, claim, expires) = (&self.row.id, &self.claim, self.now + CHALLENGE_LASTS);
+        ensure_affected(self.tx.execute(sql::RENEW, &[id, claim, &random(), &expires, &self.now]).await?, 1)
+    }
+
+    async fn verify(&self, seen: &Seen) -> Result<(), StepError> {
+        let twin_ready = seen.verdict.as_ref().is_some_and(|verdict| verdict.report.twin_ready);
+        // The certificates of whoever had the name are ours from now on, or go.
+        let rivals =
+            self.tx.query(sql::RIVAL_LOCKED, &[&self.row.base, &self.row.id]).await.map_err(db::Error::from)?;
+        self.mine().await?;
+        if !rivals.is_empty() {
+            self.unwant(&self.names()).await?;
+        }
+        self.want(&self.row.name).await?;
+        if let Some(twin) = self.row.twin.as_ref().filter(|_| twin_ready) {
+            self.want(twin).await?;
+        }
+        for rival in rivals {
+            self.displace(&rival, seen).await?;
+        }
+        self.observed(Observed::Verified, Some(self.now)).await?;
+        Ok(self.note("domain.verified").await?)
+    }
+
+    async fn mine(&self) -> Result<(), db::Error> {
+        let mine = self.tx.query_opt(sql::MINE, &[&self.row.id, &self.claim]).await?;
+        ensure_affected(u64::from(mine.is_some()), 1)
+    }
+
+    /// Somebody else has proved what this one has: DNS decided, and only the look that it was seen in counts.
+    async fn displace(&self, rival: &tokio_postgres::Row, seen: &Seen) -> Result<(), StepError> {
+        let text = |column: &str| rival.try_get::<_, String>(column).map_err(db::Error::from);
+        let challenge = format!("{PREFIX}{}", text("challenge")?);
+        let stands = seen.verdict.as_ref().is_none_or(|verdict| verdict.rival.as_ref() != Some(&challenge));
+        if stands {
+            // It was proved between our look and now: look again, with its challenge in mind.
+            return Err(StepError::later(anyhow::anyhow!("another percloud has proved the name a moment ago")));
+        }
+        let (id, tenant) = (text("id")?, text("tenant_id")?);
+        let tenant: TenantId = tenant.parse().map_err(|_| db::Error::Column("domains.tenant_id"))?;
+        let name = text("name")?;
+        self.tx.execute(sql::DISPLACE, &[&id, &self.now]).await.map_err(db::Error::from)?;
+        self.disown(&tenant).await?;
+        let details = json!({ "name": name });
+        audit::note(self.tx, self.now, &Actor::Reconcile, "domain.displaced", &tenant, &details).await?;
+        let owner = self.tx.query_one(sql::OWNER, &[&tenant.as_str()]).await.map_err(db::Error::from)?;
+        let of = |column: &str| owner.try_get::<_, String>(column).map_err(db::Error::from);
+        let message = Message::DomainLost { domain: name, old: of("domain")? };
+        mails::queue(self.tx, Some(&tenant), &of("email")?, &of("language")?, &message, self.now).await?;
+        Ok(())
+    }
+
+    async fn serve(&self) -> Result<(), db::Error> {
+        let row = self.row;
+        self.observed(Observed::Active, None).await?;
+        self.tx.execute(sql::OWN, &[&row.tenant_id.as_str(), &row.name, &self.now]).await?;
+        if row.observed != Observed::Active {
+            self.note("domain.active").await?;
+            self.mail(Message::DomainReady { domain: row.name.clone(), old: row.domain.clone() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn lose(&self) -> Result<(), db::Error> {
+        self.unwant(&self.names()).await?;
+        self.observed(Observed::Lost, None).await?;
+        self.disown(&self.row.tenant_id).await?;
+        self.note("domain.lost").await?;
+        self.mail(Message::DomainLost { domain: self.row.name.clone(), old: self.row.domain.clone() }).await
+    }
+}

@@ -1,0 +1,154 @@
+//! When to look again, and what a look counts for: pure.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{DomainRow, Health, Observed};
+
+/// Daily looks in a row that may fail.
+pub(super) const MISSES: i32 = 3;
+/// A miss counts once a day; a little less than a day, since the daily look has its jitter.
+const MISS_EVERY: TimeDelta = TimeDelta::hours(20);
+/// Nobody answering for a domain is no miss, but not for ever.
+pub(super) const UNKNOWN_FOR: TimeDelta = TimeDelta::days(14);
+/// A claim that nobody proves and nobody asks about goes.
+pub(super) const CLAIM_LASTS: TimeDelta = TimeDelta::days(60);
+/// How long at most to wait for news of a certificate.
+const CERTIFICATE: TimeDelta = TimeDelta::minutes(1);
+
+/// What the looks so far amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Misses {
+    pub(super) count: i32,
+    pub(super) last: Option<DateTime<Utc>>,
+    pub(super) good_at: Option<DateTime<Utc>>,
+}
+
+impl Misses {
+    /// With one look more.
+    pub(super) fn with(row: &DomainRow, health: Health, now: DateTime<Utc>) -> Self {
+        let before = Self { count: row.misses, last: row.missed_at, good_at: row.good_at };
+        match health {
+            Health::Good => Self { count: 0, last: None, good_at: Some(now) },
+            Health::Unknown => before,
+            Health::Wrong if before.last.is_some_and(|last| now - last < MISS_EVERY) => before,
+            Health::Wrong => Self { count: before.count + 1, last: Some(now), ..before },
+        }
+    }
+
+    /// Whether they are too many.
+    pub(super) fn lost(&self, row: &DomainRow, health: Health, now: DateTime<Utc>) -> bool {
+        let silent_since = self.good_at.or(row.verified_at).unwrap_or(row.claimed_at);
+        self.count >= MISSES || (health == Health::Unknown && now - silent_since >= UNKNOWN_FOR)
+    }
+}
+
+/// When DNS is to be looked at next. `chance` is between 0 and 1.
+pub(super) fn next_check(
+    row: &DomainRow,
+    observed: Observed,
+    health: Option<Health>,
+    misses: &Misses,
+    now: DateTime<Utc>,
+    chance: f64,
+) -> DateTime<Utc> {
+    let asked = now - row.asked_at;
+    let pause = match (observed, health) {
+        (Observed::Active, _) if row.own_domain.as_deref() != Some(&row.name) => TimeDelta::minutes(2),
+        (Observed::Verified, _) if asked < TimeDelta::hours(1) => TimeDelta::minutes(2),
+        (Observed::Verified | Observed::Active, Some(Health::Unknown)) => TimeDelta::hours(1),
+        (Observed::Verified | Observed::Active, _) => match misses.last {
+            None => TimeDelta::hours(24),
+            // Soon after the first miss, then slower, and in time for the next that counts.
+            Some(last) => {
+                let soon = ((now - last) * 2).clamp(TimeDelta::minutes(10), TimeDelta::hours(4));
+                soon.min((last + TimeDelta::hours(24) - now).max(TimeDelta::minutes(10)))
+            }
+        },
+        _ if asked < TimeDelta::hours(1) => TimeDelta::minutes(2),
+        (Observed::Lost, _) => TimeDelta::hours(6),
+        (Observed::Pending, _) if asked < TimeDelta::days(1) => TimeDelta::minutes(15),
+        (Observed::Pending, _) if asked < TimeDelta::days(7) => TimeDelta::hours(2),
+        (Observed::Pending, _) => TimeDelta::hours(24),
+    };
+    // Spread out, so that many are not looked at together for ever.
+    let spread = pause.as_seconds_f64() * (0.9 + 0.2 * chance.clamp(0.0, 1.0));
+    now + TimeDelta::milliseconds((spread * 1000.0) as i64)
+}
+
+/// When the row is due next: in time for DNS, and soon where a certificate is awaited.
+pub(super) fn next_due(
+    row: &DomainRow,
+    observed: Observed,
+    check_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let waits = observed == Observed::Verified || (observed == Observed::Active && !row.serves());
+    if waits { check_at.min(now + CERTIFICATE) } else { check_at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domains::testing::row;
+
+    #[test]
+    fn looks_are_frequent_at_first_and_slower_later() {
+        let start = row().asked_at;
+        let after = |observed, health, since: TimeDelta, misses: Option<TimeDelta>| {
+            let row = DomainRow { own_domain: Some(row().name), ..row() };
+            let now = start + since;
+            let misses = Misses { count: 1, last: misses.map(|ago| now - ago), good_at: None };
+            next_check(&row, observed, health, &misses, now, 0.5) - now
+        };
+        let (minutes, hours, days) = (TimeDelta::minutes, TimeDelta::hours, TimeDelta::days);
+        for (observed, health, since, missed, pause) in [
+            (Observed::Pending, None, minutes(0), None, minutes(2)),
+            (Observed::Pending, None, minutes(59), None, minutes(2)),
+            (Observed::Pending, None, hours(2), None, minutes(15)),
+            (Observed::Pending, None, days(2), None, hours(2)),
+            (Observed::Pending, None, days(9), None, hours(24)),
+            (Observed::Lost, None, minutes(5), None, minutes(2)),
+            (Observed::Lost, None, days(1), None, hours(6)),
+            (Observed::Active, Some(Health::Good), days(1), None, hours(24)),
+            (Observed::Active, Some(Health::Unknown), days(1), None, hours(1)),
+            (Observed::Active, Some(Health::Wrong), days(1), Some(minutes(0)), minutes(10)),
+            (Observed::Active, Some(Health::Wrong), days(1), Some(minutes(30)), minutes(60)),
+            (Observed::Active, Some(Health::Wrong), days(1), Some(hours(9)), hours(4)),
+            (Observed::Active, Some(Health::Wrong), days(1), Some(hours(23)), hours(1)),
+        ] {
+            assert_eq!(after(observed, health, since, missed), pause, "{observed:?} {health:?} {since} {missed:?}");
+        }
+    }
+
+    #[test]
+    fn a_miss_counts_once_a_day_and_three_are_too_many() {
+        let start = row().asked_at;
+        let mut held = DomainRow { observed: Observed::Active, good_at: Some(start), ..row() };
+        let mut look = |health, hours: i64| {
+            let now = start + TimeDelta::hours(hours);
+            let misses = Misses::with(&held, health, now);
+            (held.misses, held.missed_at, held.good_at) = (misses.count, misses.last, misses.good_at);
+            (misses.count, misses.lost(&held, health, now))
+        };
+        for (health, hours, count, lost) in [
+            (Health::Wrong, 0, 1, false),
+            (Health::Wrong, 1, 1, false),
+            (Health::Wrong, 12, 1, false),
+            (Health::Wrong, 24, 2, false),
+            (Health::Unknown, 36, 2, false),
+            (Health::Good, 40, 0, false),
+            (Health::Wrong, 41, 1, false),
+            (Health::Wrong, 65, 2, false),
+            (Health::Wrong, 80, 2, false),
+            (Health::Wrong, 89, 3, true),
+        ] {
+            assert_eq!(look(health, hours), (count, lost), "{health:?} after {hours} h");
+        }
+        let silent = DomainRow { observed: Observed::Active, good_at: Some(start), ..row() };
+        let lost = |days| {
+            let now = start + TimeDelta::days(days);
+            Misses::with(&silent, Health::Unknown, now).lost(&silent, Health::Unknown, now)
+        };
+        assert!(!lost(13) && lost(14), "silence is not taken for a yes for ever");
+    }
+}

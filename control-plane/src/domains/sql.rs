@@ -1,0 +1,107 @@
+//! Own domains: wishes, reading, and what the reconciler writes. `now()` is for leases only.
+
+/// The columns that [`super::DomainRow`] reads, from `domains d`, `tenants t` and `accounts a`.
+macro_rules! columns {
+    () => {
+        "d.id, d.tenant_id, d.name, d.twin, d.base, d.target, d.challenge, d.challenge_expires_at, d.wanted, d.observed, d.report,
+            d.claimed_at, d.asked_at, d.check_at, d.checked_at, d.verified_at, d.good_at, d.misses, d.missed_at, d.due_at, d.tries,
+            d.last_error, d.wish, d.trace_parent, t.domain, t.own_domain, t.language, t.wanted as tenant_wanted, a.email"
+    };
+}
+
+crate::statements! {
+    /// A target for ever.
+    TARGET = "insert into domain_targets (target, tenant_id, made_at) values ($1, $2, $3)";
+    /// Claims a name.
+    CLAIM_NAME = "insert into domains (id, tenant_id, name, twin, base, target, challenge, challenge_expires_at, claimed_at, asked_at, check_at,
+            due_at, trace_parent)
+        select $1, id, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10 from tenants where id = $2 and wanted <> 'deleted'";
+    /// How many others claim it without having proved it.
+    CLAIMS = "select count(*) from domains where base = $1 and tenant_id <> $2 and observed = 'pending' and wanted = 'active'";
+    /// A percloud's.
+    OF_TENANT = concat!("select ", columns!(), "
+        from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
+        where d.tenant_id = $1 and d.wanted = 'active'");
+    /// Who has a name: by itself or its twin.
+    HOLDER = concat!("select ", columns!(), "
+        from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
+        where $1 in (d.name, d.twin) and d.wanted = 'active' and d.observed in ('verified', 'active')");
+    /// By id, name, twin, or the percloud's id, name or host name: what an operator types. The one that is proved first.
+    FIND = concat!("select ", columns!(), "
+        from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
+        where $1 in (d.id, d.name, d.twin, t.id, t.name, t.domain)
+        order by d.wanted = 'active' desc, d.observed in ('verified', 'active') desc, d.claimed_at
+        limit 1");
+    /// A page of them by name.
+    LIST = concat!("select ", columns!(), "
+        from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
+        where (d.name, d.id) > (coalesce($1::text, ''), coalesce($2::text, ''))
+            and ($3::text is null or d.observed = $3)
+            and (not $4 or d.misses > 0 or d.last_error is not null or d.observed = 'lost')
+        order by d.name, d.id
+        limit $5");
+    /// How many by state.
+    COUNTS = "select observed, count(*) from domains where wanted = 'active' group by observed order by observed";
+    /// Those in trouble: lost, or missed, or failing.
+    TROUBLED = "select count(*) filter (where observed = 'lost'), count(*) filter (where observed = 'active' and misses > 0),
+            count(*) filter (where last_error is not null), count(*) filter (where due_at < $1)
+        from domains where wanted = 'active'";
+    /// A look is wanted now, or as soon as it may be ($3).
+    ASK = "update domains set check_at = least(check_at, greatest($2, checked_at + $3::bigint * interval '1 second')),
+            due_at = least(coalesce(due_at, $2), greatest($2, checked_at + $3::bigint * interval '1 second')), asked_at = $2, wish = wish + 1
+        where tenant_id = $1 and wanted = 'active'";
+    /// Another of the two names, or no twin; looked at at once.
+    CHOOSE = "update domains set name = $2, twin = $3, check_at = $4, due_at = $4, asked_at = $4, wish = wish + 1,
+            trace_parent = coalesce($5, trace_parent)
+        where id = $1 and wanted = 'active'";
+    /// It shall go.
+    REMOVE = "update domains set wanted = 'gone', due_at = $2, tries = 0, wish = wish + 1, trace_parent = coalesce($3, trace_parent)
+        where id = $1 and wanted = 'active'";
+    /// The names of a percloud that goes.
+    NAMES_OF = "select name, twin, base from domains where tenant_id = $1 and observed in ('verified', 'active')";
+    /// Claims the one that has been due longest.
+    CLAIM = concat!("update domains d set claimed_until = now() + interval '20 seconds', claim = d.claim + 1
+        from tenants t join accounts a on a.id = t.account_id
+        where t.id = d.tenant_id and d.id = (
+            select id from domains where due_at <= $1 and claimed_until < now()
+            order by due_at limit 1 for update skip locked)
+        returning d.claim, ", columns!());
+    /// Writes a failure.
+    FAIL = "update domains set
+            due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end, last_error = $6, tries = tries + 1, claimed_until = '-infinity'
+        where id = $1 and claim = $2";
+    /// When the next is due.
+    NEXT = "select min(due_at) from domains where claimed_until < now()";
+    /// Writes what was found, lets go, and says when to look next: at once, when a wish came meanwhile.
+    LOOKED = "update domains set
+            due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
+            check_at = case when wish = $3 then $6::timestamptz else check_at end,
+            report = coalesce($7, report), checked_at = coalesce($8, checked_at), good_at = $9, misses = $10, missed_at = $11,
+            tries = 0, last_error = null, claimed_until = '-infinity'
+        where id = $1 and claim = $2";
+    /// The other claim of a name that has been proved; locked, where a transaction is about to change it.
+    RIVAL = "select challenge from domains where base = $1 and id <> $2 and observed in ('verified', 'active')";
+    /// The same, for the transaction that is about to displace it.
+    RIVAL_LOCKED = "select id, tenant_id, name, twin, challenge from domains
+        where base = $1 and id <> $2 and observed in ('verified', 'active') for update";
+    /// To whom a displaced owner's mail goes.
+    OWNER = "select a.email, t.language, t.domain from tenants t join accounts a on a.id = t.account_id where t.id = $1";
+    /// Another claim has lost its name.
+    DISPLACE = "update domains set observed = 'lost', due_at = $2, check_at = $2, wish = wish + 1 where id = $1";
+    /// Goes from one state to the next.
+    OBSERVED = "update domains set observed = $3, verified_at = coalesce($4, verified_at) where id = $1 and claim = $2 and wanted = 'active'";
+    /// Another challenge, and nothing that was said of the old one.
+    RENEW = "update domains set challenge = $3, challenge_expires_at = $4, report = null, check_at = $5, due_at = $5, claimed_until = '-infinity'
+        where id = $1 and claim = $2";
+    /// The row goes.
+    DELETE = "delete from domains where id = $1 and claim = $2";
+    /// Whether the claim is still this worker's; locked.
+    MINE = "select 1 from domains where id = $1 and claim = $2 for update";
+    /// Certificates of single names.
+    CERTIFICATES = "select names[1], wanted, observed from certificates where names in (array[$1::text], array[$2::text])";
+    /// The percloud answers at its own domain from now on.
+    OWN = "update tenants set own_domain = $2, due_at = $3, wish = wish + 1
+        where id = $1 and wanted <> 'deleted' and own_domain is distinct from $2";
+    /// It does so no more.
+    DISOWN = "update tenants set own_domain = null, due_at = $3, wish = wish + 1 where id = $1 and own_domain = any($2)";
+}

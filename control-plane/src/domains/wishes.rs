@@ -1,0 +1,165 @@
+//! What may be wished of own domains: each in one transaction of the caller's, with its line in the audit log.
+
+use bundle::TenantId;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use super::{DomainRow, Error, Name, Observed, Refusal, get, of_tenant, sql};
+use crate::{
+    audit::{self, Actor},
+    certificates,
+    db::{self, Transaction, ensure_affected},
+    mails::{self, Message},
+    telemetry,
+};
+
+/// How long a challenge lasts that nobody has set in DNS.
+pub(super) const CHALLENGE_LASTS: TimeDelta = TimeDelta::days(7);
+/// An owner's impatience is served at most this often.
+const ASK_EVERY_SECONDS: i64 = 3;
+/// So many perclouds may claim a name at once without having proved it.
+const CLAIMS: i64 = 10;
+
+/// Which of the two names is the main one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Choice {
+    /// The name without `www.`; the one with it leads there.
+    Apex,
+    /// The name with `www.`; the one without it leads there.
+    Www,
+    /// The main name alone.
+    NoTwin,
+}
+
+/// 128 random bits in lower-case base 32.
+pub(super) fn random() -> String {
+    data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 16]>()).to_lowercase()
+}
+
+/// Claims a name for a percloud. Claiming the name that it has claimed already changes nothing.
+///
+/// # Errors
+/// `Already`, `Held`, or `NotFound` when there is no such percloud.
+pub async fn claim(
+    tx: &Transaction<'_>,
+    tenant: &TenantId,
+    name: &Name,
+    twin: bool,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<DomainRow, Error> {
+    match of_tenant(tx, tenant).await? {
+        Some(row) if row.hosts().any(|host| host == name.host()) => return Ok(row),
+        Some(_) => return Err(Refusal::Already.into()),
+        None => {}
+    }
+    let claims: i64 = tx.query_one(sql::CLAIMS, &[&name.base(), &tenant.as_str()]).await?.try_get(0)?;
+    if claims >= CLAIMS {
+        return Err(Refusal::Held.into());
+    }
+    let id = format!("d-{}", data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>()).to_lowercase());
+    let target = format!("t-{}", random());
+    tx.execute(sql::TARGET, &[&target, &tenant.as_str(), &now]).await?;
+    let twin = name.twin().filter(|_| twin);
+    let (challenge, expires) = (random(), now + CHALLENGE_LASTS);
+    let (tenant_id, trace) = (tenant.as_str(), telemetry::trace_parent());
+    let claimed = tx
+        .execute(
+            sql::CLAIM_NAME,
+            &[&id, &tenant_id, &name.host(), &twin, &name.base(), &target, &challenge, &expires, &now, &trace],
+        )
+        .await
+        .map_err(db::Error::from);
+    match claimed {
+        Ok(0) => return Err(Error::NotFound),
+        Ok(_) => {}
+        Err(db::Error::Unique(constraint)) if constraint == "domains_of_tenant" => return Err(Refusal::Already.into()),
+        Err(error) => return Err(error.into()),
+    }
+    audit::note(tx, now, actor, "domain.claimed", tenant, &json!({ "name": name.host(), "twin": twin })).await?;
+    of_tenant(tx, tenant).await?.ok_or(Error::NotFound)
+}
+
+/// Has DNS looked at at once, or three seconds after the last look.
+///
+/// # Errors
+/// `NotFound` when the percloud has no domain.
+pub async fn ask_check(tx: &Transaction<'_>, tenant: &TenantId, now: DateTime<Utc>) -> Result<(), Error> {
+    let asked = tx.execute(sql::ASK, &[&tenant.as_str(), &now, &ASK_EVERY_SECONDS]).await?;
+    if asked == 0 { Err(Error::NotFound) } else { Ok(()) }
+}
+
+/// Chooses the main name of the two, or that there is one only.
+///
+/// # Errors
+/// `NotFound`; `NoTwin` when the name is not one of such two.
+pub async fn choose(
+    tx: &Transaction<'_>,
+    tenant: &TenantId,
+    choice: Choice,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<DomainRow, Error> {
+    let row = of_tenant(tx, tenant).await?.ok_or(Error::NotFound)?;
+    let www = format!("www.{}", row.base);
+    let has_twin = row.base.parse().ok().and_then(|base| Name::of_host(base).ok()).is_some_and(|b| b.twin().is_some());
+    let (name, twin) = match choice {
+        Choice::Apex if has_twin => (row.base.clone(), Some(www)),
+        Choice::Www if has_twin => (www, Some(row.base.clone())),
+        Choice::NoTwin => (row.name.clone(), None),
+        Choice::Apex | Choice::Www => return Err(Error::NoTwin),
+    };
+    if (&name, &twin) == (&row.name, &row.twin) {
+        return Ok(row);
+    }
+    let affected = tx.execute(sql::CHOOSE, &[&row.id, &name, &twin, &now, &telemetry::trace_parent()]).await?;
+    ensure_affected(affected, 1)?;
+    audit::note(tx, now, actor, "domain.chosen", tenant, &json!({ "name": name, "twin": twin })).await?;
+    of_tenant(tx, tenant).await?.ok_or(Error::NotFound)
+}
+
+/// Wants the percloud's domain gone: the old name serves again. Doing it twice is doing it once.
+///
+/// # Errors
+/// `NotFound` when the percloud has none.
+pub async fn remove(
+    tx: &Transaction<'_>,
+    tenant: &TenantId,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<DomainRow, Error> {
+    let row = of_tenant(tx, tenant).await?.ok_or(Error::NotFound)?;
+    tx.execute(sql::REMOVE, &[&row.id, &now, &telemetry::trace_parent()]).await?;
+    audit::note(tx, now, actor, "domain.removed", tenant, &json!({ "name": row.name })).await?;
+    Ok(row)
+}
+
+/// Takes a name from whoever has proved it, and tells its owner; anybody may claim it anew, with a fresh challenge.
+///
+/// # Errors
+/// `NotFound` when nobody has proved it.
+pub async fn release(tx: &Transaction<'_>, which: &str, actor: &Actor, now: DateTime<Utc>) -> Result<DomainRow, Error> {
+    let row = get(tx, which).await?;
+    if !matches!(row.observed, Observed::Verified | Observed::Active) {
+        return Err(Error::NotFound);
+    }
+    tx.execute(sql::REMOVE, &[&row.id, &now, &telemetry::trace_parent()]).await?;
+    audit::note(tx, now, actor, "domain.released", &row.tenant_id, &json!({ "name": row.name })).await?;
+    let message = Message::DomainLost { domain: row.name.clone(), old: row.domain.clone() };
+    mails::queue(tx, Some(&row.tenant_id), &row.email, &row.language, &message, now).await?;
+    Ok(row)
+}
+
+/// A percloud goes for good, and its claims with it: no certificate is wanted for what it had. Part of the transaction that forgets it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget(tx: &Transaction<'_>, tenant: &TenantId, now: DateTime<Utc>) -> Result<(), db::Error> {
+    for row in tx.query(sql::NAMES_OF, &[&tenant.as_str()]).await? {
+        let base: String = row.try_get("base")?;
+        for host in [format!("www.{base}"), base] {
+            certificates::unwant(tx, &[host], now).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! Certificates for a hundred thousand names: an index of all of them in memory, and those that are asked for.
+//!
+//! The index ([`Index`], kept true by [`super::watch`]) says which certificate stands for a name. Chain and key are read and unsealed at the first
+//! handshake for one of its names, once however many ask, and kept until others are asked for more; the provider's own always is.
+//! While Postgres is away, what is in memory serves, and a handshake that needs more waits as long as a handshake may.
+
+mod index;
+mod load;
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
+use rustls::ServerConfig;
+use tokio::sync::{Mutex, SetOnce};
+use tokio::time::{Duration, Instant};
+
+pub(super) use index::{Entry, Id, Index};
+pub(super) use load::{Source, entry};
+
+/// After a certificate could not be loaded, how long until it is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// What a handshake goes on with.
+pub(super) struct Shown {
+    pub(super) config: Arc<ServerConfig>,
+    /// An authority that browsers know vouches for it.
+    pub(super) public: bool,
+}
+
+/// A certificate in memory.
+struct Held {
+    version: u64,
+    /// None when it cannot be used.
+    config: Option<Arc<ServerConfig>>,
+    pinned: bool,
+    /// Before when it is not tried again, after it failed; held by the one handshake that tries.
+    again: Mutex<Option<Instant>>,
+}
+
+#[derive(Clone)]
+struct Pin;
+
+impl Lifecycle<Id, Arc<Held>> for Pin {
+    type RequestState = ();
+    fn is_pinned(&self, _: &Id, held: &Arc<Held>) -> bool {
+        held.pinned
+    }
+}
+
+/// All certificates of the provider's.
+pub(super) struct Certificates {
+    base_domain: String,
+    index: RwLock<Index>,
+    /// Set when everything was read for the first time; a handshake waits for that.
+    known: SetOnce<()>,
+    held: Cache<Id, Arc<Held>, UnitWeighter, DefaultHashBuilder, Pin>,
+    /// Has no certificate: what all others are made from, and what answers for names that nobody has.
+    nobody: Arc<ServerConfig>,
+    source: OnceLock<Source>,
+}
+
+impl Certificates {
+    /// Knows nothing yet. Keeps `in_memory` certificates loaded, and the provider's own.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub(super) fn new(base_domain: &str, in_memory: usize) -> anyhow::Result<Self> {
+        let nobody = tls::server_config(Arc::new(tls::Resolver::new()), &["h2", "http/1.1"])?;
+        let held =
+            Cache::with(in_memory.max(1), in_memory.max(1) as u64, UnitWeighter, DefaultHashBuilder::default(), Pin);
+        Ok(Self {
+            base_domain: base_domain.to_owned(),
+            index: RwLock::default(),
+            known: SetOnce::new(),
+            held,
+            nobody: Arc::new(nobody),
+            source: OnceLock::new(),
+        })
+    }
+
+    /// Says where they are.
+    pub(super) fn open(&self, source: Source) {
+        drop(self.source.set(source));
+    }
+
+    /// Where they are, once somebody said so.
+    pub(super) fn source(&self) -> Option<&Source> {
+        self.source.get()
+    }
+
+    /// What a handshake without any certificate goes on with: to an alert.
+    pub(super) fn nobody(&self) -> Arc<ServerConfig> {
+        self.nobody.clone()
+    }
+
+    fn entry(&self, name: Option<&str>) -> Option<Entry> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).find(name.unwrap_or(&self.base_domain))
+    }
+
+    /// Whether the certificate that was shown for `name` stands for `host` too.
+    pub(super) fn same(&self, name: Option<&str>, host: &str) -> bool {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        let shown = index.find(name.unwrap_or(&self.base_domain));
+        shown.is_some_and(|shown| index.find(host).is_some_and(|meant| meant.id == shown.id))
+    }
+
+    /// The certificate for a name, loaded if it has to be; who names none is shown the provider's. None when there is none, or none to be had.
+    pub(super) async fn shown(&self, name: Option<&str>) -> Option<Shown> {
+        if !self.known.initialized() {
+            self.known.wait().await;
+        }
+        let entry = self.entry(name)?;
+        let held = match self.held.get(&entry.id) {
+            Some(held) if held.version == entry.version && held.config.is_some() => held,
+            Some(held) => self.renew(entry, held).await,
+            None => self.held.get_or_insert_async(&entry.id, self.load(entry, true)).await.ok()?,
+        };
+        Some(Shown { config: held.config.clone()?, public: entry.public })
+    }
+
+    /// Replaces one that is old or cannot be used. Meanwhile, and when that fails, the old one serves.
+    async fn renew(&self, entry: Entry, held: Arc<Held>) -> Arc<Held> {
+        let Ok(mut again) = held.again.try_lock() else { return held.clone() };
+        if again.is_some_and(|at| Instant::now() < at) {
+            return held.clone();
+        }
+        match self.load(entry, false).await {
+            Ok(fresh) if fresh.config.is_some() || held.config.is_none() => {
+                self.held.insert(entry.id, fresh.clone());
+                fresh
+            }
+            _ => {
+                *again = Some(Instant::now() + AGAIN);
+                held.clone()
+            }
+        }
+    }
+
+    /// Loads the provider's own, so that it is there when Postgres is not.
+    pub(super) async fn warm(&self) {
+        if self.entry(None).is_some() {
+            let _ = self.shown(None).await;
+        }
+    }
+
+    /// An index for [`Certificates::replace`].
+    pub(super) fn anew(&self) -> Index {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).like()
+    }
+
+    /// Knows exactly these from now on.
+    pub(super) fn replace(&self, fresh: Index) {
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        self.measure();
+    }
+
+    /// Of the certificates with these ids, knows what is in `rows` and nothing else.
+    pub(super) fn change<'a>(&self, ids: &HashSet<Id>, rows: impl IntoIterator<Item = (Entry, Vec<&'a str>)>) {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.forget(ids);
+        let mut gone = ids.clone();
+        for (entry, names) in rows {
+            gone.remove(&entry.id);
+            index.put(entry, names);
+        }
+        drop(index);
+        // What could not be used may have been mended just now.
+        let useless = |id: &&Id| gone.contains(id) || self.held.peek(*id).is_some_and(|held| held.config.is_none());
+        ids.iter().filter(useless).for_each(|id| drop(self.held.remove(id)));
+        self.measure();
+    }
+
+    /// Everything was read once: handshakes need not wait any more.
+    pub(super) fn known(&self) {
+        let _ = self.known.set(());
+    }
+
+    fn measure(&self) {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        metrics::gauge!("percloud_edge_certificates").set(index.certificates() as f64);
+        metrics::gauge!("percloud_edge_certificates_in_memory").set(self.held.len() as f64);
+        if let Some(first) = index.first_end() {
+            metrics::gauge!("percloud_edge_certificate_ends_seconds").set(first as f64);
+        }
+    }
+
+    /// Exactly these, as if an authority that browsers know had issued them, without a database.
+    #[cfg(test)]
+    pub(super) fn keep(&self, all: &[tls::Certified]) {
+        let mut fresh = self.anew();
+        for (number, certified) in (0_u64..).zip(all) {
+            let id = data_encoding::BASE32_NOPAD.encode(&[&[0; 2][..], &number.to_be_bytes()].concat()).to_lowercase();
+            let id = Id::parse(&format!("c-{id}")).unwrap();
+            let entry = Entry { id, version: 0, not_after: certified.not_after().timestamp(), public: true };
+            fresh.put(entry, certified.names().iter().map(String::as_str));
+            let config = Some(Arc::new(tls::serving(&self.nobody, certified.key())));
+            self.held.insert(id, Arc::new(Held { version: 0, config, pinned: true, again: Mutex::default() }));
+        }
+        self.replace(fresh);
+        self.known();
+    }
+}

@@ -1,0 +1,12 @@
+//! What is sealed, wherever it is. `$1` is the id of the key that seals now; a sealed value has its key's id after its first byte.
+
+crate::statements! {
+    /// The next certificates after the id $2 whose keys are sealed with an older key.
+    CERTIFICATES_STALE = "select id, key_sealed as sealed from certificates
+        where key_sealed is not null and substring(key_sealed from 2 for 8) <> $1 and id > $2
+        order by id limit $3";
+    /// Puts keys that were sealed anew in the place of those that they were read from, unless something newer is there.
+    CERTIFICATES_SEALED = "update certificates as c set key_sealed = anew.fresh
+        from unnest($1::text[], $2::bytea[], $3::bytea[]) as anew (id, old, fresh)
+        where c.id = anew.id and c.key_sealed = anew.old";
+}

@@ -1,0 +1,182 @@
+//! `/api/v1/domains`: own domains, for programs of the operator. Owners claim theirs themselves; here they are seen, looked at and removed.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    audit::Actor,
+    domains::{self, DomainRow, Filter, Observed, Report, Wanted},
+    web::{
+        Result,
+        error::Problem,
+        extract::{DomainsRead, DomainsWrite},
+    },
+};
+
+/// A claim of a name.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::web) struct Domain {
+    /// Its id.
+    id: String,
+    /// For which percloud.
+    tenant_id: String,
+    /// The name, in ASCII.
+    name: String,
+    /// The same with or without `www.`, leading to the name.
+    twin: Option<String>,
+    /// What was asked for.
+    wanted: Wanted,
+    /// What was last seen.
+    observed: Observed,
+    /// Whether the percloud answers at it now.
+    serves: bool,
+    /// What the last look at DNS found.
+    report: Option<Report>,
+    /// When it was claimed.
+    claimed_at: DateTime<Utc>,
+    /// When DNS was last looked at.
+    checked_at: Option<DateTime<Utc>>,
+    /// When DNS is looked at next.
+    check_at: DateTime<Utc>,
+    /// When it was proved.
+    verified_at: Option<DateTime<Utc>>,
+    /// Daily looks in a row that found it wrong; the third one loses it.
+    misses: i32,
+    /// What went wrong last; none when all is well.
+    last_error: Option<String>,
+}
+
+impl From<DomainRow> for Domain {
+    fn from(row: DomainRow) -> Self {
+        Self {
+            serves: row.serves(),
+            id: row.id,
+            tenant_id: row.tenant_id.to_string(),
+            name: row.name,
+            twin: row.twin,
+            wanted: row.wanted,
+            observed: row.observed,
+            report: row.report,
+            claimed_at: row.claimed_at,
+            checked_at: row.checked_at,
+            check_at: row.check_at,
+            verified_at: row.verified_at,
+            misses: row.misses,
+            last_error: row.last_error,
+        }
+    }
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::web) struct Asked {
+    /// Only those after this one: `next` of the page before.
+    after: Option<String>,
+    /// Only those last seen so.
+    observed: Option<Observed>,
+    /// `true`: only those in trouble (lost, missed, failing).
+    #[serde(default)]
+    troubled: bool,
+    /// How many at most (100, up to 1,000).
+    limit: Option<u16>,
+}
+
+/// A page of claims.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::web) struct Domains {
+    /// By name.
+    domains: Vec<Domain>,
+    /// What to ask for as `after` to go on; none at the end.
+    next: Option<String>,
+}
+
+/// Claims of own domains by name, a page at a time. Needs `domains:read`.
+#[utoipa::path(get, path = "/api/v1/domains", tag = "domains", params(Asked), security(("token" = ["domains:read"])), responses(
+    (status = 200, description = "A page of them.", body = Domains),
+    (status = 401, description = "No token, or one that opens nothing.", body = Problem),
+    (status = 403, description = "The token lacks the scope.", body = Problem),
+))]
+pub(in crate::web) async fn list(
+    State(app): State<App>,
+    _: DomainsRead,
+    Query(asked): Query<Asked>,
+) -> Result<Json<Domains>> {
+    let limit = asked.limit.unwrap_or(100).clamp(1, 1000);
+    let (after, after_id) = match asked.after.as_deref().map(|after| after.split_once(' ').unwrap_or((after, "e"))) {
+        Some((name, id)) => (Some(name.to_owned()), Some(id.to_owned())),
+        None => (None, None),
+    };
+    let filter = Filter { after, after_id, observed: asked.observed, troubled: asked.troubled, limit };
+    let found = domains::list(&app.db.get().await?, &filter).await?;
+    let next = found.last().filter(|_| found.len() == usize::from(limit)).map(|row| format!("{} {}", row.name, row.id));
+    Ok(Json(Domains { domains: found.into_iter().map(Domain::from).collect(), next }))
+}
+
+/// One claim, by its id or name, or by its percloud. Needs `domains:read`.
+#[utoipa::path(get, path = "/api/v1/domains/{which}", tag = "domains", security(("token" = ["domains:read"])),
+    params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
+    responses(
+        (status = 200, description = "It.", body = Domain),
+        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
+        (status = 403, description = "The token lacks the scope.", body = Problem),
+        (status = 404, description = "There is none.", body = Problem),
+    ))]
+pub(in crate::web) async fn show(
+    State(app): State<App>,
+    _: DomainsRead,
+    Path(which): Path<String>,
+) -> Result<Json<Domain>> {
+    Ok(Json(domains::get(&app.db.get().await?, &which).await?.into()))
+}
+
+/// Has DNS looked at at once, or three seconds after the last look. Needs `domains:write`.
+#[utoipa::path(post, path = "/api/v1/domains/{which}/check", tag = "domains", security(("token" = ["domains:write"])),
+    params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
+    responses(
+        (status = 202, description = "A look is wanted; `checked_at` follows.", body = Domain),
+        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
+        (status = 403, description = "The token lacks the scope.", body = Problem),
+        (status = 404, description = "There is none.", body = Problem),
+    ))]
+pub(in crate::web) async fn check(
+    State(app): State<App>,
+    token: DomainsWrite,
+    Path(which): Path<String>,
+) -> Result<(StatusCode, Json<Domain>)> {
+    drop(Actor::from(token));
+    let mut db = app.db.get().await?;
+    let tx = db.transaction().await?;
+    let row = domains::get(&tx, &which).await?;
+    domains::ask_check(&tx, &row.tenant_id, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok((StatusCode::ACCEPTED, Json(row.into())))
+}
+
+/// Removes the domain from its percloud, which answers at its name at the provider again. Needs `domains:write`.
+#[utoipa::path(delete, path = "/api/v1/domains/{which}", tag = "domains", security(("token" = ["domains:write"])),
+    params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
+    responses(
+        (status = 202, description = "It is wanted gone.", body = Domain),
+        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
+        (status = 403, description = "The token lacks the scope.", body = Problem),
+        (status = 404, description = "There is none.", body = Problem),
+    ))]
+pub(in crate::web) async fn remove(
+    State(app): State<App>,
+    token: DomainsWrite,
+    Path(which): Path<String>,
+) -> Result<(StatusCode, Json<Domain>)> {
+    let actor = Actor::from(token);
+    let mut db = app.db.get().await?;
+    let tx = db.transaction().await?;
+    let row = domains::get(&tx, &which).await?;
+    domains::remove(&tx, &row.tenant_id, &actor, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok((StatusCode::ACCEPTED, Json(Domain { wanted: Wanted::Gone, ..row.into() })))
+}

@@ -1,0 +1,111 @@
+//! What may be ordered: windows counted in the database, by all reconcilers together.
+
+use chrono::TimeDelta;
+use control_plane::certificates::{
+    acme::budgets::{Budgets, Outcome, UsedUp, ended},
+    issuer::Order,
+};
+
+use crate::cloud::TestCloud;
+
+const ID: &str = "c-aaaaaaaaaaaaaaaa";
+
+/// Small enough to be used up here.
+const BUDGETS: Budgets = Budgets { orders: 10, per_domain: 3, same: 2, failures: 2 };
+
+/// One order for a name, ended somehow.
+async fn order(
+    cloud: &TestCloud,
+    name: &str,
+    outcome: Outcome,
+    change: impl FnOnce(&mut Order<'_>),
+) -> Result<(), UsedUp> {
+    let names = [name.to_owned()];
+    let mut order = Order { id: ID, names: &names, replaces: None, serving: false, tries: 0, now: cloud.now() };
+    change(&mut order);
+    let attempt = BUDGETS.reserve(&cloud.worker, "ca.example", &order).await.unwrap()?;
+    ended(&cloud.worker, attempt, outcome).await.unwrap();
+    Ok(())
+}
+
+fn nothing(_: &mut Order<'_>) {}
+
+#[tokio::test]
+async fn a_name_that_failed_often_waits_an_hour_and_no_other_does() {
+    let cloud = TestCloud::new().await;
+    let begun = cloud.now();
+    for _ in 0..2 {
+        order(&cloud, "a.example", Outcome::NotValidated, nothing).await.unwrap();
+        cloud.clock.advance(TimeDelta::minutes(1));
+    }
+    let used_up = order(&cloud, "a.example", Outcome::Issued, nothing).await.unwrap_err();
+    assert_eq!(used_up.until, begun + TimeDelta::hours(1));
+    assert!(used_up.words.contains("failed 2 times"), "{used_up:?}");
+    order(&cloud, "b.example", Outcome::Issued, nothing).await.unwrap();
+    cloud.clock.advance(TimeDelta::minutes(58));
+    order(&cloud, "a.example", Outcome::Issued, nothing).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_registered_domain_has_its_own_budget_for_a_week() {
+    let cloud = TestCloud::new().await;
+    let begun = cloud.now();
+    for name in ["a.example.co.uk", "b.example.co.uk", "c.example.co.uk"] {
+        order(&cloud, name, Outcome::Issued, nothing).await.unwrap();
+    }
+    let used_up = order(&cloud, "d.example.co.uk", Outcome::Issued, nothing).await.unwrap_err();
+    assert_eq!(used_up.until, begun + TimeDelta::days(7));
+    assert!(used_up.words.contains("example.co.uk"), "{used_up:?}");
+    order(&cloud, "other.co.uk", Outcome::Issued, nothing).await.unwrap();
+    // What failed is not counted there.
+    cloud.clock.advance(TimeDelta::days(7));
+    for _ in 0..2 {
+        order(&cloud, "e.example.co.uk", Outcome::Refused, nothing).await.unwrap();
+        order(&cloud, "f.example.co.uk", Outcome::Away, nothing).await.unwrap();
+    }
+    order(&cloud, "g.example.co.uk", Outcome::Issued, nothing).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_has_its_orders_and_renewals_find_room() {
+    let cloud = TestCloud::new().await;
+    let name = |n: usize| format!("name-{n}.example.org").replace("example", &format!("example-{n}"));
+    for n in 0..5 {
+        order(&cloud, &name(n), Outcome::Issued, |order| order.tries = 1).await.unwrap();
+    }
+    let half = order(&cloud, &name(5), Outcome::Issued, |order| order.tries = 1).await.unwrap_err();
+    assert!(half.words.contains("5 orders"), "names that failed have half: {half:?}");
+    for n in 5..9 {
+        order(&cloud, &name(n), Outcome::Issued, nothing).await.unwrap();
+    }
+    let nine = order(&cloud, &name(9), Outcome::Issued, nothing).await.unwrap_err();
+    assert!(nine.words.contains("9 orders"), "new names have nine tenths: {nine:?}");
+    order(&cloud, &name(9), Outcome::Issued, |order| order.serving = true).await.unwrap();
+    assert!(order(&cloud, &name(10), Outcome::Issued, |order| order.serving = true).await.is_err());
+    // Inside the window that its CA suggests a renewal is not counted, nor kept waiting.
+    order(&cloud, &name(11), Outcome::Issued, |order| order.replaces = Some("a chain")).await.unwrap();
+    cloud.clock.advance(TimeDelta::hours(3));
+    order(&cloud, &name(12), Outcome::Issued, nothing).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_loop_of_our_own_ends_after_a_few_certificates() {
+    let cloud = TestCloud::new().await;
+    for _ in 0..2 {
+        order(&cloud, "a.example", Outcome::Issued, |order| order.serving = true).await.unwrap();
+    }
+    let used_up = order(&cloud, "a.example", Outcome::Issued, |order| order.serving = true).await.unwrap_err();
+    assert!(used_up.words.contains("for it within seven days"), "{used_up:?}");
+}
+
+#[tokio::test]
+async fn many_reconcilers_at_once_never_exceed_a_budget() {
+    let cloud = TestCloud::new().await;
+    let orders = (0..40).map(|n| {
+        let (cloud, name) = (&cloud, format!("site-{n}.test"));
+        async move { order(cloud, &name, Outcome::Issued, |order| order.serving = true).await.is_ok() }
+    });
+    let reserved = futures_util::future::join_all(orders).await;
+    assert_eq!(reserved.iter().filter(|made| **made).count(), 10);
+    assert_eq!(cloud.value::<i64>("select count(*) from acme_attempts").await, 10);
+}

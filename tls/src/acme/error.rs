@@ -1,0 +1,145 @@
+//! What can go wrong, by who has to do something about it.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use instant_acme::{Error as AcmeError, Problem};
+
+use super::Kind;
+use super::http::Heard;
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The authority is away, overloaded or limits us: another one may do it, or this one later.
+    #[error("the certificate authority is away or limits us")]
+    Away {
+        /// How long it wants to be left alone, if it said so.
+        after: Option<Duration>,
+        /// What happened.
+        source: anyhow::Error,
+    },
+    /// The authority could not validate the name: this name's own failure, and no other's.
+    #[error("{name} could not be validated")]
+    NotValidated {
+        /// The name, without `*.`.
+        name: String,
+        /// In the authority's words, or in ours when its question could not be answered.
+        source: anyhow::Error,
+    },
+    /// Refused for good until a person acts: a name that it does not serve, CAA, an account that is closed or not bound.
+    #[error("the certificate authority refuses")]
+    Refused(#[source] anyhow::Error),
+}
+
+impl Error {
+    /// The whole chain in one line, for a log or an operator.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut words = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(inner) = source {
+            words = format!("{words}: {inner}");
+            source = inner.source();
+        }
+        words
+    }
+
+    /// Whether the authority does not know our account (any more): whoever keeps credentials should register again.
+    #[must_use]
+    pub fn account_is_gone(&self) -> bool {
+        matches!(self, Self::Refused(source) if source.downcast_ref::<Gone>().is_some())
+    }
+
+    /// Sorts what an authority's answer, or its silence, means while `doing` something.
+    pub(super) fn sort(error: AcmeError, doing: &'static str) -> Self {
+        let heard = Heard::last();
+        match error {
+            AcmeError::Api(problem) => Self::of_problem(&problem, heard).doing(doing),
+            AcmeError::Unsupported(_)
+            | AcmeError::Crypto
+            | AcmeError::KeyRejected
+            | AcmeError::InvalidUri(_)
+            | AcmeError::Http(_) => Self::Refused(anyhow::Error::new(error)).doing(doing),
+            AcmeError::Json(_) if heard.status.is_some_and(|s| !s.is_success()) => {
+                let status = heard.status.map_or(0, |s| s.as_u16());
+                Self::Away { after: heard.retry_after, source: anyhow::anyhow!("it answers HTTP {status}") }
+                    .doing(doing)
+            }
+            other => Self::Away { after: heard.retry_after, source: anyhow::Error::new(other) }.doing(doing),
+        }
+    }
+
+    fn of_problem(problem: &Problem, heard: Heard) -> Self {
+        let words = anyhow::Error::msg(problem.to_string());
+        let status = problem.status.or(heard.status.map(|s| s.as_u16())).unwrap_or(0);
+        match kind(problem) {
+            "rateLimited" | "serverInternal" | "badNonce" => Self::Away { after: heard.retry_after, source: words },
+            "accountDoesNotExist" => Self::Refused(words.context(Gone)),
+            _ if status == 429 || status >= 500 => Self::Away { after: heard.retry_after, source: words },
+            _ => Self::Refused(words),
+        }
+    }
+
+    /// What a challenge's own problem says of its name. Most are about what the authority found there; a few are not.
+    pub(super) fn of_challenge(name: &str, problem: &Problem, way: Kind) -> Self {
+        match kind(problem) {
+            "rateLimited"
+            | "serverInternal"
+            | "caa"
+            | "rejectedIdentifier"
+            | "unsupportedIdentifier"
+            | "userActionRequired" => Self::of_problem(problem, Heard::default()),
+            _ => Self::NotValidated {
+                name: name.to_owned(),
+                source: anyhow::Error::msg(problem.to_string()).context(way),
+            },
+        }
+    }
+
+    fn doing(self, doing: &'static str) -> Self {
+        match self {
+            Self::Away { after, source } => Self::Away { after, source: source.context(doing) },
+            Self::NotValidated { name, source } => Self::NotValidated { name, source: source.context(doing) },
+            Self::Refused(source) => Self::Refused(source.context(doing)),
+        }
+    }
+}
+
+/// A mark in the chain of an error: the authority does not know the account.
+#[derive(Debug, thiserror::Error)]
+#[error("it does not know our account")]
+struct Gone;
+
+/// A problem's kind, without the namespace that all share.
+pub(super) fn kind(problem: &Problem) -> &str {
+    let kind = problem.r#type.as_deref().unwrap_or_default();
+    kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(kind)
+}
+
+/// How often a question is asked again because of its nonce, by instant-acme's own three times each.
+pub(super) const NONCES: usize = 8;
+
+/// Asks again with a fresh nonce for as long as only the nonce is refused: some authorities throw away many. (A macro: a
+/// function that takes an async closure gives a future of which the compiler cannot tell that it is `Send`.)
+macro_rules! with_nonces {
+    ($doing:expr, $ask:expr) => {{
+        let mut left = $crate::acme::error::NONCES;
+        loop {
+            match $ask.await {
+                Err(instant_acme::Error::Api(problem))
+                    if $crate::acme::error::kind(&problem) == "badNonce" && left > 0 =>
+                {
+                    left -= 1;
+                }
+                answer => break answer.map_err(|e| $crate::acme::Error::sort(e, $doing)),
+            }
+        }
+    }};
+}
+pub(super) use with_nonces;
+
+/// An error of our own making that only the operator can mend.
+pub(super) fn refused<T>(result: anyhow::Result<T>, doing: &'static str) -> Result<T, Error> {
+    result.context(doing).map_err(Error::Refused)
+}
