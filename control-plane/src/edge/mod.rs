@@ -123,8 +123,18 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let copies = https.iter().chain(&http).flatten().map(std::net::TcpListener::try_clone).collect::<Result<_, _>>()?;
     let threads = start(&edge, https, http, &ending)?;
-    if let Err(error) = handover::offer(&line, copies, ending.leaving.clone()) {
-        tracing::warn!(error = format!("{error:#}"), "another edge will not be able to take over from this one");
+    match handover::offer(&line, copies, ending.leaving.clone()) {
+        Ok(offered) => {
+            let asked = ending.asked.clone();
+            // Who starts anew while this one still drains shall find the port free.
+            tokio::spawn(async move {
+                asked.cancelled().await;
+                offered.withdraw()
+            });
+        }
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "another edge will not be able to take over from this one")
+        }
     }
     tracing::info!(workers, port = common.port, taken_over = before.is_some(), "the edge listens");
     if let Some(before) = before {
