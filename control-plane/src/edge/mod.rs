@@ -17,6 +17,7 @@
 //! **What the edge may know.** It reads two relations of the database and opens sealed certificate keys; it can write nothing.
 //! When Postgres is away it goes on with what it knew last.
 
+mod access;
 mod answers;
 mod body;
 mod certificates;
@@ -26,7 +27,9 @@ mod ending;
 mod forwarded;
 pub(crate) mod handover;
 mod headers;
+mod ids;
 mod limits;
+mod line;
 mod listen;
 mod meter;
 mod pages;
@@ -127,7 +130,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(before) = before {
         before.relieve();
     }
-    wait_out(threads, &ending, asked, watch).await
+    let served = wait_out(threads, &ending, asked, watch).await;
+    edge.log.flush();
+    served
 }
 
 /// Waits for the end, and through it.
@@ -195,6 +200,7 @@ pub(crate) struct Edge {
     challenges: challenge::Challenges,
     pages: pages::Pages,
     meter: Arc<meter::Meter>,
+    log: Arc<access::Log>,
     workers: usize,
     /// Who may say where a connection comes from.
     balancers: Vec<Network>,
@@ -220,6 +226,7 @@ impl Edge {
             challenges: challenge::Challenges::default(),
             pages: pages::Pages::new(&common.provider_name, &common.portal_origin()),
             meter: Arc::new(meter::Meter::new()),
+            log: Arc::new(access::Log::start()?),
             workers,
             balancers,
             informed: CancellationToken::new(),
