@@ -100,13 +100,15 @@ async fn go_public(
     origin: &str,
     clock: Clock,
 ) -> anyhow::Result<Public> {
-    let mut plain = Vec::new();
+    let (mut plain, mut failed) = (Vec::new(), None);
     for address in addresses(options, true) {
         match TcpListener::bind(SocketAddr::new(address, public.http_port)).await {
             Ok(listener) => plain.push(listener),
-            Err(_) if address.is_ipv6() && !plain.is_empty() => {}
-            Err(error) => println!("{}", words::no_plain_port(public.http_port, &error)),
+            Err(error) => failed = Some(error),
         }
+    }
+    if let (true, Some(error)) = (plain.is_empty(), &failed) {
+        println!("{}", words::no_plain_port(public.http_port, error));
     }
     let challenges = Arc::new(Challenges::new(!plain.is_empty()));
     for listener in plain {
@@ -116,10 +118,11 @@ async fn go_public(
     Public::open(public, &options.data, &options.domain, shown, clock)
 }
 
-/// Where to listen when the command line does not say: a public certificate is for a public name.
+/// Where to listen when the command line does not say: a public certificate is for a public name. There the IPv6 socket
+/// comes first: it takes IPv4 too, and where there is no IPv6, the other one does.
 fn addresses(options: &Options, public: bool) -> Vec<IpAddr> {
     match (options.listen.as_slice(), public) {
-        ([], true) => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        ([], true) => vec![Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()],
         ([], false) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         (given, _) => given.to_vec(),
     }
@@ -135,8 +138,8 @@ async fn bind(options: &Options, public: bool) -> anyhow::Result<Vec<TcpListener
                 port = socket.local_addr()?.port();
                 sockets.push(socket);
             }
-            // A machine without IPv6 is no reason not to serve.
-            Err(_) if options.listen.is_empty() && address.is_ipv6() && !sockets.is_empty() => {}
+            // A machine without IPv6 is no reason not to serve; nor is a socket that serves both.
+            Err(_) if options.listen.is_empty() && (address.is_ipv6() || !sockets.is_empty()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 anyhow::bail!("port {port} is taken by another program; choose another one with --port")
             }

@@ -27,14 +27,13 @@ struct Home {
 }
 
 impl Home {
+    /// On all addresses, as it does unless told otherwise.
     fn start(data: &Path, pebble: &Pebble, [port, http_port]: [u16; 2], more: &[&str]) -> Self {
         let root = data.with_extension("root.pem");
         std::fs::write(&root, pebble.root_pem()).unwrap();
         let (port_text, http_text) = (port.to_string(), http_port.to_string());
         let mut command = Command::new(PROGRAM);
-        command
-            .args(["serve", "--domain", "me.test", "--listen", "127.0.0.1", "--port", &port_text, "--data"])
-            .arg(data);
+        command.args(["serve", "--domain", "me.test", "--port", &port_text, "--data"]).arg(data);
         command.args(["--acme", "me@me.test", "--acme-directory", &pebble.directory().url, "--acme-root"]).arg(&root);
         command.args(["--http-port", &http_text]).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process(command.spawn().unwrap());
@@ -124,6 +123,10 @@ async fn at_home_a_public_certificate_is_got_kept_and_renewed_without_a_restart(
     }
 
     home.says("me.test has a certificate of 127.0.0.1, good until"); // half of its life is over
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        tokio::net::TcpStream::connect(("::1", port)).await.expect("by IPv6 too, where there is any");
+        tokio::net::TcpStream::connect(("::1", http_port)).await.expect("by IPv6 too, where there is any");
+    }
     let (second, _) = home.visit(&root).await.unwrap();
     assert_ne!(first, second);
     home.stop();
@@ -163,7 +166,8 @@ async fn at_home_a_name_that_does_not_lead_here_is_told_in_words() {
 async fn at_home_the_https_port_is_enough_and_a_customer_is_known() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("me");
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let everywhere = |ip: &str| std::net::TcpListener::bind(format!("{ip}:0"));
+    let taken = everywhere("[::]").or_else(|_| everywhere("0.0.0.0")).unwrap();
     let (port, http_port) = (free_port().unwrap(), taken.local_addr().unwrap().port());
     let hmac = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
     let eab = Eab { kid: "kid-1".into(), hmac_base64url: hmac.into() };
