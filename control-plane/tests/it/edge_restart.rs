@@ -72,8 +72,10 @@ impl Drop for Edge {
     }
 }
 
+type Piece = Result<Frame<Bytes>, Infallible>;
+
 /// A percloud: `/slow` goes on until the test has nothing more to say, everything else is answered at once.
-struct Slow(Mutex<Vec<mpsc::Sender<Result<Frame<Bytes>, Infallible>>>>);
+struct Slow(Mutex<Vec<mpsc::Sender<Piece>>>);
 
 impl Slow {
     fn serve(socket: &Path) -> Arc<Self> {
