@@ -85,6 +85,105 @@ COMMENT ON COLUMN public.accounts.language IS 'The language of mails to this per
 
 COMMENT ON COLUMN public.accounts.created_at IS 'When the first percloud was asked for.';
 
+CREATE TABLE public.acme_accounts (
+    id text NOT NULL,
+    directory text NOT NULL,
+    credentials_sealed bytea,
+    failures integer DEFAULT 0 NOT NULL,
+    away_until timestamp with time zone,
+    away_because text,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT acme_accounts_check CHECK (((away_until IS NULL) = (away_because IS NULL))),
+    CONSTRAINT acme_accounts_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT acme_accounts_id_check CHECK (((octet_length(id) >= 1) AND (octet_length(id) <= 300)))
+);
+
+COMMENT ON TABLE public.acme_accounts IS 'How we are known to each public CA, and whether it is away at the moment: shared by all reconcilers.';
+
+COMMENT ON COLUMN public.acme_accounts.id IS 'The directory''s host, with "#" and the external account''s key id where there is one.';
+
+COMMENT ON COLUMN public.acme_accounts.directory IS 'The URL of the CA''s directory (RFC 8555).';
+
+COMMENT ON COLUMN public.acme_accounts.credentials_sealed IS 'The account''s URL and key, sealed for the context "acme_accounts/" and the id; none before the first order.';
+
+COMMENT ON COLUMN public.acme_accounts.failures IS 'How often in a row it did not answer as a CA should.';
+
+COMMENT ON COLUMN public.acme_accounts.away_until IS 'Until when nobody asks it, after several such failures in a row.';
+
+COMMENT ON COLUMN public.acme_accounts.away_because IS 'What it said, or did not, in words.';
+
+COMMENT ON COLUMN public.acme_accounts.created_at IS 'When it was first used.';
+
+CREATE TABLE public.acme_attempts (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    account text NOT NULL,
+    certificate_id text NOT NULL,
+    names text[] NOT NULL,
+    registered text[] NOT NULL,
+    renewal boolean NOT NULL,
+    outcome text DEFAULT 'pending'::text NOT NULL,
+    CONSTRAINT acme_attempts_certificate_id_check CHECK ((certificate_id ~ '^c-[a-z2-7]{16}$'::text)),
+    CONSTRAINT acme_attempts_names_check CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100))),
+    CONSTRAINT acme_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['pending'::text, 'issued'::text, 'not-validated'::text, 'refused'::text, 'away'::text]))),
+    CONSTRAINT acme_attempts_registered_check CHECK (((cardinality(registered) >= 1) AND (cardinality(registered) <= 100)))
+);
+
+COMMENT ON TABLE public.acme_attempts IS 'Every order at a public CA in the last week: what budgets are counted from, by all reconcilers together.';
+
+COMMENT ON COLUMN public.acme_attempts.id IS 'Counts up.';
+
+COMMENT ON COLUMN public.acme_attempts.at IS 'When it began.';
+
+COMMENT ON COLUMN public.acme_attempts.account IS 'With which account; as in acme_accounts.';
+
+COMMENT ON COLUMN public.acme_attempts.certificate_id IS 'For which certificate; no foreign key, since budgets count those that have gone, too.';
+
+COMMENT ON COLUMN public.acme_attempts.names IS 'For which names.';
+
+COMMENT ON COLUMN public.acme_attempts.registered IS 'The registered domains of those names (one below a public suffix): CAs count by them.';
+
+COMMENT ON COLUMN public.acme_attempts.renewal IS 'A renewal that names the certificate it replaces inside its CA''s window: CAs do not count it.';
+
+COMMENT ON COLUMN public.acme_attempts.outcome IS 'pending (it runs, or its worker died), issued, not-validated (the name''s own failure), refused, or away (the CA''s).';
+
+ALTER TABLE public.acme_attempts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.acme_attempts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.acme_challenges (
+    token text NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    key_authorization text NOT NULL,
+    certificate_id text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT acme_challenges_certificate_id_check CHECK ((certificate_id ~ '^c-[a-z2-7]{16}$'::text)),
+    CONSTRAINT acme_challenges_key_authorization_check CHECK (((octet_length(key_authorization) >= 1) AND (octet_length(key_authorization) <= 500))),
+    CONSTRAINT acme_challenges_kind_check CHECK ((kind = ANY (ARRAY['http-01'::text, 'tls-alpn-01'::text]))),
+    CONSTRAINT acme_challenges_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 253))),
+    CONSTRAINT acme_challenges_token_check CHECK (((octet_length(token) >= 1) AND (octet_length(token) <= 200)))
+);
+
+COMMENT ON TABLE public.acme_challenges IS 'What the edge answers to a CA that comes to see whether a name leads here (RFC 8555, RFC 8737). There while an order runs.';
+
+COMMENT ON COLUMN public.acme_challenges.token IS 'The challenge''s token: the last part of the path that the CA asks for by HTTP.';
+
+COMMENT ON COLUMN public.acme_challenges.kind IS 'http-01 or tls-alpn-01; dns-01 is answered by a DNS server.';
+
+COMMENT ON COLUMN public.acme_challenges.name IS 'The name that is to be proved.';
+
+COMMENT ON COLUMN public.acme_challenges.key_authorization IS 'What the answer holds, or is made of. Not a secret: the CA fetches it over plain HTTP.';
+
+COMMENT ON COLUMN public.acme_challenges.certificate_id IS 'For which certificate.';
+
+COMMENT ON COLUMN public.acme_challenges.expires_at IS 'After this it is no longer answered, and taken away: its worker died.';
+
 CREATE TABLE public.api_tokens (
     id text NOT NULL,
     name text NOT NULL,
@@ -96,7 +195,7 @@ CREATE TABLE public.api_tokens (
     revoked_at timestamp with time zone,
     CONSTRAINT api_tokens_id_check CHECK ((id ~ '^k-[a-z2-7]{16}$'::text)),
     CONSTRAINT api_tokens_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 200))),
-    CONSTRAINT api_tokens_scopes_check CHECK (((scopes <@ ARRAY['tenants:read'::text, 'tenants:write'::text, 'mails:read'::text]) AND (cardinality(scopes) > 0))),
+    CONSTRAINT api_tokens_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['tenants:read'::text, 'tenants:write'::text, 'mails:read'::text, 'certificates:read'::text, 'certificates:write'::text, 'domains:read'::text, 'domains:write'::text]))),
     CONSTRAINT api_tokens_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
 );
 
@@ -108,7 +207,7 @@ COMMENT ON COLUMN public.api_tokens.name IS 'What the operator calls it.';
 
 COMMENT ON COLUMN public.api_tokens.sha256 IS 'Hex SHA-256 of the token (256 random bits, so a plain hash does).';
 
-COMMENT ON COLUMN public.api_tokens.scopes IS 'What it may do: tenants:read, tenants:write, mails:read.';
+COMMENT ON COLUMN public.api_tokens.scopes IS 'What it may do: tenants:read, tenants:write, mails:read, certificates:read, certificates:write, domains:read, domains:write.';
 
 COMMENT ON COLUMN public.api_tokens.created_at IS 'When it was made.';
 
@@ -170,10 +269,21 @@ CREATE TABLE public.certificates (
     tries integer DEFAULT 0 NOT NULL,
     last_error text,
     trace_parent text,
+    tenant_id text,
+    paused boolean DEFAULT false NOT NULL,
+    wish bigint DEFAULT 0 NOT NULL,
+    failing_since timestamp with time zone,
+    told_at timestamp with time zone,
+    waits text,
+    renew_at timestamp with time zone,
+    ari_start timestamp with time zone,
+    ari_end timestamp with time zone,
+    ari_due_at timestamp with time zone,
     CONSTRAINT certificates_check CHECK (((observed = 'absent'::text) OR ((chain_pem IS NOT NULL) AND (key_sealed IS NOT NULL) AND (not_before IS NOT NULL) AND (not_after IS NOT NULL)))),
     CONSTRAINT certificates_id_check CHECK ((id ~ '^c-[a-z2-7]{16}$'::text)),
     CONSTRAINT certificates_names_check CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100))),
     CONSTRAINT certificates_observed_check CHECK ((observed = ANY (ARRAY['absent'::text, 'issued'::text]))),
+    CONSTRAINT certificates_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text)),
     CONSTRAINT certificates_tries_check CHECK ((tries >= 0)),
     CONSTRAINT certificates_wanted_check CHECK ((wanted = ANY (ARRAY['issued'::text, 'gone'::text])))
 );
@@ -211,6 +321,26 @@ COMMENT ON COLUMN public.certificates.tries IS 'Failures in a row.';
 COMMENT ON COLUMN public.certificates.last_error IS 'What went wrong last, for the operator; none after a success.';
 
 COMMENT ON COLUMN public.certificates.trace_parent IS 'W3C trace context of the request that last wanted something.';
+
+COMMENT ON COLUMN public.certificates.tenant_id IS 'Whose names these are; none for the provider''s own. No foreign key: the row outlives its percloud for the moment in which the reconciler takes it away.';
+
+COMMENT ON COLUMN public.certificates.paused IS 'An operator has said to leave it alone: neither issued nor renewed, the one there is goes on serving.';
+
+COMMENT ON COLUMN public.certificates.wish IS 'Counts wishes, so that a turn that ends does not put off one that came meanwhile.';
+
+COMMENT ON COLUMN public.certificates.failing_since IS 'When the first failure in a row was; none while all is well.';
+
+COMMENT ON COLUMN public.certificates.told_at IS 'When its owner was told of the failure that lasts; once per failure.';
+
+COMMENT ON COLUMN public.certificates.waits IS 'Why it waits although nothing is wrong with it (a budget is used up), in words; none when it does not.';
+
+COMMENT ON COLUMN public.certificates.renew_at IS 'When a new one shall be ordered: a moment chosen by chance near the right fraction of its life, or inside the window that its CA suggests.';
+
+COMMENT ON COLUMN public.certificates.ari_start IS 'Where the window begins that its CA suggested last (RFC 9773); none when it suggests none.';
+
+COMMENT ON COLUMN public.certificates.ari_end IS 'Where that window ends.';
+
+COMMENT ON COLUMN public.certificates.ari_due_at IS 'When its CA is asked again; none when it is never asked.';
 
 CREATE TABLE public.tenants (
     id text NOT NULL,
@@ -487,6 +617,15 @@ ALTER TABLE ONLY public.accounts
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.acme_accounts
+    ADD CONSTRAINT acme_accounts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.acme_attempts
+    ADD CONSTRAINT acme_attempts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.acme_challenges
+    ADD CONSTRAINT acme_challenges_pkey PRIMARY KEY (kind, token);
+
 ALTER TABLE ONLY public.api_tokens
     ADD CONSTRAINT api_tokens_pkey PRIMARY KEY (id);
 
@@ -526,9 +665,27 @@ ALTER TABLE ONLY public.tenants
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
 
+CREATE INDEX acme_attempts_account ON public.acme_attempts USING btree (account, at DESC);
+
+CREATE INDEX acme_attempts_names ON public.acme_attempts USING gin (names);
+
+CREATE INDEX acme_attempts_registered ON public.acme_attempts USING gin (registered);
+
+CREATE INDEX acme_challenges_expires ON public.acme_challenges USING btree (expires_at);
+
+CREATE INDEX acme_challenges_name ON public.acme_challenges USING btree (name);
+
 CREATE INDEX audit_tenant ON public.audit USING btree (tenant_id, id);
 
+CREATE INDEX certificates_claimed ON public.certificates USING btree (claimed_until) WHERE (claimed_until > '-infinity'::timestamp with time zone);
+
 CREATE INDEX certificates_due ON public.certificates USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX certificates_failing ON public.certificates USING btree (failing_since) WHERE (failing_since IS NOT NULL);
+
+CREATE INDEX certificates_names ON public.certificates USING gin (names);
+
+CREATE INDEX certificates_tenant ON public.certificates USING btree (tenant_id) WHERE (tenant_id IS NOT NULL);
 
 CREATE INDEX mails_due ON public.mails USING btree (due_at) WHERE (due_at IS NOT NULL);
 
@@ -540,7 +697,7 @@ CREATE INDEX tenants_stuck ON public.tenants USING btree (tries) WHERE (last_err
 
 CREATE TRIGGER certificates_news_rows AFTER INSERT OR DELETE ON public.certificates FOR EACH ROW EXECUTE FUNCTION public.certificates_news();
 
-CREATE TRIGGER certificates_news_update AFTER UPDATE ON public.certificates FOR EACH ROW WHEN (((((new.wanted IS DISTINCT FROM old.wanted) OR (new.key_sealed IS DISTINCT FROM old.key_sealed)) OR (new.chain_pem IS DISTINCT FROM old.chain_pem)) OR (new.due_at < old.due_at) OR ((old.due_at IS NULL) AND (new.due_at IS NOT NULL)))) EXECUTE FUNCTION public.certificates_news();
+CREATE TRIGGER certificates_news_update AFTER UPDATE ON public.certificates FOR EACH ROW WHEN ((((((new.wanted IS DISTINCT FROM old.wanted) OR (new.key_sealed IS DISTINCT FROM old.key_sealed)) OR (new.chain_pem IS DISTINCT FROM old.chain_pem)) OR (new.paused IS DISTINCT FROM old.paused)) OR (new.due_at < old.due_at) OR ((old.due_at IS NULL) AND (new.due_at IS NOT NULL)))) EXECUTE FUNCTION public.certificates_news();
 
 CREATE TRIGGER mails_wake_insert AFTER INSERT ON public.mails FOR EACH STATEMENT EXECUTE FUNCTION public.mails_wake();
 

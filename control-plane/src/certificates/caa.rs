@@ -4,11 +4,33 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use crate::dns::{self, Caa, CaaAsker, Dns};
+
 /// Asks the DNS: for a name (without `*.`), whether it is for a wildcard, and by which domains the CA is known. The answer is what
 /// stands against it, in words; `None` when nothing does.
 pub type Check = Arc<
     dyn Fn(String, bool, &'static [&'static str]) -> BoxFuture<'static, anyhow::Result<Option<String>>> + Send + Sync,
 >;
+
+/// Asks this DNS.
+#[must_use]
+pub fn by(dns: Arc<Dns>) -> Check {
+    Arc::new(move |name, wildcard, issuers| {
+        let dns = dns.clone();
+        Box::pin(async move {
+            let asker = CaaAsker { issuers, ..CaaAsker::default() };
+            Ok(match dns::caa_allows(&dns, &name, wildcard, &asker).await? {
+                Caa::Allowed => None,
+                Caa::Refused { at, issuers } if issuers.is_empty() => {
+                    Some(format!("the CAA records at {at} let no authority issue for {name}"))
+                }
+                Caa::Refused { at, issuers } => {
+                    Some(format!("the CAA records at {at} let only {} issue for {name}", issuers.join(", ")))
+                }
+            })
+        })
+    })
+}
 
 /// By which domains a CA is known in CAA records; none for a CA that we do not know: then it is not asked beforehand.
 #[must_use]

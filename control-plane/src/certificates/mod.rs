@@ -11,7 +11,7 @@
 //! - [`reconcile`]: the noun. [`upkeep`]: metrics, and what is swept.
 
 pub mod acme;
-mod caa;
+pub mod caa;
 pub mod issuer;
 mod options;
 pub mod reconcile;

@@ -9,7 +9,10 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use tls::acme::{Directory, Eab, Kind, dns};
 
-use super::acme::{Ways, budgets::Budgets};
+use super::{
+    acme::{Ways, budgets::Budgets},
+    caa,
+};
 
 /// Certificates of public CAs. Without a directory all certificates come from the local CA.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
@@ -43,7 +46,7 @@ pub struct Options {
     /// A file with the key for it (or the key itself in PERCLOUD_ACME_FALLBACK_EAB_KEY).
     #[arg(long, env = "PERCLOUD_ACME_FALLBACK_EAB_KEY_FILE", value_name = "FILE")]
     pub acme_fallback_eab_key: Option<PathBuf>,
-    /// A PEM file with the root that the CAs' own HTTPS has, in a closed network.
+    /// A PEM file with the root that the CAs' own HTTPS (and the DNS hook's) has, in a closed network.
     #[arg(long, env = "PERCLOUD_ACME_ROOT", value_name = "FILE")]
     pub acme_root: Option<PathBuf>,
     /// How names are proved through the edge, the best first: http-01 (plain HTTP at port 80) and tls-alpn-01 (port 443).
@@ -84,6 +87,14 @@ pub struct Settings {
     pub ways: Ways,
     /// What may be ordered.
     pub budgets: Budgets,
+}
+
+impl Settings {
+    /// By which domains the CAs are known in CAA records, as far as we know them.
+    #[must_use]
+    pub fn known_as(&self) -> Vec<String> {
+        self.directories.iter().flat_map(|one| caa::known_as(&one.url)).map(|&domain| domain.to_owned()).collect()
+    }
 }
 
 impl Options {
@@ -200,12 +211,13 @@ impl Options {
         if let Some(server) = &self.dns_update {
             let key =
                 secret(DNS_UPDATE_KEY, self.dns_update_key.as_ref())?.context("--dns-update needs --dns-update-key")?;
-            anyhow::bail!("--dns-update {server} {}: not yet", key.len());
+            return Ok(Some(Arc::new(dns::Update::new(server, &key).context("--dns-update")?)));
         }
         let Some(url) = &self.dns_hook else { return Ok(None) };
         let token =
             secret(DNS_HOOK_TOKEN, self.dns_hook_token.as_ref())?.context("--dns-hook needs --dns-hook-token")?;
-        anyhow::bail!("--dns-hook {url} {}: not yet", token.len())
+        let root_pem = self.root_pem()?;
+        Ok(Some(Arc::new(dns::Hook::new(url, &token, root_pem.as_deref()).context("--dns-hook")?)))
     }
 }
 

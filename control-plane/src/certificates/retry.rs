@@ -9,9 +9,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::renewal::Validity;
 
-/// What a CA that did not answer as one should is given at most: that is not the name's fault.
-pub const AWAY: Duration = Duration::from_secs(600);
-
 /// The pause after `tries` failures before this one, give or take a tenth.
 #[must_use]
 pub fn pause(tries: i32, chance: f64) -> Duration {
@@ -22,6 +19,12 @@ pub fn pause(tries: i32, chance: f64) -> Duration {
         _ => 24 * 60,
     };
     Duration::from_secs(minutes * 60).mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0))
+}
+
+/// The same for a CA that did not answer as one should, which is not the name's fault: ten minutes at most, and an hour where it goes on.
+#[must_use]
+pub fn away(tries: i32, chance: f64) -> Duration {
+    pause(tries, chance).min(Duration::from_secs(if tries < 6 { 600 } else { 3600 }))
 }
 
 /// Where a certificate that serves is about to end, no pause is longer than a quarter of what is left (one minute at least).
@@ -45,6 +48,13 @@ mod tests {
             assert_eq!(pause(tries, 0.5), Duration::from_secs(minutes * 60), "{tries}");
             assert!(pause(tries, 0.0) < pause(tries, 1.0), "not all at once");
             assert!(pause(tries, 1.0) <= Duration::from_secs(minutes * 66), "{tries}");
+        }
+    }
+
+    #[test]
+    fn a_ca_that_is_away_keeps_nobody_waiting_for_a_day() {
+        for (tries, minutes) in [(0, 1), (1, 10), (2, 10), (5, 10), (6, 60), (100, 60)] {
+            assert_eq!(away(tries, 0.5), Duration::from_secs(minutes * 60), "{tries}");
         }
     }
 

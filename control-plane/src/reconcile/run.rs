@@ -15,6 +15,7 @@ use crate::{
     certificates::{self, acme, issuer, reconcile::Certificates},
     config::{Common, SealOptions},
     db,
+    dns::Dns,
     domains::{self, reconcile::Domains},
     hosts::client::HostClient,
     mails::{self, Mailer},
@@ -92,22 +93,28 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
     }
     spawn!(tenants);
     spawn!(mails);
-    let domains = Domains::new(db.clone(), clock.clone(), common, &options.domains);
+    let cas = options.certificates.read(common.base_domain.as_str())?;
+    let domains =
+        Domains { issuers: cas.known_as(), ..Domains::new(db.clone(), clock.clone(), common, &options.domains) };
     {
         let (url, stop) = (url.clone(), stop.clone());
         nouns.spawn(async move { domains.keep(&url, stop).await });
     }
-    let certificates = certificates(options, &db, &clock)?;
+    let certificates = certificates(options, cas, &db, &clock)?;
     let stop = stop.clone();
     nouns.spawn(async move { certificates.keep(&url, stop).await });
     Ok(nouns)
 }
 
 /// The public CAs in the operator's order, then the local one.
-fn certificates(options: &Options, db: &db::Pool, clock: &Clock) -> anyhow::Result<Certificates> {
+fn certificates(
+    options: &Options,
+    settings: certificates::Settings,
+    db: &db::Pool,
+    clock: &Clock,
+) -> anyhow::Result<Certificates> {
     let common = &options.common;
     let base_domain = common.base_domain.to_string();
-    let settings = options.certificates.read(&base_domain)?;
     let seal = Arc::new(options.seal.open(&common.paths())?);
     let shared = acme::Shared {
         db: db.clone(),
@@ -115,7 +122,7 @@ fn certificates(options: &Options, db: &db::Pool, clock: &Clock) -> anyhow::Resu
         seal: seal.clone(),
         ways: settings.ways,
         budgets: settings.budgets,
-        caa: None,
+        caa: Some(certificates::caa::by(Arc::new(Dns::new(&options.domains.dns)))),
     };
     let public = settings.directories.into_iter().map(|directory| -> Arc<dyn issuer::Issuer> {
         Arc::new(acme::Acme::new(directory, settings.email.clone(), shared.clone()))

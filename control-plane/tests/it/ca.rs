@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc, sync::Mutex};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use control_plane::{
     certificates::{
         self, Certificate,
@@ -139,10 +139,6 @@ impl Scene {
     /// How many certificates there are.
     pub(crate) async fn issued(&self) -> i64 {
         self.cloud.value("select count(*) from certificates where observed = 'issued'").await
-    }
-
-    pub(crate) async fn due(&self, name: &str) -> DateTime<Utc> {
-        self.find(name).await.due_at.unwrap()
     }
 }
 

@@ -117,7 +117,7 @@ async fn register(
     let contact: Vec<&str> = mailto.as_deref().into_iter().collect();
     let account = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
     let bound = refused(directory.eab.as_ref().map(binding).transpose(), "reading the external account's key")?;
-    with_nonces("registering an account", async || {
+    with_nonces!("registering an account", async {
         let builder = instant_acme::Account::builder_with_http(Box::new(http.clone()));
         builder.create(&account, directory.url.clone(), bound.as_ref()).await
     })

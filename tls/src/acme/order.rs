@@ -78,14 +78,14 @@ async fn place(
     };
     if let Some(replaces) = replaces {
         let order = plain().replaces(replaces.clone());
-        match with_nonces(DOING, async || account.inner.new_order(&order).await).await {
+        match with_nonces!(DOING, async { account.inner.new_order(&order).await }).await {
             // Without ARI; replaced already; another authority's certificate: the order itself may still be welcome.
             Err(Error::Refused(why)) => debug!(?why, "an order that replaces none is placed instead"),
             answer => return answer,
         }
     }
     let order = plain();
-    with_nonces(DOING, async || account.inner.new_order(&order).await).await
+    with_nonces!(DOING, async { account.inner.new_order(&order).await }).await
 }
 
 /// One authorisation of an order, as far as we need it.
@@ -173,7 +173,7 @@ fn no_way(wanted: &Wanted, solver: &dyn Solver) -> Error {
 
 /// Reads all authorisations of an order.
 async fn look(order: &mut Order) -> Result<Vec<Wanted>, Error> {
-    with_nonces("reading the order's authorisations", async || {
+    with_nonces!("reading the order's authorisations", async {
         let mut found = Vec::new();
         let mut all = order.authorizations();
         while let Some(one) = all.next().await {
@@ -232,7 +232,7 @@ async fn challenge(order: &mut Order, at: usize, wanted: &Wanted, kind: Kind) ->
 
 /// Lets the authority look. A challenge that failed at once is found by [`blame`].
 async fn ready(order: &mut Order, at: usize, kind: Kind) -> Result<(), Error> {
-    with_nonces("asking for validation", async || {
+    with_nonces!("asking for validation", async {
         let mut all = order.authorizations();
         for _ in 0..at {
             all.next().await;
@@ -249,7 +249,7 @@ async fn ready(order: &mut Order, at: usize, kind: Kind) -> Result<(), Error> {
 async fn poll(order: &mut Order, until: Instant, done: impl Fn(OrderStatus) -> bool) -> Result<OrderStatus, Error> {
     let (mut pause, mut lost) = (FIRST_LOOK, 0);
     loop {
-        match with_nonces("waiting for the order", async || order.refresh().await.map(|state| state.status)).await {
+        match with_nonces!("waiting for the order", async { order.refresh().await.map(|state| state.status) }).await {
             Ok(status) if done(status) => return Ok(status),
             Ok(_) => lost = 0,
             Err(Error::Away { .. }) if lost < LOST_LOOKS => lost += 1,
@@ -281,7 +281,7 @@ async fn blame(order: &mut Order, all: &[Wanted], chosen: &[(usize, Vec<Kind>)])
 
 /// What went wrong at the authorisation `at`, if it did.
 async fn problem(order: &mut Order, at: usize) -> Result<Option<Problem>, Error> {
-    with_nonces("asking what went wrong", async || {
+    with_nonces!("asking what went wrong", async {
         let mut all = order.authorizations();
         for _ in 0..at {
             all.next().await;
@@ -310,7 +310,7 @@ async fn give_up(order: &mut Order) {
 /// Has the certificate signed and fetches it.
 async fn finish(order: &mut Order, names: &[String], until: Instant) -> Result<Issued, Error> {
     let (key, csr) = refused(request(names), "making a key and a request for it")?;
-    with_nonces("having the certificate signed", async || order.finalize_csr(&csr).await).await?;
+    with_nonces!("having the certificate signed", async { order.finalize_csr(&csr).await }).await?;
     let done = |status| matches!(status, OrderStatus::Valid | OrderStatus::Invalid);
     if !done(order.state().status) {
         poll(order, until, done).await?;
@@ -320,7 +320,7 @@ async fn finish(order: &mut Order, names: &[String], until: Instant) -> Result<I
     {
         return Err(Error::sort(AcmeError::Api(problem), "having the certificate signed"));
     }
-    let chain = with_nonces("fetching the certificate", async || order.certificate().await).await?;
+    let chain = with_nonces!("fetching the certificate", async { order.certificate().await }).await?;
     let away = |source| Error::Away { after: None, source };
     let chain_pem = chain.ok_or_else(|| away(anyhow!("no certificate where one was announced")))?;
     let certified = Certified::new(&chain_pem, key.clone_key().into()).map_err(away)?;

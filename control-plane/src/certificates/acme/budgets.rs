@@ -126,18 +126,14 @@ impl Budgets {
     ) -> Result<Option<UsedUp>, db::Error> {
         let (names, registered, now) = (order.names, registered(order.names), order.now);
         let before = |limit: u32| i64::from(limit.max(1)) - 1;
-        let full = async |statement: &str, params: &[&(dyn tokio_postgres::types::ToSql + Sync)], window| {
-            let statement = db.prepare_cached(statement).await?;
-            let row = db.query_opt(&statement, params).await?;
-            let at: Option<DateTime<Utc>> = row.map(|row| row.try_get(0)).transpose()?;
-            Ok::<_, db::Error>(at.map(|at| at + window))
-        };
         let said = |until, words| Ok(Some(UsedUp { until, words }));
         let (hour, week, hours) = (now - FAILURES_IN, now - CERTIFICATES_IN, now - ORDERS_IN);
-        if let Some(until) = full(sql::FAILURES, &[&names, &hour, &before(self.failures)], FAILURES_IN).await? {
+        if let Some(until) = full(db, sql::FAILURES, &[&names, &hour, &before(self.failures)], FAILURES_IN).await? {
             return said(until, format!("it failed {} times within an hour", self.failures));
         }
-        if let Some(until) = full(sql::SAME, &[&account, &names, &week, &before(self.same)], CERTIFICATES_IN).await? {
+        if let Some(until) =
+            full(db, sql::SAME, &[&account, &names, &week, &before(self.same)], CERTIFICATES_IN).await?
+        {
             return said(until, format!("{account} has issued {} for it within seven days", self.same));
         }
         if order.replaces.is_some() {
@@ -145,18 +141,31 @@ impl Budgets {
         }
         let (mine, most) = (self.share(order), self.per_domain);
         if let Some(until) =
-            full(sql::OF_REGISTERED, &[&account, &registered, &week, &before(most)], CERTIFICATES_IN).await?
+            full(db, sql::OF_REGISTERED, &[&account, &registered, &week, &before(most)], CERTIFICATES_IN).await?
         {
             return said(
                 until,
                 format!("{account} has issued {most} below {} within seven days", registered.join(" ")),
             );
         }
-        if let Some(until) = full(sql::OF_ACCOUNT, &[&account, &hours, &before(mine)], ORDERS_IN).await? {
+        if let Some(until) = full(db, sql::OF_ACCOUNT, &[&account, &hours, &before(mine)], ORDERS_IN).await? {
             return said(until, format!("{mine} orders at {account} within three hours are enough"));
         }
         Ok(None)
     }
+}
+
+/// Until when a window is full: until the order that a statement finds leaves it.
+async fn full(
+    db: &impl GenericClient,
+    statement: &str,
+    params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    window: TimeDelta,
+) -> Result<Option<DateTime<Utc>>, db::Error> {
+    let statement = db.prepare_cached(statement).await?;
+    let row = db.query_opt(&statement, params).await?;
+    let at: Option<DateTime<Utc>> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(at.map(|at| at + window))
 }
 
 /// Writes down how an order ended.

@@ -154,7 +154,8 @@ impl Acme {
                 self.answered().await;
                 Error::NotValidated { issuer, name, source }
             }
-            tls::acme::Error::Refused(source) if format!("{source:#}").contains("accountDoesNotExist") => {
+            error if error.account_is_gone() => {
+                let source = anyhow::Error::new(error);
                 if let Err(error) = self.kept.forget(self.shared.clock.now()).await {
                     tracing::warn!(%error, "an account that its CA does not know any more cannot be forgotten yet");
                 }

@@ -145,7 +145,7 @@ impl Noun for Certificates {
             StepError::Later { after, source } => match source.downcast_ref::<issuer::Error>() {
                 Some(issuer::Error::NotValidated { .. }) => (usual, *after),
                 // Ours or the CA's, not the name's.
-                _ => (usual.min(retry::AWAY), *after),
+                _ => (retry::away(claimed.tries, chance), *after),
             },
         };
         retry::in_time(pause, claimed.row.certificate.validity.as_ref(), now).max(after.unwrap_or_default())
