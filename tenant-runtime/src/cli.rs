@@ -1,5 +1,6 @@
 //! The command line: what can be done with a percloud's folder of data.
 
+mod acme;
 mod bundles;
 
 use std::{net::IpAddr, path::PathBuf, process::ExitCode};
@@ -40,12 +41,27 @@ struct Serve {
     /// The name that browsers know it by; anything below .localhost works on this very machine without DNS
     #[arg(long, required_unless_present = "activated", value_name = "NAME")]
     domain: Option<Domain>,
-    /// The port to listen on; 0 takes any free one
-    #[arg(long, default_value_t = 8443)]
-    port: u16,
-    /// The address to listen on (once for each); this machine only, unless said otherwise
+    /// The port to listen on; 0 takes any free one; 8443 unless said otherwise, 443 with --acme
+    #[arg(long)]
+    port: Option<u16>,
+    /// The address to listen on (once for each); this machine only, unless said otherwise; everywhere with --acme
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<IpAddr>,
+    #[command(flatten)]
+    acme: acme::Acme,
+}
+
+/// Serves at home.
+fn at_home(
+    data: PathBuf,
+    domain: Domain,
+    port: Option<u16>,
+    listen: Vec<IpAddr>,
+    acme: acme::Acme,
+) -> anyhow::Result<()> {
+    let port = port.unwrap_or(if acme.wanted() { 443 } else { 8443 });
+    let acme = acme.options(&domain)?;
+    serve::home::run(serve::home::Options { data, domain, port, listen, acme })
 }
 
 /// Does what the command line says. What goes wrong is said in one line on stderr, and in the exit code: 1, or 2 when the
@@ -54,8 +70,8 @@ struct Serve {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(Serve { activated: true, .. }) => serve::hosted::run(),
-        Command::Serve(Serve { data: Some(data), domain: Some(domain), port, listen, .. }) => {
-            serve::home::run(&serve::home::Options { data, domain, port, listen })
+        Command::Serve(Serve { data: Some(data), domain: Some(domain), port, listen, acme, .. }) => {
+            at_home(data, domain, port, listen, acme)
         }
         Command::Import(options) => bundles::import(&options),
         Command::Export(options) => bundles::export(&options),

@@ -150,8 +150,6 @@ impl Shelf {
     /// The table of challenges with this row in it, behind a view that counts how often it is looked at.
     async fn challenges(&self, kind: &str, name: &str, answer: &str) {
         let sql = "
-            create table if not exists acme_challenges (token text not null, kind text not null, name text not null,
-                key_authorization text not null, certificate_id text not null, expires_at timestamptz not null);
             alter table acme_challenges rename to open_challenges;
             create sequence looks;
             create view acme_challenges as select c.* from open_challenges c, (select nextval('looks')) as looks;";

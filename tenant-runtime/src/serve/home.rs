@@ -1,4 +1,12 @@
-//! At home: TLS with a certificate authority of one's own, straight to browsers.
+//! At home: TLS straight to browsers, with a certificate authority of one's own or a public one's certificate ([`acme`]).
+
+pub mod acme;
+mod certificates;
+mod challenges;
+mod plain;
+mod timetable;
+mod tls;
+mod words;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -9,16 +17,10 @@ use std::{
 
 use anyhow::Context;
 use bundle::{Clock, Domain, TenantId, TenantSpec};
-use chrono::TimeDelta;
-use futures_util::{FutureExt, future::BoxFuture};
-use tls::{Certified, LocalCa, Resolver};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
-use super::{
-    End,
-    connections::{Accept, Connection, Version},
-};
+use self::{acme::Public, certificates::Certificates, challenges::Challenges, tls::Tls};
+use super::{End, connections::Accept};
 use crate::{
     auth,
     runtime::{Place, Runtime},
@@ -33,42 +35,51 @@ pub struct Options {
     pub domain: Domain,
     /// The port; 0 takes a free one.
     pub port: u16,
-    /// Where to listen; empty: this machine only.
+    /// Where to listen; empty: this machine only, or everywhere when a public certificate is wanted.
     pub listen: Vec<IpAddr>,
+    /// Where a public certificate comes from, when one is wanted.
+    pub acme: Option<acme::Options>,
 }
-
-/// How long a certificate lasts, and how long before its end the next one is made.
-const CERTIFICATE_DAYS: u16 = 90;
-const RENEW_BEFORE: TimeDelta = TimeDelta::days(30);
-/// How long a browser may take over the handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Serves until told to stop.
 ///
 /// # Errors
 /// When the folder or the port cannot be used.
-pub fn run(options: &Options) -> anyhow::Result<()> {
+pub fn run(options: Options) -> anyhow::Result<()> {
     // At home nobody reads a log of requests; what goes wrong is still said.
     let quiet = tracing_subscriber::fmt().compact().with_max_level(tracing::Level::WARN);
     quiet.with_writer(std::io::stderr).with_target(false).init();
-    tls::files::private_folder(&options.data)?;
+    ::tls::files::private_folder(&options.data)?;
     let _lock = super::lock::take(&options.data, Duration::ZERO)?;
     crate::cli::executor()?.block_on(serve(options))
 }
 
-async fn serve(options: &Options) -> anyhow::Result<()> {
+async fn serve(mut options: Options) -> anyhow::Result<()> {
     let clock = Clock::system();
-    let sockets = bind(options).await?;
+    let public = options.acme.take();
+    let sockets = bind(&options, public.is_some()).await?;
     let port = sockets.first().context("no address to listen on")?.local_addr()?.port();
     let token = data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 32]>()).to_lowercase();
     let spec = Identity::keep(&options.data, &options.domain, port)?.spec(&options.data, Some(&token));
     let rt = Runtime::open(&options.data, spec, Place::Home, clock.clone())?;
-    let certificates = Certificates::open(options, clock)?;
-    let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(certificates.resolver.clone(), &["h2", "http/1.1"])?));
-    let listener = |socket| -> Box<dyn Accept> { Box::new(Tls { socket, acceptor: acceptor.clone() }) };
+    let certificates = Certificates::open(&options.data, &options.domain, clock.clone())?;
+    let public = match public {
+        Some(public) => Some(go_public(public, &options, &certificates, &rt.spec().origin(), clock).await?),
+        None => None,
+    };
+    let config = Arc::new(::tls::server_config(certificates.resolver.clone(), &["h2", "http/1.1"])?);
+    let challenges = public.as_ref().map(Public::challenges);
+    let listener = |socket| -> Box<dyn Accept> {
+        Box::new(Tls { socket, config: config.clone(), challenges: challenges.clone() })
+    };
     let listeners = sockets.into_iter().map(listener).collect();
-    greet(&rt, &certificates, &token).await?;
-    let renewing = tokio::spawn(certificates.renew_forever());
+    greet(&rt, &certificates, public.as_ref(), &token).await?;
+    let renewing = tokio::spawn(async move {
+        match public {
+            Some(public) => public.forever(|| certificates.renew_or_say()).await,
+            None => certificates.renew_forever().await,
+        }
+    });
     let end = super::until_the_end(&rt, listeners, None).await?;
     renewing.abort();
     if end == End::Deleted {
@@ -81,13 +92,44 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Listens on the plain port, as far as that can be, and takes up what is kept of the public certificate.
+async fn go_public(
+    public: acme::Options,
+    options: &Options,
+    certificates: &Certificates,
+    origin: &str,
+    clock: Clock,
+) -> anyhow::Result<Public> {
+    let mut plain = Vec::new();
+    for address in addresses(options, true) {
+        match TcpListener::bind(SocketAddr::new(address, public.http_port)).await {
+            Ok(listener) => plain.push(listener),
+            Err(_) if address.is_ipv6() && !plain.is_empty() => {}
+            Err(error) => println!("{}", words::no_plain_port(public.http_port, &error)),
+        }
+    }
+    let challenges = Arc::new(Challenges::new(!plain.is_empty()));
+    for listener in plain {
+        tokio::spawn(plain::serve(listener, challenges.clone(), origin.to_owned()));
+    }
+    let shown = (certificates.resolver.clone(), challenges);
+    Public::open(public, &options.data, &options.domain, shown, clock)
+}
+
+/// Where to listen when the command line does not say: a public certificate is for a public name.
+fn addresses(options: &Options, public: bool) -> Vec<IpAddr> {
+    match (options.listen.as_slice(), public) {
+        ([], true) => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        ([], false) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        (given, _) => given.to_vec(),
+    }
+}
+
 /// Binds every address to the same port.
-async fn bind(options: &Options) -> anyhow::Result<Vec<TcpListener>> {
-    let local: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-    let addresses = if options.listen.is_empty() { &local[..] } else { &options.listen };
+async fn bind(options: &Options, public: bool) -> anyhow::Result<Vec<TcpListener>> {
     let (mut sockets, mut port) = (Vec::new(), options.port);
-    for address in addresses {
-        let at = SocketAddr::new(*address, port);
+    for address in addresses(options, public) {
+        let at = SocketAddr::new(address, port);
         match TcpListener::bind(at).await {
             Ok(socket) => {
                 port = socket.local_addr()?.port();
@@ -136,7 +178,7 @@ impl Identity {
     fn keep(folder: &Path, domain: &Domain, port: u16) -> anyhow::Result<Self> {
         let id = Self::read(folder)?.map_or_else(TenantId::random, |known| known.id);
         let this = Self { id, domain: domain.clone(), port };
-        tls::files::write(&folder.join(IDENTITY), &serde_json::to_vec(&this)?, 0o600)?;
+        ::tls::files::write(&folder.join(IDENTITY), &serde_json::to_vec(&this)?, 0o600)?;
         Ok(this)
     }
 
@@ -173,19 +215,14 @@ pub fn open(data: &Path, domain: Option<&Domain>) -> anyhow::Result<(Runtime, st
 }
 
 /// Says where it is, how to trust it, and how to set it up.
-async fn greet(rt: &Runtime, certificates: &Certificates, token: &str) -> anyhow::Result<()> {
-    let origin = rt.spec().origin();
+async fn greet(rt: &Runtime, certificates: &Certificates, public: Option<&Public>, token: &str) -> anyhow::Result<()> {
+    let (origin, domain) = (rt.spec().origin(), &rt.spec().domain);
     println!("Your percloud is at {origin}/\n");
-    println!("Its certificate is signed by a root of its own: {}", certificates.root.display());
-    println!("Trust that file once, and browsers show no warning:");
-    println!(
-        "  Debian, Ubuntu   sudo cp {} /usr/local/share/ca-certificates/percloud.crt && sudo update-ca-certificates",
-        certificates.root.display()
-    );
-    println!("  Firefox          Settings > Privacy & Security > View Certificates > Authorities > Import");
-    println!("  macOS, Windows   open the file and choose to trust it");
-    println!("  Android, iPhone  send the file to the phone, open it, then allow it in the security settings");
-    println!("(It can vouch for {} only, and its key never leaves this folder.)\n", rt.spec().domain);
+    match public.map(|public| (public.authority(), public.good_until())) {
+        None => println!("{}", words::own_root(&certificates.root, domain)),
+        Some((authority, Some(until))) => println!("{}\n", words::got(domain, &authority, until)),
+        Some((authority, None)) => println!("{}\n", words::waiting(domain, &authority)),
+    }
     if rt.store().read(auth::owner).await?.is_none() {
         println!("It has no password yet. Set it up with this link, which works once:\n  {origin}/setup/{token}\n");
     }
@@ -217,67 +254,4 @@ fn wipe(folder: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The local authority and the certificate that it made last.
-struct Certificates {
-    ca: LocalCa,
-    root: PathBuf,
-    domain: Domain,
-    resolver: Arc<Resolver>,
-    clock: Clock,
-}
-
-impl Certificates {
-    fn open(options: &Options, clock: Clock) -> anyhow::Result<Self> {
-        let domain = options.domain.clone();
-        let name = format!("percloud at home ({domain})");
-        let ca = LocalCa::open_or_create(&options.data.join("keys"), &name, &[domain.as_str()], clock.now())?;
-        let root = options.data.join("ca.pem");
-        ca.write_root(&root)?;
-        let root = std::path::absolute(&root)?;
-        let this = Self { ca, root, domain, resolver: Arc::default(), clock };
-        this.renew()?;
-        Ok(this)
-    }
-
-    fn renew(&self) -> anyhow::Result<chrono::DateTime<chrono::Utc>> {
-        let issued = self.ca.issue(&[self.domain.as_str()], CERTIFICATE_DAYS, self.clock.now())?;
-        let certified = Certified::new(&issued.chain_pem, issued.key_der.into())?;
-        self.resolver.replace([&certified], Some(self.domain.as_str()));
-        Ok(certified.not_after())
-    }
-
-    async fn renew_forever(self) {
-        loop {
-            let name = self.resolver.find(self.domain.as_str());
-            let end = name.and_then(|_| self.renew().ok()).unwrap_or_else(|| self.clock.now() + TimeDelta::hours(1));
-            let pause = (end - RENEW_BEFORE - self.clock.now()).to_std().unwrap_or_default();
-            tokio::time::sleep(pause.max(Duration::from_secs(3600))).await;
-        }
-    }
-}
-
-/// Browsers' connections.
-struct Tls {
-    socket: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl Accept for Tls {
-    fn accept(&mut self) -> BoxFuture<'_, std::io::Result<BoxFuture<'static, Option<Connection>>>> {
-        async {
-            let (stream, peer) = self.socket.accept().await?;
-            let acceptor = self.acceptor.clone();
-            Ok(async move {
-                stream.set_nodelay(true).ok()?;
-                let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await.ok()?.ok()?;
-                let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let version = if two { Version::Two } else { Version::One };
-                Some(Connection { stream: Box::new(stream), client: Some(peer.ip().to_canonical()), version })
-            }
-            .boxed())
-        }
-        .boxed()
-    }
 }

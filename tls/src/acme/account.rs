@@ -117,11 +117,8 @@ async fn register(
     let contact: Vec<&str> = mailto.as_deref().into_iter().collect();
     let account = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
     let bound = refused(directory.eab.as_ref().map(binding).transpose(), "reading the external account's key")?;
-    with_nonces!("registering an account", async {
-        let builder = instant_acme::Account::builder_with_http(Box::new(http.clone()));
-        builder.create(&account, directory.url.clone(), bound.as_ref()).await
-    })
-    .await
+    let builder = || instant_acme::Account::builder_with_http(Box::new(http.clone()));
+    with_nonces!("registering an account", builder().create(&account, directory.url.clone(), bound.as_ref()))
 }
 
 fn binding(eab: &Eab) -> anyhow::Result<ExternalAccountKey> {
@@ -141,4 +138,18 @@ fn read(directory: &Directory, kept: &[u8]) -> anyhow::Result<AccountCredentials
     let theirs = whose.directory.as_deref().unwrap_or("another authority");
     ensure!(theirs == directory.url, "it is an account at {theirs}, not at {}", directory.url);
     serde_json::from_slice(kept).map_err(|_| anyhow!("it cannot be read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Callers spawn these.
+    #[expect(dead_code, reason = "it is enough that it compiles")]
+    fn all_futures_can_move_between_threads(account: &Account, directory: &Directory, solver: &dyn Solver) {
+        fn send(_: impl Send) {}
+        send(Account::open(directory, None, None));
+        send(account.issue(&[], None, solver, Duration::ZERO));
+        send(account.renewal_info(""));
+    }
 }

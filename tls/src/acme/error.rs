@@ -117,34 +117,27 @@ pub(super) fn kind(problem: &Problem) -> &str {
     kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(kind)
 }
 
-/// How often only a nonce may be refused in a row: some authorities throw away many. By instant-acme's own three each.
+/// How often a question is asked again because of its nonce, by instant-acme's own three times each.
 pub(super) const NONCES: usize = 8;
 
-/// Asks again with a fresh nonce for as long as only the nonce is refused. A macro, since a future that holds an async closure cannot be
-/// shown to be `Send` for all lifetimes, and those who keep orders in tasks need that.
+/// Asks again with a fresh nonce for as long as only the nonce is refused: some authorities throw away many. (A macro: a
+/// function that takes an async closure gives a future of which the compiler cannot tell that it is `Send`.)
 macro_rules! with_nonces {
-    ($doing:expr, $ask:expr) => {
-        async {
-            let (doing, mut left) = ($doing, $crate::acme::error::NONCES);
-            loop {
-                match $crate::acme::error::an_answer($ask).await {
-                    Err(instant_acme::Error::Api(problem))
-                        if $crate::acme::error::kind(&problem) == "badNonce" && left > 0 =>
-                    {
-                        left -= 1;
-                    }
-                    answer => break answer.map_err(|error| $crate::acme::Error::sort(error, doing)),
+    ($doing:expr, $ask:expr) => {{
+        let mut left = $crate::acme::error::NONCES;
+        loop {
+            match $ask.await {
+                Err(instant_acme::Error::Api(problem))
+                    if $crate::acme::error::kind(&problem) == "badNonce" && left > 0 =>
+                {
+                    left -= 1;
                 }
+                answer => break answer.map_err(|e| $crate::acme::Error::sort(e, $doing)),
             }
         }
-    };
+    }};
 }
 pub(super) use with_nonces;
-
-/// Says which error a question ends with.
-pub(super) fn an_answer<T, F: Future<Output = Result<T, AcmeError>>>(ask: F) -> F {
-    ask
-}
 
 /// An error of our own making that only the operator can mend.
 pub(super) fn refused<T>(result: anyhow::Result<T>, doing: &'static str) -> Result<T, Error> {

@@ -78,14 +78,14 @@ async fn place(
     };
     if let Some(replaces) = replaces {
         let order = plain().replaces(replaces.clone());
-        match with_nonces!(DOING, async { account.inner.new_order(&order).await }).await {
+        match with_nonces!(DOING, account.inner.new_order(&order)) {
             // Without ARI; replaced already; another authority's certificate: the order itself may still be welcome.
             Err(Error::Refused(why)) => debug!(?why, "an order that replaces none is placed instead"),
             answer => return answer,
         }
     }
     let order = plain();
-    with_nonces!(DOING, async { account.inner.new_order(&order).await }).await
+    with_nonces!(DOING, account.inner.new_order(&order))
 }
 
 /// One authorisation of an order, as far as we need it.
@@ -137,7 +137,7 @@ async fn prove(
         chosen.push((at, ways));
     }
     for (at, ways) in &chosen {
-        ready(order, *at, ways[0]).await?;
+        with_nonces!("asking for validation", ready(order, *at, ways[0]))?;
     }
     if poll(order, until, |state| state != OrderStatus::Pending).await? != OrderStatus::Invalid {
         return Ok(());
@@ -173,24 +173,25 @@ fn no_way(wanted: &Wanted, solver: &dyn Solver) -> Error {
 
 /// Reads all authorisations of an order.
 async fn look(order: &mut Order) -> Result<Vec<Wanted>, Error> {
-    with_nonces!("reading the order's authorisations", async {
-        let mut found = Vec::new();
-        let mut all = order.authorizations();
-        while let Some(one) = all.next().await {
-            let one = one?;
-            let Identifier::Dns(name) = one.identifier().identifier else {
-                return Err(AcmeError::Str("a name"));
-            };
-            found.push(Wanted {
-                name: name.trim_start_matches("*.").to_owned(),
-                pending: one.status == AuthorizationStatus::Pending,
-                wildcard: one.wildcard,
-                offered: one.challenges.iter().filter_map(|c| ours(&c.r#type)).collect(),
-            });
-        }
-        Ok(found)
-    })
-    .await
+    with_nonces!("reading the order's authorisations", read(order))
+}
+
+async fn read(order: &mut Order) -> Result<Vec<Wanted>, AcmeError> {
+    let mut found = Vec::new();
+    let mut all = order.authorizations();
+    while let Some(one) = all.next().await {
+        let one = one?;
+        let Identifier::Dns(name) = one.identifier().identifier else {
+            return Err(AcmeError::Str("a name"));
+        };
+        found.push(Wanted {
+            name: name.trim_start_matches("*.").to_owned(),
+            pending: one.status == AuthorizationStatus::Pending,
+            wildcard: one.wildcard,
+            offered: one.challenges.iter().filter_map(|c| ours(&c.r#type)).collect(),
+        });
+    }
+    Ok(found)
 }
 
 fn ours(kind: &ChallengeType) -> Option<Kind> {
@@ -231,25 +232,22 @@ async fn challenge(order: &mut Order, at: usize, wanted: &Wanted, kind: Kind) ->
 }
 
 /// Lets the authority look. A challenge that failed at once is found by [`blame`].
-async fn ready(order: &mut Order, at: usize, kind: Kind) -> Result<(), Error> {
-    with_nonces!("asking for validation", async {
-        let mut all = order.authorizations();
-        for _ in 0..at {
-            all.next().await;
-        }
-        let Some(one) = all.next().await else { return Ok(()) };
-        let mut one = one?;
-        let Some(mut challenge) = one.challenge(theirs(kind)) else { return Ok(()) };
-        challenge.set_ready().await
-    })
-    .await
+async fn ready(order: &mut Order, at: usize, kind: Kind) -> Result<(), AcmeError> {
+    let mut all = order.authorizations();
+    for _ in 0..at {
+        all.next().await;
+    }
+    let Some(one) = all.next().await else { return Ok(()) };
+    let mut one = one?;
+    let Some(mut challenge) = one.challenge(theirs(kind)) else { return Ok(()) };
+    challenge.set_ready().await
 }
 
 /// Looks at the order until `done`, as often as the authority likes.
 async fn poll(order: &mut Order, until: Instant, done: impl Fn(OrderStatus) -> bool) -> Result<OrderStatus, Error> {
     let (mut pause, mut lost) = (FIRST_LOOK, 0);
     loop {
-        match with_nonces!("waiting for the order", async { order.refresh().await.map(|state| state.status) }).await {
+        match with_nonces!("waiting for the order", status(order)) {
             Ok(status) if done(status) => return Ok(status),
             Ok(_) => lost = 0,
             Err(Error::Away { .. }) if lost < LOST_LOOKS => lost += 1,
@@ -268,7 +266,7 @@ async fn poll(order: &mut Order, until: Instant, done: impl Fn(OrderStatus) -> b
 /// Whose fault it is that an order is invalid.
 async fn blame(order: &mut Order, all: &[Wanted], chosen: &[(usize, Vec<Kind>)]) -> Failure {
     for (at, ways) in chosen {
-        let Ok(Some(problem)) = problem(order, *at).await else { continue };
+        let Ok(Some(problem)) = with_nonces!("asking what went wrong", problem(order, *at)) else { continue };
         let (wanted, kind) = (&all[*at], ways[0]);
         let error = Error::of_challenge(&wanted.name, &problem, kind);
         let theirs = matches!(error, Error::NotValidated { .. });
@@ -279,22 +277,23 @@ async fn blame(order: &mut Order, all: &[Wanted], chosen: &[(usize, Vec<Kind>)])
     Error::NotValidated { name, source: anyhow!("the order is invalid: {words}") }.into()
 }
 
+async fn status(order: &mut Order) -> Result<OrderStatus, AcmeError> {
+    order.refresh().await.map(|state| state.status)
+}
+
 /// What went wrong at the authorisation `at`, if it did.
-async fn problem(order: &mut Order, at: usize) -> Result<Option<Problem>, Error> {
-    with_nonces!("asking what went wrong", async {
-        let mut all = order.authorizations();
-        for _ in 0..at {
-            all.next().await;
-        }
-        let Some(one) = all.next().await else { return Ok(None) };
-        let mut one = one?;
-        let state = one.refresh().await?;
-        if state.status != AuthorizationStatus::Invalid {
-            return Ok(None);
-        }
-        Ok(state.challenges.iter().find_map(|c| c.error.clone()))
-    })
-    .await
+async fn problem(order: &mut Order, at: usize) -> Result<Option<Problem>, AcmeError> {
+    let mut all = order.authorizations();
+    for _ in 0..at {
+        all.next().await;
+    }
+    let Some(one) = all.next().await else { return Ok(None) };
+    let mut one = one?;
+    let state = one.refresh().await?;
+    if state.status != AuthorizationStatus::Invalid {
+        return Ok(None);
+    }
+    Ok(state.challenges.iter().find_map(|c| c.error.clone()))
 }
 
 /// Tells the authority that an order will not be pursued: it counts those that are left lying.
@@ -310,7 +309,7 @@ async fn give_up(order: &mut Order) {
 /// Has the certificate signed and fetches it.
 async fn finish(order: &mut Order, names: &[String], until: Instant) -> Result<Issued, Error> {
     let (key, csr) = refused(request(names), "making a key and a request for it")?;
-    with_nonces!("having the certificate signed", async { order.finalize_csr(&csr).await }).await?;
+    with_nonces!("having the certificate signed", order.finalize_csr(&csr))?;
     let done = |status| matches!(status, OrderStatus::Valid | OrderStatus::Invalid);
     if !done(order.state().status) {
         poll(order, until, done).await?;
@@ -320,7 +319,7 @@ async fn finish(order: &mut Order, names: &[String], until: Instant) -> Result<I
     {
         return Err(Error::sort(AcmeError::Api(problem), "having the certificate signed"));
     }
-    let chain = with_nonces!("fetching the certificate", async { order.certificate().await }).await?;
+    let chain = with_nonces!("fetching the certificate", order.certificate())?;
     let away = |source| Error::Away { after: None, source };
     let chain_pem = chain.ok_or_else(|| away(anyhow!("no certificate where one was announced")))?;
     let certified = Certified::new(&chain_pem, key.clone_key().into()).map_err(away)?;

@@ -1,0 +1,252 @@
+//! A certificate of a public authority at home: got, kept, shown, renewed, without a restart.
+//!
+//! In the folder `keys` lie, for their owner's eyes only: an account for each authority, and for each name and authority the
+//! certificate with its key and how the last attempts went. Until there is a certificate, the local authority's is shown.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bundle::{Clock, Domain};
+use chrono::{DateTime, Utc};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use sha2::{Digest, Sha256};
+use tls::{
+    Certified, Issued, Resolver,
+    acme::{Account, Directory, Error},
+};
+use tokio::time::sleep;
+
+use super::{challenges::Challenges, timetable, words};
+
+/// What the command line says.
+#[derive(Debug)]
+pub struct Options {
+    /// Whom the authority may write to.
+    pub email: String,
+    /// The authority.
+    pub directory: Directory,
+    /// The plain port.
+    pub http_port: u16,
+}
+
+/// How long one attempt may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// A machine may sleep meanwhile, and its timers with it.
+const LONGEST_NAP: Duration = Duration::from_secs(3600);
+/// How often the authority is asked when to renew: as often as it says, within reason.
+const ASK_AT_LEAST: Duration = Duration::from_secs(86_400);
+const ASK_AT_MOST: Duration = Duration::from_secs(3600);
+
+/// What is kept of one name at one authority.
+struct Files {
+    account: PathBuf,
+    certificate: PathBuf,
+    attempts: PathBuf,
+}
+
+impl Files {
+    fn new(data: &Path, domain: &Domain, directory: &str) -> Self {
+        let authority = hex::encode(&Sha256::digest(directory.as_bytes())[..4]);
+        let keys = data.join("keys");
+        Self {
+            account: keys.join(format!("acme-{authority}.account")),
+            certificate: keys.join(format!("{domain}-{authority}.pem")),
+            attempts: keys.join(format!("{domain}-{authority}.attempts.json")),
+        }
+    }
+}
+
+/// How the last attempts went.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Attempts {
+    failures: u32,
+    last: DateTime<Utc>,
+}
+
+/// A certificate in use.
+struct Shown {
+    chain_pem: String,
+    certified: Certified,
+    /// The dice for the moment of its renewal, thrown once.
+    chance: f64,
+}
+
+/// One name's certificate at one authority.
+pub(super) struct Public {
+    options: Options,
+    domain: Domain,
+    clock: Clock,
+    files: Files,
+    resolver: Arc<Resolver>,
+    challenges: Arc<Challenges>,
+    shown: Option<Shown>,
+}
+
+impl Public {
+    /// Takes up what is kept; shows the kept certificate, if there is one.
+    pub(super) fn open(
+        options: Options,
+        data: &Path,
+        domain: &Domain,
+        (resolver, challenges): (Arc<Resolver>, Arc<Challenges>),
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let files = Files::new(data, domain, &options.directory.url);
+        let mut this = Self { options, domain: domain.clone(), clock, files, resolver, challenges, shown: None };
+        if let Some(kept) = read(&this.files.certificate)? {
+            let text = String::from_utf8(kept)?;
+            let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(anyhow::Error::from);
+            let certified = key.and_then(|key| Certified::new(&text, key));
+            this.show(text, certified.with_context(|| format!("{} is damaged", this.files.certificate.display()))?);
+        }
+        Ok(this)
+    }
+
+    /// The answers that it has for the authority.
+    pub(super) fn challenges(&self) -> Arc<Challenges> {
+        self.challenges.clone()
+    }
+
+    /// Until when a certificate is good that is shown already.
+    pub(super) fn good_until(&self) -> Option<DateTime<Utc>> {
+        self.shown.as_ref().map(|shown| shown.certified.not_after()).filter(|end| *end > self.clock.now())
+    }
+
+    /// The authority's name for people.
+    pub(super) fn authority(&self) -> String {
+        words::authority(&self.options.directory.url)
+    }
+
+    fn show(&mut self, chain_pem: String, certified: Certified) {
+        self.resolver.replace([&certified], Some(self.domain.as_str()));
+        self.shown = Some(Shown { chain_pem, certified, chance: rand::random() });
+    }
+
+    /// Gets and renews until dropped. `fallback` keeps what is shown until the first certificate fresh.
+    pub(super) async fn forever(mut self, fallback: impl Fn() + Send) {
+        let attempts = self.attempts();
+        let wait = timetable::at_start(attempts.failures, self.clock.now() - attempts.last);
+        let mut due = self.renew_at().unwrap_or_else(|| self.clock.now() + wait);
+        let mut ask = self.clock.now();
+        loop {
+            let now = self.clock.now();
+            if now >= due {
+                due = now + self.attempt().await;
+                if self.shown.is_none() {
+                    fallback();
+                }
+            } else if now >= ask && self.shown.is_some() && self.attempts().failures == 0 {
+                let (suggested, pause) = self.ask_when().await;
+                ask = now + pause;
+                due = suggested.or_else(|| self.renew_at()).unwrap_or(due);
+            } else {
+                let until = if self.shown.is_some() { due.min(ask.max(now)) } else { due };
+                let nap = (until - now).to_std().unwrap_or_default();
+                sleep(nap.clamp(Duration::from_millis(200), LONGEST_NAP)).await;
+            }
+        }
+    }
+
+    fn renew_at(&self) -> Option<DateTime<Utc>> {
+        let shown = self.shown.as_ref()?;
+        Some(timetable::renew_at(shown.certified.not_before(), shown.certified.not_after(), shown.chance))
+    }
+
+    /// When the authority would like us to renew, and when to ask it again. A guest that it does not answer asks later.
+    async fn ask_when(&self) -> (Option<DateTime<Utc>>, Duration) {
+        let Some(shown) = &self.shown else { return (None, ASK_AT_LEAST) };
+        let asked = async {
+            let account = self.account().await?;
+            account.renewal_info(&shown.chain_pem).await
+        };
+        match asked.await {
+            Ok(Some(info)) => {
+                let moment = timetable::within(info.start, info.end, shown.chance);
+                (Some(moment), info.retry_after.clamp(ASK_AT_MOST, ASK_AT_LEAST))
+            }
+            _ => (None, ASK_AT_LEAST),
+        }
+    }
+
+    /// One attempt, told to the person at the terminal; how long to wait after it.
+    async fn attempt(&mut self) -> Duration {
+        match self.order().await {
+            Ok((text, certified)) => {
+                let life = certified.not_after() - certified.not_before();
+                println!("{}", words::got(&self.domain, &self.authority(), certified.not_after()));
+                self.show(text, certified);
+                self.note(0);
+                let due = self.renew_at().unwrap_or_else(|| self.clock.now());
+                (due - self.clock.now()).to_std().unwrap_or_default().max(timetable::least_pause(life))
+            }
+            Err(error) => {
+                let failures = self.attempts().failures + 1;
+                let asked = if let Error::Away { after, .. } = &error { *after } else { None };
+                let pause = timetable::retry_after(failures, asked, rand::random());
+                self.note(failures);
+                let good_until = self.good_until();
+                eprintln!("{}", words::failed(&self.domain, &self.authority(), &error, pause, good_until).await);
+                pause
+            }
+        }
+    }
+
+    async fn order(&self) -> Result<(String, Certified), Error> {
+        let names = [self.domain.as_str().to_owned()];
+        let replaces = self.shown.as_ref().map(|shown| shown.chain_pem.as_str());
+        let account = self.account().await?;
+        let issued = match account.issue(&names, replaces, &*self.challenges, PATIENCE).await {
+            Err(error) if error.account_is_gone() => {
+                // An authority that lost its memory gets to know us anew.
+                std::fs::remove_file(&self.files.account).map_err(|e| Error::Refused(e.into()))?;
+                self.account().await?.issue(&names, replaces, &*self.challenges, PATIENCE).await?
+            }
+            answer => answer?,
+        };
+        self.keep(issued).map_err(Error::Refused)
+    }
+
+    async fn account(&self) -> Result<Account, Error> {
+        let kept = read(&self.files.account).map_err(Error::Refused)?;
+        let (account, fresh) =
+            Account::open(&self.options.directory, kept.as_deref(), Some(&self.options.email)).await?;
+        if kept.is_none() {
+            tls::files::write(&self.files.account, &fresh, 0o600).map_err(Error::Refused)?;
+        }
+        Ok(account)
+    }
+
+    /// Key and chain in one file: both or neither.
+    fn keep(&self, issued: Issued) -> anyhow::Result<(String, Certified)> {
+        let key = STANDARD.encode(issued.key_der.secret_pkcs8_der());
+        let lines: Vec<&str> = key.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+        let text = format!("{key}{}", issued.chain_pem);
+        tls::files::write(&self.files.certificate, text.as_bytes(), 0o600)?;
+        let key = PrivatePkcs8KeyDer::from(issued.key_der.secret_pkcs8_der().to_vec());
+        Ok((issued.chain_pem.clone(), Certified::new(&issued.chain_pem, key.into())?))
+    }
+
+    fn attempts(&self) -> Attempts {
+        let kept = std::fs::read(&self.files.attempts).ok();
+        kept.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+    }
+
+    /// A disk that is full costs politeness at the next start, no more.
+    fn note(&self, failures: u32) {
+        let attempts = Attempts { failures, last: self.clock.now() };
+        let json = serde_json::to_vec(&attempts).unwrap_or_default();
+        if let Err(error) = tls::files::write(&self.files.attempts, &json, 0o600) {
+            tracing::warn!(error = format!("{error:#}"), "attempts cannot be counted");
+        }
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    if path.exists() { tls::files::read_secret(path).map(Some) } else { Ok(None) }
+}

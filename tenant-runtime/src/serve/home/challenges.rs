@@ -1,0 +1,71 @@
+//! The answers to an authority's questions, while it has some.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use rustls::{ServerConfig, sign::CertifiedKey};
+use tls::acme::{Challenge, Kind, Solver};
+
+/// What is shown now: files on the plain port, certificates on the HTTPS one.
+#[derive(Debug, Default)]
+pub(super) struct Challenges {
+    /// Whether there is a plain port.
+    plain: bool,
+    files: Mutex<HashMap<String, String>>,
+    certificates: Mutex<HashMap<String, Arc<CertifiedKey>>>,
+}
+
+impl Challenges {
+    pub(super) fn new(plain: bool) -> Self {
+        Self { plain, ..Self::default() }
+    }
+
+    /// What to answer to HTTP-01.
+    pub(super) fn file(&self, token: &str) -> Option<String> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).get(token).cloned()
+    }
+
+    /// With what to answer TLS-ALPN-01.
+    pub(super) fn handshake(&self, name: &str) -> Option<Arc<ServerConfig>> {
+        let found = self.certificates.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        tls::acme::alpn_config(&*found?).ok().map(Arc::new)
+    }
+}
+
+impl Solver for Challenges {
+    fn kinds(&self, _name: &str, wildcard: bool) -> Vec<Kind> {
+        match (wildcard, self.plain) {
+            (true, _) => vec![],
+            (false, true) => vec![Kind::Http01, Kind::TlsAlpn01],
+            (false, false) => vec![Kind::TlsAlpn01],
+        }
+    }
+
+    fn present<'a>(&'a self, challenge: &'a Challenge) -> BoxFuture<'a, anyhow::Result<()>> {
+        let shown = || {
+            match challenge.kind {
+                Kind::Http01 => {
+                    let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+                    files.insert(challenge.token.clone(), challenge.key_authorization.clone());
+                }
+                Kind::TlsAlpn01 => {
+                    let key = tls::acme::alpn_certificate(&challenge.name, challenge.alpn_digest())?;
+                    let mut certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+                    certificates.insert(challenge.name.clone(), key);
+                }
+                Kind::Dns01 => anyhow::bail!("nobody here can change DNS"),
+            }
+            Ok(())
+        };
+        std::future::ready(shown()).boxed()
+    }
+
+    fn withdraw<'a>(&'a self, challenge: &'a Challenge) -> BoxFuture<'a, anyhow::Result<()>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&challenge.token);
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).remove(&challenge.name);
+        std::future::ready(Ok(())).boxed()
+    }
+}

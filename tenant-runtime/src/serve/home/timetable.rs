@@ -1,0 +1,91 @@
+//! When to renew, and when to try again. Pure: the time and the dice (`chance`, from 0 to 1) are handed in.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A certificate that lasts less than this is renewed at half of its life, others at two thirds.
+const SHORT: TimeDelta = TimeDelta::days(10);
+const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+/// When a certificate is to be renewed that an authority says nothing of. Up to a twentieth of its life earlier, so that not
+/// all the world's percloud certificates of one day come back on one day.
+pub(super) fn renew_at(not_before: DateTime<Utc>, not_after: DateTime<Utc>, chance: f64) -> DateTime<Utc> {
+    let life = not_after - not_before;
+    let part = if life < SHORT { 0.5 } else { 2.0 / 3.0 };
+    not_before + share(life, part - chance / 20.0)
+}
+
+/// A moment of a window (RFC 9773, section 4.2). The same dice for the same certificate give the same moment.
+pub(super) fn within(start: DateTime<Utc>, end: DateTime<Utc>, chance: f64) -> DateTime<Utc> {
+    start + share(end - start, chance)
+}
+
+/// How long to wait after the `failures`th failure in a row: 1, 10, 100 minutes, then a day; longer when the authority said so.
+pub(super) fn retry_after(failures: u32, asked: Option<Duration>, chance: f64) -> Duration {
+    let step = match failures {
+        0 | 1 => MINUTE,
+        2 => 10 * MINUTE,
+        3 => 100 * MINUTE,
+        _ => DAY,
+    };
+    let jitter = if failures > 3 { chance / 10.0 } else { 0.0 };
+    Duration::from_secs(step).mul_f64(1.0 - jitter).max(asked.unwrap_or_default())
+}
+
+/// How long to wait at a start after `failures`, the last one `ago`: a person who has mended something and starts the program
+/// again need not wait for a day; a program that ends and is started again and again must not use up the authority's limits.
+pub(super) fn at_start(failures: u32, ago: TimeDelta) -> Duration {
+    let wait = match failures {
+        0 => Duration::ZERO,
+        _ => retry_after(failures.min(2), None, 0.0),
+    };
+    wait.saturating_sub(ago.to_std().unwrap_or_default())
+}
+
+/// The shortest pause after a success: clocks that disagree must not make us ask without end.
+pub(super) fn least_pause(life: TimeDelta) -> Duration {
+    share(life, 0.25).to_std().unwrap_or_default().min(Duration::from_secs(60 * MINUTE))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "milliseconds of years are enough")]
+fn share(of: TimeDelta, part: f64) -> TimeDelta {
+    TimeDelta::milliseconds((of.num_milliseconds() as f64 * part) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(n: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::days(n)
+    }
+
+    #[test]
+    fn long_ones_are_renewed_at_two_thirds_and_short_ones_at_half() {
+        assert_eq!(renew_at(day(0), day(90), 0.0), day(60));
+        assert_eq!(renew_at(day(0), day(45), 0.0), day(30));
+        assert_eq!(renew_at(day(0), day(6), 0.0), day(3));
+        assert!(renew_at(day(0), day(90), 1.0) > day(55) && renew_at(day(0), day(90), 1.0) < day(56));
+        assert_eq!(within(day(10), day(20), 0.5), day(15));
+    }
+
+    #[test]
+    fn patience_grows_and_the_authority_may_ask_for_more() {
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        let all = [1, 2, 3, 4, 9].map(|failures| retry_after(failures, None, 0.0));
+        assert_eq!(all, [minutes(1), minutes(10), minutes(100), minutes(1440), minutes(1440)]);
+        assert_eq!(retry_after(1, Some(minutes(30)), 0.0), minutes(30));
+        assert!(retry_after(4, None, 1.0) < minutes(1440));
+        assert_eq!(at_start(0, TimeDelta::zero()), minutes(0));
+        assert_eq!(at_start(7, TimeDelta::minutes(4)), minutes(6));
+        assert_eq!(at_start(7, TimeDelta::days(1)), minutes(0));
+    }
+
+    #[test]
+    fn clocks_that_disagree_do_no_harm() {
+        assert_eq!(least_pause(TimeDelta::days(90)), Duration::from_secs(3600));
+        assert_eq!(least_pause(TimeDelta::seconds(40)), Duration::from_secs(10));
+    }
+}
