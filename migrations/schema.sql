@@ -1,10 +1,46 @@
 -- Derived from the migrations by a test (see README.md here); for reading, never to be run or edited.
 
+CREATE FUNCTION public.certificates_awaited() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update domains set due_at = 'epoch', wish = wish + 1
+    where wanted = 'active' and observed in ('verified', 'active') and (name = new.names[1] or twin = new.names[1]);
+    return null;
+end $$;
+
 CREATE FUNCTION public.certificates_news() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
     perform pg_notify('certificates', coalesce(new.id, old.id));
+    return null;
+end $$;
+
+CREATE FUNCTION public.domains_route() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if tg_op <> 'INSERT' and old.observed = 'active' then
+        perform pg_notify('routes', old.name);
+        if old.twin is not null then
+            perform pg_notify('routes', old.twin);
+        end if;
+    end if;
+    if tg_op <> 'DELETE' and new.observed = 'active' then
+        perform pg_notify('routes', new.name);
+        if new.twin is not null then
+            perform pg_notify('routes', new.twin);
+        end if;
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.domains_wake() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_notify('domains', '');
     return null;
 end $$;
 
@@ -41,13 +77,22 @@ end $$;
 CREATE FUNCTION public.tenants_route() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
+declare
+    host text;
 begin
-    if tg_op <> 'INSERT' then
-        perform pg_notify('routes', old.domain);
-    end if;
-    if tg_op = 'INSERT' or (tg_op = 'UPDATE' and new.domain <> old.domain) then
-        perform pg_notify('routes', new.domain);
-    end if;
+    for host in
+        select distinct name from unnest(array[
+            case when tg_op <> 'INSERT' then old.domain end, case when tg_op <> 'INSERT' then old.own_domain end,
+            case when tg_op <> 'DELETE' then new.domain end, case when tg_op <> 'DELETE' then new.own_domain end
+        ]) as name where name is not null
+        union
+        select unnest(array[d.name, d.twin]) from domains d
+        where d.tenant_id = case when tg_op = 'DELETE' then old.id else new.id end and d.observed = 'active'
+    loop
+        if host is not null then
+            perform pg_notify('routes', host);
+        end if;
+    end loop;
     return null;
 end $$;
 
@@ -342,6 +387,114 @@ COMMENT ON COLUMN public.certificates.ari_end IS 'Where that window ends.';
 
 COMMENT ON COLUMN public.certificates.ari_due_at IS 'When its CA is asked again; none when it is never asked.';
 
+CREATE TABLE public.domain_targets (
+    target text NOT NULL,
+    tenant_id text NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    CONSTRAINT domain_targets_target_check CHECK ((target ~ '^t-[a-z2-7]{26}$'::text))
+);
+
+COMMENT ON TABLE public.domain_targets IS 'Every routing target that was ever handed out. Rows stay for ever, so that a CNAME that somebody forgot never leads to somebody else.';
+
+COMMENT ON COLUMN public.domain_targets.target IS 'The label below edge.BASE: "t-" and 128 random bits in base 32.';
+
+COMMENT ON COLUMN public.domain_targets.tenant_id IS 'Whose it was; the percloud may be gone.';
+
+COMMENT ON COLUMN public.domain_targets.made_at IS 'When it was made.';
+
+CREATE TABLE public.domains (
+    id text NOT NULL,
+    tenant_id text NOT NULL,
+    name text NOT NULL,
+    twin text,
+    base text NOT NULL,
+    target text NOT NULL,
+    challenge text NOT NULL,
+    challenge_expires_at timestamp with time zone NOT NULL,
+    wanted text DEFAULT 'active'::text NOT NULL,
+    observed text DEFAULT 'pending'::text NOT NULL,
+    report jsonb,
+    claimed_at timestamp with time zone NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    check_at timestamp with time zone NOT NULL,
+    checked_at timestamp with time zone,
+    verified_at timestamp with time zone,
+    good_at timestamp with time zone,
+    misses integer DEFAULT 0 NOT NULL,
+    missed_at timestamp with time zone,
+    due_at timestamp with time zone,
+    claimed_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    claim bigint DEFAULT 0 NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    last_error text,
+    wish bigint DEFAULT 0 NOT NULL,
+    trace_parent text,
+    CONSTRAINT domains_challenge_check CHECK ((challenge ~ '^[a-z2-7]{26,64}$'::text)),
+    CONSTRAINT domains_check CHECK (((twin ~ '^[a-z0-9.-]{3,253}$'::text) AND (twin <> name))),
+    CONSTRAINT domains_check1 CHECK ((((base = name) OR (base = twin)) OR ((('www.'::text || base) = name) OR (('www.'::text || base) = twin)))),
+    CONSTRAINT domains_check2 CHECK (((observed = ANY (ARRAY['pending'::text, 'lost'::text])) OR (verified_at IS NOT NULL))),
+    CONSTRAINT domains_id_check CHECK ((id ~ '^d-[a-z2-7]{16}$'::text)),
+    CONSTRAINT domains_misses_check CHECK ((misses >= 0)),
+    CONSTRAINT domains_name_check CHECK ((name ~ '^[a-z0-9.-]{3,253}$'::text)),
+    CONSTRAINT domains_observed_check CHECK ((observed = ANY (ARRAY['pending'::text, 'verified'::text, 'active'::text, 'lost'::text]))),
+    CONSTRAINT domains_tries_check CHECK ((tries >= 0)),
+    CONSTRAINT domains_wanted_check CHECK ((wanted = ANY (ARRAY['active'::text, 'gone'::text])))
+);
+
+COMMENT ON TABLE public.domains IS 'Names of their own that owners claim for their perclouds: what is wanted (written by web and admin) and what is (written by the reconciler). Several perclouds may claim one name; one at most has it.';
+
+COMMENT ON COLUMN public.domains.id IS 'Random: "d-" and 80 bits in base 32.';
+
+COMMENT ON COLUMN public.domains.tenant_id IS 'For which percloud.';
+
+COMMENT ON COLUMN public.domains.name IS 'The name it shall answer at, in ASCII.';
+
+COMMENT ON COLUMN public.domains.twin IS 'The same with or without "www.", which leads to the name; none when not wanted.';
+
+COMMENT ON COLUMN public.domains.base IS 'The name without "www.": the challenge stands below it, and one percloud at most has it.';
+
+COMMENT ON COLUMN public.domains.target IS 'The label below edge.BASE that a CNAME leads to; for this claim alone, for ever.';
+
+COMMENT ON COLUMN public.domains.challenge IS 'What the TXT record must say; random, for this claim alone.';
+
+COMMENT ON COLUMN public.domains.challenge_expires_at IS 'When another challenge is made, unless this one was found in DNS.';
+
+COMMENT ON COLUMN public.domains.wanted IS 'active: the percloud shall answer at it; gone: the row shall go.';
+
+COMMENT ON COLUMN public.domains.observed IS 'pending: not proved yet; verified: proved and leads here, its certificate is awaited; active: serves; lost: proved once, and three daily looks in a row failed.';
+
+COMMENT ON COLUMN public.domains.report IS 'What the last look at DNS found, record by record.';
+
+COMMENT ON COLUMN public.domains.claimed_at IS 'When it was claimed.';
+
+COMMENT ON COLUMN public.domains.asked_at IS 'When its owner last did something about it; looks are frequent after that.';
+
+COMMENT ON COLUMN public.domains.check_at IS 'When DNS is to be looked at next.';
+
+COMMENT ON COLUMN public.domains.checked_at IS 'When DNS was last looked at.';
+
+COMMENT ON COLUMN public.domains.verified_at IS 'When it was proved.';
+
+COMMENT ON COLUMN public.domains.good_at IS 'When DNS was last right.';
+
+COMMENT ON COLUMN public.domains.misses IS 'Daily looks in a row that found it wrong.';
+
+COMMENT ON COLUMN public.domains.missed_at IS 'When the last of them was.';
+
+COMMENT ON COLUMN public.domains.due_at IS 'When the reconciler shall look at it next; none for never.';
+
+COMMENT ON COLUMN public.domains.claimed_until IS 'Until when a worker has it (a lease: a dead worker lets go by itself).';
+
+COMMENT ON COLUMN public.domains.claim IS 'A fencing number: a late worker cannot write.';
+
+COMMENT ON COLUMN public.domains.tries IS 'Failures in a row.';
+
+COMMENT ON COLUMN public.domains.last_error IS 'What went wrong last, for the operator; none after a success.';
+
+COMMENT ON COLUMN public.domains.wish IS 'Counts wishes, so that a turn that ends does not put off one that came meanwhile.';
+
+COMMENT ON COLUMN public.domains.trace_parent IS 'W3C trace context of the request that last wanted something.';
+
 CREATE TABLE public.tenants (
     id text NOT NULL,
     account_id text NOT NULL,
@@ -369,6 +522,9 @@ CREATE TABLE public.tenants (
     wish bigint DEFAULT 0 NOT NULL,
     trace_parent text,
     again_sha256 text,
+    own_domain text,
+    served_domain text,
+    owner_key text,
     CONSTRAINT tenants_again_sha256_check CHECK ((again_sha256 ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT tenants_check CHECK (((wanted = 'suspended'::text) = (suspended_reason IS NOT NULL))),
     CONSTRAINT tenants_check1 CHECK (((observed = 'absent'::text) OR (socket IS NOT NULL))),
@@ -377,6 +533,8 @@ CREATE TABLE public.tenants (
     CONSTRAINT tenants_id_check CHECK ((id ~ '^t-[a-z2-7]{16}$'::text)),
     CONSTRAINT tenants_language_check CHECK ((language ~ '^[a-z]{2,3}$'::text)),
     CONSTRAINT tenants_observed_check CHECK ((observed = ANY (ARRAY['absent'::text, 'running'::text, 'suspended'::text, 'failing'::text]))),
+    CONSTRAINT tenants_own_domain_check CHECK ((own_domain ~ '^[a-z0-9.-]{3,253}$'::text)),
+    CONSTRAINT tenants_owner_key_check CHECK ((owner_key ~ '^[A-Za-z0-9_-]{43}$'::text)),
     CONSTRAINT tenants_quota_bytes_check CHECK ((quota_bytes > 0)),
     CONSTRAINT tenants_setup_sha256_check CHECK ((setup_sha256 ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT tenants_suspended_reason_check CHECK (((octet_length(suspended_reason) >= 1) AND (octet_length(suspended_reason) <= 2000))),
@@ -439,19 +597,70 @@ COMMENT ON COLUMN public.tenants.trace_parent IS 'W3C trace context of the reque
 
 COMMENT ON COLUMN public.tenants.again_sha256 IS 'Hex SHA-256 of "again:" and a secret in the cookie of the browser that signed up: while nobody has confirmed, it may give another address.';
 
+COMMENT ON COLUMN public.tenants.own_domain IS 'The own domain that it answers at, once that is proved and has a certificate; written by the domains'' reconciler. None: it answers at domain.';
+
+COMMENT ON COLUMN public.tenants.served_domain IS 'The name in the spec that the host was last seen to have: no visitor is sent to a name that the runtime does not know yet.';
+
+COMMENT ON COLUMN public.tenants.owner_key IS 'The public half (Ed25519, base64url) of the key with which the percloud vouches for its owner here; as its runtime last said, none before that.';
+
 CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
- SELECT tenants.domain AS host,
-    tenants.id AS tenant_id,
+ WITH perclouds AS (
+         SELECT tenants.id,
+            tenants.domain,
+            tenants.own_domain,
+            tenants.served_domain,
+            tenants.socket,
+                CASE
+                    WHEN (tenants.observed = 'failing'::text) THEN 'failing'::text
+                    WHEN ((tenants.observed = 'absent'::text) AND (tenants.tries >= 3)) THEN 'failing'::text
+                    WHEN (tenants.observed = 'absent'::text) THEN 'preparing'::text
+                    WHEN ((tenants.wanted = 'suspended'::text) OR (tenants.observed = 'suspended'::text)) THEN 'suspended'::text
+                    ELSE 'running'::text
+                END AS state
+           FROM public.tenants
+          WHERE (tenants.wanted <> 'deleted'::text)
+        )
+ SELECT perclouds.domain AS host,
+    perclouds.id AS tenant_id,
         CASE
-            WHEN (tenants.observed = 'failing'::text) THEN 'failing'::text
-            WHEN ((tenants.observed = 'absent'::text) AND (tenants.tries >= 3)) THEN 'failing'::text
-            WHEN (tenants.observed = 'absent'::text) THEN 'preparing'::text
-            WHEN ((tenants.wanted = 'suspended'::text) OR (tenants.observed = 'suspended'::text)) THEN 'suspended'::text
-            ELSE 'running'::text
+            WHEN ((perclouds.state = 'running'::text) AND (perclouds.own_domain IS NULL) AND (COALESCE(perclouds.served_domain, perclouds.domain) <> perclouds.domain)) THEN 'preparing'::text
+            ELSE perclouds.state
         END AS state,
-    tenants.socket
-   FROM public.tenants
-  WHERE (tenants.wanted <> 'deleted'::text);
+    perclouds.socket,
+        CASE
+            WHEN (perclouds.served_domain = perclouds.own_domain) THEN perclouds.own_domain
+            ELSE NULL::text
+        END AS redirect_to
+   FROM perclouds
+UNION ALL
+ SELECT perclouds.own_domain AS host,
+    perclouds.id AS tenant_id,
+        CASE
+            WHEN ((perclouds.state = 'running'::text) AND (perclouds.served_domain IS DISTINCT FROM perclouds.own_domain)) THEN 'preparing'::text
+            ELSE perclouds.state
+        END AS state,
+    perclouds.socket,
+    NULL::text AS redirect_to
+   FROM perclouds
+  WHERE (perclouds.own_domain IS NOT NULL)
+UNION ALL
+ SELECT d.twin AS host,
+    t.id AS tenant_id,
+    t.state,
+    t.socket,
+    t.own_domain AS redirect_to
+   FROM (public.domains d
+     JOIN perclouds t ON ((t.id = d.tenant_id)))
+  WHERE ((d.observed = 'active'::text) AND (d.twin IS NOT NULL) AND (t.own_domain = d.name))
+UNION ALL
+ SELECT d.name AS host,
+    t.id AS tenant_id,
+    t.state,
+    t.socket,
+    t.own_domain AS redirect_to
+   FROM (public.domains d
+     JOIN perclouds t ON ((t.id = d.tenant_id)))
+  WHERE ((d.observed = 'active'::text) AND (t.own_domain = d.twin));
 
 COMMENT ON VIEW public.edge_routes IS 'What the edge may know of perclouds.';
 
@@ -462,6 +671,8 @@ COMMENT ON COLUMN public.edge_routes.tenant_id IS 'Whose it is.';
 COMMENT ON COLUMN public.edge_routes.state IS 'running, suspended, preparing or failing.';
 
 COMMENT ON COLUMN public.edge_routes.socket IS 'Where it listens; none while it is being prepared.';
+
+COMMENT ON COLUMN public.edge_routes.redirect_to IS 'The name to go to instead, with the same path; none where the percloud answers at this one.';
 
 CREATE TABLE public.mails (
     id bigint NOT NULL,
@@ -563,6 +774,66 @@ COMMENT ON COLUMN public.names.taken_at IS 'When it was handed out.';
 
 COMMENT ON COLUMN public.names.quarantined_at IS 'When its percloud was deleted; nobody gets it again.';
 
+CREATE TABLE public.owner_links (
+    sha256 text NOT NULL,
+    tenant_id text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT owner_links_check CHECK ((expires_at > created_at)),
+    CONSTRAINT owner_links_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
+);
+
+COMMENT ON TABLE public.owner_links IS 'Links mailed to owners who cannot get into their percloud: each opens the portal once.';
+
+COMMENT ON COLUMN public.owner_links.sha256 IS 'Hex SHA-256 of "owner-link:" and the token in the link (256 random bits, so a plain hash does).';
+
+COMMENT ON COLUMN public.owner_links.tenant_id IS 'Whose owner it was mailed to.';
+
+COMMENT ON COLUMN public.owner_links.created_at IS 'When it was asked for.';
+
+COMMENT ON COLUMN public.owner_links.expires_at IS 'When it ends by itself.';
+
+COMMENT ON COLUMN public.owner_links.used_at IS 'When it was used; once only.';
+
+CREATE TABLE public.owner_sessions (
+    sha256 text NOT NULL,
+    tenant_id text NOT NULL,
+    via text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT owner_sessions_check CHECK ((expires_at > created_at)),
+    CONSTRAINT owner_sessions_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT owner_sessions_via_check CHECK ((via = ANY (ARRAY['ticket'::text, 'mail'::text])))
+);
+
+COMMENT ON TABLE public.owner_sessions IS 'Browsers in which an owner is signed in at the portal, for one percloud each. Rows stay a day after their end, so that the page can say where to come in again.';
+
+COMMENT ON COLUMN public.owner_sessions.sha256 IS 'Hex SHA-256 of "owner-session:" and the cookie''s value (256 random bits, so a plain hash does).';
+
+COMMENT ON COLUMN public.owner_sessions.tenant_id IS 'Whose owner it is.';
+
+COMMENT ON COLUMN public.owner_sessions.via IS 'How they came: with a ticket of the percloud, or by a mailed link.';
+
+COMMENT ON COLUMN public.owner_sessions.created_at IS 'When it began.';
+
+COMMENT ON COLUMN public.owner_sessions.expires_at IS 'When it ends by itself; use does not prolong it.';
+
+COMMENT ON COLUMN public.owner_sessions.ended_at IS 'When the owner signed out.';
+
+CREATE TABLE public.owner_tickets (
+    sha256 text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT owner_tickets_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
+);
+
+COMMENT ON TABLE public.owner_tickets IS 'Tickets that were taken, so that none is taken twice. A row goes some time after its ticket has ended.';
+
+COMMENT ON COLUMN public.owner_tickets.sha256 IS 'Hex SHA-256 of "owner-ticket:", the percloud''s id, ":" and the ticket''s nonce.';
+
+COMMENT ON COLUMN public.owner_tickets.expires_at IS 'When the ticket ends by itself.';
+
 CREATE TABLE public.reconcilers (
     noun text NOT NULL,
     turned_at timestamp with time zone NOT NULL,
@@ -641,6 +912,15 @@ ALTER TABLE ONLY public.certificates
 ALTER TABLE ONLY public.certificates
     ADD CONSTRAINT certificates_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.domain_targets
+    ADD CONSTRAINT domain_targets_pkey PRIMARY KEY (target);
+
+ALTER TABLE ONLY public.domains
+    ADD CONSTRAINT domains_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.domains
+    ADD CONSTRAINT domains_target_key UNIQUE (target);
+
 ALTER TABLE ONLY public.mails
     ADD CONSTRAINT mails_pkey PRIMARY KEY (id);
 
@@ -649,6 +929,15 @@ ALTER TABLE ONLY public.names
 
 ALTER TABLE ONLY public.names
     ADD CONSTRAINT names_skeleton_key UNIQUE (skeleton);
+
+ALTER TABLE ONLY public.owner_links
+    ADD CONSTRAINT owner_links_pkey PRIMARY KEY (sha256);
+
+ALTER TABLE ONLY public.owner_sessions
+    ADD CONSTRAINT owner_sessions_pkey PRIMARY KEY (sha256);
+
+ALTER TABLE ONLY public.owner_tickets
+    ADD CONSTRAINT owner_tickets_pkey PRIMARY KEY (sha256);
 
 ALTER TABLE ONLY public.reconcilers
     ADD CONSTRAINT reconcilers_pkey PRIMARY KEY (noun);
@@ -661,6 +950,9 @@ ALTER TABLE ONLY public.tenants
 
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_name_key UNIQUE (name);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_own_domain_key UNIQUE (own_domain);
 
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
@@ -687,7 +979,29 @@ CREATE INDEX certificates_names ON public.certificates USING gin (names);
 
 CREATE INDEX certificates_tenant ON public.certificates USING btree (tenant_id) WHERE (tenant_id IS NOT NULL);
 
+CREATE INDEX domains_base ON public.domains USING btree (base);
+
+CREATE INDEX domains_due ON public.domains USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE UNIQUE INDEX domains_held ON public.domains USING btree (base) WHERE (observed = ANY (ARRAY['verified'::text, 'active'::text]));
+
+CREATE INDEX domains_name ON public.domains USING btree (name);
+
+CREATE UNIQUE INDEX domains_of_tenant ON public.domains USING btree (tenant_id) WHERE (wanted = 'active'::text);
+
+CREATE INDEX domains_twin ON public.domains USING btree (twin) WHERE (twin IS NOT NULL);
+
 CREATE INDEX mails_due ON public.mails USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX owner_links_end ON public.owner_links USING btree (expires_at);
+
+CREATE INDEX owner_links_tenant ON public.owner_links USING btree (tenant_id);
+
+CREATE INDEX owner_sessions_end ON public.owner_sessions USING btree (expires_at);
+
+CREATE INDEX owner_sessions_tenant ON public.owner_sessions USING btree (tenant_id);
+
+CREATE INDEX owner_tickets_end ON public.owner_tickets USING btree (expires_at);
 
 CREATE INDEX tenants_account ON public.tenants USING btree (account_id);
 
@@ -695,9 +1009,19 @@ CREATE INDEX tenants_due ON public.tenants USING btree (due_at) WHERE (due_at IS
 
 CREATE INDEX tenants_stuck ON public.tenants USING btree (tries) WHERE (last_error IS NOT NULL);
 
+CREATE TRIGGER certificates_awaited AFTER UPDATE ON public.certificates FOR EACH ROW WHEN (((new.observed = 'issued'::text) AND (old.observed <> 'issued'::text) AND (cardinality(new.names) = 1))) EXECUTE FUNCTION public.certificates_awaited();
+
 CREATE TRIGGER certificates_news_rows AFTER INSERT OR DELETE ON public.certificates FOR EACH ROW EXECUTE FUNCTION public.certificates_news();
 
 CREATE TRIGGER certificates_news_update AFTER UPDATE ON public.certificates FOR EACH ROW WHEN ((((((new.wanted IS DISTINCT FROM old.wanted) OR (new.key_sealed IS DISTINCT FROM old.key_sealed)) OR (new.chain_pem IS DISTINCT FROM old.chain_pem)) OR (new.paused IS DISTINCT FROM old.paused)) OR (new.due_at < old.due_at) OR ((old.due_at IS NULL) AND (new.due_at IS NOT NULL)))) EXECUTE FUNCTION public.certificates_news();
+
+CREATE TRIGGER domains_route_delete AFTER DELETE ON public.domains FOR EACH ROW EXECUTE FUNCTION public.domains_route();
+
+CREATE TRIGGER domains_route_update AFTER UPDATE ON public.domains FOR EACH ROW WHEN ((((new.name IS DISTINCT FROM old.name) OR (new.twin IS DISTINCT FROM old.twin)) OR (new.observed IS DISTINCT FROM old.observed))) EXECUTE FUNCTION public.domains_route();
+
+CREATE TRIGGER domains_wake_insert AFTER INSERT ON public.domains FOR EACH ROW EXECUTE FUNCTION public.domains_wake();
+
+CREATE TRIGGER domains_wake_update AFTER UPDATE OF wanted, due_at ON public.domains FOR EACH ROW WHEN (((new.wanted IS DISTINCT FROM old.wanted) OR (new.due_at < old.due_at) OR ((old.due_at IS NULL) AND (new.due_at IS NOT NULL)))) EXECUTE FUNCTION public.domains_wake();
 
 CREATE TRIGGER mails_wake_insert AFTER INSERT ON public.mails FOR EACH STATEMENT EXECUTE FUNCTION public.mails_wake();
 
@@ -705,11 +1029,23 @@ CREATE TRIGGER mails_wake_update AFTER UPDATE OF due_at ON public.mails FOR EACH
 
 CREATE TRIGGER tenants_route_insert AFTER INSERT OR DELETE ON public.tenants FOR EACH ROW EXECUTE FUNCTION public.tenants_route();
 
-CREATE TRIGGER tenants_route_update AFTER UPDATE ON public.tenants FOR EACH ROW WHEN ((((((new.domain IS DISTINCT FROM old.domain) OR (new.wanted IS DISTINCT FROM old.wanted)) OR (new.observed IS DISTINCT FROM old.observed)) OR (new.socket IS DISTINCT FROM old.socket)) OR ((new.tries >= 3) IS DISTINCT FROM (old.tries >= 3)))) EXECUTE FUNCTION public.tenants_route();
+CREATE TRIGGER tenants_route_update AFTER UPDATE ON public.tenants FOR EACH ROW WHEN ((((((((new.domain IS DISTINCT FROM old.domain) OR (new.own_domain IS DISTINCT FROM old.own_domain)) OR (new.served_domain IS DISTINCT FROM old.served_domain)) OR (new.wanted IS DISTINCT FROM old.wanted)) OR (new.observed IS DISTINCT FROM old.observed)) OR (new.socket IS DISTINCT FROM old.socket)) OR ((new.tries >= 3) IS DISTINCT FROM (old.tries >= 3)))) EXECUTE FUNCTION public.tenants_route();
 
 CREATE TRIGGER tenants_wake_insert AFTER INSERT ON public.tenants FOR EACH ROW EXECUTE FUNCTION public.tenants_wake();
 
 CREATE TRIGGER tenants_wake_update AFTER UPDATE OF wanted, due_at ON public.tenants FOR EACH ROW WHEN (((new.wanted IS DISTINCT FROM old.wanted) OR (new.due_at < old.due_at) OR ((old.due_at IS NULL) AND (new.due_at IS NOT NULL)))) EXECUTE FUNCTION public.tenants_wake();
+
+ALTER TABLE ONLY public.domains
+    ADD CONSTRAINT domains_target_fkey FOREIGN KEY (target) REFERENCES public.domain_targets(target);
+
+ALTER TABLE ONLY public.domains
+    ADD CONSTRAINT domains_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.owner_links
+    ADD CONSTRAINT owner_links_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.owner_sessions
+    ADD CONSTRAINT owner_sessions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_account_id_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);

@@ -12,6 +12,7 @@ pub mod secrets;
 pub mod sign;
 pub mod spec;
 pub mod sum;
+pub mod ticket;
 pub mod write;
 pub mod zip;
 

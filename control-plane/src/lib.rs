@@ -14,6 +14,7 @@ pub mod edge;
 pub mod hosts;
 pub mod mails;
 pub mod names;
+pub mod owners;
 mod packets;
 pub mod privileges;
 pub mod reconcile;

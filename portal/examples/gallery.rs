@@ -90,10 +90,20 @@ fn main() -> anyhow::Result<()> {
     gallery.page::<pages::CannotStart>()?;
     gallery.page::<pages::Preparing>()?;
     gallery.page::<pages::Detour>()?;
-    gallery.page::<pages::Detour>()?;
     gallery.page::<pages::ErrorPage>()?;
     gallery.page::<pages::DevMails>()?;
     gallery.page::<pages::DevMail>()?;
+    gallery.page::<pages::manage::WayIn>()?;
+    gallery.page::<pages::manage::WayInSent>()?;
+    gallery.page::<pages::manage::WayInLink>()?;
+    gallery.page::<pages::manage::WayInGone>()?;
+    gallery.page::<pages::manage::Entering>()?;
+    gallery.page::<pages::manage::Ask>()?;
+    gallery.page::<pages::manage::Records>()?;
+    gallery.page::<pages::manage::Making>()?;
+    gallery.page::<pages::manage::Active>()?;
+    gallery.page::<pages::manage::Change>()?;
+    gallery.page::<pages::manage::Remove>()?;
     gallery.mails()?;
     let index = format!("<!doctype html><meta charset=\"utf-8\"><title>Gallery</title><ul>{}</ul>", gallery.index);
     gallery.write("index.html", index)

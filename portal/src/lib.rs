@@ -16,12 +16,20 @@ const TEMPLATES: &[Template] = ui::templates!("templates":
     "pages/confirm.html", "pages/confirm_gone.html",
     "pages/no_such_percloud.html", "pages/suspended.html", "pages/cannot_start.html", "pages/preparing.html", "pages/detour.html",
     "pages/error.html", "pages/dev_mails.html", "pages/dev_mail.html",
+    "manage/way_in.html", "manage/way_in_sent.html", "manage/way_in_link.html", "manage/way_in_gone.html", "manage/entering.html",
+    "manage/ask.html", "manage/records.html", "manage/making.html", "manage/active.html", "manage/change.html", "manage/remove.html",
+    "parts/manage_nav.html", "parts/whose.html", "parts/other.html", "parts/domain_name.html", "parts/entries.html", "parts/checked.html",
+    "parts/where.html", "parts/notices.html", "parts/trouble.html",
     "parts/edge.html", "parts/nav.html", "mails/base.html",
     "mails/confirm/subject.txt", "mails/confirm/body.txt", "mails/confirm/body.html",
     "mails/set_up_link/subject.txt", "mails/set_up_link/body.txt", "mails/set_up_link/body.html",
+    "mails/manage_link/subject.txt", "mails/manage_link/body.txt", "mails/manage_link/body.html",
     "mails/suspended/subject.txt", "mails/suspended/body.txt", "mails/suspended/body.html",
     "mails/resumed/subject.txt", "mails/resumed/body.txt", "mails/resumed/body.html",
     "mails/deleted/subject.txt", "mails/deleted/body.txt", "mails/deleted/body.html",
+    "mails/domain_ready/subject.txt", "mails/domain_ready/body.txt", "mails/domain_ready/body.html",
+    "mails/domain_lost/subject.txt", "mails/domain_lost/body.txt", "mails/domain_lost/body.html",
+    "mails/certificate_failing/subject.txt", "mails/certificate_failing/body.txt", "mails/certificate_failing/body.html",
 );
 
 const ASSETS: &[Asset] = ui::assets!("static", "portal": "portal.css", "sign-up.js");
@@ -33,6 +41,8 @@ pub fn builder() -> Builder {
         .templates(TEMPLATES)
         .messages(Lang::En, include_str!("../locales/en.json"))
         .messages(Lang::It, include_str!("../locales/it.json"))
+        .messages(Lang::En, include_str!("pages/manage/locales/en.json"))
+        .messages(Lang::It, include_str!("pages/manage/locales/it.json"))
         .assets(ASSETS)
 }
 
@@ -66,8 +76,19 @@ mod tests {
             .page::<Detour>()
             .page::<ErrorPage>()
             .page::<DevMails>()
-            .page::<DevMail>();
+            .page::<DevMail>()
+            .page::<manage::WayIn>()
+            .page::<manage::WayInSent>()
+            .page::<manage::WayInLink>()
+            .page::<manage::WayInGone>()
+            .page::<manage::Entering>()
+            .page::<manage::Ask>()
+            .page::<manage::Records>()
+            .page::<manage::Making>()
+            .page::<manage::Active>()
+            .page::<manage::Change>()
+            .page::<manage::Remove>();
         let check = mails::check_all(check);
-        check.said_elsewhere(forms::sign_up::KEYS).finish();
+        check.said_elsewhere(forms::sign_up::KEYS).said_elsewhere(manage::KEYS).finish();
     }
 }

@@ -15,7 +15,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{auth::passwords::Hasher, blobs::Blobs, store::Store};
 
 /// The tables that belong to no service: owner, sessions, settings, activity, exports, imports.
-pub const SCHEMA: &[&str] = &[include_str!("schema/0001_core.sql")];
+pub const SCHEMA: &[&str] = &[include_str!("schema/0001_core.sql"), include_str!("schema/0002_owner_key.sql")];
 
 /// Who runs this process, and so whose word about the visitor can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,11 @@ use std::{io::Write, path::Path};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{auth, quota, runtime::Runtime};
+use crate::{
+    auth::{self, owner_key},
+    quota,
+    runtime::{Place, Runtime},
+};
 
 /// The file's name in the data folder.
 pub const FILE: &str = "status.json";
@@ -20,6 +24,8 @@ pub struct Status {
     pub used_bytes: u64,
     /// The owner asked for deletion; after this moment it may be done.
     pub delete_after: Option<DateTime<Utc>>,
+    /// The public half of the key that vouches for the owner at the provider's portal (base64url); none at home.
+    pub owner_key: Option<String>,
 }
 
 /// Looks at the store and writes the file, all or nothing; left alone when it says so already.
@@ -27,16 +33,30 @@ pub struct Status {
 /// # Errors
 /// When the store does not answer or the folder cannot be written.
 pub async fn write(runtime: &Runtime) -> anyhow::Result<()> {
-    let look = |db: &rusqlite::Connection| {
+    let owner_key = if runtime.place() == Place::Hosted { Some(public_key(runtime).await?) } else { None };
+    let look = move |db: &rusqlite::Connection| {
         let owner = auth::owner(db)?;
         Ok(Status {
             set_up: owner.is_some(),
             used_bytes: quota::used(db)?,
             delete_after: owner.and_then(|owner| owner.delete_after),
+            owner_key,
         })
     };
     let status = runtime.store().read(look).await?;
     store(runtime.folder(), &status)
+}
+
+/// The key is made before the first look of a host; from then on it is read.
+async fn public_key(runtime: &Runtime) -> anyhow::Result<String> {
+    let key = match runtime.store().read(owner_key::find).await? {
+        Some(key) => key,
+        None => {
+            let now = runtime.clock().now();
+            runtime.store().write(move |tx| owner_key::ensure(tx, now)).await?
+        }
+    };
+    Ok(key.public())
 }
 
 fn store(folder: &Path, status: &Status) -> anyhow::Result<()> {

@@ -15,6 +15,7 @@ const ALL: &[(&str, &str)] = &[
     ("V7__sign_up_again", include_str!("../../../migrations/0007_sign_up_again.sql")),
     ("V8__acme", include_str!("../../../migrations/0008_acme.sql")),
     ("V9__domains", include_str!("../../../migrations/0009_domains.sql")),
+    ("V10__owner_sessions", include_str!("../../../migrations/0010_owner_sessions.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

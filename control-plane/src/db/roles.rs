@@ -47,10 +47,14 @@ const GRANTS: &[(&str, &str, &str)] = &[
     ("percloud_web", "audit", "insert"),
     ("percloud_web", "api_tokens", "select, update (last_used_at)"),
     ("percloud_web", "reconcilers", "select"),
+    ("percloud_web", "owner_tickets", "select, insert, delete"),
+    ("percloud_web", "owner_links", "select, insert, update (used_at), delete"),
+    ("percloud_web", "owner_sessions", "select, insert, update (ended_at), delete"),
     (
         "percloud_web",
         "domains",
-        "select, insert, update (name, twin, wanted, check_at, due_at, asked_at, tries, wish, trace_parent)",
+        "select, insert (id, tenant_id, name, twin, base, target, challenge, challenge_expires_at, claimed_at, asked_at, check_at, due_at, \
+         trace_parent), update (name, twin, wanted, check_at, due_at, asked_at, tries, wish, trace_parent)",
     ),
     ("percloud_web", "domain_targets", "insert"),
     (

@@ -24,6 +24,7 @@ pub use zone::{NameServer, Trouble, Zone};
 
 /// How DNS is asked.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "dns")] // flattened into other `Options`, whose name is taken
 pub struct Options {
     /// A recursive resolver to ask, as IP or IP:PORT; those of `/etc/resolv.conf` unless given.
     #[arg(long = "dns-server", env = "PERCLOUD_DNS_SERVER", value_delimiter = ',', value_name = "IP[:PORT]", value_parser = server)]

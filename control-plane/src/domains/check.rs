@@ -124,7 +124,9 @@ impl Leads {
         let found: BTreeSet<String> = facts.a.values().into_iter().chain(facts.aaaa.values()).collect();
         let ours: BTreeSet<String> = wished.addresses.iter().map(ToString::to_string).collect();
         let foreign: Vec<String> = found.difference(&ours).cloned().collect();
-        if facts.a.heard().next().is_none() && facts.aaaa.heard().next().is_none() {
+        // What one family says is no answer for the other: only an address of ours is worth something without it.
+        let silent = facts.a.heard().next().is_none() || facts.aaaa.heard().next().is_none();
+        if silent && foreign.len() == found.len() {
             return if facts.aliases.is_empty() { Self::Unknown } else { Self::Elsewhere(facts.aliases.clone()) };
         }
         match (found.is_empty(), foreign.len() == found.len(), foreign.is_empty()) {

@@ -6,6 +6,7 @@ use crate::dns;
 
 /// Where own domains must lead, and how DNS is asked.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "domains")] // flattened into other `Options`, whose name is taken
 pub struct Options {
     /// An address of the edge that the Internet knows, for A and AAAA records of own domains; the base domain's own when not given.
     #[arg(long = "public-address", env = "PERCLOUD_PUBLIC_ADDRESSES", value_delimiter = ',', value_name = "IP")]

@@ -54,6 +54,7 @@ pub(super) fn next_check(
     let asked = now - row.asked_at;
     let pause = match (observed, health) {
         (Observed::Active, _) if row.own_domain.as_deref() != Some(&row.name) => TimeDelta::minutes(2),
+        (Observed::Verified, _) if asked < TimeDelta::hours(1) => TimeDelta::minutes(2),
         (Observed::Verified | Observed::Active, Some(Health::Unknown)) => TimeDelta::hours(1),
         (Observed::Verified | Observed::Active, _) => match misses.last {
             None => TimeDelta::hours(24),

@@ -62,6 +62,8 @@ pub struct Status {
     pub used_bytes: u64,
     /// The owner asked for deletion; after this moment it may be done.
     pub delete_after: Option<DateTime<Utc>>,
+    /// The public half of the key that vouches for the owner at the portal ([`bundle::ticket`]).
+    pub owner_key: Option<String>,
 }
 
 /// One layer of the sandbox on this machine.

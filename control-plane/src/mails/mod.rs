@@ -37,6 +37,13 @@ pub enum Message {
         /// The one-time link.
         link: String,
     },
+    /// The way in at the portal for an owner who cannot get into the percloud.
+    ManageLink {
+        /// The host name.
+        domain: String,
+        /// The one-time link.
+        link: String,
+    },
     /// The percloud was suspended.
     Suspended {
         /// The host name.
@@ -86,6 +93,7 @@ impl Message {
         match self {
             Self::Confirm { .. } => "confirm",
             Self::SetUpLink { .. } => "set-up-link",
+            Self::ManageLink { .. } => "manage-link",
             Self::Suspended { .. } => "suspended",
             Self::Resumed { .. } => "resumed",
             Self::Deleted { .. } => "deleted",

@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 
 use crate::{accounts::AccountId, db, names};
 
-pub use token::{Again, Token};
+pub use token::{Again, NotAToken, Token};
 pub use wishes::{
     Created, New, confirm, create, create_again, delete, find_by_token, may_create_again, resume, suspend,
 };

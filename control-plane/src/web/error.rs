@@ -8,9 +8,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use portal::pages::ErrorPage;
+use portal::pages::{ErrorPage, manage::WayInGone};
 use serde::Serialize;
-use ui::{Lang, View};
+use ui::{Page, View};
 
 use super::extract::{self, Asker};
 use crate::{app::App, certificates, db, domains, names::Refusal, tenants};
@@ -25,6 +25,13 @@ pub enum Error {
     NotFound,
     /// No token, or one that opens nothing.
     SignedOut,
+    /// No owner is signed in, or is any more.
+    Outside {
+        /// One of [`WayInGone::KINDS`].
+        kind: &'static str,
+        /// The page in the Control panel that leads here, where the percloud is known.
+        address: Option<String>,
+    },
     /// A token that may not do this.
     Forbidden,
     /// What was sent makes no sense; the field and what is wrong with it, for programs.
@@ -128,6 +135,7 @@ struct Fault {
     field: Option<&'static str>,
     detail: Option<String>,
     cause: Option<String>,
+    outside: Option<(&'static str, Option<String>)>,
 }
 
 impl IntoResponse for Error {
@@ -140,9 +148,13 @@ impl IntoResponse for Error {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"percloud\""));
                 StatusCode::UNAUTHORIZED
             }
+            Self::Outside { kind, address } => {
+                fault.outside = Some((kind, address));
+                StatusCode::FORBIDDEN
+            }
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Invalid { field, code, detail } => {
-                fault = Fault { code: Some(code), field: Some(field), detail: Some(detail), cause: None };
+                fault = Fault { code: Some(code), field: Some(field), detail: Some(detail), ..fault };
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::Conflict { code, detail } => {
@@ -208,7 +220,12 @@ pub(super) async fn speak(State(app): State<App>, request: Request, next: Next) 
             axum::body::to_bytes(body, 1024).await.ok().and_then(|text| String::from_utf8(text.to_vec()).ok());
     }
     let id = status.is_server_error().then_some(id);
-    let mut answer = if wants_json { problem(status, fault, id) } else { page(status, id, lang, &asker) };
+    let view = View { lang, ..asker };
+    let mut answer = match fault.outside.take() {
+        _ if wants_json => problem(status, fault, id),
+        Some((kind, address)) => page(status, &WayInGone { kind, address }, &view),
+        None => page(status, &ErrorPage::new(status.as_u16(), id), &view),
+    };
     for name in [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
         if let Some(value) = parts.headers.get(&name) {
             answer.headers_mut().insert(name, value.clone());
@@ -236,9 +253,8 @@ fn problem(status: StatusCode, fault: Fault, id: Option<String>) -> Response {
     response
 }
 
-fn page(status: StatusCode, id: Option<String>, lang: Lang, view: &View) -> Response {
-    let page = ErrorPage::new(status.as_u16(), id);
-    let html = portal::pages().render(&page, &View { lang, ..view.clone() });
+fn page<P: Page>(status: StatusCode, page: &P, view: &View) -> Response {
+    let html = portal::pages().render(page, view);
     let html = html.unwrap_or_else(|error| {
         tracing::error!(error = format!("{error:#}"), "the page for errors does not render");
         String::new()

@@ -7,6 +7,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, header, request::Parts};
+use portal::pages::manage::Whose;
 use ui::{Lang, Page, View};
 
 use super::{Error, Result};
@@ -14,6 +15,8 @@ use crate::{
     api_tokens::{self, ApiToken, Scope},
     app::App,
     audit::Actor,
+    owners::{Secret, session},
+    tenants::Tenant,
 };
 
 /// Who asks: the language, the look of pages, and where from. The headers are the edge's own; nobody else reaches our socket.
@@ -91,6 +94,60 @@ async fn token(parts: &Parts, app: &App) -> Result<ApiToken> {
             // Guessing 256 bits is hopeless; the limit keeps those who try from keeping us busy.
             app.limits.wrong_token(client(&parts.headers))?;
             Err(Error::SignedOut)
+        }
+    }
+}
+
+/// An owner who is signed in at the portal: for one percloud, and for its address only.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    /// The percloud.
+    pub(super) tenant: Tenant,
+}
+
+impl Owner {
+    /// The cookie that says so. Only for this very host; `Lax`, since owners come here from their perclouds.
+    pub(super) const COOKIE: &str = "__Host-owner";
+
+    /// For the page to say.
+    pub(super) fn whose(&self, app: &App) -> Whose {
+        Whose {
+            id: self.tenant.id.to_string(),
+            domain: self.tenant.domain.to_string(),
+            address: control_panel(app, &self.tenant),
+        }
+    }
+
+    /// Whether a form was opened for this percloud: somebody may have come in for another one in between.
+    pub(super) fn is(&self, percloud: &str) -> bool {
+        self.tenant.id.as_str() == percloud
+    }
+
+    /// The cookie's value, if it looks like one.
+    pub(super) fn secret(headers: &HeaderMap) -> Option<Secret> {
+        let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|line| line.split(';'));
+        pairs.find_map(|pair| pair.trim().strip_prefix(Self::COOKIE)?.strip_prefix('='))?.parse().ok()
+    }
+}
+
+/// The page of a percloud that leads its owner here.
+pub(super) fn control_panel(app: &App, tenant: &Tenant) -> String {
+    format!("{}/control/address", app.settings.origin_of(&tenant.domain))
+}
+
+impl FromRequestParts<App> for Owner {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let outside = |kind, address| Err(Error::Outside { kind, address });
+        let Some(secret) = Self::secret(&parts.headers) else { return outside("out", None) };
+        match session::find(&app.db.get().await?, &secret, app.clock.now()).await? {
+            None => outside("out", None),
+            Some(session) if session.is_live() => Ok(Self { tenant: session.tenant }),
+            Some(session) => {
+                let kind = if session.left { "left" } else { "over" };
+                outside(kind, Some(control_panel(app, &session.tenant)))
+            }
         }
     }
 }

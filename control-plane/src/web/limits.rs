@@ -22,6 +22,9 @@ pub struct Limits {
     names: Counter<IpAddr>,
     confirms: Counter<IpAddr>,
     wrong_tokens: Counter<IpAddr>,
+    enters: Counter<IpAddr>,
+    ways_in: Counter<IpAddr>,
+    claims: Counter<String>,
 }
 
 fn quota(burst: u32, every: Duration) -> Quota {
@@ -41,6 +44,10 @@ impl Limits {
             names: RateLimiter::keyed(quota(120, Duration::from_millis(250))),
             confirms: RateLimiter::keyed(quota(60, Duration::from_secs(1))),
             wrong_tokens: RateLimiter::keyed(quota(20, Duration::from_secs(3))),
+            enters: RateLimiter::keyed(quota(30, Duration::from_secs(2))),
+            ways_in: RateLimiter::keyed(quota(10, Duration::from_secs(60))),
+            // Each claim makes a target that is kept for ever.
+            claims: RateLimiter::keyed(quota(20, Duration::from_secs(120))),
         }
     }
 
@@ -64,6 +71,21 @@ impl Limits {
         count(&self.confirms, network(client))
     }
 
+    /// Counts a ticket that is shown.
+    pub(super) fn enter(&self, client: IpAddr) -> Result<()> {
+        count(&self.enters, network(client))
+    }
+
+    /// Counts a wish for a mailed way in.
+    pub(super) fn way_in(&self, client: IpAddr) -> Result<()> {
+        count(&self.ways_in, network(client))
+    }
+
+    /// Counts a percloud's claim of a name.
+    pub(super) fn claim(&self, percloud: &str) -> Result<()> {
+        count(&self.claims, percloud.to_owned())
+    }
+
     /// Counts a token that opens nothing.
     pub(super) fn wrong_token(&self, client: IpAddr) -> Result<()> {
         count(&self.wrong_tokens, network(client))
@@ -72,10 +94,14 @@ impl Limits {
     /// Forgets those who have not come for long, now and then, until `stop`.
     pub(super) async fn forget_the_old(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(60))).await.is_some() {
-            for counter in [&self.sign_ups, &self.names, &self.confirms, &self.wrong_tokens] {
+            let by_client =
+                [&self.sign_ups, &self.names, &self.confirms, &self.wrong_tokens, &self.enters, &self.ways_in];
+            for counter in by_client {
                 counter.retain_recent();
                 counter.shrink_to_fit();
             }
+            self.claims.retain_recent();
+            self.claims.shrink_to_fit();
             self.mails.retain_recent();
             self.mails.shrink_to_fit();
         }

@@ -6,10 +6,12 @@
 mod api;
 mod confirm;
 mod dev_mails;
+mod domains;
 pub mod error;
 mod extract;
 pub mod limits;
 mod observe;
+mod owners;
 mod pages;
 pub mod router;
 mod sign_up;

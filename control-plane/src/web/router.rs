@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
-    routing::get,
+    routing::{get, post},
 };
 use http::StatusCode;
 use tower::ServiceBuilder;
@@ -17,7 +17,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Error, api, confirm, dev_mails, error, observe, pages, sign_up};
+use super::{Error, api, confirm, dev_mails, domains, error, observe, owners, pages, sign_up};
 use crate::app::App;
 
 /// The whole web role.
@@ -29,6 +29,18 @@ pub fn router(app: App) -> Router {
         .route("/sign-up", get(sign_up::form).post(sign_up::post))
         .route("/check-mail", get(sign_up::check_mail))
         .route("/confirm/{token}", get(confirm::show).post(confirm::post))
+        // What owners do.
+        .route("/manage", get(owners::way_in).post(owners::ask))
+        .route("/manage/sent", get(owners::sent))
+        .route("/manage/enter", get(owners::enter))
+        .route("/manage/link/{token}", get(owners::link).post(owners::use_link))
+        .route("/manage/sign-out", post(owners::sign_out))
+        .route("/manage/domain", get(domains::show).post(domains::claim))
+        .route("/manage/domain/check", post(domains::look_now))
+        .route("/manage/domain/check/{name}", get(domains::check))
+        .route("/manage/domain/choose", post(domains::choose))
+        .route("/manage/domain/change", get(domains::ask_change).post(domains::change))
+        .route("/manage/domain/remove", get(domains::ask_remove).post(domains::remove))
         // What programs see; everything in `api()` describes itself.
         .route("/api/openapi.json", get(async || Json(openapi())))
         .merge(api().split_for_parts().0);

@@ -115,18 +115,18 @@ async fn an_owner_who_asked_to_leave_is_let_go_when_the_grace_is_over() {
     cloud.confirm(&ada).await;
     cloud.settle().await;
     let after = cloud.now() + TimeDelta::days(30);
-    let leaving = Status { set_up: true, used_bytes: 7, delete_after: Some(after) };
+    let leaving = Status { set_up: true, used_bytes: 7, delete_after: Some(after), ..Status::default() };
     cloud.host.set_status(&ada.id, leaving);
     cloud.pass(TimeDelta::hours(1)).await;
     let tenant = cloud.find(&ada.id).await.unwrap();
     assert_eq!((tenant.delete_after, tenant.used_bytes, tenant.set_up_at.is_some()), (Some(after), 7, true));
     // She thinks again.
-    cloud.host.set_status(&ada.id, Status { set_up: true, used_bytes: 7, delete_after: None });
+    cloud.host.set_status(&ada.id, Status { set_up: true, used_bytes: 7, ..Status::default() });
     cloud.pass(TimeDelta::days(40)).await;
     assert_eq!(cloud.find(&ada.id).await.unwrap().delete_after, None);
     // And again.
     let after = cloud.now() + TimeDelta::days(30);
-    cloud.host.set_status(&ada.id, Status { set_up: true, used_bytes: 7, delete_after: Some(after) });
+    cloud.host.set_status(&ada.id, Status { set_up: true, used_bytes: 7, delete_after: Some(after), ..Status::default() });
     cloud.pass(TimeDelta::days(29)).await;
     assert!(cloud.find(&ada.id).await.is_some());
     cloud.pass(TimeDelta::days(1)).await;

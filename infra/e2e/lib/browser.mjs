@@ -10,10 +10,14 @@ export const PHONE = { width: 360, height: 740 };
 export const DESK = { width: 1280, height: 800 };
 
 /** A browser that trusts these providers' authorities and nobody else's. */
-export async function open(t, ...spkis) {
+export const open = (t, ...spkis) => openWith(t, { spkis });
+
+/** The same, for which these names are on loopback, too. */
+export async function openWith(t, { spkis, hosts = [] }) {
   assert.ok(executablePath, "no Chromium was found; infra/test installs it");
   const args = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
   args.push(`--ignore-certificate-errors-spki-list=${spkis.join(",")}`);
+  if (hosts.length > 0) args.push(`--host-resolver-rules=${hosts.map((host) => `MAP ${host} 127.0.0.1`).join(",")}`);
   if (process.getuid() === 0) args.push("--no-sandbox");
   const browser = await chromium.launch({ executablePath, args });
   t.after(() => browser.close());

@@ -40,12 +40,12 @@ export function freePort() {
 
 export class Provider {
   /** Starts a provider with `percloud up --detach`; it ends with the test. */
-  static async start(t, base) {
+  static async start(t, base, { port, more = [] } = {}) {
     const provider = new Provider();
     provider.base = base;
-    provider.port = await freePort();
+    provider.port = port ?? (await freePort());
     provider.data = join(scratch(t, "provider", () => provider.percloud("down")), "data");
-    const args = ["--detach", "--port", String(provider.port), "--base-domain", base, "--idle-seconds", "5"];
+    const args = ["--detach", "--port", String(provider.port), "--base-domain", base, "--idle-seconds", "5", ...more];
     const { stdout } = await provider.percloud("up", ...args);
     provider.said = stdout;
     provider.ca = readFileSync(join(provider.data, "ca.pem"));
@@ -96,8 +96,8 @@ export function request(url, { method = "GET", headers = {}, body, ca } = {}) {
 }
 
 /** A program that runs beside the test; resolves, when its output matches, to what ends it. It ends with the test at the latest. */
-export function beside(t, program, args, ready) {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+export function beside(t, program, args, ready, options = {}) {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
   const gone = new Promise((done) => child.once("exit", done));
   const end = () => (child.kill("SIGTERM"), gone);
   t.after(end);

@@ -87,6 +87,13 @@ mails! {
         /// The one-time link.
         link: "https://ada.percloud.localhost:8443/setup/k3fq81za"
     }
+    /// The way in at the portal for an owner who cannot get into the percloud.
+    ManageLink "manage_link" {
+        /// The percloud's address.
+        domain: "ada.percloud.localhost",
+        /// The one-time link.
+        link: "https://percloud.localhost:8443/manage/link/k3fq81za"
+    }
     /// The provider closed the percloud.
     Suspended "suspended" {
         /// The percloud's address.

@@ -7,6 +7,7 @@ mod confirm;
 mod detour;
 mod dev_mails;
 mod error;
+pub mod manage;
 mod no_such_percloud;
 mod preparing;
 mod sign_up;

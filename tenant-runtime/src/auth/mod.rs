@@ -2,6 +2,7 @@
 
 pub mod codes;
 pub mod limits;
+pub mod owner_key;
 pub mod passwords;
 pub mod sessions;
 pub mod web;

@@ -36,6 +36,7 @@ pub fn routes() -> Router<Runtime> {
         .route("/", get(overview::show))
         .route("/profile", profile)
         .route("/address", get(address::show))
+        .route("/address/own", post(address::own))
         .route("/storage", get(storage::show))
         .route("/password", get(password::show).post(password::change))
         .route("/password/codes", post(password::renew_codes))

@@ -1,11 +1,15 @@
 // What changes while somebody looks: checks of a field as it is typed, and parts of the page that are still at work.
 import { localTimes } from "./words.js";
 
+const awake = new WeakSet();
+
 /**
  * `<input data-live-check="/api/names/">`: asks `GET <address><value>` a moment after the last key and puts the answer's
  * `message` into `<p data-live-for="<id of the input>">`, its `state` into that element's `data-state`.
  */
 function liveCheck(input) {
+  if (awake.has(input)) return;
+  awake.add(input);
   const said = document.querySelector(`[data-live-for="${CSS.escape(input.id)}"]`);
   if (!said) return;
   let timer;
@@ -40,6 +44,7 @@ function liveCheck(input) {
 /**
  * `<div id="…" data-refresh="2">`: fetched again (from `data-from`, else this page) every so many seconds while it is
  * seen, until the answer comes without the attribute; without the part, or with `data-next`, the page goes on there.
+ * Only what changed is changed: whoever selects a text, or stands on a button, goes on doing so, and hears only what is new.
  */
 function refresh(part) {
   const seconds = Number(part.dataset.refresh) || 2;
@@ -53,13 +58,35 @@ function refresh(part) {
       return refresh(part);
     }
     // The part is gone: what was waited for is there.
-    if (!fresh) return location.assign(part.dataset.from ?? location.href);
-    if (fresh.dataset.next) return location.assign(fresh.dataset.next);
-    part.replaceWith(fresh);
-    start(fresh);
+    if (!fresh) return goOn(part.dataset.from ?? location.href);
+    if (fresh.dataset.next) return goOn(fresh.dataset.next);
+    // Times are in the reader's own zone already; else each would look changed.
     localTimes(fresh);
-    if (fresh.dataset.refresh) refresh(fresh);
+    become(part, fresh);
+    start(part);
+    if (part.dataset.refresh) refresh(part);
   }, seconds * 1000);
+}
+
+/** To an address, even if it is this very page (`assign` would only look for the place in it). */
+function goOn(address) {
+  const to = new URL(address, location.href);
+  if (to.href === location.href) location.reload();
+  else location.assign(to);
+}
+
+/** Makes a piece of the page equal to its fresh copy, touching only what differs. */
+function become(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
+  if (old.nodeType !== Node.ELEMENT_NODE) return void (old.nodeValue = fresh.nodeValue);
+  // What the reader has opened or is sending is theirs.
+  const kept = (name) => name === "open" || name === "aria-busy";
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !kept(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const [were, are] = [[...old.childNodes], [...fresh.childNodes]];
+  are.forEach((node, n) => (n < were.length ? become(were[n], node) : old.append(node)));
+  were.slice(are.length).forEach((node) => node.remove());
 }
 
 /** Wakes up what is below `root`. */

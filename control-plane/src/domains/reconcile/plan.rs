@@ -98,9 +98,7 @@ fn certificate(row: &DomainRow, seen: &Seen) -> Option<Step> {
     let leads = |host: &str| {
         verdict.is_some_and(|verdict| if host == row.name { verdict.ready } else { verdict.report.twin_ready })
     };
-    // A verified name's certificate is wanted again even without a look: it was wanted with the verification.
-    let again = |host: &str| row.observed == Observed::Verified && host == row.name;
-    let missing = row.hosts().find(|host| !wanted(host) && (leads(host) || again(host)));
+    let missing = row.hosts().find(|host| !wanted(host) && leads(host));
     let extra = [row.base.clone(), format!("www.{}", row.base)];
     let extra = extra.iter().find(|host| {
         wanted(host) && row.hosts().all(|one| one != host.as_str()) && row.own_domain.as_deref() != Some(host.as_str())
@@ -137,7 +135,8 @@ mod tests {
             (Lost, nothing.clone(), vec![], vec![], 61, None),
             (Lost, good.clone(), vec![], vec![], 0, Some(Step::Verify)),
             (Verified, None, vec![name], vec![], 0, None),
-            (Verified, None, vec![], vec![], 0, want(name)),
+            (Verified, None, vec![], vec![], 0, None),
+            (Verified, good.clone(), vec![], vec![], 0, want(name)),
             (Verified, None, vec![name], vec![name], 0, Some(Step::Serve)),
             (Verified, both.clone(), vec![name], vec![], 0, want(twin)),
             (Active, None, vec![name], vec![name], 0, None),

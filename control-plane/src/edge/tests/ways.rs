@@ -156,3 +156,37 @@ async fn one_connection_serves_the_names_of_its_certificate_and_no_other() {
     let mut nameless = house.client(Version::H1, "").await;
     assert_eq!(nameless.ask(get("own.example", "/")).await.unwrap().status(), 421);
 }
+
+#[tokio::test]
+async fn a_name_that_has_moved_leads_on_with_its_path_and_keeps_its_method() {
+    let house = House::new();
+    let ada = house.ada();
+    let socket = Some(house.socket("ada"));
+    let row = |host: &str, redirect_to: Option<&str>| Row {
+        host: host.into(),
+        tenant_id: "t-ada".into(),
+        state: State::Running,
+        socket: socket.clone(),
+        redirect_to: redirect_to.map(ToOwned::to_owned),
+    };
+    house.edge.routes.set(ADA, Some(row(ADA, Some("own.example"))));
+    house.edge.routes.set("own.example", Some(row("own.example", None)));
+    let port = house.at.port();
+    for version in BOTH {
+        for path in ["/", "/a%20b/c?q=1&r=%2F", "//evil.example/x"] {
+            for method in ["GET", "POST", "PROPFIND"] {
+                let request =
+                    Request::builder().method(method).uri(format!("https://{ADA}{path}")).body(empty()).unwrap();
+                let moved = house.ask(version, request).await;
+                assert_eq!(moved.status(), 308, "{method} {path}");
+                assert_eq!(said(&moved, "location"), format!("https://own.example:{port}{path}"));
+            }
+        }
+    }
+    assert_eq!(ada.seen(), 0, "the runtime is not woken for it");
+    assert_eq!(house.get("own.example", "/a").await.status(), 200);
+    assert_eq!(house.get(ADA, "/healthz").await.status(), 200, "the provider looks at one certain name");
+    assert_ne!(house.get(ADA, "/.well-known/acme-challenge/x").await.status(), 308, "and so does a CA");
+    house.edge.routes.set(ADA, Some(row(ADA, None)));
+    assert_eq!(house.get(ADA, "/a").await.status(), 200, "back again");
+}

@@ -189,7 +189,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(status(folder.path()), Status::default());
         fs::write(folder.path().join("status.json"), r#"{"set_up":true,"used_bytes":7,"new":1}"#).unwrap();
-        assert_eq!(status(folder.path()), Status { set_up: true, used_bytes: 7, delete_after: None });
+        assert_eq!(status(folder.path()), Status { set_up: true, used_bytes: 7, ..Status::default() });
         fs::write(folder.path().join("status.json"), format!("{{\"set_up\":true,\"x\":\"{}\"}}", "x".repeat(9000)))
             .unwrap();
         assert_eq!(status(folder.path()), Status::default());

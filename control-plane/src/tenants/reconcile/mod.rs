@@ -144,6 +144,7 @@ impl Noun for Tenants {
                     &status.delete_after,
                     &failing,
                     &served,
+                    &status.owner_key.as_deref().filter(|key| bundle::ticket::is_public_key(key)),
                 ],
             )
             .await?;

@@ -13,6 +13,7 @@ crate::statements! {
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
             observed = $6, spec_hash = $7, socket = $8, set_up_at = $9, used_bytes = $10, delete_after = $11, last_error = $12,
             served_domain = coalesce($13, served_domain),
+            owner_key = coalesce($14, owner_key),
             tries = case when $12::text is null then 0 else tries end,
             claimed_until = '-infinity'
         where id = $1 and claim = $2";

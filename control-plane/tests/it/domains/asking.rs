@@ -1,0 +1,107 @@
+//! How DNS is asked: at the source, within bounds, and never where strangers could lead us.
+
+use std::net::SocketAddr;
+
+use control_plane::dns::{Answer, Caa, CaaAsker, Question, Silence, Trouble, caa_allows};
+
+use super::*;
+
+fn question() -> Question<'static> {
+    Question { base: NAME, challenge_host: CHALLENGE, hosts: &[NAME, WWW], ours: "edge.percloud.test" }
+}
+
+#[tokio::test]
+async fn what_the_zones_own_servers_say_is_read_with_its_aliases() {
+    let knot = Knot::start(&["test", NAME, "blog.test"]).await.unwrap();
+    let dns = Dns::new(&options(&knot));
+    knot.set(NAME, "A", EDGE).await.unwrap();
+    knot.add(NAME, "A", OLD_SITE).await.unwrap();
+    knot.set(NAME, "AAAA", "2001:db8::9").await.unwrap();
+    knot.set(WWW, "CNAME", "x.ada.test.").await.unwrap();
+    knot.set("x.ada.test", "CNAME", "pages.blog.test.").await.unwrap();
+    knot.set("pages.blog.test", "A", "198.51.100.4").await.unwrap();
+    knot.set(CHALLENGE, "TXT", "percloud-verification=x").await.unwrap();
+    let facts = dns.look(&question()).await;
+    let zone = facts.zone.clone().unwrap();
+    assert_eq!((zone.origin.as_str(), zone.servers[0].name.as_str()), (NAME, "ns1.ada.test"));
+    assert_eq!(facts.txt.0, [("ns1.ada.test".to_owned(), Answer::Values(vec!["percloud-verification=x".into()]))]);
+    let [apex, www] = &facts.hosts[..] else { panic!("{facts:?}") };
+    assert!(apex.apex && !www.apex);
+    assert_eq!(apex.a.values().into_iter().collect::<Vec<_>>(), [EDGE, OLD_SITE]);
+    assert_eq!(apex.aaaa.values().into_iter().collect::<Vec<_>>(), ["2001:db8::9"]);
+    assert_eq!(www.aliases, ["x.ada.test", "pages.blog.test"], "into another zone");
+    assert_eq!(www.a.values().into_iter().collect::<Vec<_>>(), ["198.51.100.4"]);
+    knot.set(WWW, "CNAME", "www2.ada.test.").await.unwrap();
+    knot.set("www2.ada.test", "CNAME", "www.ada.test.").await.unwrap();
+    let loops = dns.look(&question()).await;
+    assert!(loops.hosts[1].a.values().is_empty(), "a circle ends");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_for_a_datagram_comes_over_tcp() {
+    let knot = Knot::start(&[NAME]).await.unwrap();
+    for n in 0..12 {
+        knot.add(CHALLENGE, "TXT", &format!("{n}-{}", "x".repeat(200))).await.unwrap();
+    }
+    knot.add(CHALLENGE, "TXT", "percloud-verification=x").await.unwrap();
+    let facts = Dns::new(&options(&knot)).look(&question()).await;
+    assert_eq!(facts.txt.values().len(), 13);
+}
+
+#[tokio::test]
+async fn name_servers_at_private_addresses_are_not_asked() {
+    let knot = Knot::start(&["test", NAME]).await.unwrap();
+    knot.set(CHALLENGE, "TXT", "percloud-verification=x").await.unwrap();
+    // Whoever has a domain decides where its name servers are: our database, the cloud's metadata, a neighbour.
+    for inside in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1"] {
+        let kind = if inside.contains(':') { "AAAA" } else { "A" };
+        knot.remove("ns1.ada.test", "A").await.unwrap();
+        knot.remove("ns1.ada.test", "AAAA").await.unwrap();
+        knot.set("ns1.ada.test", kind, inside).await.unwrap();
+        let guarded = Dns::new(&dns::Options { dns_allow_private: false, ..options(&knot) });
+        let facts = guarded.look(&question()).await;
+        assert_eq!(facts.txt.0, [("ns1.ada.test".to_owned(), Answer::Silent(Silence::Private))], "{inside}");
+        assert!(facts.zone.unwrap().servers[0].addresses.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn troubles_are_told_apart() {
+    let knot = Knot::start(&["test", NAME]).await.unwrap();
+    let dns = Dns::new(&options(&knot));
+    assert_eq!(dns.zone("nobody.test").await, Err(Trouble::Unregistered));
+    assert_eq!(dns.zone("elsewhere.invalid").await, Err(Trouble::Broken), "the server refuses what is not its own");
+    let nobody = dns::Options { dns_servers: vec!["127.0.0.1:9".parse().unwrap()], ..options(&knot) };
+    assert_eq!(Dns::new(&nobody).zone(NAME).await, Err(Trouble::NoResolver));
+    // A server in the zone's list that is none for it.
+    let other =
+        Knot::start_at(SocketAddr::new("127.0.0.3".parse().unwrap(), knot.addr().port()), &["other.test"]).await;
+    let _other = other.unwrap();
+    knot.set("ns1.ada.test", "A", "127.0.0.3").await.unwrap();
+    let facts = dns.look(&question()).await;
+    assert_eq!(facts.txt.silent(), Some(("ns1.ada.test", Silence::Lame)));
+}
+
+#[tokio::test]
+async fn caa_records_are_looked_for_upwards_and_behind_aliases() {
+    let knot = Knot::start(&["test", NAME, "blog.test"]).await.unwrap();
+    let dns = Dns::new(&options(&knot));
+    let asker = CaaAsker { issuers: &["ca.test"], ..CaaAsker::default() };
+    let allows = async |host: &str, wildcard| caa_allows(&dns, host, wildcard, &asker).await.unwrap();
+    let refused = |at: &str| Caa::Refused { at: at.into(), issuers: vec!["other.test".into()] };
+    assert_eq!(allows("me.www.ada.test", false).await, Caa::Allowed, "nothing is said");
+    knot.set(NAME, "CAA", "0 issue \"other.test\"").await.unwrap();
+    assert_eq!(allows("me.www.ada.test", false).await, refused(NAME), "the parent's counts");
+    knot.set(WWW, "CAA", "0 issue \"ca.test\"").await.unwrap();
+    assert_eq!(allows("me.www.ada.test", false).await, Caa::Allowed, "the nearest counts");
+    knot.set("x.ada.test", "CNAME", "pages.blog.test.").await.unwrap();
+    assert_eq!(
+        allows("x.ada.test", false).await,
+        refused(NAME),
+        "an alias without any: its own parents, not the other's"
+    );
+    knot.set("pages.blog.test", "CAA", "0 issue \"ca.test\"").await.unwrap();
+    assert_eq!(allows("x.ada.test", false).await, Caa::Allowed, "behind the alias");
+    knot.add("pages.blog.test", "CAA", "0 issuewild \";\"").await.unwrap();
+    assert!(matches!(allows("*.x.ada.test", true).await, Caa::Refused { .. }));
+}

@@ -1,0 +1,130 @@
+//! Who gets a name that two want, and that nobody gets one by leftovers.
+
+use super::*;
+
+async fn bob(scene: &Scene) -> Created {
+    let bob = scene.cloud.try_sign_up("bob", "bob@example.org").await.unwrap();
+    scene.cloud.confirm(&bob).await;
+    scene.settle().await;
+    bob
+}
+
+#[tokio::test]
+async fn a_second_claimant_gets_nothing_while_the_firsts_proof_stands() {
+    let scene = Scene::active().await;
+    let bob = bob(&scene).await;
+    let claim = scene.claim(&bob, NAME, true).await;
+    let adas = scene.row(&scene.ada).await;
+    assert_ne!((&claim.challenge, &claim.target), (&adas.challenge, &adas.target));
+    // Even whoever has got hold of DNS for a moment, and adds what is asked for.
+    scene.knot.add(CHALLENGE, "TXT", &claim.challenge_value()).await.unwrap();
+    let claim = scene.ask(&bob).await;
+    assert_eq!((claim.observed, notices(&claim)), (Observed::Pending, vec!["taken"]));
+    assert_eq!(scene.row(&scene.ada).await.observed, Observed::Active);
+    assert_eq!(scene.own_domain(&bob).await, None);
+    assert_eq!(scene.route(NAME).await.as_deref(), Some("running"));
+}
+
+#[tokio::test]
+async fn whoever_has_the_domain_now_displaces_whoever_had_it_before() {
+    let scene = Scene::active().await;
+    let bob = bob(&scene).await;
+    let claim = scene.claim(&bob, WWW, true).await;
+    // The domain was sold: the new owner's record takes the place of the old one's.
+    scene.knot.set(CHALLENGE, "TXT", &claim.challenge_value()).await.unwrap();
+    let still = scene.ask(&bob).await;
+    assert_eq!(still.observed, Observed::Pending, "www leads to Ada's target still: {:?}", words(&still));
+    scene.knot.set(WWW, "CNAME", &format!("{}.", claim.target_host(BASE))).await.unwrap();
+    let claim = scene.ask(&bob).await;
+    assert!(claim.serves(), "{claim:?}");
+    let adas = scene.row(&scene.ada).await;
+    assert_eq!(adas.observed, Observed::Lost);
+    assert_eq!((scene.own_domain(&bob).await.as_deref(), scene.own_domain(&scene.ada).await), (Some(WWW), None));
+    assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("running"), "Ada is not locked out");
+    assert_eq!(scene.route(NAME).await.as_deref(), Some("to www.ada.test"), "the twin is Bob's as well");
+    let owners: Vec<String> =
+        scene.cloud.value("select array_agg(distinct tenant_id) from certificates where wanted = 'issued'").await;
+    assert_eq!(owners, [bob.id.to_string()]);
+    assert_eq!(scene.mails().await, ["domain-ready", "domain-lost", "domain-ready"]);
+    // And Ada's record alone does not bring it back while Bob's stands.
+    scene.knot.add(CHALLENGE, "TXT", &adas.challenge_value()).await.unwrap();
+    let adas = scene.ask(&scene.ada).await;
+    assert_eq!((adas.observed, notices(&adas)), (Observed::Lost, vec!["taken"]));
+}
+
+#[tokio::test]
+async fn a_record_that_was_forgotten_leads_to_nobody() {
+    let scene = Scene::active().await;
+    let adas = scene.row(&scene.ada).await;
+    scene.cloud.wish(&scene.ada.id, crate::cloud::Wish::Delete).await.unwrap();
+    scene.cloud.settle().await;
+    scene.settle().await;
+    // Ada's records dangle: A, CNAME and TXT still stand. Bob sees them and claims the name.
+    let bob = bob(&scene).await;
+    let claim = scene.claim(&bob, WWW, false).await;
+    assert_ne!(claim.target, adas.target);
+    assert_eq!(claim.observed, Observed::Pending);
+    assert_eq!(words(&claim)[1], format!("CNAME points-elsewhere {}", adas.target_host(BASE)));
+    assert!(words(&claim)[0].starts_with("TXT wrong-text"), "an old proof proves nothing: {:?}", words(&claim));
+    let apex = scene.try_claim(&bob, NAME, false).await;
+    assert!(apex.is_err(), "one at a time");
+    let reused = scene
+        .cloud
+        .db
+        .get()
+        .await
+        .unwrap()
+        .execute("insert into domain_targets values ($1, 't-bbbbbbbbbbbbbbbb', now())", &[&adas.target])
+        .await;
+    assert!(reused.is_err(), "the database itself keeps a target from being handed out again");
+}
+
+#[tokio::test]
+async fn a_challenge_that_nobody_uses_ends_and_one_that_stands_does_not() {
+    let scene = Scene::new().await;
+    let first = scene.claim(&scene.ada, NAME, false).await;
+    let row = scene.pass(TimeDelta::days(8)).await;
+    assert_ne!(row.challenge, first.challenge, "another one");
+    assert_eq!(row.target, first.target);
+    scene.knot.set(CHALLENGE, "TXT", &first.challenge_value()).await.unwrap();
+    scene.knot.set(NAME, "A", EDGE).await.unwrap();
+    let row = scene.ask(&scene.ada).await;
+    assert_eq!(row.observed, Observed::Pending, "the old one proves nothing any more");
+    scene.knot.set(CHALLENGE, "TXT", &row.challenge_value()).await.unwrap();
+    scene.knot.set(NAME, "A", OLD_SITE).await.unwrap();
+    scene.ask(&scene.ada).await;
+    for _ in 0..10 {
+        let later = scene.pass(TimeDelta::days(3)).await;
+        assert_eq!(later.challenge, row.challenge, "who has set it keeps it, however long the rest takes");
+    }
+    scene.knot.remove(CHALLENGE, "TXT").await.unwrap();
+    scene.cloud.clock.advance(TimeDelta::days(61));
+    scene.settle().await;
+    assert!(scene.find(&scene.ada).await.is_none(), "a claim that nobody proves goes");
+}
+
+#[tokio::test]
+async fn a_name_is_not_claimed_by_everybody_at_once_and_one_has_it_at_most() {
+    let scene = Scene::new().await;
+    for n in 0..10 {
+        let other = scene.cloud.try_sign_up(&format!("other-{n}"), &format!("o{n}@example.org")).await.unwrap();
+        scene.try_claim(&other, NAME, true).await.unwrap();
+    }
+    let held = scene.try_claim(&scene.ada, NAME, true).await;
+    assert!(matches!(held, Err(domains::Error::Refused(domains::Refusal::Held))), "{held:?}");
+    let two = "update domains set observed = 'verified', verified_at = now()";
+    assert!(scene.cloud.db.get().await.unwrap().batch_execute(two).await.is_err(), "the database holds it");
+}
+
+#[tokio::test]
+async fn an_operator_can_set_a_name_free() {
+    let scene = Scene::active().await;
+    let mut db = scene.cloud.db.get().await.unwrap();
+    let tx = db.transaction().await.unwrap();
+    domains::release(&tx, NAME, &Actor::Operator, scene.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    scene.settle().await;
+    assert!(scene.find(&scene.ada).await.is_none());
+    assert_eq!(scene.mails().await, ["domain-ready", "domain-lost"]);
+    assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("running"));
+}

@@ -1,0 +1,154 @@
+//! Misses, silence, workers that die: what was proved stays in doubt, and goes for good reasons only.
+
+use super::*;
+use control_plane::reconcile::Stage;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[tokio::test]
+async fn three_daily_misses_lose_the_name_and_right_records_bring_it_back() {
+    let scene = Scene::active().await;
+    scene.knot.set(NAME, "A", OLD_SITE).await.unwrap();
+    let row = scene.pass(TimeDelta::hours(27)).await;
+    assert_eq!((row.observed, row.misses), (Observed::Active, 1));
+    let looked = row.checked_at.unwrap();
+    let row = scene.pass(TimeDelta::minutes(12)).await;
+    assert!(row.checked_at.unwrap() > looked, "looked at again soon");
+    assert_eq!((row.observed, row.misses), (Observed::Active, 1), "which counts nothing");
+    let row = scene.pass(TimeDelta::hours(25)).await;
+    assert_eq!((row.observed, row.misses), (Observed::Active, 2));
+    assert_eq!(scene.route(NAME).await.as_deref(), Some("running"), "it serves until then");
+    let row = scene.pass(TimeDelta::hours(25)).await;
+    assert_eq!(row.observed, Observed::Lost);
+    assert_eq!((scene.route(NAME).await, scene.route(WWW).await), (None, None));
+    assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("running"), "the owner is not locked out");
+    assert_eq!(scene.cloud.host.spec(&scene.ada.id).unwrap().domain.as_str(), "ada.percloud.localhost");
+    assert_eq!(scene.certified().await.len(), 0, "nothing is renewed");
+    assert_eq!(scene.mails().await, ["domain-ready", "domain-lost"]);
+
+    scene.knot.set(NAME, "A", EDGE).await.unwrap();
+    let row = scene.pass(TimeDelta::hours(7)).await;
+    assert!(row.serves(), "by itself: {row:?}");
+    assert_eq!((row.misses, scene.route(NAME).await.as_deref()), (0, Some("running")));
+}
+
+#[tokio::test]
+async fn one_miss_is_forgotten_when_all_is_right_again() {
+    let scene = Scene::active().await;
+    scene.knot.remove(CHALLENGE, "TXT").await.unwrap();
+    let row = scene.pass(TimeDelta::hours(27)).await;
+    assert_eq!((row.misses, words(&row)[0].as_str()), (1, "TXT missing"), "the proof must stay");
+    scene.knot.set(CHALLENGE, "TXT", &row.challenge_value()).await.unwrap();
+    let row = scene.pass(TimeDelta::hours(1)).await;
+    assert_eq!((row.observed, row.misses), (Observed::Active, 0));
+}
+
+#[tokio::test]
+async fn a_name_server_that_is_away_costs_nobody_a_name_for_two_weeks() {
+    let scene = Scene::active().await;
+    let Scene { cloud, knot, domains, certificates, ada } = scene;
+    drop(knot); // its port is refused from now on
+    let settle = async |days| {
+        cloud.clock.advance(TimeDelta::days(days));
+        for noun in 0..20 {
+            let domain = turn(&domains, &cloud.worker, &cloud.clock, &Stages::default()).await.unwrap();
+            let certificate = turn(&certificates, &cloud.worker, &cloud.clock, &Stages::default()).await.unwrap();
+            if domain == Turn::Idle && certificate == Turn::Idle && cloud.settle().await.is_empty() {
+                break;
+            }
+            assert!(noun < 19);
+        }
+        domains::of_tenant(&cloud.db.get().await.unwrap(), &ada.id).await.unwrap().unwrap()
+    };
+    let row = settle(2).await;
+    assert_eq!((row.observed, row.misses), (Observed::Active, 0));
+    assert!(words(&row).iter().all(|record| record.contains("unreachable")), "{:?}", words(&row));
+    let row = settle(10).await;
+    assert_eq!(row.observed, Observed::Active);
+    let row = settle(5).await;
+    assert_eq!(row.observed, Observed::Lost, "but not for ever");
+}
+
+#[tokio::test]
+async fn a_lame_server_beside_a_good_one_does_no_harm() {
+    let scene = Scene::new().await;
+    // It is asked, and nobody is there.
+    scene.knot.add(NAME, "NS", "ns2.ada.test.").await.unwrap();
+    scene.knot.set("ns2.ada.test", "A", "127.0.0.9").await.unwrap();
+    let row = scene.claim(&scene.ada, NAME, false).await;
+    scene.set_all(&row).await;
+    let row = scene.ask(&scene.ada).await;
+    assert!(row.serves(), "{:?}", words(&row));
+}
+
+#[tokio::test]
+async fn servers_that_disagree_are_waited_for() {
+    // Two servers at one port of two addresses; the second has an older copy of the zone.
+    let first = Knot::start(&["test", NAME]).await.unwrap();
+    let at = std::net::SocketAddr::new("127.0.0.2".parse().unwrap(), first.addr().port());
+    let second = Knot::start_at(at, &[NAME]).await.unwrap();
+    first.add(NAME, "NS", "ns2.ada.test.").await.unwrap();
+    first.set("ns2.ada.test", "A", "127.0.0.2").await.unwrap();
+    second.set(NAME, "A", OLD_SITE).await.unwrap();
+    let scene = Scene::at(first).await;
+    let row = scene.claim(&scene.ada, NAME, false).await;
+    scene.set_all(&row).await;
+    let row = scene.ask(&scene.ada).await;
+    assert_eq!(row.observed, Observed::Pending);
+    assert_eq!(words(&row), ["TXT missing", "A points-elsewhere 203.0.113.9"], "what the slower one says");
+    second.set(CHALLENGE, "TXT", &row.challenge_value()).await.unwrap();
+    second.set(NAME, "A", EDGE).await.unwrap();
+    assert!(scene.ask(&scene.ada).await.serves());
+}
+
+#[tokio::test]
+async fn a_domain_that_nobody_has_registered_is_called_so() {
+    let scene = Scene::new().await;
+    let row = scene.claim(&scene.ada, "mistyped.test", false).await;
+    assert_eq!(words(&row), ["TXT no-such-domain mistyped.test", "A no-such-domain mistyped.test"]);
+    assert_eq!(notices(&row), ["unregistered"]);
+}
+
+/// Works until nothing is due, dying once on the way; true when it did die.
+async fn work_and_die(scene: &Scene, nth: usize) -> bool {
+    let passed = Arc::new(AtomicUsize::new(0));
+    let counter = passed.clone();
+    let stages = Stages::new(move |_: Stage| counter.fetch_add(1, Ordering::SeqCst) == nth);
+    for turns in 0.. {
+        assert!(turns < 100, "this never ends");
+        let domain = scene.turn(&stages).await;
+        let certificate =
+            turn(&scene.certificates, &scene.cloud.worker, &scene.cloud.clock, &Stages::default()).await.unwrap();
+        let others = scene.cloud.settle().await;
+        if domain == Turn::Idle && certificate == Turn::Idle && others.is_empty() {
+            break;
+        }
+        scene.cloud.sql("update domains set claimed_until = '-infinity'").await;
+    }
+    passed.load(Ordering::SeqCst) > nth
+}
+
+#[tokio::test]
+async fn a_death_at_any_stage_still_ends_in_what_was_wanted() {
+    let scene = Scene::new().await;
+    let mut nth = 0;
+    loop {
+        scene.knot.set(NAME, "A", OLD_SITE).await.unwrap();
+        let claim = scene.try_claim(&scene.ada, NAME, false).await.unwrap();
+        let mut died = work_and_die(&scene, nth).await;
+        scene.knot.set(CHALLENGE, "TXT", &claim.challenge_value()).await.unwrap();
+        scene.knot.set(NAME, "A", EDGE).await.unwrap();
+        scene.cloud.sql("update domains set check_at = '2020-01-01', due_at = '2020-01-01'").await;
+        died |= work_and_die(&scene, nth).await;
+        assert!(scene.row(&scene.ada).await.serves(), "proved, stage {nth}");
+        assert_eq!(scene.route(NAME).await.as_deref(), Some("running"), "stage {nth}");
+        scene.remove(&scene.ada).await;
+        died |= work_and_die(&scene, nth).await;
+        assert!(scene.find(&scene.ada).await.is_none(), "removed, stage {nth}");
+        assert_eq!((scene.certified().await.len(), scene.own_domain(&scene.ada).await), (0, None), "stage {nth}");
+        if !died {
+            break;
+        }
+        nth += 1;
+    }
+    assert!(nth > 8, "only {nth} stages were tried");
+}

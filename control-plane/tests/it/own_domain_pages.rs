@@ -1,0 +1,268 @@
+//! The pages of the own domain, as its owner walks through them; what DNS says is written by hand here, the reconciler has tests of its own.
+
+use control_plane::domains::{DnsHost, Record, RecordKind, RecordState, Report, Words};
+use reqwest::Response;
+
+use crate::{
+    cloud::TestCloud,
+    owners::Percloud,
+    portal::{Portal, header, read},
+};
+
+/// An owner at the portal.
+struct Ada {
+    cloud: TestCloud,
+    portal: Portal,
+    percloud: Percloud,
+    cookie: String,
+}
+
+impl Ada {
+    async fn new() -> Self {
+        let cloud = TestCloud::new().await;
+        let portal = Portal::of(&cloud).await;
+        let percloud = Percloud::set_up(&cloud, "ada").await;
+        let cookie = percloud.enter(&cloud, &portal).await;
+        Self { cloud, portal, percloud, cookie }
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let request = self.portal.request("GET", path).header("accept", "text/html").header("cookie", &self.cookie);
+        read(request.send().await.unwrap()).await
+    }
+
+    async fn page(&self) -> String {
+        let (status, page) = self.get("/manage/domain").await;
+        assert_eq!(status, 200, "{page}");
+        page
+    }
+
+    /// What her browser does with a form of ours.
+    async fn post(&self, path: &str, form: &[(&str, &str)]) -> Response {
+        self.send(path, form, "same-origin", &self.cookie).await
+    }
+
+    async fn send(&self, path: &str, form: &[(&str, &str)], site: &str, cookie: &str) -> Response {
+        let mut body = url::form_urlencoded::Serializer::new(String::new());
+        if !form.iter().any(|(name, _)| *name == "percloud") {
+            body.append_pair("percloud", self.percloud.id.as_str());
+        }
+        let body = body.extend_pairs(form).finish();
+        let request = self.portal.request("POST", path).header("accept", "text/html").header("cookie", cookie);
+        let request = request.header("sec-fetch-site", site);
+        request.header("content-type", "application/x-www-form-urlencoded").body(body).send().await.unwrap()
+    }
+
+    async fn claim(&self, name: &str) {
+        let answer = self.post("/manage/domain", &[("name", name)]).await;
+        assert_eq!((answer.status().as_u16(), header(&answer, "location").as_str()), (303, "/manage/domain"));
+    }
+
+    /// What a look found.
+    async fn found(&self, report: &Report) {
+        let json = serde_json::to_string(report).unwrap().replace('\'', "''");
+        let at = self.cloud.now().to_rfc3339();
+        self.cloud.sql(&format!("update domains set report = '{json}', checked_at = '{at}'")).await;
+    }
+
+    /// The name is in use, as the reconciler would have it.
+    async fn serve(&self, name: &str) {
+        let at = self.cloud.now().to_rfc3339();
+        self.cloud.sql(&format!("update domains set observed = 'active', verified_at = '{at}'")).await;
+        self.cloud.sql(&format!("update tenants set own_domain = '{name}'")).await;
+    }
+}
+
+fn record(kind: RecordKind, label: &str, value: &str, state: RecordState, words: Words) -> Record {
+    let host = format!("{label}.xn--bcher-kva.test");
+    Record { kind, host, label: label.into(), value: value.into(), optional: false, state, found: Vec::new(), words }
+}
+
+fn half() -> Report {
+    let elsewhere = [("found", "203.0.113.9"), ("kind", "A"), ("value", "192.0.2.1")];
+    Report {
+        dns_host: Some(DnsHost { id: "ovh".into(), name: "OVH <b>".into(), url: Some("https://ovh.example/".into()) }),
+        connect: Some("https://connect.example/apply?domain=b".into()),
+        records: vec![
+            record(
+                RecordKind::Txt,
+                "_percloud-challenge",
+                "percloud-verification=k3fq",
+                RecordState::Ok,
+                Words::new("domain.record.ok", &[]),
+            ),
+            record(RecordKind::A, "@", "192.0.2.1", RecordState::Wrong, Words::new("domain.record.points-elsewhere", &elsewhere)),
+        ],
+        notices: vec![Words::new("domain.notice.caa", &[("issuers", "")])],
+        twin_ready: false,
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_typed_as_people_type_it_and_what_to_set_is_shown_record_by_record() {
+    let ada = Ada::new().await;
+    assert!(ada.page().await.contains("Which name do you have?"));
+    ada.claim("https://www.Bücher.test/a/path").await;
+    let looking = ada.page().await;
+    assert!(looking.contains("www.bücher.test") && looking.contains("data-refresh"), "{looking}");
+    ada.found(&half()).await;
+    let page = ada.page().await;
+    for said in [
+        "1 of 2 entries are right.",
+        "It still says 203.0.113.9. Change the A entry to 192.0.2.1.",
+        "data-copy=\"percloud-verification=k3fq\"",
+        "OVH &lt;b&gt;",
+        "href=\"https:&#x2F;&#x2F;connect.example&#x2F;apply?domain=b\"",
+        "lets nobody make certificates",
+        "Looked just now",
+        "DNS zone",
+    ] {
+        let plain = said.replace("&#x2F;", "/");
+        assert!(page.contains(said) || page.contains(&plain), "{said}: {page}");
+    }
+    // What somebody else's server says is a text and no page of ours.
+    assert!(!page.contains("OVH <b>"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_an_own_domain_is_said_next_to_the_field_and_as_it_is_typed() {
+    let ada = Ada::new().await;
+    for (typed, said) in [
+        ("", "Type the name that you have."),
+        ("no dot", "not a whole name yet"),
+        ("co.uk", "only an ending"),
+        ("me.percloud.localhost", "Nobody can have this name"),
+        ("127.0.0.1", "Nobody can have this name"),
+        (&"a".repeat(300), "too long"),
+        (&format!("{}.test", "a.".repeat(200)), "too long"),
+    ] {
+        let (status, page) = read(ada.post("/manage/domain", &[("name", typed)]).await).await;
+        assert!(status == 422 && page.contains("aria-invalid") && page.contains(said), "{typed}: {status} {page}");
+        let Some(path) = (!typed.is_empty()).then(|| typed.replace(' ', "%20")) else { continue };
+        let (status, answer) = ada.get(&format!("/manage/domain/check/{path}")).await;
+        assert!(status == 200 && answer.contains("not-allowed") && answer.contains(said), "{typed}: {answer}");
+    }
+    let (_, answer) = ada.get("/manage/domain/check/B%C3%9CCHER.test").await;
+    assert_eq!(answer, r#"{"state":"free","message":"bücher.test is possible."}"#);
+    assert_eq!(ada.cloud.value::<i64>("select count(*) from domains").await, 0);
+    ada.claim("one.test").await;
+    let (status, page) = read(ada.post("/manage/domain", &[("name", "two.test")]).await).await;
+    assert!(status == 422 && page.contains("another name of its own already"), "{page}");
+}
+
+#[tokio::test]
+async fn nobody_else_and_no_other_page_may_wish_anything() {
+    let ada = Ada::new().await;
+    ada.claim("ada.test").await;
+    let eve = Percloud::set_up(&ada.cloud, "eve").await;
+    let eves = eve.enter(&ada.cloud, &ada.portal).await;
+    let before: String = ada.cloud.value("select row_to_json(d)::text from domains d").await;
+    for (path, field, value) in [
+        ("/manage/domain", "name", "eve.test"),
+        ("/manage/domain/check", "", ""),
+        ("/manage/domain/choose", "choice", "www"),
+        ("/manage/domain/change", "name", "eve.test"),
+        ("/manage/domain/remove", "", ""),
+    ] {
+        let form = [(field, value)];
+        let stranger = ada.send(path, &form, "same-origin", "").await;
+        assert_eq!(stranger.status().as_u16(), 403, "{path} by a stranger");
+        for site in ["same-site", "cross-site", "none"] {
+            let forged = ada.send(path, &form, site, &ada.cookie).await;
+            assert_eq!(forged.status().as_u16(), 403, "{path} from {site}");
+        }
+        // Ada's form, sent after Eve had come in with this browser (or Eve had sent Ada in with a ticket of hers).
+        let (status, page) = read(ada.send(path, &form, "same-origin", &eves).await).await;
+        assert!(status == 409 && page.contains("nothing was changed"), "{path} for another: {status} {page}");
+        assert!(page.contains("<strong>eve.percloud.localhost</strong>"), "{page}");
+        let without = ada.send(path, &[("percloud", "")], "same-origin", &ada.cookie).await;
+        assert_eq!(without.status().as_u16(), 409, "{path} without a percloud");
+    }
+    for path in ["/manage/domain", "/manage/domain/change", "/manage/domain/remove", "/manage/domain/check/a.test"] {
+        assert_eq!(ada.portal.get(path).await.status().as_u16(), 403, "{path}");
+    }
+    let after: String = ada.cloud.value("select row_to_json(d)::text from domains d").await;
+    assert_eq!(before, after);
+}
+
+#[tokio::test]
+async fn an_impatient_owner_has_it_looked_at_now() {
+    let ada = Ada::new().await;
+    ada.claim("ada.test").await;
+    ada.found(&half()).await;
+    ada.cloud.sql("update domains set due_at = now() + interval '1 year', check_at = now() + interval '1 year'").await;
+    let answer = ada.post("/manage/domain/check", &[]).await;
+    assert_eq!((answer.status().as_u16(), header(&answer, "location").as_str()), (303, "/manage/domain#entries"));
+    let wait = ada.cloud.value::<chrono::DateTime<chrono::Utc>>("select due_at from domains").await - ada.cloud.now();
+    assert!(wait.num_seconds() <= 3, "{wait}");
+    ada.post("/manage/domain/remove", &[]).await;
+    assert_eq!(ada.post("/manage/domain/check", &[]).await.status().as_u16(), 303, "given up meanwhile");
+}
+
+#[tokio::test]
+async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_and_give_it_up() {
+    let ada = Ada::new().await;
+    ada.claim("ada.test").await;
+    ada.found(&Report { records: vec![half().records.remove(0)], twin_ready: true, ..Report::default() }).await;
+    ada.cloud.sql("update domains set observed = 'verified', verified_at = now()").await;
+    assert!(ada.page().await.contains("Almost there"));
+    ada.serve("ada.test").await;
+    let page = ada.page().await;
+    for said in ["Your percloud is at ada.test", "www.ada.test leads to ada.test", "https://ada.test:8443", "value=\"apex\" checked"] {
+        assert!(page.contains(said) || page.contains(&said.replace('/', "&#x2F;")), "{said}: {page}");
+    }
+    assert!(!page.contains("Something is not as it should be"));
+
+    let chosen = ada.post("/manage/domain/choose", &[("choice", "www")]).await;
+    assert_eq!(chosen.status().as_u16(), 303);
+    assert_eq!(ada.cloud.value::<String>("select name from domains where wanted = 'active'").await, "www.ada.test");
+    assert_eq!(ada.post("/manage/domain/choose", &[("choice", "both")]).await.status().as_u16(), 422);
+
+    ada.cloud.sql("update domains set misses = 1").await;
+    assert!(ada.page().await.contains("Something is not as it should be"));
+
+    let (_, change) = ada.get("/manage/domain/change").await;
+    assert!(change.contains("Until the new name is ready"), "{change}");
+    let (status, page) = read(ada.post("/manage/domain/change", &[("name", "x")]).await).await;
+    assert!(status == 422 && page.contains("aria-invalid"));
+    let same = ada.post("/manage/domain/change", &[("name", "ada.test")]).await;
+    assert_eq!(same.status().as_u16(), 303);
+    assert_eq!(ada.cloud.value::<i64>("select count(*) from domains where wanted = 'gone'").await, 0, "the same name");
+    assert_eq!(ada.post("/manage/domain/change", &[("name", "new.test")]).await.status().as_u16(), 303);
+    assert_eq!(ada.cloud.value::<String>("select name from domains where wanted = 'active'").await, "new.test");
+
+    let (_, ask) = ada.get("/manage/domain/remove").await;
+    assert!(ask.contains("Your percloud answers at") && ask.contains("Give new.test up"), "{ask}");
+    let gone = ada.post("/manage/domain/remove", &[]).await;
+    assert_eq!(header(&gone, "location"), "/manage/domain?removed=new.test");
+    let (_, page) = ada.get("/manage/domain?removed=new.test").await;
+    assert!(page.contains("new.test is given up") && page.contains("Which name do you have?"), "{page}");
+    let (_, page) = ada.get("/manage/domain?removed=%3Cb%3EYour+money%3C/b%3E").await;
+    assert!(!page.contains("is given up"), "only a domain is said");
+    assert_eq!(ada.post("/manage/domain/remove", &[]).await.status().as_u16(), 303, "once is enough");
+    let noted = "select string_agg(action, ' ' order by id) from audit where actor = 'owner' and action like 'domain.%'";
+    let noted: String = ada.cloud.value(noted).await;
+    assert_eq!(noted, "domain.claimed domain.chosen domain.removed domain.claimed domain.removed");
+}
+
+#[tokio::test]
+async fn a_name_that_was_lost_says_what_to_do() {
+    let ada = Ada::new().await;
+    ada.claim("bücher.test").await;
+    ada.found(&half()).await;
+    ada.cloud.sql("update domains set observed = 'lost', misses = 3").await;
+    let page = ada.page().await;
+    assert!(page.contains("bücher.test no longer leads here") && page.contains("203.0.113.9"), "{page}");
+}
+
+#[tokio::test]
+async fn claiming_again_and_again_is_slowed_down() {
+    let ada = Ada::new().await;
+    let mut statuses = Vec::new();
+    for n in 0..25 {
+        let name = format!("ada{n}.test");
+        let path = if n == 0 { "/manage/domain" } else { "/manage/domain/change" };
+        statuses.push(ada.post(path, &[("name", &name)]).await.status().as_u16());
+    }
+    assert_eq!((statuses[0], statuses[19], statuses[24]), (303, 303, 429), "{statuses:?}");
+}

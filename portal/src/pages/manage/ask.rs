@@ -1,0 +1,105 @@
+use serde::Serialize;
+use ui::Page;
+
+use super::Whose;
+
+/// What is wrong with what was typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Errors {
+    /// About the name.
+    pub name: Option<&'static str>,
+    /// About the whole: too many tries.
+    pub form: Option<&'static str>,
+}
+
+/// `GET /manage/domain` of an owner who has no own domain, and the answer to a refused `POST`: one question.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Ask {
+    /// Whose.
+    pub whose: Whose,
+    /// The name as typed.
+    pub name: String,
+    /// What is wrong with it.
+    pub errors: Errors,
+    /// The name that was just given up.
+    pub removed: Option<String>,
+    /// Something was wished for another percloud than the one signed in for; nothing was done.
+    pub other: bool,
+}
+
+impl Page for Ask {
+    const TEMPLATE: &'static str = "manage/ask.html";
+    fn samples() -> Vec<Self> {
+        let empty = Self { whose: Whose::sample(), ..Self::default() };
+        let wrong = |key| Errors { name: Some(key), form: None };
+        vec![
+            empty.clone(),
+            Self { name: "ada".into(), errors: wrong("domain.error.not-a-domain"), ..empty.clone() },
+            Self { removed: Some("bücher.example".into()), ..empty.clone() },
+            Self { other: true, whose: Whose::long(), ..empty.clone() },
+            Self {
+                name: "https://www.a-very-long-name-that-somebody-really-owns.example/path".into(),
+                errors: Errors { form: Some("domain.too-many"), name: None },
+                whose: Whose::long(),
+                removed: None,
+                other: false,
+            },
+        ]
+    }
+}
+
+/// `GET /manage/domain/change`: another name instead.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// Whose.
+    pub whose: Whose,
+    /// The name in use, as people read it.
+    pub current: String,
+    /// Whether the percloud answers at it.
+    pub serves: bool,
+    /// The name as typed.
+    pub name: String,
+    /// What is wrong with it.
+    pub errors: Errors,
+}
+
+impl Page for Change {
+    const TEMPLATE: &'static str = "manage/change.html";
+    fn samples() -> Vec<Self> {
+        let plain = Self {
+            whose: Whose::sample(),
+            current: "bücher.example".into(),
+            serves: true,
+            name: String::new(),
+            errors: Errors::default(),
+        };
+        let errors = Errors { name: Some("domain.error.ours"), form: None };
+        vec![Self { serves: false, name: "x".into(), errors, ..plain.clone() }, plain]
+    }
+}
+
+/// `GET /manage/domain/remove`: what will break.
+#[derive(Clone, Debug, Serialize)]
+pub struct Remove {
+    /// Whose.
+    pub whose: Whose,
+    /// The name in use, as people read it.
+    pub name: String,
+    /// The one that leads to it.
+    pub twin: Option<String>,
+    /// Whether the percloud answers at it.
+    pub serves: bool,
+}
+
+impl Page for Remove {
+    const TEMPLATE: &'static str = "manage/remove.html";
+    fn samples() -> Vec<Self> {
+        let plain = Self {
+            whose: Whose::sample(),
+            name: "bücher.example".into(),
+            twin: Some("www.bücher.example".into()),
+            serves: true,
+        };
+        vec![Self { serves: false, twin: None, whose: Whose::long(), ..plain.clone() }, plain]
+    }
+}

@@ -1,0 +1,84 @@
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use ui::Page;
+
+use super::{Looked, Whose, Words};
+
+/// `GET /manage/domain` while entries are missing: what to set, and how it is, live.
+#[derive(Clone, Debug, Serialize)]
+pub struct Records {
+    /// Whose.
+    pub whose: Whose,
+    /// The name, as people read it.
+    pub name: String,
+    /// What was found.
+    pub looked: Looked,
+    /// It worked once and does so no more.
+    pub lost: bool,
+    /// Something was wished for another percloud than the one signed in for; nothing was done.
+    pub other: bool,
+}
+
+impl Page for Records {
+    const TEMPLATE: &'static str = "manage/records.html";
+    fn samples() -> Vec<Self> {
+        let [none, half, bad] = Looked::samples();
+        let plain =
+            Self { whose: Whose::sample(), name: "bücher.example".into(), looked: half, lost: false, other: false };
+        let name = "me.a-very-long-name-that-somebody-really-owns.example".to_owned();
+        vec![
+            Self { looked: none, ..plain.clone() },
+            Self { lost: true, looked: bad.clone(), other: true, ..plain.clone() },
+            Self { looked: bad, name, whose: Whose::long(), ..plain.clone() },
+            plain,
+        ]
+    }
+}
+
+/// `GET /manage/domain` while the certificate is made: nothing is left to do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Making {
+    /// Whose.
+    pub whose: Whose,
+    /// The name, as people read it.
+    pub name: String,
+    /// What keeps it, if it takes longer.
+    pub trouble: Option<Trouble>,
+    /// What else there is to say.
+    pub notices: Vec<Words>,
+}
+
+/// Why a certificate is not there yet, or not renewed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trouble {
+    /// `waiting` (it comes by itself), `failing` (the last try failed) or `paused` (by the provider).
+    pub kind: &'static str,
+    /// When it is tried again.
+    pub next: Option<DateTime<Utc>>,
+}
+
+impl Trouble {
+    pub(super) fn samples() -> [Option<Self>; 4] {
+        let trouble = |kind, next| Some(Self { kind, next });
+        let at = Some(DateTime::UNIX_EPOCH);
+        [None, trouble("waiting", None), trouble("failing", at), trouble("paused", None)]
+    }
+}
+
+impl Page for Making {
+    const TEMPLATE: &'static str = "manage/making.html";
+    fn samples() -> Vec<Self> {
+        let sample = |trouble: Option<Trouble>| Self {
+            whose: Whose::sample(),
+            name: "bücher.example".into(),
+            notices: match &trouble {
+                Some(trouble) if trouble.kind == "failing" => {
+                    vec![Words::sample("domain.notice.caa", &[("issuers", "ca.example")])]
+                }
+                _ => Vec::new(),
+            },
+            trouble,
+        };
+        Trouble::samples().map(sample).into()
+    }
+}
