@@ -7,6 +7,10 @@ use control_plane::{
     db, doctor, edge, hosts, privileges, reconcile, telemetry, up, web,
 };
 
+/// For the edge, where a request is many small allocations (docs/decisions/0008-allocator.md). Perclouds do not have it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A cloud of their own for everybody: what a provider runs.
 #[derive(Parser)]
 #[command(name = "percloud", version, propagate_version = true)]

@@ -68,6 +68,14 @@ fn exporter(role: &'static str) -> anyhow::Result<SdkTracerProvider> {
 fn serve_metrics(recorder: PrometheusHandle, socket: &Path) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(socket);
     let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    // What a histogram was told lies there until somebody sorts it into buckets: nobody may ever ask for the metrics.
+    let upkeep = recorder.clone();
+    std::thread::Builder::new().name("upkeep".to_owned()).spawn(move || {
+        loop {
+            std::thread::sleep(std::time::Duration::from_secs(5));
+            upkeep.run_upkeep();
+        }
+    })?;
     std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
         for mut stream in listener.incoming().flatten() {
             recorder.run_upkeep();

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::limits;
+use super::line;
 use super::meter::{Entry, Progress};
 use super::routes::Busy;
 use super::upstream::Lent;
@@ -175,16 +176,47 @@ enum Source {
 
 /// A percloud's answer, and what is given back when it has ended.
 struct Answer {
-    incoming: Incoming,
-    lent: Option<Lent>,
+    coming: Coming,
     patience: Patience,
     _busy: Option<Busy>,
 }
 
+/// A body on its way from a percloud, by the library's client or by our own.
+pub(super) enum Coming {
+    Library { incoming: Incoming, lent: Option<Lent> },
+    Line(line::Answer),
+}
+
+impl Coming {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Library { incoming, .. } => {
+                Pin::new(incoming).poll_frame(cx).map(|f| f.map(|f| f.map_err(Into::into)))
+            }
+            Self::Line(answer) => answer.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Library { incoming, .. } => incoming.is_end_stream(),
+            Self::Line(answer) => answer.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Library { incoming, .. } => incoming.size_hint(),
+            Self::Line(answer) => answer.size_hint(),
+        }
+    }
+}
+
 impl Drop for Answer {
     fn drop(&mut self) {
-        if let Some(lent) = self.lent.take()
-            && self.incoming.is_end_stream()
+        if let Coming::Library { incoming, lent } = &mut self.coming
+            && incoming.is_end_stream()
+            && let Some(lent) = lent.take()
         {
             lent.give_back();
         }
@@ -213,8 +245,8 @@ impl ResponseBody {
         Self { source, entry: None, taken: None, epoch: Instant::now() }
     }
 
-    pub(super) fn percloud(incoming: Incoming, lent: Option<Lent>, busy: Option<Busy>) -> Self {
-        let answer = Answer { incoming, lent, patience: Patience::default(), _busy: busy };
+    pub(super) fn percloud(coming: Coming, busy: Option<Busy>) -> Self {
+        let answer = Answer { coming, patience: Patience::default(), _busy: busy };
         Self { source: Source::Percloud(Box::new(answer)), entry: None, taken: None, epoch: Instant::now() }
     }
 
@@ -256,10 +288,10 @@ impl Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match &mut self.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Source::Percloud(answer) => match Pin::new(&mut answer.incoming).poll_frame(cx) {
+            Source::Percloud(answer) => match answer.coming.poll_frame(cx) {
                 Poll::Ready(frame) => {
                     answer.patience.rest();
-                    Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+                    Poll::Ready(frame)
                 }
                 Poll::Pending => match answer.patience.poll(cx, limits::RESPONSE_BODY) {
                     Poll::Ready(()) => Poll::Ready(Some(Err("the percloud sends nothing".into()))),
@@ -274,14 +306,14 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(bytes) => bytes.is_none(),
-            Source::Percloud(answer) => answer.incoming.is_end_stream(),
+            Source::Percloud(answer) => answer.coming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Source::Percloud(answer) => answer.incoming.size_hint(),
+            Source::Percloud(answer) => answer.coming.size_hint(),
         }
     }
 }

@@ -11,11 +11,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, interval, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
+use super::access::Scribe;
 use super::body::{ResponseBody, Taken};
 use super::ending::Ending;
 use super::proxy::{self, Connection};
@@ -28,13 +30,24 @@ pub(super) struct Watch {
     epoch: Instant,
     /// Requests so far; changes while the connection is used.
     asked: AtomicUsize,
-    open: Arc<AtomicUsize>,
+    open: AtomicUsize,
+    /// Requests that the client broke off before there was an answer.
+    broken_off: AtomicUsize,
+    /// It has broken off more than anybody would.
+    enough: Notify,
     answers: Mutex<Vec<Weak<Taken>>>,
 }
 
 impl Watch {
     fn new() -> Self {
-        Self { epoch: Instant::now(), asked: AtomicUsize::new(0), open: Arc::default(), answers: Mutex::default() }
+        Self {
+            epoch: Instant::now(),
+            asked: AtomicUsize::default(),
+            open: AtomicUsize::default(),
+            broken_off: AtomicUsize::default(),
+            enough: Notify::new(),
+            answers: Mutex::default(),
+        }
     }
 
     /// Watches how an answer is taken.
@@ -60,12 +73,34 @@ impl Watch {
     }
 }
 
-/// Counts a request while it has no answer yet.
-struct Open(Arc<AtomicUsize>);
+/// Counts a request while it has no answer yet, and among the broken ones when it never gets one.
+struct Open {
+    connection: Arc<Connection>,
+    answered: bool,
+}
+
+impl Open {
+    fn new(connection: Arc<Connection>) -> Self {
+        connection.watch.asked.fetch_add(1, Ordering::Relaxed);
+        connection.watch.open.fetch_add(1, Ordering::Relaxed);
+        Self { connection, answered: false }
+    }
+
+    fn answered(mut self) {
+        self.answered = true;
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let watch = &self.connection.watch;
+        watch.open.fetch_sub(1, Ordering::Relaxed);
+        if !self.answered {
+            let broken_off = watch.broken_off.fetch_add(1, Ordering::Relaxed) + 1;
+            if broken_off > limits::BROKEN_OFF && broken_off * 2 > watch.asked.load(Ordering::Relaxed) {
+                watch.enough.notify_one();
+            }
+        }
     }
 }
 
@@ -76,11 +111,12 @@ pub(super) struct Inside {
     pub(super) pool: Arc<Pool>,
     pub(super) ending: Ending,
     pub(super) tasks: TaskTracker,
+    pub(super) scribe: Arc<Scribe>,
 }
 
 /// Serves one connection until it ends, or until the edge does: requests in flight end, no new ones begin.
 pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr) {
-    let Inside { edge, pool, ending, tasks } = inside;
+    let Inside { edge, pool, ending, tasks, scribe } = inside;
     // Small pieces (an event, the end of a page) must not wait for more.
     let _ = stream.set_nodelay(true);
     let began = Instant::now();
@@ -100,8 +136,21 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
     let h2 = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
     let strict = public && !sni.as_ref().unwrap_or(&edge.base_domain).ends_with(".localhost");
-    let (client, last_call, watch) = (client.ip(), AtomicBool::new(false), Watch::new());
-    let connection = Arc::new(Connection { edge, pool, ending, tasks, last_call, client, sni, strict, watch });
+    let (client, last_call) = (client.ip(), AtomicBool::new(false));
+    let watch = Watch::new();
+    let connection = Arc::new(Connection {
+        edge,
+        pool,
+        ending,
+        tasks,
+        scribe,
+        last_call,
+        client,
+        said: Mutex::default(),
+        sni,
+        strict,
+        watch,
+    });
     let io = TokioIo::new(Stall::new(stream, limits::CLIENT_TAKES));
     if h2 { serve_h2(connection, io).await } else { serve_h1(connection, io).await }
 }
@@ -149,7 +198,9 @@ type Io = TokioIo<Stall<TlsStream<TcpStream>>>;
 
 async fn serve_h1(connection: Arc<Connection>, io: Io) {
     let watched = connection.clone();
-    let service = service_fn(move |request: http::Request<Incoming>| proxy::handle(connection.clone(), request));
+    // Boxed: the library moves the future around, and it is large.
+    let service =
+        service_fn(move |request: http::Request<Incoming>| Box::pin(proxy::handle(connection.clone(), request)));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -174,15 +225,13 @@ async fn serve_h1(connection: Arc<Connection>, io: Io) {
 async fn serve_h2(connection: Arc<Connection>, io: Io) {
     let watched = connection.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
-        connection.watch.asked.fetch_add(1, Ordering::Relaxed);
-        connection.watch.open.fetch_add(1, Ordering::Relaxed);
-        let open = Open(connection.watch.open.clone());
+        let open = Open::new(connection.clone());
         let answer = proxy::handle(connection.clone(), request);
-        async move {
+        Box::pin(async move {
             let answer = answer.await;
-            drop(open);
+            open.answered();
             answer
-        }
+        })
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -202,6 +251,10 @@ async fn serve_h2(connection: Arc<Connection>, io: Io) {
     loop {
         tokio::select! {
             _ = served.as_mut() => return,
+            () = watched.watch.enough.notified() => {
+                tracing::debug!("a client that breaks off whatever it asks");
+                return;
+            }
             () = watched.ending.leaving.cancelled(), if !going => {
                 going = true;
                 served.as_mut().graceful_shutdown();

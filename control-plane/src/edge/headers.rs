@@ -3,8 +3,8 @@
 //! Whatever says where a request came from is ours to say: a client's own `Forwarded`, `X-Forwarded-*`, request id or trace
 //! is dropped and never read. What belongs to one connection stays with it (RFC 9110 §7.6.1).
 
-use std::fmt::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
@@ -38,15 +38,44 @@ const NOT_A_CLIENTS: [&str; 12] = [
     "baggage",
 ];
 
+/// What we say of a client and the host it asks: the same for all requests of most connections, so it is made once.
+#[derive(Debug)]
+pub(super) struct Said {
+    authority: String,
+    host: HeaderValue,
+    client: HeaderValue,
+    forwarded: HeaderValue,
+}
+
+impl Said {
+    pub(super) fn new(client: IpAddr, authority: &str) -> Self {
+        let client = client.to_canonical();
+        let node = if client.is_ipv6() { format!("\"[{client}]\"") } else { client.to_string() };
+        // Every part was checked or made by us; one that is no header value is left empty rather than guessed at.
+        let value = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self {
+            host: value(authority),
+            client: value(&client.to_string()),
+            forwarded: value(&format!("for={node};host=\"{authority}\";proto=https")),
+            authority: authority.to_owned(),
+        }
+    }
+
+    /// Whether it is about this host.
+    pub(super) fn is_of(&self, authority: &str) -> bool {
+        self.authority == authority
+    }
+}
+
 /// Who asks, and how we call the request.
-pub(super) struct Origin<'a> {
-    pub(super) client: IpAddr,
-    pub(super) request_id: &'a str,
-    pub(super) trace_parent: &'a str,
+pub(super) struct Origin {
+    pub(super) said: Arc<Said>,
+    pub(super) request_id: HeaderValue,
+    pub(super) trace_parent: HeaderValue,
 }
 
 /// Makes a client's headers into those that a percloud gets.
-pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: &Origin<'_>) {
+pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: Origin) {
     let trailers = headers
         .get_all(header::TE)
         .iter()
@@ -60,7 +89,11 @@ pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: &Origin<'_>
     }
     let alien: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| NOT_A_CLIENTS.iter().any(|prefix| name.as_str().starts_with(prefix)))
+        .filter(|name| {
+            let name = name.as_str();
+            // Most names begin otherwise.
+            name.starts_with(['x', 't', 'c', 'b']) && NOT_A_CLIENTS.iter().any(|prefix| name.starts_with(prefix))
+        })
         .cloned()
         .collect();
     for name in alien {
@@ -74,22 +107,17 @@ pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: &Origin<'_>
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
-    let client = origin.client.to_canonical();
-    let node = if client.is_ipv6() { format!("\"[{client}]\"") } else { client.to_string() };
-    let mut forwarded = String::with_capacity(96);
-    // Writing to a String cannot fail.
-    let _ = write!(forwarded, "for={node};host=\"{}\";proto=https", asked.authority);
-    put(headers, header::HOST, &asked.authority);
-    put(headers, X_FORWARDED_FOR, &client.to_string());
+    headers.insert(header::HOST, origin.said.host.clone());
+    headers.insert(X_FORWARDED_FOR, origin.said.client.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
-    put(headers, X_FORWARDED_HOST, &asked.authority);
-    put(headers, FORWARDED, &forwarded);
-    put(headers, X_REQUEST_ID, origin.request_id);
-    put(headers, TRACEPARENT, origin.trace_parent);
+    headers.insert(X_FORWARDED_HOST, origin.said.host.clone());
+    headers.insert(FORWARDED, origin.said.forwarded.clone());
+    headers.insert(X_REQUEST_ID, origin.request_id);
+    headers.insert(TRACEPARENT, origin.trace_parent);
 }
 
 /// Makes a percloud's headers into those that a client gets. `strict` is the value of HSTS, where it is due.
-pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: &str, strict: bool) {
+pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: HeaderValue, strict: bool) {
     hop_by_hop(headers);
     headers.remove(ALT_SVC);
     headers.remove(header::STRICT_TRANSPORT_SECURITY);
@@ -97,16 +125,7 @@ pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: &str, str
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     own_cookies_only(headers, host);
-    put(headers, X_REQUEST_ID, request_id);
-}
-
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    // Every value was checked or made by us; one that is no header value is left out rather than guessed at.
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    } else {
-        headers.remove(name);
-    }
+    headers.insert(X_REQUEST_ID, request_id);
 }
 
 /// Takes out what belongs to one connection, and what `Connection` names as such.
@@ -201,8 +220,13 @@ mod tests {
             ("accept", "text/html"),
             ("range", "bytes=0-1"),
         ]);
-        let origin = Origin { client: "2001:db8::1".parse().unwrap(), request_id: "r1", trace_parent: "00-t" };
-        inward(&mut headers, &asked(), &origin);
+        let said = HeaderValue::from_static;
+        let origin = Origin {
+            said: Arc::new(Said::new("2001:db8::1".parse().unwrap(), "ada.example:8443")),
+            request_id: said("r1"),
+            trace_parent: said("00-t"),
+        };
+        inward(&mut headers, &asked(), origin);
         let mut seen: Vec<String> = headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         seen.sort();
         assert_eq!(
@@ -234,7 +258,7 @@ mod tests {
         ] {
             headers.append(header::SET_COOKIE, HeaderValue::from_static(cookie));
         }
-        outward(&mut headers, "ada.example", "r", false);
+        outward(&mut headers, "ada.example", HeaderValue::from_static("r"), false);
         let left: Vec<&str> = headers.get_all(header::SET_COOKIE).iter().map(|v| &v.to_str().unwrap()[..1]).collect();
         assert_eq!(left, ["a", "d", "e"]);
     }

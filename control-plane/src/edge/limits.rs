@@ -31,8 +31,8 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 pub(super) const CONTINUE: Duration = Duration::from_secs(1);
 /// How long a connection to a percloud is kept for the next request. Short: it must not look like use.
 pub(super) const POOLED: Duration = Duration::from_secs(20);
-/// Connections kept for one percloud by one worker.
-pub(super) const POOLED_PER_SOCKET: usize = 32;
+/// Connections kept for one percloud by one worker: as many as two busy HTTP/2 connections ask for at once.
+pub(super) const POOLED_PER_SOCKET: usize = 256;
 /// Requests of one percloud at the same time, by one worker: one percloud's crowd must not take the edge from all others.
 pub(super) const BUSY_PER_TENANT: usize = 512;
 /// Connections of one address (an IPv6 network) at the same time, by one worker. Whole villages share an address, so it is high.
@@ -53,6 +53,9 @@ pub(super) const HEAD_BYTES: usize = 32 * 1024;
 pub(super) const HEADERS: usize = 100;
 /// Requests at the same time on one HTTP/2 connection.
 pub(super) const STREAMS: u32 = 128;
+/// Requests that one HTTP/2 connection may break off before their answer, when they are most of what it asked: each costs us and
+/// a percloud a beginning, and the client nothing. Who leaves pages in a hurry breaks off some.
+pub(super) const BROKEN_OFF: usize = 200;
 /// What a client may send ahead on one HTTP/2 stream, so that uploads are fast over long ways.
 pub(super) const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same for all streams of a connection together; it bounds what a slow percloud makes us keep.

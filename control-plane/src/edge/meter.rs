@@ -9,6 +9,8 @@ use http::{Method, StatusCode, Version};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::time::Instant;
 
+use super::ids::RequestId;
+
 /// Who answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -23,7 +25,7 @@ pub(super) enum Class {
 impl Class {
     const ALL: [Self; 3] = [Self::Portal, Self::Percloud, Self::Edge];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Portal => "portal",
             Self::Percloud => "percloud",
@@ -48,6 +50,7 @@ pub(super) struct Meter {
     pub(super) connects_failed: Counter,
     pub(super) retries: Counter,
     pub(super) tunnels: Gauge,
+    pub(super) lines_lost: Counter,
 }
 
 impl Meter {
@@ -71,6 +74,7 @@ impl Meter {
             connects_failed: counter!("percloud_edge_upstream_connects_total", "outcome" => "failed"),
             retries: counter!("percloud_edge_retries_total"),
             tunnels: gauge!("percloud_edge_tunnels"),
+            lines_lost: counter!("percloud_edge_log_lines_lost_total"),
         }
     }
 }
@@ -99,8 +103,8 @@ impl Progress {
 
 /// One request's line in the access log; written when it is dropped, that is when the answer's last byte is on its way or the client is gone.
 pub(super) struct Entry {
-    pub(super) meter: Arc<Meter>,
-    pub(super) request_id: String,
+    pub(super) scribe: Arc<super::access::Scribe>,
+    pub(super) request_id: RequestId,
     pub(super) tenant: Option<Arc<super::routes::Route>>,
     pub(super) class: Class,
     pub(super) area: &'static str,
@@ -114,37 +118,36 @@ pub(super) struct Entry {
     pub(super) whole: bool,
 }
 
+impl Entry {
+    /// Bytes of the request's body so far.
+    pub(super) fn bytes_in(&self) -> u64 {
+        self.sent.as_ref().map_or(0, |p| p.bytes())
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
-        let bytes_in = self.sent.as_ref().map_or(0, |p| p.bytes());
+        let meter = &self.scribe.meter;
         let status = usize::from(self.status.as_u16() / 100).clamp(1, 5) - 1;
-        self.meter.requests[self.class as usize][status].increment(1);
-        self.meter.first_byte[self.class as usize].record(self.first_byte);
-        self.meter.bytes_in.increment(bytes_in);
-        self.meter.bytes_out.increment(self.bytes_out);
-        tracing::info!(
-            target: "access",
-            {
-                request.id = self.request_id,
-                tenant.id = self.tenant.as_ref().map(|t| t.row.tenant_id.as_str()),
-                class = self.class.name(),
-                area = self.area,
-                method = method(&self.method),
-                protocol = ?self.version,
-                status = self.status.as_u16(),
-                bytes_in,
-                bytes_out = self.bytes_out,
-                first_byte_seconds = self.first_byte.as_secs_f64(),
-                seconds = self.began.elapsed().as_secs_f64(),
-                whole = self.whole,
-            },
-            "request"
-        );
+        meter.requests[self.class as usize][status].increment(1);
+        meter.first_byte[self.class as usize].record(self.first_byte);
+        meter.bytes_in.increment(self.bytes_in());
+        meter.bytes_out.increment(self.bytes_out);
+        self.scribe.note(self);
+    }
+}
+
+/// The version as the log says it.
+pub(super) fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        _ => "HTTP/1.0",
     }
 }
 
 /// A method that we know, or the word "other": what else a client sends there is the client's text.
-fn method(method: &Method) -> &str {
+pub(super) fn method(method: &Method) -> &str {
     const KNOWN: [&str; 17] = [
         "GET",
         "HEAD",

@@ -17,6 +17,7 @@
 //! **What the edge may know.** It reads two relations of the database and opens sealed certificate keys; it can write nothing.
 //! When Postgres is away it goes on with what it knew last.
 
+mod access;
 mod answers;
 mod body;
 mod certificates;
@@ -26,7 +27,9 @@ mod ending;
 mod forwarded;
 pub(crate) mod handover;
 mod headers;
+mod ids;
 mod limits;
+mod line;
 mod listen;
 mod meter;
 mod pages;
@@ -100,6 +103,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let edge = Edge::new(common, workers, options.proxy_protocol.clone(), options.certificates_in_memory)?;
     let source = certificates::Source::new(url, options.seal.open(&common.paths())?)?;
     let ending = Ending::new();
+    // Whoever drops this future ends the workers, too.
+    let _ended = (ending.asked.clone().drop_guard(), ending.over.clone().drop_guard());
     let mut watch = std::pin::pin!(watch::Watch::new(edge.clone(), source).run(url, ending.over.clone()));
     let mut asked = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let line = handover::socket(&common.paths().handover(), common.port);
@@ -127,7 +132,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(before) = before {
         before.relieve();
     }
-    wait_out(threads, &ending, asked, watch).await
+    let served = wait_out(threads, &ending, asked, watch).await;
+    edge.log.flush();
+    served
 }
 
 /// Waits for the end, and through it.
@@ -195,6 +202,7 @@ pub(crate) struct Edge {
     challenges: challenge::Challenges,
     pages: pages::Pages,
     meter: Arc<meter::Meter>,
+    log: Arc<access::Log>,
     workers: usize,
     /// Who may say where a connection comes from.
     balancers: Vec<Network>,
@@ -220,6 +228,7 @@ impl Edge {
             challenges: challenge::Challenges::default(),
             pages: pages::Pages::new(&common.provider_name, &common.portal_origin()),
             meter: Arc::new(meter::Meter::new()),
+            log: Arc::new(access::Log::start()?),
             workers,
             balancers,
             informed: CancellationToken::new(),

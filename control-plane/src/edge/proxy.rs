@@ -3,20 +3,22 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::access::Scribe;
 use super::answers::{self, Asker, Own};
 use super::body::{ClientBody, Gate, RequestBody, ResponseBody};
 use super::ending::Ending;
-use super::headers::{self, Origin};
+use super::headers::{self, Origin, Said};
+use super::ids::RequestId;
 use super::meter::{self, Class, Entry, Progress};
 use super::request::{self, Asked, Refusal, Upgrade};
 use super::routes::{Busy, Route, State};
@@ -30,14 +32,27 @@ pub(super) struct Connection {
     pub(super) ending: Ending,
     /// What the worker waits for before it ends.
     pub(super) tasks: TaskTracker,
+    pub(super) scribe: Arc<Scribe>,
     /// The next answer is the last: another edge has this one's place.
     pub(super) last_call: AtomicBool,
     pub(super) client: IpAddr,
+    /// What was said last of client and host.
+    pub(super) said: Mutex<Option<Arc<Said>>>,
     /// The name in the TLS handshake, lower case.
     pub(super) sni: Option<String>,
     /// Whether browsers are told to come with TLS only.
     pub(super) strict: bool,
     pub(super) watch: super::connection::Watch,
+}
+
+impl Connection {
+    fn said(&self, authority: &str) -> Arc<Said> {
+        let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(said) if said.is_of(authority) => said.clone(),
+            _ => last.insert(Arc::new(Said::new(self.client, authority))).clone(),
+        }
+    }
 }
 
 /// Where a request goes.
@@ -47,56 +62,41 @@ enum Way {
     Own(Own),
 }
 
-/// What we say of a request, to the percloud and to the log.
-struct Names {
-    request_id: String,
-    trace_parent: String,
-}
-
-impl Names {
-    fn fresh() -> Self {
-        let (trace, span) = (rand::random::<u128>(), rand::random::<u64>());
-        let request_id = format!("{:032x}", rand::random::<u128>());
-        Self { request_id, trace_parent: format!("00-{trace:032x}-{span:016x}-00") }
-    }
-}
-
 /// Answers one request; never fails, since the answer to a failure is an answer too.
 pub(super) async fn handle(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let began = Instant::now();
-    let mut names = Names::fresh();
-    let span = connection.edge.traced.then(|| tracing::info_span!("edge.request", request.id = names.request_id));
-    if let Some(parent) = span.as_ref().and_then(|span| span.in_scope(crate::telemetry::trace_parent)) {
-        names.trace_parent = parent;
+    let id = RequestId::fresh();
+    if !connection.edge.traced {
+        return Ok(pass(&connection, request, id, id.trace_parent(), began).await);
     }
-    let passed = pass(&connection, request, names, began);
-    Ok(match span {
-        Some(span) => tracing::Instrument::instrument(passed, span).await,
-        None => passed.await,
-    })
+    let span = tracing::info_span!("edge.request", request.id = id.as_str());
+    let parent = span.in_scope(crate::telemetry::trace_parent).and_then(|parent| parent.try_into().ok());
+    let parent = parent.unwrap_or_else(|| id.trace_parent());
+    Ok(tracing::Instrument::instrument(pass(&connection, request, id, parent, began), span).await)
 }
 
 async fn pass(
     connection: &Arc<Connection>,
     request: Request<Incoming>,
-    names: Names,
+    id: RequestId,
+    trace_parent: HeaderValue,
     began: Instant,
 ) -> Response<ResponseBody> {
     let edge = &connection.edge;
     let (parts, body) = request.into_parts();
     let asker = Asker::of(&parts.method, &parts.headers);
-    let mut note = begin(edge, &parts, &names, began);
+    let mut note = begin(connection, &parts, id, began);
     let asked = match request::check(&parts) {
         Ok(asked) => asked,
         Err(refusal) => {
             let own = if refusal == Refusal::Method { Own::Method } else { Own::Malformed };
-            return finish(note, connection, answers::answer(&edge.pages, &own, &asker, "", &names.request_id));
+            return finish(note, connection, answers::answer(&edge.pages, &own, &asker, "", id.as_str()));
         }
     };
-    let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, &names.request_id);
+    let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, id.as_str());
     let (socket, busy) = match find(connection, &asked, &parts.uri) {
         Way::Own(why) => {
             if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()).await {
@@ -112,18 +112,18 @@ async fn pass(
     };
     let portal = busy.is_none();
     note.class = if portal { Class::Portal } else { Class::Percloud };
-    let origin = Origin { client: connection.client, request_id: &names.request_id, trace_parent: &names.trace_parent };
-    let out = Outbound::new(parts, body, &asked, &origin);
+    let origin = Origin { said: connection.said(&asked.authority), request_id: id.to_header(), trace_parent };
+    let out = Outbound::new(parts, body, &asked, origin);
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
         Ok(mut response) => {
-            headers::outward(response.headers_mut(), &asked.host, &names.request_id, connection.strict);
+            headers::outward(response.headers_mut(), &asked.host, id.to_header(), connection.strict);
             restore_upgrade(&mut response, &asked);
             finish(note, connection, response)
         }
         Err(failure) => {
             if !matches!(failure, Failure::Client) {
-                tracing::warn!(request.id = names.request_id, portal, error = %failure, source = ?std::error::Error::source(&failure), "no answer");
+                tracing::warn!(request.id = id.as_str(), portal, error = %failure, source = ?std::error::Error::source(&failure), "no answer");
             }
             note.class = Class::Edge;
             finish(note, connection, own(said(&failure, portal)))
@@ -135,8 +135,8 @@ fn said(failure: &Failure, portal: bool) -> Own {
     match failure {
         Failure::Slow => Own::Slow,
         Failure::Client => Own::Malformed,
-        Failure::Connect(_) | Failure::Broken(_) | Failure::Unasked if portal => Own::PortalAway,
-        Failure::Connect(_) | Failure::Broken(_) | Failure::Unasked => Own::CannotStart,
+        Failure::Connect(_) | Failure::Broken(_) | Failure::Nonsense(_) | Failure::Unasked if portal => Own::PortalAway,
+        Failure::Connect(_) | Failure::Broken(_) | Failure::Nonsense(_) | Failure::Unasked => Own::CannotStart,
     }
 }
 
@@ -182,7 +182,7 @@ struct Outbound {
 }
 
 impl Outbound {
-    fn new(mut parts: http::request::Parts, body: Incoming, asked: &Asked, origin: &Origin<'_>) -> Self {
+    fn new(mut parts: http::request::Parts, body: Incoming, asked: &Asked, origin: Origin) -> Self {
         let client = (asked.upgrade != Upgrade::No).then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
         headers::inward(&mut parts.headers, asked, origin);
         if asked.upgrade == Upgrade::Connect {
@@ -226,7 +226,7 @@ async fn exchange(
     let Outbound { request, progress, gate, client } = out;
     let mut answer = std::pin::pin!(connection.pool.send(socket, request));
     let mut seen = 0;
-    let (mut response, lent) = loop {
+    let mut response = loop {
         match timeout(limits::FIRST_BYTE, &mut answer).await {
             Ok(answer) => break answer?,
             Err(_) => match &progress {
@@ -239,7 +239,7 @@ async fn exchange(
         gate.close();
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(response.map(|body| ResponseBody::percloud(body, Some(lent), busy)));
+        return Ok(response.map(|body| ResponseBody::percloud(body, busy)));
     }
     let (Some(client), true) = (client, asked.upgrade != Upgrade::No) else {
         // Nobody asked for this: what follows on that connection is nothing that we could pass on.
@@ -267,10 +267,10 @@ fn restore_upgrade(response: &mut Response<ResponseBody>, asked: &Asked) {
 }
 
 /// The log's line, begun: what is dropped without an answer (the client is gone) is noted as such.
-fn begin(edge: &Edge, parts: &http::request::Parts, names: &Names, began: Instant) -> Entry {
+fn begin(connection: &Connection, parts: &http::request::Parts, id: RequestId, began: Instant) -> Entry {
     Entry {
-        meter: edge.meter.clone(),
-        request_id: names.request_id.clone(),
+        scribe: connection.scribe.clone(),
+        request_id: id,
         tenant: None,
         class: Class::Edge,
         area: meter::area(parts.uri.path()),

@@ -2,14 +2,13 @@
 //!
 //! Each worker has its own pool, so no lock is ever waited for. A kept connection may have died while it lay there (the
 //! runtime went to sleep): what had not been sent yet is sent again on a fresh one; what had been sent, only when the
-//! method says that doing it twice is doing it once, and there is no body.
+//! method says that doing it twice is doing it once, and there is no body: those go by our own client ([`super::line`]).
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -17,8 +16,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::{Duration, Instant};
 
-use super::body::RequestBody;
+use super::body::{BodyError, Coming, RequestBody};
 use super::limits;
+use super::line::{self, Line};
 use super::meter::Meter;
 
 /// Why there is no answer.
@@ -29,7 +29,10 @@ pub(super) enum Failure {
     Connect(#[source] io::Error),
     /// The connection ended before an answer.
     #[error("it hung up without an answer")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] BodyError),
+    /// It said what is no HTTP.
+    #[error("{0}")]
+    Nonsense(&'static str),
     /// The client itself broke off.
     #[error("the client broke off")]
     Client,
@@ -49,7 +52,8 @@ struct Idle {
 /// One worker's kept connections, by socket.
 pub(super) struct Pool {
     idle: Mutex<HashMap<PathBuf, Vec<Idle>>>,
-    meter: Arc<Meter>,
+    lines: Mutex<HashMap<PathBuf, Vec<Line>>>,
+    pub(super) meter: Arc<Meter>,
 }
 
 /// A connection in use. Dropped, it is closed; given back, the next request gets it.
@@ -76,7 +80,7 @@ impl Lent {
 
 impl Pool {
     pub(super) fn new(meter: Arc<Meter>) -> Arc<Self> {
-        Arc::new(Self { idle: Mutex::default(), meter })
+        Arc::new(Self { idle: Mutex::default(), lines: Mutex::default(), meter })
     }
 
     /// Closes what has lain too long.
@@ -86,24 +90,54 @@ impl Pool {
             all.retain(|one| !one.sender.is_closed() && one.since.elapsed() < limits::POOLED);
             !all.is_empty()
         });
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|_, all| {
+            all.retain(|line| line.since.elapsed() < limits::POOLED && line.is_alive());
+            !all.is_empty()
+        });
+    }
+
+    /// The kept connection of our own client that was used last; dead ones in front of it go.
+    pub(super) fn kept_line(&self, socket: &Path) -> Option<Line> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lines.get_mut(socket)?;
+        std::iter::from_fn(|| all.pop()).find(Line::is_alive)
+    }
+
+    /// Keeps a connection for the next request.
+    pub(super) fn keep_line(&self, socket: &Path, mut line: Line) {
+        line.since = Instant::now();
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        match lines.get_mut(socket) {
+            Some(all) if all.len() < limits::POOLED_PER_SOCKET => all.push(line),
+            Some(_) => {}
+            None => drop(lines.insert(socket.to_path_buf(), vec![line])),
+        }
+    }
+
+    /// A new connection.
+    pub(super) async fn connect(&self, socket: &Path) -> Result<UnixStream, Failure> {
+        let stream =
+            connect(socket).await.inspect_err(|_| self.meter.connects_failed.increment(1)).map_err(Failure::Connect)?;
+        self.meter.connects.increment(1);
+        Ok(stream)
     }
 
     fn kept(&self, socket: &Path) -> Option<SendRequest<RequestBody>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let all = idle.get_mut(socket)?;
-        all.retain(|one| !one.sender.is_closed());
-        // The one that was used last is the likeliest to be alive; one still busy with its last answer is passed over.
-        let at = all.iter().rposition(|one| one.sender.is_ready())?;
+        // The one that was used last is the likeliest to be alive; one still busy with its last answer is passed over, and
+        // dead ones are left to the next round.
+        let at = all.iter().rposition(|one| one.sender.is_ready() && !one.sender.is_closed())?;
         Some(all.swap_remove(at).sender)
     }
 
     async fn fresh(&self, socket: &Path) -> Result<SendRequest<RequestBody>, Failure> {
-        let stream =
-            connect(socket).await.inspect_err(|_| self.meter.connects_failed.increment(1)).map_err(Failure::Connect)?;
-        self.meter.connects.increment(1);
+        let stream = self.connect(socket).await?;
         let mut builder = Builder::new();
         builder.max_buf_size(limits::H1_BUFFER).max_headers(limits::HEADERS);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(Failure::Broken)?;
+        let (sender, connection) =
+            builder.handshake(TokioIo::new(stream)).await.map_err(|e| Failure::Broken(e.into()))?;
         // How it ends is told to whoever waits for the answer.
         tokio::spawn(connection.with_upgrades());
         Ok(sender)
@@ -113,9 +147,22 @@ impl Pool {
     pub(super) async fn send(
         self: &Arc<Self>,
         socket: &Arc<Path>,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Coming>, Failure> {
+        if may_be_asked_again(&request) {
+            let (head, _) = request.into_parts();
+            return Ok(line::ask(self, socket, &head).await?.map(Coming::Line));
+        }
+        let (response, lent) = self.send_once(socket, request).await?;
+        Ok(response.map(|incoming| Coming::Library { incoming, lent: Some(lent) }))
+    }
+
+    /// Sends a request that may arrive once only: again on another connection if nothing of it has been sent.
+    async fn send_once(
+        self: &Arc<Self>,
+        socket: &Arc<Path>,
         mut request: Request<RequestBody>,
     ) -> Result<(Response<Incoming>, Lent), Failure> {
-        let again = Again::of(&request);
         let mut tries = 0;
         loop {
             let kept = if tries == 0 { self.kept(socket) } else { None };
@@ -130,12 +177,10 @@ impl Pool {
                     let unsent = error.take_message();
                     let error = error.into_error();
                     tries += 1;
-                    request = match (unsent, &again) {
-                        (Some(unsent), _) if tries < 4 => unsent,
-                        (None, Some(again)) if tries < 3 && !error.is_parse() && !error.is_user() => again.request(),
-
+                    request = match unsent {
+                        Some(unsent) if tries < 4 => unsent,
                         _ if error.is_user() => return Err(Failure::Client),
-                        _ => return Err(Failure::Broken(error)),
+                        _ => return Err(Failure::Broken(error.into())),
                     };
                     self.meter.retries.increment(1);
                 }
@@ -144,25 +189,14 @@ impl Pool {
     }
 }
 
-/// A request that may be sent twice.
-struct Again(Box<Parts>);
-
-impl Again {
-    fn of(request: &Request<RequestBody>) -> Option<Self> {
-        let upgrade = request.headers().contains_key(http::header::UPGRADE);
-        if !request.method().is_idempotent() || !matches!(request.body(), RequestBody::Empty) || upgrade {
-            return None;
-        }
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.method = request.method().clone();
-        parts.uri = request.uri().clone();
-        parts.headers = request.headers().clone();
-        Some(Self(Box::new(parts)))
-    }
-
-    fn request(&self) -> Request<RequestBody> {
-        Request::from_parts((*self.0).clone(), RequestBody::Empty)
-    }
+/// Whether doing it twice is doing it once, and there is nothing to it but a head. A length that belongs to no body would make the
+/// percloud take the next request for one.
+fn may_be_asked_again(request: &Request<RequestBody>) -> bool {
+    let lengths = request.headers().get_all(http::header::CONTENT_LENGTH);
+    request.method().is_idempotent()
+        && matches!(request.body(), RequestBody::Empty)
+        && !request.headers().contains_key(http::header::UPGRADE)
+        && lengths.iter().all(|length| length == "0")
 }
 
 /// Connects. A full queue says so at once instead of letting us wait, so the waiting is ours.

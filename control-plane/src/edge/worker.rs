@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio::time::{Duration, interval};
 use tokio_util::task::TaskTracker;
 
+use super::access::Scribe;
 use super::connection::{self, Inside};
 use super::ending::Ending;
 use super::listen::{self, Doorman};
@@ -42,8 +43,16 @@ async fn work(edge: Arc<Edge>, doors: Doors, ending: Ending) -> anyhow::Result<(
     let pool = Pool::new(edge.meter.clone());
     let tasks = TaskTracker::new();
     let doorman = Doorman::new(edge.clone(), tasks.clone());
+    let scribe = Scribe::new(edge.meter.clone(), edge.log.clone());
+    tokio::spawn(scribe.clone().run());
     for listener in doors.https {
-        let inside = Inside { edge: edge.clone(), pool: pool.clone(), ending: ending.clone(), tasks: tasks.clone() };
+        let inside = Inside {
+            edge: edge.clone(),
+            pool: pool.clone(),
+            ending: ending.clone(),
+            tasks: tasks.clone(),
+            scribe: scribe.clone(),
+        };
         let serve = move |stream, client: SocketAddr| connection::serve(inside.clone(), stream, client);
         tokio::spawn(listen::accept(tokio_listener(listener)?, doorman.clone(), ending.leaving.clone(), serve));
     }
@@ -58,11 +67,14 @@ async fn work(edge: Arc<Edge>, doors: Doors, ending: Ending) -> anyhow::Result<(
             _ = round.tick() => pool.sweep(),
             () = ending.leaving.cancelled(), if !tasks.is_closed() => drop(tasks.close()),
             // All are done, and no more come.
-            () = tasks.wait() => return Ok(()),
-            () = ending.over.cancelled() => break,
+            () = tasks.wait() => break,
+            () = ending.over.cancelled() => {
+                tracing::info!(connections = tasks.len(), "cut off after waiting");
+                break;
+            }
         }
     }
-    tracing::info!(connections = tasks.len(), "cut off after waiting");
+    scribe.give_away();
     Ok(())
 }
 

@@ -33,21 +33,27 @@ impl Drop for Front {
     }
 }
 
+/// Has the provider's certificate made; gives the root that a browser must trust.
+pub(crate) async fn certify(cloud: &TestCloud) -> String {
+    let paths = cloud.common.paths();
+    tls::files::private_folder(&paths.keys()).unwrap();
+    let certificates = Certificates {
+        db: cloud.db.clone(),
+        // The browser verifies against the machine's clock.
+        clock: Clock::system(),
+        issuers: Issuers::new(vec![Arc::new(Local::new(&cloud.common))]),
+        seal: Arc::new(Seal::open_or_create(&paths.seal_key()).unwrap()),
+        base_domain: "percloud.localhost".into(),
+    };
+    let names = control_plane::certificates::provider_names("percloud.localhost");
+    control_plane::certificates::want(&cloud.db.get().await.unwrap(), None, &names, cloud.now()).await.unwrap();
+    turn(&certificates, &cloud.db, &certificates.clock, &Stages::default()).await.unwrap();
+    std::fs::read_to_string(paths.keys().join("ca.pem")).unwrap()
+}
+
 impl Front {
     async fn open(cloud: &TestCloud) -> Self {
-        let paths = cloud.common.paths();
-        tls::files::private_folder(&paths.keys()).unwrap();
-        let certificates = Certificates {
-            db: cloud.db.clone(),
-            // The browser verifies against the machine's clock.
-            clock: Clock::system(),
-            issuers: Issuers::new(vec![Arc::new(Local::new(&cloud.common))]),
-            seal: Arc::new(Seal::open_or_create(&paths.seal_key()).unwrap()),
-            base_domain: "percloud.localhost".into(),
-        };
-        let names = control_plane::certificates::provider_names("percloud.localhost");
-        control_plane::certificates::want(&cloud.db.get().await.unwrap(), None, &names, cloud.now()).await.unwrap();
-        turn(&certificates, &cloud.db, &certificates.clock, &Stages::default()).await.unwrap();
+        let root = certify(cloud).await;
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut common = cloud.common.clone();
         common.port = port;
@@ -62,7 +68,7 @@ impl Front {
             take_over: false,
         };
         let edge = tokio::spawn(edge::run(options));
-        let root = reqwest::Certificate::from_pem(&std::fs::read(paths.keys().join("ca.pem")).unwrap()).unwrap();
+        let root = reqwest::Certificate::from_pem(root.as_bytes()).unwrap();
         let mut browser = reqwest::Client::builder().tls_certs_only([root]).no_proxy();
         let at = SocketAddr::from(([127, 0, 0, 1], port));
         for name in ["ada", "bob"] {

@@ -15,6 +15,7 @@ mod crashes;
 mod domains;
 mod edge;
 mod edge_certificates;
+mod edge_restart;
 mod isolation;
 mod machine;
 mod mails;

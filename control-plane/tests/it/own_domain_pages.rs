@@ -91,7 +91,13 @@ fn half() -> Report {
                 RecordState::Ok,
                 Words::new("domain.record.ok", &[]),
             ),
-            record(RecordKind::A, "@", "192.0.2.1", RecordState::Wrong, Words::new("domain.record.points-elsewhere", &elsewhere)),
+            record(
+                RecordKind::A,
+                "@",
+                "192.0.2.1",
+                RecordState::Wrong,
+                Words::new("domain.record.points-elsewhere", &elsewhere),
+            ),
         ],
         notices: vec![Words::new("domain.notice.caa", &[("issuers", "")])],
         twin_ready: false,
@@ -208,7 +214,12 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
     assert!(ada.page().await.contains("Almost there"));
     ada.serve("ada.test").await;
     let page = ada.page().await;
-    for said in ["Your percloud is at ada.test", "www.ada.test leads to ada.test", "https://ada.test:8443", "value=\"apex\" checked"] {
+    for said in [
+        "Your percloud is at ada.test",
+        "www.ada.test leads to ada.test",
+        "https://ada.test:8443",
+        "value=\"apex\" checked",
+    ] {
         assert!(page.contains(said) || page.contains(&said.replace('/', "&#x2F;")), "{said}: {page}");
     }
     assert!(!page.contains("Something is not as it should be"));
@@ -240,7 +251,8 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
     let (_, page) = ada.get("/manage/domain?removed=%3Cb%3EYour+money%3C/b%3E").await;
     assert!(!page.contains("is given up"), "only a domain is said");
     assert_eq!(ada.post("/manage/domain/remove", &[]).await.status().as_u16(), 303, "once is enough");
-    let noted = "select string_agg(action, ' ' order by id) from audit where actor = 'owner' and action like 'domain.%'";
+    let noted =
+        "select string_agg(action, ' ' order by id) from audit where actor = 'owner' and action like 'domain.%'";
     let noted: String = ada.cloud.value(noted).await;
     assert_eq!(noted, "domain.claimed domain.chosen domain.removed domain.claimed domain.removed");
 }

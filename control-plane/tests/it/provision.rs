@@ -126,7 +126,9 @@ async fn an_owner_who_asked_to_leave_is_let_go_when_the_grace_is_over() {
     assert_eq!(cloud.find(&ada.id).await.unwrap().delete_after, None);
     // And again.
     let after = cloud.now() + TimeDelta::days(30);
-    cloud.host.set_status(&ada.id, Status { set_up: true, used_bytes: 7, delete_after: Some(after), ..Status::default() });
+    cloud
+        .host
+        .set_status(&ada.id, Status { set_up: true, used_bytes: 7, delete_after: Some(after), ..Status::default() });
     cloud.pass(TimeDelta::days(29)).await;
     assert!(cloud.find(&ada.id).await.is_some());
     cloud.pass(TimeDelta::days(1)).await;

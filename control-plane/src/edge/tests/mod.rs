@@ -1,7 +1,10 @@
 //! The edge as a whole: a real TLS client in front, sockets of made-up perclouds behind.
 
+mod balancers;
 mod drain;
 mod fake;
+mod frames;
+mod h2;
 mod refuse;
 mod stream;
 mod trouble;

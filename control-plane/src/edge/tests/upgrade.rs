@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+pub(super) async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     for number in 0..5 {
         let said = format!("frame {number}");
         stream.write_all(said.as_bytes()).await.unwrap();

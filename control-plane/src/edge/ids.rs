@@ -1,0 +1,56 @@
+//! How a request is called: in its answer, in the log, at the percloud.
+
+use http::HeaderValue;
+
+/// A request's id: 128 random bits in hexadecimal. It is the trace's id too, where no collector gives one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestId([u8; 32]);
+
+impl RequestId {
+    pub(super) fn fresh() -> Self {
+        let mut text = [0; 32];
+        hex(&rand::random::<[u8; 16]>(), &mut text);
+        Self(text)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    pub(super) fn to_header(self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.0).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+
+    /// A W3C `traceparent` that says nothing but this id.
+    pub(super) fn trace_parent(&self) -> HeaderValue {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        text[3..35].copy_from_slice(&self.0);
+        hex(&rand::random::<[u8; 8]>(), &mut text[36..52]);
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+}
+
+fn hex(bytes: &[u8], text: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_same_in_text_header_and_trace() {
+        let id = RequestId::fresh();
+        assert_eq!(id.as_str().len(), 32);
+        assert!(id.as_str().bytes().all(|b| b.is_ascii_hexdigit()));
+        assert_eq!(id.to_header(), id.as_str());
+        let trace = id.trace_parent();
+        let parts: Vec<&str> = trace.to_str().unwrap().split('-').collect();
+        assert_eq!((parts[0], parts[1], parts[2].len(), parts[3]), ("00", id.as_str(), 16, "00"));
+        assert_ne!(RequestId::fresh().as_str(), id.as_str());
+    }
+}
