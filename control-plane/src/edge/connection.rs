@@ -131,7 +131,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         return;
     };
     edge.meter.handshakes.increment(1);
-    let Shaken::Visitor { stream, public } = shaken else { return };
+    let Some(Visitor { stream, public }) = shaken else { return };
     let session = stream.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
@@ -164,28 +164,28 @@ async fn speaks_tls(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// Who shook hands.
-enum Shaken {
-    /// Somebody with requests; `public`: an authority that browsers know vouches for us.
-    Visitor { stream: TlsStream<TcpStream>, public: bool },
-    /// A certificate authority, which has seen what it wanted to see.
-    Authority,
+/// Somebody with requests.
+struct Visitor {
+    stream: TlsStream<TcpStream>,
+    /// An authority that browsers know vouches for us.
+    public: bool,
 }
 
-/// The handshake in two halves: between them there is time to fetch a certificate that is not in memory.
-async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
+/// The handshake in two halves: between them there is time to fetch a certificate that is not in memory. Nobody is left when it
+/// was a certificate authority, which has seen what it wanted to see.
+async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Option<Visitor>> {
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
     let hello = start.client_hello();
     let name = hello.server_name().map(str::to_owned);
     if let (true, Some(name)) = (challenge::is_alpn(hello.alpn()), &name) {
         let config = challenge::shown(edge, name).await.map_or_else(|| edge.certificates.nobody(), Arc::new);
         start.into_stream(config).await?.shutdown().await?;
-        return Ok(Shaken::Authority);
+        return Ok(None);
     }
     match edge.certificates.shown(name.as_deref()).await {
         Some(shown) => {
             let stream = start.into_stream(shown.config).await?;
-            Ok(Shaken::Visitor { stream, public: shown.public })
+            Ok(Some(Visitor { stream, public: shown.public }))
         }
         // An alert says so.
         None => {
