@@ -80,7 +80,7 @@ alter table tenants add column served_domain text;
 comment on column tenants.served_domain is 'The name in the spec that the host was last seen to have: no visitor is sent to a name that the runtime does not know yet.';
 
 create or replace view edge_routes with (security_barrier) as
-with perclouds as (
+with perclouds as not materialized (
     select
         id, domain, own_domain, served_domain, socket,
         case

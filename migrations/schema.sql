@@ -604,7 +604,7 @@ COMMENT ON COLUMN public.tenants.served_domain IS 'The name in the spec that the
 COMMENT ON COLUMN public.tenants.owner_key IS 'The public half (Ed25519, base64url) of the key with which the percloud vouches for its owner here; as its runtime last said, none before that.';
 
 CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
- WITH perclouds AS (
+ WITH perclouds AS NOT MATERIALIZED (
          SELECT tenants.id,
             tenants.domain,
             tenants.own_domain,

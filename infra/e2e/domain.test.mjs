@@ -23,16 +23,17 @@ test("Ada's own domain: typed, set entry by entry, certified, used, and given up
   const browser = await openWith(t, { spkis: [provider.spki, authority.spki], hosts: [OWN, `www.${OWN}`] });
   const ada = await person(t, browser);
   const visitor = await person(t, browser, { locale: "it" });
-  await told(() => story({ names, authority, provider, ada, visitor }));
+  const plain = await person(t, browser, { javaScriptEnabled: false });
+  await told(() => story({ names, authority, provider, ada, visitor, plain }));
   t.diagnostic(`${inspected().length} pages without a violation in either theme: ${inspected().join(", ")}`);
 });
 
-async function story({ names, authority, provider, ada, visitor }) {
+async function story({ names, authority, provider, ada, visitor, plain }) {
   const origin = `https://${OWN}:${provider.port}`;
   await signUp(ada, provider, "ada");
   await toPortal(ada, provider, provider.origin("ada"));
   await claim(ada, OWN);
-  await setEntries(ada, names, OWN);
+  await setEntries(ada, plain, names, OWN);
   await moveIn(ada, visitor, provider, authority, { own: OWN, origin });
   await toPortal(ada, provider, origin);
   await choose(ada, provider, authority, OWN);

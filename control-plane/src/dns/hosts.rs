@@ -104,7 +104,7 @@ fn by_server(server: &str) -> Option<&'static Host> {
         Some(_) => server.contains(*pattern),
         None => is_below(server, pattern),
     };
-    ALL.iter().find(|host| host.servers.iter().any(|pattern| matches(&pattern)))
+    ALL.iter().find(|host| host.servers.iter().any(matches))
 }
 
 /// How a record's name is typed.

@@ -131,13 +131,12 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         return;
     };
     edge.meter.handshakes.increment(1);
-    let Some(Visitor { stream, public }) = shaken else { return };
+    let Shaken::Visitor { stream, public } = shaken else { return };
     let session = stream.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
     let strict = public && !sni.as_ref().unwrap_or(&edge.base_domain).ends_with(".localhost");
-    let (client, last_call) = (client.ip(), AtomicBool::new(false));
-    let watch = Watch::new();
+    let (client, last_call, watch) = (client.ip(), AtomicBool::new(false), Watch::new());
     let connection = Arc::new(Connection {
         edge,
         pool,
@@ -164,28 +163,32 @@ async fn speaks_tls(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// Somebody with requests.
-struct Visitor {
-    stream: TlsStream<TcpStream>,
-    /// An authority that browsers know vouches for us.
-    public: bool,
+/// Who shook hands.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once a connection and taken apart at once; a box would cost an allocation"
+)]
+enum Shaken {
+    /// Somebody with requests; `public`: an authority that browsers know vouches for us.
+    Visitor { stream: TlsStream<TcpStream>, public: bool },
+    /// A certificate authority, which has seen what it wanted to see.
+    Authority,
 }
 
-/// The handshake in two halves: between them there is time to fetch a certificate that is not in memory. Nobody is left when it
-/// was a certificate authority, which has seen what it wanted to see.
-async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Option<Visitor>> {
+/// The handshake in two halves: between them there is time to fetch a certificate that is not in memory.
+async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
     let hello = start.client_hello();
     let name = hello.server_name().map(str::to_owned);
     if let (true, Some(name)) = (challenge::is_alpn(hello.alpn()), &name) {
         let config = challenge::shown(edge, name).await.map_or_else(|| edge.certificates.nobody(), Arc::new);
         start.into_stream(config).await?.shutdown().await?;
-        return Ok(None);
+        return Ok(Shaken::Authority);
     }
     match edge.certificates.shown(name.as_deref()).await {
         Some(shown) => {
             let stream = start.into_stream(shown.config).await?;
-            Ok(Some(Visitor { stream, public: shown.public }))
+            Ok(Shaken::Visitor { stream, public: shown.public })
         }
         // An alert says so.
         None => {

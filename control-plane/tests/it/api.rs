@@ -12,12 +12,12 @@ use crate::{
 /// Operations that need no token. Everything else in the description must refuse whoever has none: this list is short on purpose.
 const OPEN: [(&str, &str); 2] = [("get", "/api/names/{name}"), ("get", "/healthz")];
 
-async fn token(cloud: &TestCloud, scopes: &[Scope]) -> String {
+pub(crate) async fn token(cloud: &TestCloud, scopes: &[Scope]) -> String {
     let db = cloud.db.get().await.unwrap();
     api_tokens::create(&db, "test", scopes, None, cloud.now()).await.unwrap().1
 }
 
-async fn call(portal: &Portal, method: &str, path: &str, token: &str, body: Option<Value>) -> (u16, Value) {
+pub(crate) async fn call(portal: &Portal, method: &str, path: &str, token: &str, body: Option<Value>) -> (u16, Value) {
     let mut request = portal.request(method, path).header("accept", "application/json").bearer_auth(token);
     if let Some(body) = body {
         request = request.header("content-type", "application/json").body(body.to_string());
@@ -64,7 +64,7 @@ async fn every_operation_asks_for_a_token_with_its_scope() {
             assert_eq!(status, 403, "{method} {path} with another scope");
         }
     }
-    assert_eq!(operations, 14, "a new operation is described, and tested here");
+    assert_eq!(operations, 18, "a new operation is described, and tested here");
     assert_eq!(
         cloud.value::<i64>("select count(*) from tenants where wanted = 'running'").await,
         1,

@@ -191,3 +191,32 @@ async fn what_is_not_wanted_any_more_goes() {
     settle(&cloud, &noun).await;
     assert!(certificates::list(&cloud.db.get().await.unwrap(), &Filter::default()).await.unwrap().is_empty());
 }
+
+/// A CA that says when it may be asked again.
+struct Busy(std::time::Duration);
+
+impl Issuer for Busy {
+    fn name(&self) -> &str {
+        "busy"
+    }
+    fn can(&self, _: &[String]) -> bool {
+        true
+    }
+    fn issue<'a>(&'a self, _: &'a Order<'a>) -> BoxFuture<'a, Result<Issued, issuer::Error>> {
+        let (after, source) = (Some(self.0), anyhow::anyhow!("too many requests"));
+        Box::pin(async move { Err(issuer::Error::Away { issuer: "busy".into(), after, source }) })
+    }
+}
+
+#[tokio::test]
+async fn a_ca_that_names_a_time_is_not_asked_before() {
+    let cloud = TestCloud::new().await;
+    let (noun, _) = noun(&cloud);
+    let hours = std::time::Duration::from_secs(7200);
+    let noun = Certificates { issuers: Issuers::new(vec![Arc::new(Busy(hours))]), ..noun };
+    want(&cloud).await;
+    settle(&cloud, &noun).await;
+    let due = one(&cloud).await.due_at.unwrap();
+    assert!(due >= cloud.now() + TimeDelta::hours(2), "{due}");
+    assert!(one(&cloud).await.last_error.unwrap().contains("too many requests"));
+}

@@ -9,6 +9,7 @@ mod certificates_acme;
 mod certificates_budgets;
 mod certificates_operator;
 mod certificates_thousand;
+mod certificates_wildcard;
 mod chaos_proxy;
 mod cloud;
 mod crashes;

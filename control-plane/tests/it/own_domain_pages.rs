@@ -1,5 +1,6 @@
 //! The pages of the own domain, as its owner walks through them; what DNS says is written by hand here, the reconciler has tests of its own.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use control_plane::domains::{DnsHost, Record, RecordKind, RecordState, Report, Words};
 use reqwest::Response;
 
@@ -158,10 +159,11 @@ async fn what_cannot_be_an_own_domain_is_said_next_to_the_field_and_as_it_is_typ
 
 #[tokio::test]
 async fn nobody_else_and_no_other_page_may_wish_anything() {
-    let ada = Ada::new().await;
-    ada.claim("ada.test").await;
+    let mut ada = Ada::new().await;
     let eve = Percloud::set_up(&ada.cloud, "eve").await;
     let eves = eve.enter(&ada.cloud, &ada.portal).await;
+    ada.cookie = ada.percloud.enter(&ada.cloud, &ada.portal).await; // time has passed meanwhile
+    ada.claim("ada.test").await;
     let before: String = ada.cloud.value("select row_to_json(d)::text from domains d").await;
     for (path, field, value) in [
         ("/manage/domain", "name", "eve.test"),
@@ -199,10 +201,24 @@ async fn an_impatient_owner_has_it_looked_at_now() {
     ada.cloud.sql("update domains set due_at = now() + interval '1 year', check_at = now() + interval '1 year'").await;
     let answer = ada.post("/manage/domain/check", &[]).await;
     assert_eq!((answer.status().as_u16(), header(&answer, "location").as_str()), (303, "/manage/domain#entries"));
-    let wait = ada.cloud.value::<chrono::DateTime<chrono::Utc>>("select due_at from domains").await - ada.cloud.now();
+    let wait = ada.cloud.value::<DateTime<Utc>>("select due_at from domains").await - ada.cloud.now();
     assert!(wait.num_seconds() <= 3, "{wait}");
     ada.post("/manage/domain/remove", &[]).await;
     assert_eq!(ada.post("/manage/domain/check", &[]).await.status().as_u16(), 303, "given up meanwhile");
+}
+
+#[tokio::test]
+async fn while_the_page_is_open_it_is_looked_at_every_few_seconds() {
+    let ada = Ada::new().await;
+    ada.claim("ada.test").await;
+    ada.found(&half()).await;
+    ada.cloud.sql("update domains set due_at = now() + interval '1 year', check_at = now() + interval '1 year'").await;
+    let due = async || ada.cloud.value::<DateTime<Utc>>("select due_at from domains").await;
+    ada.page().await;
+    assert!(due().await > ada.cloud.now() + TimeDelta::days(1), "it was looked at just now");
+    ada.cloud.clock.advance(TimeDelta::seconds(5));
+    ada.page().await;
+    assert!(due().await <= ada.cloud.now(), "nobody pressed anything");
 }
 
 #[tokio::test]

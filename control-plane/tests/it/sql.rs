@@ -215,6 +215,20 @@ async fn the_edge_hears_of_changed_routes_only() {
     assert_eq!(news.next().await, Some(Wake::Notified { channel: "routes".into(), payload: "end".into() }));
 }
 
+/// Every change of a route has every edge look for it: that must not read all perclouds.
+#[tokio::test]
+async fn one_route_is_found_without_reading_them_all() {
+    let url = database().await;
+    let client = client(&url).await;
+    client.batch_execute("set enable_seqscan = off").await.unwrap(); // which an empty table would invite
+    let explained = format!("explain {}", control_plane::edge::sql::ROUTES_OF.replace("$1", "'{ada.test}'"));
+    let rows = client.query(&explained, &[]).await.unwrap();
+    let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let plan = plan.join("\n");
+    assert!(!plan.contains("Seq Scan") && !plan.contains("CTE"), "{plan}");
+    assert!(plan.contains("tenants_domain_key") && plan.contains("tenants_own_domain_key"), "{plan}");
+}
+
 #[tokio::test]
 async fn the_database_itself_refuses_what_must_not_be() {
     let url = database().await;

@@ -37,10 +37,11 @@ export class Names {
 
   /** Gives a name this one value of a type. */
   async set(name, kind, value) {
+    const said = { TXT: `"${value}"`, CNAME: `${value.replace(/\.$/, "")}.` }[kind] ?? value;
     const zone = this.zones.find((one) => name === one || name.endsWith(`.${one}`));
     await this.control("zone-begin", zone);
     await this.control("zone-unset", zone, `${name}.`, kind).catch(() => {}); // it may have none
-    await this.control("zone-set", zone, `${name}.`, TTL, kind, kind === "TXT" ? `"${value}"` : value);
+    await this.control("zone-set", zone, `${name}.`, TTL, kind, said);
     await this.control("zone-commit", zone);
   }
 

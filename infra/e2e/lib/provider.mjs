@@ -84,7 +84,7 @@ export function request(url, { method = "GET", headers = {}, body, ca } = {}) {
   const { hostname, port, pathname, search } = new URL(url);
   return new Promise((done, fail) => {
     const asked = https.request(
-      { host: "127.0.0.1", servername: hostname, port, path: pathname + search, method, headers: { host: `${hostname}:${port}`, ...headers }, ca },
+      { host: "127.0.0.1", servername: net.isIP(hostname) ? "" : hostname, port, path: pathname + search, method, headers: { host: `${hostname}:${port}`, ...headers }, ca },
       (answer) => {
         const parts = [];
         answer.on("data", (part) => parts.push(part)).on("error", fail);

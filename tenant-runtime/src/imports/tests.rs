@@ -160,6 +160,23 @@ async fn the_password_comes_along_with_the_passphrase_only() {
 }
 
 #[tokio::test]
+async fn the_key_that_vouches_for_the_owner_stays_where_it_is() {
+    let key = async |this: &TestRuntime| {
+        let ensure =
+            |tx: &rusqlite::Transaction<'_>| Ok(auth::owner_key::ensure(tx, crate::testing::start())?.public());
+        this.runtime.store().write(ensure).await.unwrap()
+    };
+    let ada = lived_in().await;
+    let old = key(&ada).await;
+    assert_eq!(key(&ada).await, old, "made once");
+    let zip = take_everything(&ada, PASSPHRASE).await.body;
+    let here = TestRuntime::signed_in().await;
+    bring(&here, &zip, &[("passphrase", PASSPHRASE), ("take_password", "on")]).await;
+    let new = key(&here).await;
+    assert_ne!(new, old, "another percloud, another key");
+}
+
+#[tokio::test]
 async fn corrupt_and_foreign_files_are_refused_in_words_and_change_nothing() {
     let ada = lived_in().await;
     let zip = take_everything(&ada, "").await.body.to_vec();

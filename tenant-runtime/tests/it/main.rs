@@ -6,6 +6,7 @@ mod bundles;
 mod control;
 mod gates;
 mod home;
+mod home_acme;
 mod process;
 mod set_up;
 mod sign_in;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
-use rustls::ServerConfig;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// The protocol that an authority asks for; nobody else has use for it.
@@ -25,21 +24,6 @@ pub fn alpn_certificate(name: &str, digest: [u8; 32]) -> Result<Arc<CertifiedKey
     let key = crate::provider().key_provider.load_private_key(key)?;
     // Not `CertifiedKey::from_der`: it reads the certificate, and stumbles over the extension that this is about.
     Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
-}
-
-/// How a handshake with [`ALPN`] is answered: with this certificate, and with nothing to say after it.
-///
-/// # Errors
-/// When TLS 1.2 and 1.3 are not to be had.
-pub fn alpn_config(certificate: &CertifiedKey) -> Result<ServerConfig> {
-    let mut config = ServerConfig::builder_with_provider(crate::provider())
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .context("TLS 1.2 and 1.3 are not to be had")?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.clone())));
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.send_tls13_tickets = 0;
-    Ok(config)
 }
 
 #[cfg(test)]

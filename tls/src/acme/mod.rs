@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 
 pub use account::Account;
-pub use alpn::{ALPN, alpn_certificate, alpn_config};
+pub use alpn::{ALPN, alpn_certificate};
 pub use error::Error;
 
 /// Let's Encrypt's directory.

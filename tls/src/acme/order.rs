@@ -81,6 +81,10 @@ async fn place(
         match with_nonces!(DOING, account.inner.new_order(&order)) {
             // Without ARI; replaced already; another authority's certificate: the order itself may still be welcome.
             Err(Error::Refused(why)) => debug!(?why, "an order that replaces none is placed instead"),
+            // With half of ARI: it took the order, and did not say that it replaces anything.
+            Err(Error::Away { source, .. }) if Heard::last().status.is_some_and(|s| s.is_success()) => {
+                debug!(?source, "an order that replaces none is placed instead");
+            }
             answer => return answer,
         }
     }

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
 mod answers;
+mod ari;
+mod between;
 mod dns;
 mod orders;
 mod parts;

@@ -8,6 +8,7 @@ use axum::{
     extract::{Path, Query, State},
     response::{IntoResponse, Redirect, Response},
 };
+use chrono::TimeDelta;
 use http::{StatusCode, header};
 use portal::pages::manage::{Ask, Change, Errors, Remove};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ use crate::{
 /// Where everything here leads back to.
 const HERE: &str = "/manage/domain";
 
+/// How old what was found may be while the owner watches; the page asks again every four seconds.
+const WATCHED: TimeDelta = TimeDelta::seconds(4);
+
 /// What was done just before.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Done {
@@ -45,7 +49,7 @@ pub(super) async fn show(
 }
 
 async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool) -> Result<Response> {
-    let db = app.db.get().await?;
+    let mut db = app.db.get().await?;
     let Some(row) = domains::of_tenant(&db, &owner.tenant.id).await? else {
         // A name in an address may be anybody's invention: it is said only as the domain that it is.
         let name = |typed: &String| domains::parse(typed, &app.settings.base_domain).ok();
@@ -54,7 +58,17 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
     };
     match row.observed {
         domains::Observed::Pending | domains::Observed::Lost => {
-            asker.page(&view::records(owner.whose(app), &row, other, app.clock.now()))
+            let now = app.clock.now();
+            if row.checked_at.is_none_or(|at| now - at >= WATCHED) {
+                // Somebody waits before this page: DNS is looked at as often as may be, which changes nothing for anybody.
+                let tx = db.transaction().await?;
+                domains::ask_check(&tx, &row.tenant_id, now).await.or_else(|error| match error {
+                    domains::Error::NotFound => Ok(()),
+                    other => Err(other),
+                })?;
+                tx.commit().await?;
+            }
+            asker.page(&view::records(owner.whose(app), &row, other, now))
         }
         domains::Observed::Verified => {
             let trouble = view::trouble(&db, &row).await?;
@@ -62,8 +76,7 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
         }
         domains::Observed::Active => {
             let certificate = view::certificate(&db, &row).await?;
-            let mut active = view::active(owner.whose(app), &row, certificate, app.clock.now());
-            active.origin = view::origin(app, &row);
+            let mut active = view::active(app, owner.whose(app), &row, certificate);
             (active.saved, active.other) = (done.saved.is_some(), other);
             asker.page(&active)
         }
@@ -141,22 +154,15 @@ async fn want(
     if instead {
         match domains::remove(&tx, tenant, &Actor::Owner, now).await {
             Ok(_) | Err(domains::Error::NotFound) => {}
-            Err(other) => return Err(failed(other)),
+            Err(other) => return Err(other.into()),
         }
     }
     match domains::claim(&tx, tenant, name, true, &Actor::Owner, now).await {
         Ok(_) => tx.commit().await?,
         Err(domains::Error::Refused(why)) => return Ok(Err(why)),
-        Err(other) => return Err(failed(other)),
+        Err(other) => return Err(other.into()),
     }
     Ok(Ok(()))
-}
-
-fn failed(error: domains::Error) -> Error {
-    match error {
-        domains::Error::Db(error) => error.into(),
-        domains::Error::NotFound | domains::Error::Refused(_) | domains::Error::NoTwin => Error::NotFound,
-    }
 }
 
 /// What the form hears as it is typed.
@@ -197,7 +203,7 @@ pub(super) async fn look_now(
     match domains::ask_check(&tx, &owner.tenant.id, app.clock.now()).await {
         Ok(()) => tx.commit().await?,
         Err(domains::Error::NotFound) => {} // given up meanwhile; the page says so
-        Err(other) => return Err(failed(other)),
+        Err(other) => return Err(other.into()),
     }
     Ok(Redirect::to("/manage/domain#entries").into_response())
 }
@@ -220,7 +226,7 @@ pub(super) async fn choose(
     };
     let mut db = app.db.get().await?;
     let tx = db.transaction().await?;
-    domains::choose(&tx, &owner.tenant.id, choice, &Actor::Owner, app.clock.now()).await.map_err(failed)?;
+    domains::choose(&tx, &owner.tenant.id, choice, &Actor::Owner, app.clock.now()).await?;
     tx.commit().await?;
     Ok(Redirect::to("/manage/domain?saved=1").into_response())
 }
@@ -295,6 +301,6 @@ pub(super) async fn remove(
             Ok(Redirect::to(&format!("{HERE}?removed={}", row.name)).into_response())
         }
         Err(domains::Error::NotFound) => Ok(Redirect::to(HERE).into_response()), // once is enough
-        Err(other) => Err(failed(other)),
+        Err(other) => Err(other.into()),
     }
 }

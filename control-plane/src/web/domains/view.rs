@@ -61,20 +61,23 @@ pub(super) fn making(whose: Whose, row: &DomainRow, trouble: Option<Trouble>) ->
 }
 
 /// Where the percloud answers: at the name that is in use, which is not yet the chosen one while that waits for its certificate.
-pub(super) fn origin(app: &App, row: &DomainRow) -> String {
+fn origin(app: &App, row: &DomainRow) -> String {
     let host = row.own_domain.as_deref().unwrap_or(&row.name);
     host.parse().map_or_else(|_| format!("https://{host}"), |domain| app.settings.origin_of(&domain))
 }
 
-/// It answers at its own name. The origin is filled in by who knows the port.
-pub(super) fn active(whose: Whose, row: &DomainRow, certificate: Certificate, now: DateTime<Utc>) -> Active {
+/// It answers at its own name.
+pub(super) fn active(app: &App, whose: Whose, row: &DomainRow, certificate: Certificate) -> Active {
+    let now = app.clock.now();
+    let (origin, host) = (origin(app, row), row.own_domain.as_deref().unwrap_or(&row.name));
     let wrong = row.report.as_ref().filter(|report| {
         row.misses > 0 || report.records.iter().any(|record| !record.optional && record.state == RecordState::Wrong)
     });
     Active {
         whose,
-        name: row.own_domain.as_deref().map_or_else(|| row.shown(), names::shown),
-        origin: String::new(),
+        name: names::shown(host),
+        address: origin.replacen(host, &names::shown(host), 1),
+        origin,
         twin: twin(row),
         certificate,
         looked: wrong.map(|report| looked(report, checked(row, now))),

@@ -105,3 +105,29 @@ async fn caa_records_are_looked_for_upwards_and_behind_aliases() {
     knot.add("pages.blog.test", "CAA", "0 issuewild \";\"").await.unwrap();
     assert!(matches!(allows("*.x.ada.test", true).await, Caa::Refused { .. }));
 }
+
+/// Plays a resolver that validates, in front of a zone whose signatures are broken: it fails, unless it shall not check.
+async fn validating_resolver() -> SocketAddr {
+    use hickory_proto::op::{Message, ResponseCode};
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 4096];
+        while let Ok((length, asker)) = socket.recv_from(&mut buffer).await {
+            let question = Message::from_vec(&buffer[..length]).unwrap();
+            let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
+            answer.add_queries(question.queries.clone());
+            if !question.metadata.checking_disabled {
+                answer.metadata.response_code = ResponseCode::ServFail;
+            }
+            socket.send_to(&answer.to_vec().unwrap(), asker).await.unwrap();
+        }
+    });
+    at
+}
+
+#[tokio::test]
+async fn broken_signatures_are_called_so() {
+    let options = dns::Options { dns_servers: vec![validating_resolver().await], ..dns::Options::default() };
+    assert_eq!(Dns::new(&options).zone(NAME).await, Err(Trouble::Dnssec));
+}

@@ -3,6 +3,7 @@
 mod asking;
 mod connected;
 mod life;
+mod operator;
 mod takeover;
 mod trouble;
 

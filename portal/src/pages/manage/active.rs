@@ -35,7 +35,9 @@ pub struct Active {
     pub whose: Whose,
     /// The name, as people read it.
     pub name: String,
-    /// Its address.
+    /// Its address, as people read it.
+    pub address: String,
+    /// The same as browsers and DNS have it.
     pub origin: String,
     /// With or without `www.`; none for a name that has no such brother.
     pub twin: Option<Twin>,
@@ -69,6 +71,7 @@ impl Page for Active {
         let plain = Self {
             whose: Whose::sample(),
             name: "bücher.example".into(),
+            address: "https://bücher.example:8443".into(),
             origin: "https://xn--bcher-kva.example:8443".into(),
             twin: Some(twin("apex", true)),
             certificate: Certificate { until: Some(at + TimeDelta::days(60)), trouble: None },
@@ -89,6 +92,7 @@ impl Page for Active {
                 twin: None,
                 looked: Some(bad),
                 name: long.into(),
+                address: format!("https://{long}"),
                 origin: format!("https://{long}"),
                 whose: Whose::long(),
                 ..plain.clone()

@@ -85,6 +85,7 @@ pub(super) struct Public {
     resolver: Arc<Resolver>,
     challenges: Arc<Challenges>,
     shown: Option<Shown>,
+    failing: bool,
 }
 
 impl Public {
@@ -97,12 +98,14 @@ impl Public {
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let files = Files::new(data, domain, &options.directory.url);
-        let mut this = Self { options, domain: domain.clone(), clock, files, resolver, challenges, shown: None };
+        let (domain, shown, failing) = (domain.clone(), None, false);
+        let mut this = Self { options, domain, clock, files, resolver, challenges, shown, failing };
         if let Some(kept) = read(&this.files.certificate)? {
             let text = String::from_utf8(kept)?;
             let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(anyhow::Error::from);
             let certified = key.and_then(|key| Certified::new(&text, key));
-            this.show(text, certified.with_context(|| format!("{} is damaged", this.files.certificate.display()))?);
+            let chain = text.find("-----BEGIN CERTIFICATE").map_or("", |at| &text[at..]).to_owned();
+            this.show(chain, certified.with_context(|| format!("{} is damaged", this.files.certificate.display()))?);
         }
         Ok(this)
     }
@@ -135,19 +138,21 @@ impl Public {
         let mut ask = self.clock.now();
         loop {
             let now = self.clock.now();
+            // While renewing fails, the timetable of failures counts, and no suggestion.
+            let asks = self.shown.is_some() && !self.failing;
             if now >= due {
                 due = now + self.attempt().await;
                 if self.shown.is_none() {
                     fallback();
                 }
-            } else if now >= ask && self.shown.is_some() && self.attempts().failures == 0 {
+            } else if asks && now >= ask {
                 let (suggested, pause) = self.ask_when().await;
                 ask = now + pause;
                 due = suggested.or_else(|| self.renew_at()).unwrap_or(due);
             } else {
-                let until = if self.shown.is_some() { due.min(ask.max(now)) } else { due };
+                let until = if asks { due.min(ask) } else { due };
                 let nap = (until - now).to_std().unwrap_or_default();
-                sleep(nap.clamp(Duration::from_millis(200), LONGEST_NAP)).await;
+                sleep(nap.clamp(Duration::from_millis(100), LONGEST_NAP)).await;
             }
         }
     }
@@ -166,7 +171,8 @@ impl Public {
         };
         match asked.await {
             Ok(Some(info)) => {
-                let moment = timetable::within(info.start, info.end, shown.chance);
+                let life = [shown.certified.not_before(), shown.certified.not_after()];
+                let moment = timetable::within([info.start, info.end], life, shown.chance);
                 (Some(moment), info.retry_after.clamp(ASK_AT_MOST, ASK_AT_LEAST))
             }
             _ => (None, ASK_AT_LEAST),
@@ -238,7 +244,8 @@ impl Public {
     }
 
     /// A disk that is full costs politeness at the next start, no more.
-    fn note(&self, failures: u32) {
+    fn note(&mut self, failures: u32) {
+        self.failing = failures > 0;
         let attempts = Attempts { failures, last: self.clock.now() };
         let json = serde_json::to_vec(&attempts).unwrap_or_default();
         if let Err(error) = tls::files::write(&self.files.attempts, &json, 0o600) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use rustls::{ServerConfig, sign::CertifiedKey};
+use rustls::sign::CertifiedKey;
 use tls::acme::{Challenge, Kind, Solver};
 
 /// What is shown now: files on the plain port, certificates on the HTTPS one.
@@ -29,9 +29,8 @@ impl Challenges {
     }
 
     /// With what to answer TLS-ALPN-01.
-    pub(super) fn handshake(&self, name: &str) -> Option<Arc<ServerConfig>> {
-        let found = self.certificates.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        tls::acme::alpn_config(&*found?).ok().map(Arc::new)
+    pub(super) fn certificate(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 }
 

@@ -17,9 +17,12 @@ pub(super) fn renew_at(not_before: DateTime<Utc>, not_after: DateTime<Utc>, chan
     not_before + share(life, part - chance / 20.0)
 }
 
-/// A moment of a window (RFC 9773, section 4.2). The same dice for the same certificate give the same moment.
-pub(super) fn within(start: DateTime<Utc>, end: DateTime<Utc>, chance: f64) -> DateTime<Utc> {
-    start + share(end - start, chance)
+/// A moment of a window (RFC 9773, section 4.2). The same dice for the same certificate give the same moment. There are
+/// authorities whose windows last to the certificate's very end: a tenth of its life is left in any case.
+pub(super) fn within(window: [DateTime<Utc>; 2], life: [DateTime<Utc>; 2], chance: f64) -> DateTime<Utc> {
+    let [start, end] = window;
+    let latest = life[1] - share(life[1] - life[0], 0.1);
+    (start + share(end - start, chance)).min(latest)
 }
 
 /// How long to wait after the `failures`th failure in a row: 1, 10, 100 minutes, then a day; longer when the authority said so.
@@ -68,7 +71,8 @@ mod tests {
         assert_eq!(renew_at(day(0), day(45), 0.0), day(30));
         assert_eq!(renew_at(day(0), day(6), 0.0), day(3));
         assert!(renew_at(day(0), day(90), 1.0) > day(55) && renew_at(day(0), day(90), 1.0) < day(56));
-        assert_eq!(within(day(10), day(20), 0.5), day(15));
+        assert_eq!(within([day(10), day(20)], [day(0), day(90)], 0.5), day(15));
+        assert_eq!(within([day(10), day(90)], [day(0), day(90)], 1.0), day(81));
     }
 
     #[test]

@@ -41,9 +41,11 @@ async fn shake(
     stream.set_nodelay(true).ok()?;
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.ok()?;
     let hello = start.client_hello();
-    if hello.alpn().is_some_and(|mut protocols| protocols.any(|p| p == tls::acme::ALPN)) {
-        let answer = challenges?.handshake(hello.server_name()?)?;
-        let _shown = start.into_stream(answer).await; // the handshake was all there is to see
+    // An authority offers this protocol and no other (RFC 8737, section 3).
+    if hello.alpn().is_some_and(|mut offered| offered.next() == Some(tls::acme::ALPN) && offered.next().is_none()) {
+        let certificate = challenges?.certificate(hello.server_name()?)?;
+        let answer = tls::answering(&config, certificate, tls::acme::ALPN);
+        let _shown = start.into_stream(Arc::new(answer)).await; // the handshake was all there is to see
         return None;
     }
     let stream = start.into_stream(config).await.ok()?;

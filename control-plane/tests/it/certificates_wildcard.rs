@@ -1,0 +1,79 @@
+//! The provider's wildcard: proved in the DNS (Knot takes our updates), bridged by the local CA until a public one has issued.
+
+use std::sync::Arc;
+
+use bundle::Clock;
+use chrono::TimeDelta;
+use control_plane::{
+    certificates::{
+        self,
+        acme::{Acme, Ways},
+        issuer::{Issuer, LOCAL, Local},
+    },
+    reconcile::{Stages, turn},
+};
+use tls::{
+    acme::{Kind, dns::Update},
+    testing::Knot,
+};
+
+use crate::{ca::Scene, postgres::eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_dns_with_a_third_of_validations_and_nonces_failing_and_served_from_the_first_second() {
+    let scene = Scene::new().await;
+    let knot = Knot::start(&["percloud.test"]).await.unwrap();
+    let ca = scene
+        .pebble(|options| {
+            options.dns = Some(knot.addr());
+            options.failing_percent = 30;
+            options.nonce_reject_percent = 30;
+            options.seed = 3;
+        })
+        .await;
+    let update = Update::new(&knot.addr().to_string(), &knot.tsig().line()).unwrap().with_others_at(knot.addr().port());
+    let mut shared = scene.shared(&[Kind::Http01], Some(Arc::new(update)));
+    shared.ways = Ways { base_domain: "percloud.test".into(), ..shared.ways };
+    let mut common = scene.cloud.common.clone();
+    common.base_domain = "percloud.test".parse().unwrap();
+    let public: Arc<dyn Issuer> = Arc::new(Acme::new(ca.directory(), None, shared.clone()));
+    let noun = scene.noun_of(vec![public, Arc::new(Local::new(&common))], "percloud.test");
+    let names = certificates::provider_names("percloud.test");
+    certificates::want(&scene.cloud.db.get().await.unwrap(), None, &names, scene.cloud.now()).await.unwrap();
+    turn(&noun, &scene.cloud.worker, &scene.cloud.clock, &Stages::default()).await.unwrap();
+    assert_eq!(scene.find("*.percloud.test").await.issuer.as_deref(), Some(LOCAL), "the portal answers at once");
+    for _ in 0..40 {
+        scene.settle(&noun).await;
+        if scene.find("*.percloud.test").await.issuer.as_deref() != Some(LOCAL) {
+            break;
+        }
+        scene.cloud.clock.advance(TimeDelta::minutes(110));
+    }
+    let one = scene.find("*.percloud.test").await;
+    assert!(ca.directory().url.contains(one.issuer.as_deref().unwrap()), "{one:?}");
+    assert_eq!((one.names, one.tries, one.last_error), (names, 0, None));
+    assert!(ca.count("Checking DNS") + ca.count("DNS") > 0 || ca.spoilt() > 0, "it was proved in the DNS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_killed_in_an_order_leaves_a_certificate_all_the_same() {
+    let scene = Scene::new().await;
+    let ca = scene.pebble(|options| options.validation_sleep = Some(std::time::Duration::from_secs(8))).await;
+    let noun = scene.noun(&[&ca], &scene.shared(&[Kind::TlsAlpn01], None));
+    scene.want("ada.test").await;
+    let killed = scene.noun(&[&ca], &scene.shared(&[Kind::TlsAlpn01], None));
+    let (db, clock): (_, Clock) = (scene.cloud.worker.clone(), scene.cloud.clock.clone());
+    let task = tokio::spawn(async move { turn(&killed, &db, &clock, &Stages::default()).await });
+    let waiting = "select count(*) from acme_challenges";
+    eventually("an order that runs", async || (scene.cloud.value::<i64>(waiting).await > 0).then_some(())).await;
+    task.abort();
+    assert!(task.await.is_err());
+    assert_eq!(scene.issued().await, 0);
+    scene.cloud.sql("update certificates set claimed_until = '-infinity'").await; // the lease runs out
+    scene.settle(&noun).await;
+    assert_eq!(scene.issued().await, 1);
+    // What the dead one left to be answered is no longer answered after an hour; the reconciler sweeps it.
+    let left: i64 =
+        scene.cloud.value("select count(*) from acme_challenges where expires_at > now() + interval '2 hours'").await;
+    assert_eq!(left, 0);
+}

@@ -1,0 +1,196 @@
+//! At home with a certificate of a public authority, played by Pebble.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use tls::acme::Eab;
+use tls::testing::{Pebble, PebbleOptions, free_port};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::process::{PROGRAM, Process, status};
+
+/// Long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A percloud at home, and all that it says on both streams.
+struct Home {
+    process: Process,
+    port: u16,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Home {
+    fn start(data: &Path, pebble: &Pebble, [port, http_port]: [u16; 2], more: &[&str]) -> Self {
+        let root = data.with_extension("root.pem");
+        std::fs::write(&root, pebble.root_pem()).unwrap();
+        let (port_text, http_text) = (port.to_string(), http_port.to_string());
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["serve", "--domain", "me.test", "--listen", "127.0.0.1", "--port", &port_text, "--data"])
+            .arg(data);
+        command.args(["--acme", "me@me.test", "--acme-directory", &pebble.directory().url, "--acme-root"]).arg(&root);
+        command.args(["--http-port", &http_text]).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Process(command.spawn().unwrap());
+        let (says, lines) = mpsc::channel();
+        listen(process.0.stdout.take().unwrap(), says.clone());
+        listen(process.0.stderr.take().unwrap(), says);
+        Self { process, port, lines }
+    }
+
+    /// Waits until a line holds `words`; gives it.
+    fn says(&self, words: &str) -> String {
+        let mut heard = Vec::new();
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            if line.contains(words) {
+                return line;
+            }
+            heard.push(line);
+        }
+        panic!("it never says {words:?}, but:\n{}", heard.join("\n"))
+    }
+
+    /// The certificate that a browser gets which trusts `root`, and the start of a page behind it.
+    async fn visit(&self, root: &str) -> std::io::Result<(Vec<u8>, String)> {
+        let config = tls::client_config(root, &["http/1.1"]).unwrap();
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let mut stream = connector.connect("me.test".try_into().unwrap(), stream).await?;
+        let certificate = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: me.test:{}\r\nConnection: close\r\n\r\n", self.port);
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        let _end = stream.read_to_end(&mut answer).await;
+        Ok((certificate, String::from_utf8_lossy(&answer).into_owned()))
+    }
+
+    fn stop(mut self) {
+        self.process.signal(Signal::TERM);
+        assert!(self.process.wait(PATIENCE).success());
+    }
+}
+
+fn listen(stream: impl Read + Send + 'static, says: mpsc::Sender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if says.send(line).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+async fn plain(port: u16, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: me.test\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+fn ports() -> [u16; 2] {
+    [free_port().unwrap(), free_port().unwrap()]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_home_a_public_certificate_is_got_kept_and_renewed_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("me");
+    let [port, http_port] = ports();
+    let lasts = Duration::from_secs(30);
+    let options =
+        PebbleOptions { http_port, tls_port: port, validity: lasts, nonce_reject_percent: 20, ..Default::default() };
+    let mut pebble = Pebble::start(options).await.unwrap();
+    let home = Home::start(&data, &pebble, [port, http_port], &[]);
+    home.says("no certificate that browsers trust yet");
+    home.says("me.test has a certificate of 127.0.0.1, good until");
+    let root = pebble.issuing_root_pem().await.unwrap();
+    let (first, page) = home.visit(&root).await.unwrap();
+    assert_eq!(status(&page), 200, "{page}");
+
+    let elsewhere = plain(http_port, "/a/page?with=query").await;
+    assert_eq!(status(&elsewhere), 308);
+    assert!(elsewhere.contains(&format!("location: https://me.test:{port}/a/page?with=query\r\n")), "{elsewhere}");
+    assert_eq!(status(&plain(http_port, "/.well-known/acme-challenge/unknown").await), 404);
+    for file in std::fs::read_dir(data.join("keys")).unwrap().map(Result::unwrap) {
+        let (mode, name) = (file.metadata().unwrap().permissions().mode() & 0o077, file.file_name());
+        assert!(mode == 0 || name == "ca.pem", "{name:?} is for its owner only");
+    }
+
+    home.says("me.test has a certificate of 127.0.0.1, good until"); // half of its life is over
+    let (second, _) = home.visit(&root).await.unwrap();
+    assert_ne!(first, second);
+    home.stop();
+    pebble.stop().await.unwrap();
+    let again = Home::start(&data, &pebble, [port, http_port], &[]);
+    again.says("me.test has a certificate of 127.0.0.1, good until");
+    again.says("Stop it");
+    assert_eq!(again.visit(&root).await.unwrap().0, second, "what was got is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_home_a_name_that_does_not_lead_here_is_told_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("me");
+    let pebble = Pebble::start(PebbleOptions::default()).await.unwrap(); // it looks where nobody is
+    let home = Home::start(&data, &pebble, ports(), &[]);
+    home.says("Stop it");
+    home.says("127.0.0.1 did not find this percloud at me.test");
+    home.says("me.test could not be validated: tls-alpn-01");
+    home.says("me.test leads nowhere: DNS has no address for it");
+    home.says("Next try in a minute");
+    let own_root = std::fs::read_to_string(data.join("ca.pem")).unwrap();
+    assert_eq!(status(&home.visit(&own_root).await.unwrap().1), 200, "meanwhile its own authority vouches for it");
+    let orders = pebble.count("Added order");
+    home.stop();
+    let again = Home::start(&data, &pebble, ports(), &[]);
+    again.says("Stop it");
+    again.visit(&own_root).await.unwrap();
+    assert_eq!(
+        pebble.count("Added order"),
+        orders,
+        "who starts it again at once does not use up the authority's patience"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_home_the_https_port_is_enough_and_a_customer_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("me");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, http_port) = (free_port().unwrap(), taken.local_addr().unwrap().port());
+    let hmac = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let eab = Eab { kid: "kid-1".into(), hmac_base64url: hmac.into() };
+    let pebble = Pebble::start(PebbleOptions { tls_port: port, eab: vec![eab], ..Default::default() }).await.unwrap();
+    let stranger = Home::start(&data, &pebble, [port, http_port], &[]);
+    stranger.says(&format!("Port {http_port} is not listened on: another program has it"));
+    stranger.says("127.0.0.1 refuses a certificate for me.test");
+    stranger.stop();
+    let key = folder.path().join("eab.key");
+    tls::files::write(&key, hmac.as_bytes(), 0o600).unwrap();
+    let other = folder.path().join("other");
+    let eab = ["--acme-eab-kid", "kid-1", "--acme-eab-key-file", key.to_str().unwrap()];
+    let customer = Home::start(&other, &pebble, [port, http_port], &eab);
+    customer.says("me.test has a certificate of 127.0.0.1, good until");
+    customer.visit(&pebble.issuing_root_pem().await.unwrap()).await.unwrap();
+}
+
+#[test]
+fn an_authority_is_not_asked_for_what_it_cannot_give() {
+    let folder = tempfile::tempdir().unwrap();
+    for (domain, email, words) in
+        [("me.localhost", "me@me.example", "another machine everywhere"), ("me.example", "me", "e-mail")]
+    {
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--domain", domain, "--acme", email, "--data"]).arg(folder.path().join("me"));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(words), "{output:?}");
+    }
+}
