@@ -103,6 +103,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let edge = Edge::new(common, workers, options.proxy_protocol.clone(), options.certificates_in_memory)?;
     let source = certificates::Source::new(url, options.seal.open(&common.paths())?)?;
     let ending = Ending::new();
+    // Whoever drops this future ends the workers, too.
+    let _ended = (ending.asked.clone().drop_guard(), ending.over.clone().drop_guard());
     let mut watch = std::pin::pin!(watch::Watch::new(edge.clone(), source).run(url, ending.over.clone()));
     let mut asked = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let line = handover::socket(&common.paths().handover(), common.port);

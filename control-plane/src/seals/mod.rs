@@ -22,12 +22,20 @@ struct Place {
 }
 
 /// All of them: a noun that seals something has its line here.
-const PLACES: &[Place] = &[Place {
-    noun: "certificates",
-    stale: sql::CERTIFICATES_STALE,
-    sealed: sql::CERTIFICATES_SEALED,
-    context: certificates::sealed_for,
-}];
+const PLACES: &[Place] = &[
+    Place {
+        noun: "certificates",
+        stale: sql::CERTIFICATES_STALE,
+        sealed: sql::CERTIFICATES_SEALED,
+        context: certificates::sealed_for,
+    },
+    Place {
+        noun: "acme_accounts",
+        stale: sql::ACCOUNTS_STALE,
+        sealed: sql::ACCOUNTS_SEALED,
+        context: |id| format!("acme_accounts/{id}"),
+    },
+];
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

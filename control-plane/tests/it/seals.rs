@@ -48,7 +48,15 @@ impl Shelf {
         self.db.execute(sql, &[&ids, &sealed]).await.unwrap();
     }
 
-    /// How many rows each key has sealed.
+    /// An account at a public CA, whose credentials are sealed, too.
+    async fn account(&self) {
+        let sealed =
+            Seal::open(&self.paths.seal_key()).unwrap().seal("acme_accounts/ca.example", b"credentials").unwrap();
+        let sql = "insert into acme_accounts (id, directory, credentials_sealed, created_at) values ('ca.example', '', $1, now())";
+        self.db.execute(sql, &[&sealed]).await.unwrap();
+    }
+
+    /// How many certificates each key has sealed.
     async fn by_key(&self) -> Vec<i64> {
         let sql = "select count(*) from certificates group by substring(key_sealed from 2 for 8) order by 1";
         self.db.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
@@ -61,6 +69,7 @@ async fn a_rotation_that_is_killed_goes_on_and_old_keys_go_when_nothing_needs_th
     shelf.fill(1000).await;
     shelf.put(&["own.example"], "local").await;
     shelf.comes("own.example").await;
+    shelf.account().await;
     // One row is held: the rotation comes as far as that.
     let mut holder = crate::postgres::client(&shelf.url).await;
     let held = holder.transaction().await.unwrap();
@@ -74,9 +83,9 @@ async fn a_rotation_that_is_killed_goes_on_and_old_keys_go_when_nothing_needs_th
     held.rollback().await.unwrap();
     assert_eq!(shelf.by_key().await, [400, 601], "what was done is done");
     let refused = command(&shelf, &["prune"]).output().unwrap();
-    assert!(!refused.status.success() && said(&refused).contains("601 secrets"), "{}", said(&refused));
+    assert!(!refused.status.success() && said(&refused).contains("602 secrets"), "{}", said(&refused));
     let words = done(&shelf, &["rotate"]);
-    assert!(words.contains("going on") && words.contains("601 sealed anew"), "{words}");
+    assert!(words.contains("going on") && words.contains("602 sealed anew"), "{words}");
     assert_eq!(shelf.by_key().await, [1001]);
     let seal = Seal::open(&shelf.paths.seal_key()).unwrap();
     assert_eq!(seal.len(), 2, "one new key, however often it was killed");
@@ -84,6 +93,10 @@ async fn a_rotation_that_is_killed_goes_on_and_old_keys_go_when_nothing_needs_th
         let id: String = row.get(0);
         assert_eq!(seal.open_sealed(&certificates::sealed_for(&id), row.get(1)).unwrap(), id.as_bytes());
     }
+    let account: Vec<u8> =
+        shelf.db.query_one("select credentials_sealed from acme_accounts", &[]).await.unwrap().get(0);
+    assert!(!seal.is_stale(&account));
+    assert_eq!(seal.open_sealed("acme_accounts/ca.example", &account).unwrap(), b"credentials");
     let early = command(&shelf, &["prune"]).output().unwrap();
     assert!(!early.status.success() && said(&early).contains("try again after"), "{}", said(&early));
     an_hour_later(&shelf);

@@ -126,6 +126,9 @@ async fn each_role_may_do_its_part_and_no_more() {
     let denied = Err(Some("42501".to_owned()));
     for (user, sql, allowed) in [
         ("percloud_edge", "select host, tenant_id, state, socket from edge_routes limit 0", true),
+        ("percloud_edge", "select token from acme_challenges limit 0", true),
+        ("percloud_edge", "select credentials_sealed from acme_accounts limit 0", false),
+        ("percloud_edge", "update certificates set paused = true where false", false),
         ("percloud_edge", "select id from tenants limit 0", false),
         ("percloud_edge", "select email from accounts limit 0", false),
         ("percloud_edge", "select data from mails limit 0", false),
