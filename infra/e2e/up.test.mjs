@@ -40,6 +40,24 @@ test("a role that is killed comes back, whichever it is", async (t) => {
   }
 });
 
+test("the edge is replaced while it serves, and nobody notices", async (t) => {
+  const provider = await Provider.start(t, "percloud.localhost");
+  const [first] = pids(provider.data, "edge");
+  let asked = 0;
+  let enough = false;
+  const visits = (async () => {
+    for (; !enough; asked += 1) assert.equal((await provider.request(`${provider.origin()}/`)).status, 200);
+  })();
+  for (let round = 0; round < 3; round += 1) {
+    const until = asked + 20;
+    await provider.percloud("restart-edge");
+    await eventually("visits in between", () => asked >= until);
+  }
+  enough = true;
+  await visits;
+  await eventually("the first edge to leave", () => !pids(provider.data, "edge").includes(first));
+});
+
 test("when up itself is killed its children end, and the next up goes on with what was there", async (t) => {
   const provider = await Provider.start(t, "percloud.localhost");
   await provider.percloud("admin", "create", "ada", "--email", "ada@example.org");

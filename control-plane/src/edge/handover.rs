@@ -98,19 +98,35 @@ impl Predecessor {
     }
 }
 
-/// Offers `listeners` at `path` to the next edge, for as long as this process lives; cancels `leaving` when one has taken them.
+/// Copies of what this edge listens on, for the next one.
+#[derive(Clone)]
+pub(super) struct Offered(Arc<Mutex<Option<Vec<TcpListener>>>>);
+
+impl Offered {
+    /// Lets go of them: a copy that stayed would go on queueing connections that nobody takes. False when they are gone already.
+    pub(super) fn withdraw(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+/// Offers `listeners` at `path` to the next edge, until they are withdrawn; cancels `leaving` when one has taken them.
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub(super) fn offer(path: &Path, listeners: Vec<TcpListener>, leaving: CancellationToken) -> anyhow::Result<()> {
+pub(super) fn offer(path: &Path, listeners: Vec<TcpListener>, leaving: CancellationToken) -> anyhow::Result<Offered> {
     let door = packets_socket()?;
     // Another edge's, which it needs no more, or a dead one's.
     let _ = std::fs::remove_file(path);
     bind(&door, &SocketAddrUnix::new(path)?).with_context(|| format!("cannot listen on {}", path.display()))?;
     listen(&door, 8)?;
-    let ours = Arc::new(Mutex::new(Some(listeners)));
+    let offered = Offered(Arc::new(Mutex::new(Some(listeners))));
+    let ours = offered.clone();
     std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
-        while ours.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+        while ours.is_there() {
             let Ok(line) = accept_with(&door, SocketFlags::CLOEXEC) else { continue };
             let (ours, leaving) = (ours.clone(), leaving.clone());
             // Whoever connects may think for long, or die: the next must not wait for it.
@@ -126,16 +142,16 @@ pub(super) fn offer(path: &Path, listeners: Vec<TcpListener>, leaving: Cancellat
             }
         }
     })?;
-    Ok(())
+    Ok(offered)
 }
 
 /// Gives copies away and waits for the word; true once they are the other's.
-fn hand_over(line: &OwnedFd, ours: &Mutex<Option<Vec<TcpListener>>>) -> io::Result<bool> {
+fn hand_over(line: &OwnedFd, offered: &Offered) -> io::Result<bool> {
     if !is_ours(line)? {
         return Ok(false);
     }
     {
-        let ours = ours.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = offered.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(listeners) = &*ours else { return Ok(false) };
         let mut pieces = listeners.chunks(DESCRIPTORS_MAX).peekable();
         while let Some(piece) = pieces.next() {
@@ -147,8 +163,7 @@ fn hand_over(line: &OwnedFd, ours: &Mutex<Option<Vec<TcpListener>>>) -> io::Resu
     if receive::<Go>(line.as_fd())?.is_none() {
         return Ok(false);
     }
-    // A copy that stayed here would go on queueing connections when the other one is long gone.
-    Ok(ours.lock().unwrap_or_else(PoisonError::into_inner).take().is_some())
+    Ok(offered.withdraw())
 }
 
 /// The process that hands over at `path` now, as the kernel knows it; none when nobody does.

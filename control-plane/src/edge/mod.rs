@@ -123,8 +123,18 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let copies = https.iter().chain(&http).flatten().map(std::net::TcpListener::try_clone).collect::<Result<_, _>>()?;
     let threads = start(&edge, https, http, &ending)?;
-    if let Err(error) = handover::offer(&line, copies, ending.leaving.clone()) {
-        tracing::warn!(error = format!("{error:#}"), "another edge will not be able to take over from this one");
+    match handover::offer(&line, copies, ending.leaving.clone()) {
+        Ok(offered) => {
+            let asked = ending.asked.clone();
+            // Who starts anew while this one still drains shall find the port free.
+            tokio::spawn(async move {
+                asked.cancelled().await;
+                offered.withdraw()
+            });
+        }
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "another edge will not be able to take over from this one")
+        }
     }
     tracing::info!(workers, port = common.port, taken_over = before.is_some(), "the edge listens");
     if let Some(before) = before {
@@ -156,10 +166,10 @@ async fn wait_out(
             () = over, if until.is_some() && !ending.over.is_cancelled() => ending.over.cancel(),
             ended = watch.as_mut(), if !ending.over.is_cancelled() => ended?,
         }
-        if ending.asked.is_cancelled() {
+        let moment = Instant::now() + limits::DRAIN;
+        if ending.asked.is_cancelled() && until.is_none_or(|until| until > moment) {
             tracing::info!("the edge ends; requests in flight have a moment");
-            let moment = Instant::now() + limits::DRAIN;
-            until = Some(until.map_or(moment, |until: Instant| until.min(moment)));
+            until = Some(moment);
         } else if ending.leaving.is_cancelled() && until.is_none() {
             tracing::info!("another edge has taken over; requests in flight have their time");
             until = Some(Instant::now() + limits::LEAVING);
