@@ -136,12 +136,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
     let h2 = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
     let strict = public && !sni.as_ref().unwrap_or(&edge.base_domain).ends_with(".localhost");
-<<<<<<< HEAD
     let (client, last_call, watch) = (client.ip(), AtomicBool::new(false), Watch::new());
-=======
-    let (client, last_call) = (client.ip(), AtomicBool::new(false));
-    let watch = Watch::new();
->>>>>>> proxy
     let connection = Arc::new(Connection {
         edge,
         pool,

@@ -117,7 +117,7 @@ async fn one_ten_and_a_hundred_minutes_and_the_owner_hears_of_it_once() {
         assert!((minutes * 54..=minutes * 66).contains(&pause), "{tries}: {pause} s");
         scene.cloud.clock.advance(TimeDelta::seconds(pause + 1));
     }
-    assert_eq!(ca.count("order-plz"), 5, "no order beside the timetable");
+    assert_eq!(ca.count("Added order"), 5, "no order beside the timetable");
     let mails = "select count(*) from mails where kind = 'certificate-failing'";
     assert_eq!(scene.cloud.value::<i64>(mails).await, 1, "told once");
     scene.cloud.settle().await;
@@ -195,7 +195,7 @@ async fn never_for_a_percloud_that_has_gone_nor_for_nobody() {
     scene.pass(TimeDelta::hours(8), &noun).await;
     let left: i64 = scene.cloud.value("select count(*) from certificates where tenant_id is not null").await;
     assert_eq!(left, 0, "rows go with their percloud");
-    assert_eq!(ca.count("order-plz"), 1, "only the one of the suspended percloud was ordered");
+    assert_eq!(ca.count("Added order"), 1, "only the one of the suspended percloud was ordered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,5 +207,5 @@ async fn without_a_way_for_a_wildcard_the_local_ca_issues_it() {
     certificates::want(&scene.cloud.db.get().await.unwrap(), None, &names, scene.cloud.now()).await.unwrap();
     scene.settle(&noun).await;
     assert_eq!(scene.find("percloud.localhost").await.issuer.as_deref(), Some(LOCAL));
-    assert_eq!(ca.count("order-plz"), 0);
+    assert_eq!(ca.count("Added order"), 0);
 }

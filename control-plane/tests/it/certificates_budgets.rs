@@ -70,22 +70,34 @@ async fn a_registered_domain_has_its_own_budget_for_a_week() {
 async fn an_account_has_its_orders_and_renewals_find_room() {
     let cloud = TestCloud::new().await;
     let name = |n: usize| format!("name-{n}.example.org").replace("example", &format!("example-{n}"));
-    for n in 0..5 {
-        order(&cloud, &name(n), Outcome::Issued, |order| order.tries = 1).await.unwrap();
+    let new = async |n| order(&cloud, &name(n), Outcome::Issued, nothing).await;
+    let again = async |n| order(&cloud, &name(n), Outcome::Issued, |order| order.tries = 1).await;
+    let renewal = async |n| order(&cloud, &name(n), Outcome::Issued, |order| order.serving = true).await;
+    for n in 0..8 {
+        new(n).await.unwrap();
     }
-    let half = order(&cloud, &name(5), Outcome::Issued, |order| order.tries = 1).await.unwrap_err();
-    assert!(half.words.contains("5 orders"), "names that failed have half: {half:?}");
-    for n in 5..9 {
-        order(&cloud, &name(n), Outcome::Issued, nothing).await.unwrap();
-    }
-    let nine = order(&cloud, &name(9), Outcome::Issued, nothing).await.unwrap_err();
-    assert!(nine.words.contains("9 orders"), "new names have nine tenths: {nine:?}");
-    order(&cloud, &name(9), Outcome::Issued, |order| order.serving = true).await.unwrap();
-    assert!(order(&cloud, &name(10), Outcome::Issued, |order| order.serving = true).await.is_err());
+    assert!(new(8).await.unwrap_err().words.contains("8 orders"), "new names leave a fifth");
+    again(8).await.unwrap();
+    assert!(again(9).await.unwrap_err().words.contains("9 orders"), "names that are tried again leave a tenth");
+    renewal(9).await.unwrap();
+    assert!(renewal(10).await.is_err());
     // Inside the window that its CA suggests a renewal is not counted, nor kept waiting.
     order(&cloud, &name(11), Outcome::Issued, |order| order.replaces = Some("a chain")).await.unwrap();
     cloud.clock.advance(TimeDelta::hours(3));
     order(&cloud, &name(12), Outcome::Issued, nothing).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_names_that_fail_leave_room_for_new_ones() {
+    let cloud = TestCloud::new().await;
+    for n in 0..5 {
+        order(&cloud, &format!("lost-{n}.test"), Outcome::NotValidated, nothing).await.unwrap();
+    }
+    let again = order(&cloud, "lost-0.test", Outcome::NotValidated, |order| order.tries = 1).await.unwrap_err();
+    assert!(again.words.contains("have failed"), "{again:?}");
+    order(&cloud, "new.test", Outcome::Issued, nothing).await.unwrap();
+    cloud.clock.advance(TimeDelta::hours(3));
+    order(&cloud, "lost-0.test", Outcome::Issued, |order| order.tries = 1).await.unwrap();
 }
 
 #[tokio::test]

@@ -190,11 +190,7 @@ impl Client {
                 match client.try_send_request(request(format!("https://{HOST}{path}"))).await {
                     Ok(response) => Some(response),
                     Err(mut error) => match error.take_message() {
-<<<<<<< HEAD
                         Some(_unsent) => None,
-=======
-                        Some(_) => None,
->>>>>>> proxy
                         None => panic!("no answer over HTTP/2: {:?}", error.into_error()),
                     },
                 }

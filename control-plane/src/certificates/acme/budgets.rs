@@ -9,8 +9,9 @@
 //! | certificates below a registered domain | 50 in 7 days | the neighbours below one domain |
 //! | orders of an account | 300 in 3 hours | everybody else |
 //!
-//! Of an account's orders, names that failed before may use half and new ones nine tenths: renewals always have room. A renewal inside
-//! the window that the CA suggests (ARI) is counted by neither. A budget that is used up is no failure: it says until when.
+//! Of an account's orders the last tenth is for renewals, and the one before for names that are tried again: neither waits behind many new
+//! ones. When half of its orders have failed, nothing is tried again for a while: new names have room, whoever fails. A renewal inside the
+//! window that the CA suggests (ARI) is not counted. A budget that is used up is no failure: it says until when.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::{GenericClient, Pool};
@@ -84,13 +85,14 @@ impl Outcome {
 }
 
 impl Budgets {
-    /// How many of an account's orders this one may find before it: renewals all, new names most, names that failed half.
+    /// How many of an account's orders this one may find before it.
     fn share(&self, order: &Order<'_>) -> u32 {
-        match (order.serving, order.tries) {
-            (true, _) => self.orders,
-            (false, ..=0) => self.orders - self.orders / 10,
-            (false, _) => self.orders.div_ceil(2),
-        }
+        let tenths = match (order.serving, order.tries) {
+            (true, _) => 10,
+            (false, 1..) => 9,
+            (false, _) => 8,
+        };
+        (self.orders * tenths / 10).max(1)
     }
 
     /// Counts an order before it is made, or says which budget stands against it.
@@ -138,6 +140,13 @@ impl Budgets {
         }
         if order.replaces.is_some() {
             return Ok(None);
+        }
+        if !order.serving && order.tries > 0 {
+            let half = self.orders.div_ceil(2);
+            let until = full(db, sql::FAILED_OF_ACCOUNT, &[&account, &hours, &before(half)], ORDERS_IN).await?;
+            if let Some(until) = until {
+                return said(until, format!("{half} orders at {account} have failed within three hours"));
+            }
         }
         let (mine, most) = (self.share(order), self.per_domain);
         if let Some(until) =
@@ -211,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn renewals_always_have_room_and_names_that_fail_the_least() {
+    fn renewals_always_have_room_and_new_names_leave_some() {
         let budgets = Budgets::default();
         let order = |serving, tries| Order {
             id: "c",
@@ -222,7 +231,7 @@ mod tests {
             now: DateTime::from_timestamp(0, 0).unwrap(),
         };
         for (serving, tries, share) in
-            [(true, 0, 300), (true, 7, 300), (false, 0, 270), (false, 1, 150), (false, 100, 150)]
+            [(true, 0, 300), (true, 7, 300), (false, 0, 240), (false, 1, 270), (false, 100, 270)]
         {
             assert_eq!(budgets.share(&order(serving, tries)), share, "{serving} {tries}");
         }

@@ -25,6 +25,9 @@ crate::statements! {
     LOCK = "select pg_advisory_xact_lock(hashtextextended('acme_attempts ' || $1, 0))";
     /// The order that is the ($4 + 1)th youngest of an account's since $3, none when there are fewer; those in a CA's window are not counted.
     OF_ACCOUNT = "select at from acme_attempts where account = $1 and at > $2 and not renewal order by at desc offset $3 limit 1";
+    /// The same of those that failed.
+    FAILED_OF_ACCOUNT = "select at from acme_attempts where account = $1 and at > $2 and outcome = 'not-validated'
+        order by at desc offset $3 limit 1";
     /// The same of the failures of a name, whoever was asked.
     FAILURES = "select at from acme_attempts where names && $1 and at > $2 and outcome = 'not-validated' order by at desc offset $3 limit 1";
     /// The same of certificates below a registered domain.
@@ -43,8 +46,10 @@ crate::statements! {
     /// How many orders each account has made since $1.
     USED = "select account, count(*) from acme_attempts where at > $1 and not renewal group by account order by account";
 
-    /// An answer for the edge to give.
-    PRESENT = "insert into acme_challenges (kind, token, name, key_authorization, certificate_id, expires_at) values ($1, $2, $3, $4, $5, $6)
+    /// An answer for the edge to give; what an order that broke off has left of the same goes.
+    PRESENT = "with left_over as (
+            delete from acme_challenges where kind = $1 and name = $3 and certificate_id = $5 and token <> $2)
+        insert into acme_challenges (kind, token, name, key_authorization, certificate_id, expires_at) values ($1, $2, $3, $4, $5, $6)
         on conflict (kind, token) do update set name = excluded.name, key_authorization = excluded.key_authorization,
             certificate_id = excluded.certificate_id, expires_at = excluded.expires_at";
     /// It is no longer asked for.
