@@ -119,6 +119,10 @@ impl Offered {
 /// When the socket cannot be made.
 pub(super) fn offer(path: &Path, listeners: Vec<TcpListener>, leaving: CancellationToken) -> anyhow::Result<Offered> {
     let door = packets_socket()?;
+    if let Some(folder) = path.parent() {
+        // `percloud up` has made it; who starts an edge alone may not have.
+        let _ = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(folder);
+    }
     // Another edge's, which it needs no more, or a dead one's.
     let _ = std::fs::remove_file(path);
     bind(&door, &SocketAddrUnix::new(path)?).with_context(|| format!("cannot listen on {}", path.display()))?;

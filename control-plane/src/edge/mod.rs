@@ -154,9 +154,14 @@ async fn wait_out(
     mut asked: (Signal, Signal),
     mut watch: std::pin::Pin<&mut impl Future<Output = anyhow::Result<()>>>,
 ) -> anyhow::Result<()> {
-    let mut joined = tokio::task::spawn_blocking(move || {
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?)
-    });
+    // Should this work be dropped, the workers end with it; and no thread of the runtime's waits, or it could not be dropped.
+    let _dropped = (ending.asked.clone().drop_guard(), ending.over.clone().drop_guard());
+    let (ended, mut joined) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("edge-end".to_owned()).spawn(move || {
+        let join = |thread: Thread| thread.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?;
+        // Nobody listens any more where the work was dropped.
+        let _ = ended.send(threads.into_iter().try_for_each(join));
+    })?;
     let mut until = None;
     loop {
         let over = async { tokio::time::sleep_until(until.unwrap_or_else(Instant::now)).await };
@@ -179,7 +184,8 @@ async fn wait_out(
     }
 }
 
-type Threads = Vec<std::thread::JoinHandle<anyhow::Result<()>>>;
+type Thread = std::thread::JoinHandle<anyhow::Result<()>>;
+type Threads = Vec<Thread>;
 
 fn start(
     edge: &Arc<Edge>,

@@ -41,6 +41,7 @@ struct Edge {
 
 impl Edge {
     fn start(cloud: &TestCloud, port: u16, number: usize, more: &[&str]) -> Self {
+        std::fs::create_dir_all(cloud.common.data.join("run/metrics")).unwrap();
         let log = cloud.common.data.join(format!("edge-{number}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_percloud"))
             .args(["edge", "--listen", "127.0.0.1", "--workers", "2", "--port", &port.to_string()])
@@ -61,7 +62,12 @@ impl Edge {
 
     async fn says(&mut self, what: &str) {
         let log = self.log.clone();
-        eventually(&format!("{what:?} in {}", log.display()), async || self.said(what).then_some(())).await;
+        eventually(&format!("{what:?} in {}", log.display()), async || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() || self.said(what), "{ended:?}: {}", std::fs::read_to_string(&log).unwrap());
+            self.said(what).then_some(())
+        })
+        .await;
     }
 }
 
