@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
@@ -54,6 +55,16 @@ pub fn server_config(resolver: Arc<Resolver>, alpn: &[&str]) -> Result<ServerCon
 pub fn serving(base: &ServerConfig, key: Arc<CertifiedKey>) -> ServerConfig {
     let mut config = base.clone();
     config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
+    config
+}
+
+/// `base` for the answer to a challenge: one protocol, `alpn`, one certificate, and nothing to come back with.
+#[must_use]
+pub fn answering(base: &ServerConfig, key: Arc<CertifiedKey>, alpn: &[u8]) -> ServerConfig {
+    let mut config = serving(base, key);
+    config.alpn_protocols = vec![alpn.to_vec()];
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     config
 }
 

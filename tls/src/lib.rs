@@ -21,6 +21,6 @@ pub mod testing;
 
 pub use ca::{Issued, LocalCa};
 pub use certified::Certified;
-pub use config::{client_config, provider, server_config, serving};
+pub use config::{answering, client_config, provider, server_config, serving};
 pub use resolver::Resolver;
 pub use seal::{Seal, Source as SealSource};

@@ -143,8 +143,8 @@ pub(super) async fn shown(edge: &Edge, name: &str) -> Option<ServerConfig> {
     let answer = open.alpn.get(&name);
     count("tls-alpn-01", answer.is_some());
     let digest: [u8; 32] = Sha256::digest(answer?.as_bytes()).into();
-    match tls::acme::alpn_certificate(&name, digest).and_then(|certificate| tls::acme::alpn_config(&certificate)) {
-        Ok(config) => Some(config),
+    match tls::acme::alpn_certificate(&name, digest) {
+        Ok(key) => Some(tls::answering(&edge.certificates.nobody(), key, tls::acme::ALPN)),
         Err(error) => {
             tracing::warn!(error = format!("{error:#}"), "a challenge cannot be answered");
             None
