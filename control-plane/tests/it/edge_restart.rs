@@ -79,7 +79,9 @@ impl Drop for Edge {
 }
 
 /// A percloud: `/slow` goes on until the test has nothing more to say, everything else is answered at once.
-struct Slow(Mutex<Vec<mpsc::Sender<Result<Frame<Bytes>, Infallible>>>>);
+struct Slow(Mutex<Vec<Listener>>);
+
+type Listener = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
 
 impl Slow {
     fn serve(socket: &Path) -> Arc<Self> {
