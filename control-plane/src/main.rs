@@ -7,7 +7,7 @@ use control_plane::{
     db, doctor, edge, hosts, privileges, reconcile, telemetry, up, web,
 };
 
-/// For the edge, where a request is many small allocations (docs/decisions/0011-edge-speed.md). Perclouds do not have it.
+/// For the edge, where a request is many small allocations (docs/decisions/0013-edge-speed.md). Perclouds do not have it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -78,10 +78,10 @@ impl Drop for Edge {
     }
 }
 
-type Piece = Result<Frame<Bytes>, Infallible>;
-
 /// A percloud: `/slow` goes on until the test has nothing more to say, everything else is answered at once.
-struct Slow(Mutex<Vec<mpsc::Sender<Piece>>>);
+struct Slow(Mutex<Vec<Listener>>);
+
+type Listener = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
 
 impl Slow {
     fn serve(socket: &Path) -> Arc<Self> {
@@ -196,7 +196,7 @@ impl Client {
                 match client.try_send_request(request(format!("https://{HOST}{path}"))).await {
                     Ok(response) => Some(response),
                     Err(mut error) => match error.take_message() {
-                        Some(_unsent) => None,
+                        Some(_) => None,
                         None => panic!("no answer over HTTP/2: {:?}", error.into_error()),
                     },
                 }
