@@ -19,7 +19,7 @@ use super::{
 #[serde(default)]
 #[group(id = "certificates")] // flattened into other `Options`, whose name is taken
 pub struct Options {
-    /// The ACME directory of the public CA to ask first, e.g. https://acme-v02.api.letsencrypt.org/directory; `none` for the local CA alone.
+    /// The ACME directory of the public CA to ask first, e.g. `https://acme-v02.api.letsencrypt.org/directory`; `none` for the local CA alone.
     #[arg(long, env = "PERCLOUD_ACME_DIRECTORY", value_name = "URL")]
     pub acme_directory: Option<String>,
     /// Where the CA may write to when something is wrong with the account.
