@@ -316,6 +316,8 @@ async fn finish(order: &mut Order, names: &[String], until: Instant) -> Result<I
     with_nonces!("having the certificate signed", order.finalize_csr(&csr))?;
     let done = |status| matches!(status, OrderStatus::Valid | OrderStatus::Invalid);
     if !done(order.state().status) {
+        // It signs now: who asks at once asks twice. Pebble 2.4 is worse off: asked while it signs, it may lock up for good.
+        sleep(FIRST_LOOK).await;
         poll(order, until, done).await?;
     }
     if order.state().status == OrderStatus::Invalid
