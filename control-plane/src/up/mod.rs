@@ -223,17 +223,20 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
 fn announce(options: &Options) {
     let common = &options.common;
     let data = common.data.display();
-    if options.certificates.is_public() {
-        say(format_args!(
-            "\nCertificates come from {}; until it has issued the portal's, that one is the local authority's.",
-            options.certificates.acme_directory.as_deref().unwrap_or_default()
-        ));
-    }
+    let whose = match options.certificates.acme_directory.as_deref().filter(|_| options.certificates.is_public()) {
+        Some(directory) => format!(
+            "Its certificates come from {directory}; until that has issued the portal's (which takes a way to the DNS:\n\
+             --dns-update or --dns-hook), it shows one of a local authority. To trust that meanwhile:"
+        ),
+        None => {
+            "Its certificates come from a local authority made just now for this data folder. To trust it:".to_owned()
+        }
+    };
     let program = std::env::current_exe().unwrap_or_else(|_| "percloud".into());
     let program = program.display();
     say(format_args!(
         "\nYour provider is up:  {origin}/\n\n\
-         Its certificates come from a local authority made just now for this data folder. To trust it:\n\
+         {whose}\n\
          \x20 file      {data}/ca.pem\n\
          \x20 Debian    sudo cp {data}/ca.pem /usr/local/share/ca-certificates/percloud.crt && sudo update-ca-certificates\n\
          \x20 Firefox   Settings → Privacy & Security → Certificates → View Certificates → Authorities → Import\n\
