@@ -5,7 +5,7 @@
 //! * [`server_config`] is the one TLS configuration of ours: TLS 1.2 and 1.3, aws-lc-rs, no client certificates. The edge, which
 //!   loads certificates when they are asked for, makes one of it for each certificate ([`serving`]).
 //! * [`Seal`] keeps private keys encrypted where they are stored.
-//! * [`acme`] has certificates made by a public authority.
+//! * [`schedule`] says when to renew and when to try again; [`acme`] has certificates made by a public authority.
 //!
 //! Nothing here reads a clock: whoever calls hands the time in.
 
@@ -15,6 +15,7 @@ mod certified;
 mod config;
 pub mod files;
 mod resolver;
+pub mod schedule;
 mod seal;
 #[cfg(feature = "testing")]
 pub mod testing;

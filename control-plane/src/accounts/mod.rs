@@ -16,7 +16,7 @@ pub struct AccountId(pub(crate) String);
 
 impl AccountId {
     fn random() -> Self {
-        Self(format!("a-{}", data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>()).to_lowercase()))
+        Self(db::random_id('a'))
     }
 
     /// The id as text.

@@ -37,7 +37,7 @@ pub fn by(dns: Arc<Dns>) -> Check {
 pub fn known_as(directory: &str) -> &'static [&'static str] {
     let host =
         url::Url::parse(directory).ok().and_then(|url| url.host_str().map(str::to_lowercase)).unwrap_or_default();
-    let below = |domain: &str| host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+    let below = |domain: &str| dns::is_below(&host, domain);
     match () {
         () if below("letsencrypt.org") => &["letsencrypt.org"],
         () if below("zerossl.com") || below("sectigo.com") => &["sectigo.com", "comodoca.com"],

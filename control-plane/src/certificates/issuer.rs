@@ -181,8 +181,7 @@ pub fn ca_name(common: &crate::config::Common) -> String {
 
 /// Whether a name (with or without `*.`) is a domain or below it.
 pub(super) fn is_below(name: &str, domain: &str) -> bool {
-    let name = name.strip_prefix("*.").unwrap_or(name);
-    name == domain || name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+    crate::dns::is_below(name.strip_prefix("*.").unwrap_or(name), domain)
 }
 
 impl Issuer for Local {

@@ -21,8 +21,6 @@ pub mod sql;
 mod upkeep;
 mod wishes;
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use serde::Serialize;
@@ -67,16 +65,7 @@ pub enum Wanted {
     Gone,
 }
 
-impl FromStr for Wanted {
-    type Err = db::Error;
-    fn from_str(text: &str) -> Result<Self, db::Error> {
-        match text {
-            "issued" => Ok(Self::Issued),
-            "gone" => Ok(Self::Gone),
-            _ => Err(db::Error::Column("certificates.wanted")),
-        }
-    }
-}
+crate::column_words!(Wanted, "certificates.wanted", Issued = "issued", Gone = "gone");
 
 /// How a certificate is, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]

@@ -7,9 +7,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-/// A life shorter than this is renewed at half.
-const SHORT: TimeDelta = TimeDelta::days(10);
-
 /// From when to when a certificate is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Validity {
@@ -29,7 +26,7 @@ impl Validity {
     /// When a new one is due: `chance` between 0 and 1 makes it up to a tenth of what is left then earlier.
     #[must_use]
     pub fn renew_at(&self, chance: f64) -> DateTime<Utc> {
-        let left = if self.life() < SHORT { self.life() / 2 } else { self.life() / 3 };
+        let left = tls::schedule::left_at_renewal(self.life());
         self.not_after - left - part(left / 10, chance)
     }
 

@@ -1,7 +1,6 @@
 //! When a certificate that failed is tried again: pure, chance handed in.
 //!
-//! 1, 10 and 100 minutes after the first three failures, then daily: a record that was just set is found soon, and a name that never
-//! validates costs a CA (and its budgets) four orders on the first day and one a day from then on.
+//! 1, 10 and 100 minutes after the first three failures, then daily ([`tls::schedule::pause_after`]).
 
 use std::time::Duration;
 
@@ -12,13 +11,8 @@ use super::renewal::Validity;
 /// The pause after `tries` failures before this one, give or take a tenth.
 #[must_use]
 pub fn pause(tries: i32, chance: f64) -> Duration {
-    let minutes = match tries {
-        ..=0 => 1,
-        1 => 10,
-        2 => 100,
-        _ => 24 * 60,
-    };
-    Duration::from_secs(minutes * 60).mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0))
+    let before = u32::try_from(tries).unwrap_or_default();
+    tls::schedule::pause_after(before).mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0))
 }
 
 /// The same for a CA that did not answer as one should, which is not the name's fault: ten minutes at most, and an hour where it goes on.

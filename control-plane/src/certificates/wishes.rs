@@ -25,7 +25,7 @@ pub async fn want(
     names: &[String],
     now: DateTime<Utc>,
 ) -> Result<(), db::Error> {
-    let id = format!("c-{}", data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>()).to_lowercase());
+    let id = db::random_id('c');
     let statement = db.prepare_cached(sql::WANT).await?;
     let tenant = tenant.map(TenantId::as_str);
     db.execute(&statement, &[&id, &names, &tenant, &now, &telemetry::trace_parent()]).await?;
@@ -52,10 +52,7 @@ pub async fn retry_now(
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<Certificate, Error> {
-    let one = wanted(db, which).await?;
-    if one.state == State::Paused {
-        return Err(Error::Paused);
-    }
+    let one = unpaused(db, which).await?;
     change(db, sql::RETRY, one, Some(now), actor, "certificate.retried", now).await
 }
 
@@ -69,10 +66,7 @@ pub async fn renew(
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<Certificate, Error> {
-    let one = wanted(db, which).await?;
-    if one.state == State::Paused {
-        return Err(Error::Paused);
-    }
+    let one = unpaused(db, which).await?;
     change(db, sql::RENEW, one, Some(now), actor, "certificate.renewed", now).await
 }
 
@@ -113,6 +107,11 @@ pub async fn resume(
 async fn wanted(db: &impl GenericClient, which: &str) -> Result<Certificate, Error> {
     let one = get(db, which).await?;
     if one.state == State::Going { Err(Error::Going) } else { Ok(one) }
+}
+
+async fn unpaused(db: &impl GenericClient, which: &str) -> Result<Certificate, Error> {
+    let one = wanted(db, which).await?;
+    if one.state == State::Paused { Err(Error::Paused) } else { Ok(one) }
 }
 
 async fn change(

@@ -8,6 +8,7 @@ pub mod migrate;
 mod pool;
 pub mod roles;
 pub mod statements;
+mod words;
 
 pub use deadpool_postgres::{GenericClient, Pool, Transaction};
 pub use listen::{Wake, listen};
@@ -64,6 +65,12 @@ impl From<deadpool_postgres::PoolError> for Error {
 fn passing(code: &SqlState) -> bool {
     let class = &code.code()[..2];
     matches!(class, "08" | "53" | "57" | "40")
+}
+
+/// A new id: `prefix`, a hyphen and 16 characters of lower-case base 32 (80 random bits).
+#[must_use]
+pub fn random_id(prefix: char) -> String {
+    format!("{prefix}-{}", data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>()).to_lowercase())
 }
 
 /// Refuses when a statement touched another number of rows than meant.

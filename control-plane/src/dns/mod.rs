@@ -20,6 +20,7 @@ pub use ask::Silence;
 pub use caa::{Caa, CaaAsker, caa_allows};
 pub use look::{Answer, Answers, Facts, HostFacts, Question};
 pub use public::is_public;
+pub(crate) use zone::is_below;
 pub use zone::{NameServer, Trouble, Zone};
 
 /// How DNS is asked.

@@ -200,6 +200,6 @@ pub(super) fn address(data: &RData) -> Option<IpAddr> {
 }
 
 /// Whether `host` is `origin` or below it.
-pub(super) fn is_below(host: &str, origin: &str) -> bool {
+pub(crate) fn is_below(host: &str, origin: &str) -> bool {
     origin.is_empty() || host.strip_suffix(origin).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }

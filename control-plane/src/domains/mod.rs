@@ -21,8 +21,6 @@ mod testing;
 mod tests;
 mod wishes;
 
-use std::str::FromStr;
-
 use bundle::TenantId;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -59,24 +57,6 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-macro_rules! words {
-    ($type:ident, $column:literal, $($variant:ident = $word:literal),+) => {
-        impl $type {
-            /// As the database has it.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-        impl FromStr for $type {
-            type Err = db::Error;
-            fn from_str(text: &str) -> Result<Self, db::Error> {
-                match text { $($word => Ok(Self::$variant),)+ _ => Err(db::Error::Column($column)) }
-            }
-        }
-    };
-}
-
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -86,7 +66,7 @@ pub enum Wanted {
     /// It shall go.
     Gone,
 }
-words!(Wanted, "domains.wanted", Active = "active", Gone = "gone");
+crate::column_words!(Wanted, "domains.wanted", Active = "active", Gone = "gone");
 
 /// What was last seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -101,7 +81,14 @@ pub enum Observed {
     /// Proved once; now three daily looks in a row found it wrong, or somebody else has proved it.
     Lost,
 }
-words!(Observed, "domains.observed", Pending = "pending", Verified = "verified", Active = "active", Lost = "lost");
+crate::column_words!(
+    Observed,
+    "domains.observed",
+    Pending = "pending",
+    Verified = "verified",
+    Active = "active",
+    Lost = "lost"
+);
 
 /// A claim's row, with what it needs to know of its percloud.
 #[derive(Clone, Debug, Serialize)]

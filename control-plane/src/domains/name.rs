@@ -4,6 +4,8 @@ use bundle::Domain;
 use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
+use crate::dns::is_below;
+
 /// A name that may be claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
@@ -122,7 +124,7 @@ pub fn parse(typed: &str, base_domain: &Domain) -> Result<Name, Refusal> {
     if ascii.len() > LONGEST || ascii.split('.').any(|label| label.len() > 63) {
         return Err(Refusal::TooLong);
     }
-    let below = |suffix: &str| ascii.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let below = |suffix: &str| is_below(ascii, suffix);
     if RESERVED.iter().any(|reserved| below(reserved)) {
         return Err(Refusal::Reserved);
     }

@@ -57,7 +57,7 @@ pub async fn claim(
     if claims >= CLAIMS {
         return Err(Refusal::Held.into());
     }
-    let id = format!("d-{}", data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 10]>()).to_lowercase());
+    let id = db::random_id('d');
     let target = format!("t-{}", random());
     tx.execute(sql::TARGET, &[&target, &tenant.as_str(), &now]).await?;
     let twin = name.twin().filter(|_| twin);

@@ -74,12 +74,15 @@ pub(super) struct Origin {
     pub(super) trace_parent: HeaderValue,
 }
 
+/// Whether a header that is a list (RFC 9110 §5.6.1) holds a word.
+pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
+}
+
 /// Makes a client's headers into those that a percloud gets.
 pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: Origin) {
-    let trailers = headers
-        .get_all(header::TE)
-        .iter()
-        .any(|v| v.to_str().is_ok_and(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case("trailers"))));
+    let trailers = lists(headers, &header::TE, "trailers");
     hop_by_hop(headers);
     headers.remove(PROXY);
     headers.remove(FORWARDED);

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 pub(super) use answer::Answer;
 use answer::Left;
 
+use super::headers::lists;
 use super::limits;
 use super::upstream::{Failure, Pool};
 
@@ -184,10 +185,7 @@ impl Head {
     }
 
     fn stays(&self) -> bool {
-        let says = |word: &str| {
-            let values = self.headers.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok());
-            values.flat_map(|v| v.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
-        };
+        let says = |word| lists(&self.headers, &CONNECTION, word);
         if self.modern { !says("close") } else { says("keep-alive") }
     }
 }

@@ -5,6 +5,8 @@ use http::request::Parts;
 use http::uri::Scheme;
 use http::{Method, Version};
 
+use super::headers::lists;
+
 /// Why a request is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -84,11 +86,8 @@ fn lengths(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 fn wants_websocket(headers: &HeaderMap) -> bool {
-    let says_upgrade = |v: &http::HeaderValue| {
-        v.to_str().is_ok_and(|v| v.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade")))
-    };
     headers.get(UPGRADE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"))
-        && headers.get_all(CONNECTION).iter().any(says_upgrade)
+        && lists(headers, &CONNECTION, "upgrade")
 }
 
 /// The authority that the request names: in its target, in `Host`, or in both, which must then agree.

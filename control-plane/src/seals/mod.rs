@@ -33,7 +33,7 @@ const PLACES: &[Place] = &[
         noun: "acme_accounts",
         stale: sql::ACCOUNTS_STALE,
         sealed: sql::ACCOUNTS_SEALED,
-        context: |id| format!("acme_accounts/{id}"),
+        context: certificates::acme::accounts::sealed_for,
     },
 ];
 

@@ -7,7 +7,7 @@ pub mod sql;
 mod token;
 mod wishes;
 
-use std::{path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use bundle::{Domain, TenantId, TenantSpec, spec::Provider};
 use chrono::{DateTime, Utc};
@@ -73,25 +73,8 @@ pub enum Observed {
     Failing,
 }
 
-macro_rules! words {
-    ($type:ident, $column:literal, $($variant:ident = $word:literal),+) => {
-        impl $type {
-            /// As the database has it.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-        impl FromStr for $type {
-            type Err = db::Error;
-            fn from_str(text: &str) -> Result<Self, db::Error> {
-                match text { $($word => Ok(Self::$variant),)+ _ => Err(db::Error::Column($column)) }
-            }
-        }
-    };
-}
-words!(Wanted, "tenants.wanted", Running = "running", Suspended = "suspended", Deleted = "deleted");
-words!(
+crate::column_words!(Wanted, "tenants.wanted", Running = "running", Suspended = "suspended", Deleted = "deleted");
+crate::column_words!(
     Observed,
     "tenants.observed",
     Absent = "absent",

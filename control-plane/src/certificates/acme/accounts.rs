@@ -50,6 +50,12 @@ impl From<db::Error> for Error {
     }
 }
 
+/// What an account's credentials are sealed for.
+#[must_use]
+pub fn sealed_for(id: &str) -> String {
+    format!("acme_accounts/{id}")
+}
+
 /// An account's id: the directory's host and port, and the external account's key id.
 pub(super) fn id(directory: &Directory) -> String {
     let url = url::Url::parse(&directory.url).ok();
@@ -71,7 +77,7 @@ impl Kept {
             return Ok(account.clone());
         }
         let sealed = self.sealed(now).await?;
-        let kept = sealed.as_deref().and_then(|sealed| match self.seal.open_sealed(&self.context(), sealed) {
+        let kept = sealed.as_deref().and_then(|sealed| match self.seal.open_sealed(&sealed_for(&self.id), sealed) {
             Ok(credentials) => Some(credentials),
             Err(error) => {
                 tracing::warn!(
@@ -106,8 +112,10 @@ impl Kept {
 
     async fn register(&self, useless: Option<&[u8]>) -> Result<Account, Error> {
         let (account, credentials) = self.open_with(None).await?;
-        let sealed =
-            self.seal.seal(&self.context(), &credentials).map_err(|e| Error::Acme(tls::acme::Error::Refused(e)))?;
+        let sealed = self
+            .seal
+            .seal(&sealed_for(&self.id), &credentials)
+            .map_err(|e| Error::Acme(tls::acme::Error::Refused(e)))?;
         if self.keep(Some(&sealed), useless).await? {
             tracing::info!(account = self.id, "registered at a CA");
         }
@@ -122,10 +130,6 @@ impl Kept {
     async fn keep(&self, sealed: Option<&[u8]>, before: Option<&[u8]>) -> Result<bool, db::Error> {
         let db = self.db.get().await?;
         Ok(db.execute(sql::KEEP_CREDENTIALS, &[&self.id, &sealed, &before]).await? == 1)
-    }
-
-    fn context(&self) -> String {
-        format!("acme_accounts/{}", self.id)
     }
 
     /// Whether nobody asks the CA now.

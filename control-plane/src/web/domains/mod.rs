@@ -8,7 +8,8 @@ use axum::{
     extract::{Path, Query, State},
     response::{IntoResponse, Redirect, Response},
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use deadpool_postgres::Client;
 use http::{StatusCode, header};
 use portal::pages::manage::{Ask, Change, Errors, Remove};
 use serde::{Deserialize, Serialize};
@@ -61,12 +62,7 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
             let now = app.clock.now();
             if row.checked_at.is_none_or(|at| now - at >= WATCHED) {
                 // Somebody waits before this page: DNS is looked at as often as may be, which changes nothing for anybody.
-                let tx = db.transaction().await?;
-                domains::ask_check(&tx, &row.tenant_id, now).await.or_else(|error| match error {
-                    domains::Error::NotFound => Ok(()),
-                    other => Err(other),
-                })?;
-                tx.commit().await?;
+                ask_check(&mut db, owner, now).await?;
             }
             asker.page(&view::records(owner.whose(app), &row, other, now))
         }
@@ -80,6 +76,16 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
             (active.saved, active.other) = (done.saved.is_some(), other);
             asker.page(&active)
         }
+    }
+}
+
+/// Has DNS looked at. A domain that was given up meanwhile is no mistake: the page says so.
+async fn ask_check(db: &mut Client, owner: &Owner, now: DateTime<Utc>) -> Result<()> {
+    let tx = db.transaction().await?;
+    match domains::ask_check(&tx, &owner.tenant.id, now).await {
+        Ok(()) => Ok(tx.commit().await?),
+        Err(domains::Error::NotFound) => Ok(()),
+        Err(other) => Err(other.into()),
     }
 }
 
@@ -199,12 +205,7 @@ pub(super) async fn look_now(
         return refuse_other(&app, &asker, &owner).await;
     }
     let mut db = app.db.get().await?;
-    let tx = db.transaction().await?;
-    match domains::ask_check(&tx, &owner.tenant.id, app.clock.now()).await {
-        Ok(()) => tx.commit().await?,
-        Err(domains::Error::NotFound) => {} // given up meanwhile; the page says so
-        Err(other) => return Err(other.into()),
-    }
+    ask_check(&mut db, &owner, app.clock.now()).await?;
     Ok(Redirect::to("/manage/domain#entries").into_response())
 }
 

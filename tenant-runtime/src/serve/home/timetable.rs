@@ -4,17 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A certificate that lasts less than this is renewed at half of its life, others at two thirds.
-const SHORT: TimeDelta = TimeDelta::days(10);
-const MINUTE: u64 = 60;
-const DAY: u64 = 24 * 60 * MINUTE;
+use tls::schedule::{left_at_renewal, pause_after};
 
 /// When a certificate is to be renewed that an authority says nothing of. Up to a twentieth of its life earlier, so that not
 /// all the world's percloud certificates of one day come back on one day.
 pub(super) fn renew_at(not_before: DateTime<Utc>, not_after: DateTime<Utc>, chance: f64) -> DateTime<Utc> {
     let life = not_after - not_before;
-    let part = if life < SHORT { 0.5 } else { 2.0 / 3.0 };
-    not_before + share(life, part - chance / 20.0)
+    not_after - left_at_renewal(life) - share(life, chance / 20.0)
 }
 
 /// A moment of a window (RFC 9773, section 4.2). The same dice for the same certificate give the same moment. There are
@@ -27,14 +23,9 @@ pub(super) fn within(window: [DateTime<Utc>; 2], life: [DateTime<Utc>; 2], chanc
 
 /// How long to wait after the `failures`th failure in a row: 1, 10, 100 minutes, then a day; longer when the authority said so.
 pub(super) fn retry_after(failures: u32, asked: Option<Duration>, chance: f64) -> Duration {
-    let step = match failures {
-        0 | 1 => MINUTE,
-        2 => 10 * MINUTE,
-        3 => 100 * MINUTE,
-        _ => DAY,
-    };
+    let step = pause_after(failures.saturating_sub(1));
     let jitter = if failures > 3 { chance / 10.0 } else { 0.0 };
-    Duration::from_secs(step).mul_f64(1.0 - jitter).max(asked.unwrap_or_default())
+    step.mul_f64(1.0 - jitter).max(asked.unwrap_or_default())
 }
 
 /// How long to wait at a start after `failures`, the last one `ago`: a person who has mended something and starts the program
@@ -49,7 +40,7 @@ pub(super) fn at_start(failures: u32, ago: TimeDelta) -> Duration {
 
 /// The shortest pause after a success: clocks that disagree must not make us ask without end.
 pub(super) fn least_pause(life: TimeDelta) -> Duration {
-    share(life, 0.25).to_std().unwrap_or_default().min(Duration::from_secs(60 * MINUTE))
+    share(life, 0.25).to_std().unwrap_or_default().min(Duration::from_secs(3600))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "milliseconds of years are enough")]
