@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tokio::net::UnixStream;
 
 use super::{
-    Error, Host, Layer, Unit,
+    Error, Host, Layer, Unit, Usage,
     protocol::{ANSWERED_WITHIN, Answer, Line, Question},
 };
 
@@ -64,6 +64,7 @@ fn odd<T>(answer: Answer) -> Result<T, Error> {
         Answer::Placed(_) => "placed",
         Answer::Removed => "removed",
         Answer::Layers(_) => "layers",
+        Answer::Usage(_) => "usage",
         Answer::List(_) => "list",
         Answer::Error(error) => return Err(error),
     };
@@ -102,6 +103,15 @@ impl Host for HostClient {
         Box::pin(async move {
             match self.ask(Question::Layers).await? {
                 Answer::Layers(layers) => Ok(layers),
+                other => odd(other),
+            }
+        })
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, Error>> {
+        Box::pin(async move {
+            match self.ask(Question::Usage).await? {
+                Answer::Usage(usage) => Ok(usage),
                 other => odd(other),
             }
         })

@@ -64,6 +64,52 @@ pub struct Status {
     pub delete_after: Option<DateTime<Utc>>,
     /// The public half of the key that vouches for the owner at the portal ([`bundle::ticket`]).
     pub owner_key: Option<String>,
+    /// When it next wants to run, if nobody comes before.
+    pub wake_at: Option<DateTime<Utc>>,
+}
+
+/// What the perclouds of a host have used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Another one with every start of the host; all counters then begin at nought again.
+    pub epoch: String,
+    /// Each percloud that the host has.
+    pub of: Vec<Used>,
+}
+
+/// What one percloud has used since the host's epoch began. Counters only grow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// Which.
+    pub id: TenantId,
+    /// Microseconds of processor time.
+    pub cpu_micros: u64,
+    /// Memory in use times the time it was in use: bytes × seconds.
+    pub memory_byte_seconds: u64,
+    /// Seconds awake.
+    pub awake_seconds: u64,
+    /// Starts of its runtime.
+    pub wakes: u64,
+    /// Bytes of its folder now, as the host last counted; no counter.
+    pub storage_bytes: u64,
+    /// How often it met a limit of its own.
+    pub limits_met: LimitsMet,
+}
+
+/// How often a percloud met each of its limits: what an operator looks at to find abuse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitsMet {
+    /// Microseconds that it was held back for wanting more processor time than it may have.
+    pub throttled_micros: u64,
+    /// It was ended for using too much memory.
+    pub memory: u64,
+    /// It was refused a thread.
+    pub threads: u64,
+    /// It was found with more on the disk than its quota.
+    pub disk: u64,
+    /// Its runtime failed.
+    pub failures: u64,
 }
 
 /// One layer of the sandbox on this machine.
@@ -91,6 +137,8 @@ pub trait Host: Send + Sync {
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>>;
     /// The sandbox's layers on this machine.
     fn layers(&self) -> BoxFuture<'_, Result<Vec<Layer>, Error>>;
+    /// What each has used.
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, Error>>;
     /// All perclouds that the host has.
     fn list(&self) -> BoxFuture<'_, Result<Vec<TenantId>, Error>>;
 }

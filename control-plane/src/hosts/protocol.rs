@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use super::{Error, Layer, Unit};
+use super::{Error, Layer, Unit, Usage};
 
 /// A question is at most this long; a spec is about one kilobyte.
 const QUESTION_MAX: usize = 64 << 10;
@@ -41,6 +41,8 @@ pub enum Question {
     },
     /// [`super::Host::layers`]
     Layers,
+    /// [`super::Host::usage`]
+    Usage,
     /// [`super::Host::list`]
     List,
 }
@@ -57,6 +59,8 @@ pub enum Answer {
     Removed,
     /// To [`Question::Layers`]
     Layers(Vec<Layer>),
+    /// To [`Question::Usage`]
+    Usage(Usage),
     /// To [`Question::List`]
     List(Vec<TenantId>),
     /// To any.

@@ -75,6 +75,7 @@ async fn reply(host: &dyn Host, question: Question) -> Answer {
         Question::Place { spec } => host.place(&spec).await.map(Answer::Placed),
         Question::Remove { id } => host.remove(&id).await.map(|()| Answer::Removed),
         Question::Layers => host.layers().await.map(Answer::Layers),
+        Question::Usage => host.usage().await.map(Answer::Usage),
         Question::List => host.list().await.map(Answer::List),
     };
     answer.unwrap_or_else(Answer::Error)

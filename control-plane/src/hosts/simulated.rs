@@ -11,7 +11,7 @@ use bundle::{TenantId, TenantSpec};
 use futures_util::future::BoxFuture;
 use tokio::{net::UnixListener, task::JoinHandle};
 
-use super::{Error, Host, Layer, State, Status, Unit};
+use super::{Error, Host, Layer, State, Status, Unit, Usage};
 use crate::config::Paths;
 
 /// A call of [`Host`], without what was asked.
@@ -25,13 +25,15 @@ pub enum Call {
     Remove,
     /// [`Host::layers`]
     Layers,
+    /// [`Host::usage`]
+    Usage,
     /// [`Host::list`]
     List,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Look, Self::Place, Self::Remove, Self::Layers, Self::List];
+    pub const ALL: [Self; 6] = [Self::Look, Self::Place, Self::Remove, Self::Layers, Self::Usage, Self::List];
 }
 
 /// How a call fails.
@@ -63,6 +65,7 @@ struct Memory {
     always: BTreeMap<Call, Fault>,
     calls: Vec<(Call, Option<TenantId>)>,
     missing: BTreeSet<String>,
+    usage: Usage,
 }
 
 impl Simulated {
@@ -120,6 +123,11 @@ impl Simulated {
         if let Some((_, unit)) = self.memory().units.get_mut(id) {
             unit.status = status;
         }
+    }
+
+    /// What its perclouds have used, as [`Host::usage`] tells it from now on.
+    pub fn set_usage(&self, usage: Usage) {
+        self.memory().usage = usage;
     }
 
     /// A layer that this host has not.
@@ -234,6 +242,11 @@ impl Host for Simulated {
             memory.missing.iter().map(layer).collect()
         });
         Box::pin(std::future::ready(layers))
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, Error>> {
+        let usage = self.call(Call::Usage, None, |memory| memory.usage.clone());
+        Box::pin(std::future::ready(usage))
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<TenantId>, Error>> {

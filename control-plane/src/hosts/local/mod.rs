@@ -49,7 +49,7 @@ use self::{
     unit::{Handle, Order, Shared},
     wire::Prepare,
 };
-use super::{Error, Host, Layer, Unit, server};
+use super::{Error, Host, Layer, Unit, Usage, server};
 use crate::{
     config::{Common, Paths},
     privileges::{EDGE, RECONCILE},
@@ -211,6 +211,10 @@ impl Host for Local {
 
     fn layers(&self) -> BoxFuture<'_, Result<Vec<Layer>, Error>> {
         Box::pin(std::future::ready(Ok(self.layers.clone())))
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, Error>> {
+        Box::pin(std::future::ready(Err(Error::Unavailable("this host does not count yet".into()))))
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<TenantId>, Error>> {
