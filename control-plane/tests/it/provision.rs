@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use control_plane::{
     audit,
     hosts::{
-        Error, Host, Layer, State, Status, Unit,
+        Error, Host, Layer, State, Status, Unit, Usage,
         simulated::{Call, Fault},
     },
     names::Refusal,
@@ -193,6 +193,10 @@ impl<F: Fn() -> BoxFuture<'static, ()> + Send + Sync> Host for Meanwhile<F> {
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
         self.0.remove(id)
     }
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, Error>> {
+        self.0.usage()
+    }
+
     fn layers(&self) -> BoxFuture<'_, Result<Vec<Layer>, Error>> {
         self.0.layers()
     }
