@@ -92,6 +92,18 @@ impl Remembered {
         }
     }
 
+    /// What the last start left in the data folder; none where there is nothing, or nothing that can be read.
+    #[must_use]
+    pub fn read(paths: &Paths) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(paths.remembered()).ok()?).ok()
+    }
+
+    /// How many orders the CA has agreed to, when that was said.
+    #[must_use]
+    pub fn acme_orders(&self) -> Option<u32> {
+        self.certificates.acme_orders
+    }
+
     /// What is said of public CAs holds as a whole: saying anything anew says all of it anew.
     pub fn fill_certificates(&self, options: &mut certificates::Options) {
         if options.is_empty() {
