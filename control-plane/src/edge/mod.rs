@@ -25,6 +25,7 @@ mod challenge;
 mod connection;
 mod ending;
 mod forwarded;
+mod gather;
 pub(crate) mod handover;
 mod headers;
 mod ids;
@@ -240,18 +241,17 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    fn new(
-        common: &Common,
-        workers: usize,
-        balancers: Vec<Network>,
-        rooms: Rooms,
-    ) -> anyhow::Result<Arc<Self>> {
+    fn new(common: &Common, workers: usize, balancers: Vec<Network>, rooms: Rooms) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             base_domain: common.base_domain.to_string(),
             port: common.port,
             portal: common.paths().web_socket().into(),
             routes: Routes::default(),
-            certificates: certificates::Certificates::new(common.base_domain.as_str(), rooms.certificates, rooms.sealed)?,
+            certificates: certificates::Certificates::new(
+                common.base_domain.as_str(),
+                rooms.certificates,
+                rooms.sealed,
+            )?,
             challenges: challenge::Challenges::default(),
             pages: pages::Pages::new(&common.provider_name, &common.portal_origin()),
             meter: Arc::new(meter::Meter::new()),
