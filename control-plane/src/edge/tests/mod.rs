@@ -105,6 +105,7 @@ impl House {
     }
 
     fn route(&self, host: &str, state: State, socket: Option<PathBuf>) {
+        let socket = socket.map(Into::into);
         let row = Row { host: host.into(), tenant_id: format!("t-{host}"), state, socket, redirect_to: None };
         self.edge.routes.set(host, Some(row));
     }
