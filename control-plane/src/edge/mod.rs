@@ -25,6 +25,7 @@ mod challenge;
 mod connection;
 mod ending;
 mod forwarded;
+mod gather;
 pub(crate) mod handover;
 mod headers;
 mod ids;

@@ -4,7 +4,7 @@
 //! that is away changes nothing: what was known last stays, and visitors notice nothing.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -176,7 +176,7 @@ fn route(row: &DbRow) -> anyhow::Result<Row> {
         host: row.try_get("host")?,
         tenant_id: row.try_get("tenant_id")?,
         state: State::from_column(row.try_get("state")?),
-        socket: socket.map(PathBuf::from),
+        socket: socket.map(|socket| Path::new(socket).into()),
         redirect_to: row.try_get("redirect_to")?,
         quota_bytes: u64::try_from(row.try_get::<_, i64>("quota_bytes")?)?,
     })

@@ -67,7 +67,19 @@ impl Shelf {
         let seal = Seal::open_or_create(&paths.seal_key()).unwrap();
         let db = postgres::client(url).await;
         let plain = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { db, ca, seal, https: free(), http: free(), edge: None, sealed_mib: 0, plain, url: url.into(), paths, _folder: folder }
+        Self {
+            db,
+            ca,
+            seal,
+            https: free(),
+            http: free(),
+            edge: None,
+            sealed_mib: 0,
+            plain,
+            url: url.into(),
+            paths,
+            _folder: folder,
+        }
     }
 
     async fn start(&mut self) {

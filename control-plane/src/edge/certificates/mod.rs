@@ -5,6 +5,7 @@
 //! read from the database and unsealed, once however many ask. While Postgres is away, what is in memory serves, and a handshake that
 //! needs more waits as long as a handshake may.
 
+mod guests;
 mod index;
 mod kept;
 mod load;
@@ -15,9 +16,11 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 use rustls::ServerConfig;
+use rustls::sign::CertifiedKey;
 use tokio::sync::{Mutex, SetOnce};
 use tokio::time::{Duration, Instant};
 
+use guests::Guests;
 pub(super) use index::{Entry, Id, Index};
 use kept::Kept;
 pub(super) use load::{Source, entry};
@@ -60,6 +63,7 @@ pub(super) struct Certificates {
     known: SetOnce<()>,
     held: Cache<Id, Arc<Held>, UnitWeighter, DefaultHashBuilder, Pin>,
     kept: Arc<Kept>,
+    guests: Guests,
     /// Has no certificate: what all others are made from, and what answers for names that nobody has.
     nobody: Arc<ServerConfig>,
     source: OnceLock<Source>,
@@ -80,6 +84,7 @@ impl Certificates {
             known: SetOnce::new(),
             held,
             kept: Arc::new(Kept::new(kept_bytes)),
+            guests: Guests::default(),
             nobody: Arc::new(nobody),
             source: OnceLock::new(),
         })
@@ -120,7 +125,10 @@ impl Certificates {
         let held = match self.held.get(&entry.id) {
             Some(held) if held.version == entry.version && held.config.is_some() => held,
             Some(held) => self.renew(entry, held).await,
-            None => self.held.get_or_insert_async(&entry.id, self.fetch(entry)).await.ok()?,
+            None => match self.kept.find(&entry) {
+                Some(key) => self.whole(entry, key),
+                None => self.held.get_or_insert_async(&entry.id, self.load(entry, true)).await.ok()?,
+            },
         };
         Some(Shown { config: held.config.clone()?, public: entry.public })
     }
@@ -130,17 +138,14 @@ impl Certificates {
         self.entry(None).is_some_and(|own| own.id == id)
     }
 
-    /// From what is kept, or from the database.
-    async fn fetch(&self, entry: Entry) -> anyhow::Result<Arc<Held>> {
-        match self.kept.find(&entry) {
-            Some(key) => Ok(Arc::new(Held {
-                version: entry.version,
-                config: Some(Arc::new(tls::serving(&self.nobody, key))),
-                pinned: self.is_own(entry.id),
-                again: Mutex::default(),
-            })),
-            None => self.load(entry, true).await,
+    /// Of what was kept. It stays ready if it is wanted often: to make it again is less work than to have it take another's place for nothing.
+    fn whole(&self, entry: Entry, key: Arc<CertifiedKey>) -> Arc<Held> {
+        let (config, pinned) = (Some(Arc::new(tls::serving(&self.nobody, key))), self.is_own(entry.id));
+        let held = Arc::new(Held { version: entry.version, config, pinned, again: Mutex::default() });
+        if pinned || self.guests.again(entry.id) {
+            self.held.insert(entry.id, held.clone());
         }
+        held
     }
 
     /// Replaces one that is old or cannot be used. Meanwhile, and when that fails, the old one serves.

@@ -111,6 +111,7 @@ impl House {
     }
 
     fn route(&self, host: &str, state: State, socket: Option<PathBuf>) {
+        let socket = socket.map(Into::into);
         let row = Row {
             host: host.into(),
             tenant_id: format!("t-{host}"),
