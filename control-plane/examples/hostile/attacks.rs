@@ -134,7 +134,23 @@ fn files(target: &Target) -> Attacks {
         ("open the disk", read("/dev/vda")),
         ("list /sys", list("/sys")),
         ("write the core pattern", io(fs::write("/proc/sys/kernel/core_pattern", "|/data/x"), &[ENOENT, EACCES])),
-        ("leave its cgroup by release_agent", io(fs::write("/sys/fs/cgroup/release_agent", "x"), &[ENOENT, EACCES])),
+        (
+            "leave its control group by release_agent",
+            io(fs::write("/sys/fs/cgroup/release_agent", "x"), &[ENOENT, EACCES]),
+        ),
+        (
+            "leave its control group by cgroup.procs",
+            io(fs::write("/sys/fs/cgroup/cgroup.procs", "0"), &[ENOENT, EACCES]),
+        ),
+        (
+            "leave its memory group by cgroup.procs",
+            io(fs::write("/sys/fs/cgroup/memory/cgroup.procs", "0"), &[ENOENT, EACCES]),
+        ),
+        ("lift its memory limit", io(fs::write("/sys/fs/cgroup/memory.max", "max"), &[ENOENT, EACCES])),
+        (
+            "forgive itself a killing by oom_score_adj",
+            io(fs::write("/proc/self/oom_score_adj", "-1000"), &[ENOENT, EACCES]),
+        ),
         ("list all perclouds", list(target.data.join("tenants"))),
         ("read Bob's file by its path", read(&secret)),
         ("read Bob's file by ..", read(&up)),
@@ -207,6 +223,10 @@ fn sockets(target: &Target) -> Attacks {
     let by_path = |path: PathBuf| io(UnixStream::connect(path), &[EPERM]);
     let mut pair = [0i32; 2];
     vec![
+        (
+            "pass a descriptor to Bob",
+            pass_a_descriptor(&target.data.join("run/t").join(format!("{}.sock", target.bob))),
+        ),
         ("connect to Bob's socket", by_path(target.data.join("run/t").join(format!("{}.sock", target.bob)))),
         ("connect to the host's socket", by_path(target.data.join("run/host/host.sock"))),
         ("connect to Postgres", by_path(target.data.join("run/pg/.s.PGSQL.5432"))),
@@ -243,6 +263,49 @@ fn sockets(target: &Target) -> Attacks {
             unlisted(libc::SYS_socketpair, [1, libc::SOCK_DGRAM as usize, 0, pair.as_mut_ptr() as usize, 0]),
         ),
     ]
+}
+
+/// A message that names whom it is for, with a descriptor beside it: on a socket of its own making, and on its listening one.
+fn pass_a_descriptor(bob: &Path) -> Outcome {
+    let mut pair = [0i32; 2];
+    // SAFETY: `pair` has room for two.
+    if unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, pair.as_mut_ptr()) } != 0 {
+        return Err("no pair of sockets, which it may have".into());
+    }
+    let outcomes = [pair[0], 3].map(|socket| send_a_descriptor(socket, bob));
+    for end in pair {
+        // SAFETY: made above.
+        unsafe { libc::close(end) };
+    }
+    outcomes.into_iter().collect::<Result<Vec<_>, _>>().map(|how| how.join(", "))
+}
+
+fn send_a_descriptor(socket: i32, bob: &Path) -> Outcome {
+    // SAFETY: plain data, filled below.
+    let (mut address, mut message) = unsafe { (zeroed::<libc::sockaddr_un>(), zeroed::<libc::msghdr>()) };
+    address.sun_family = libc::AF_UNIX as u16;
+    let path = bob.as_os_str().as_bytes();
+    address.sun_path.iter_mut().zip(path).for_each(|(to, from)| *to = *from as libc::c_char);
+    let mut byte = [b'x'];
+    let mut bytes = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    let mut control = [0u64; 3];
+    message.msg_name = (&raw mut address).cast();
+    message.msg_namelen = size_of::<libc::sockaddr_un>() as u32;
+    message.msg_iov = &raw mut bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = 20;
+    // SAFETY: the control buffer has room for one header and one descriptor; all of it outlives the call.
+    let result = unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = 20;
+        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(3);
+        libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL)
+    };
+    // A stream goes to whom it is connected to; the name is not looked at, or refused.
+    stopped(result as c_long, &[libc::EISCONN, libc::EOPNOTSUPP, libc::ENOTCONN, EPERM])
 }
 
 fn processes(target: &Target) -> Attacks {
@@ -322,6 +385,7 @@ fn run_from_folder() -> Outcome {
 
 fn privileges(_: &Target) -> Attacks {
     let (root, data, tmpfs, name) = (c("/"), c("/data"), c("tmpfs"), c("owned"));
+    let (cgroup, cgroup2, memory, proc) = (c("cgroup"), c("cgroup2"), c("memory"), c("proc"));
     let zeroes = [0u64; 16];
     let zero = zeroes.as_ptr() as usize;
     vec![
@@ -334,6 +398,25 @@ fn privileges(_: &Target) -> Attacks {
         ("chroot", unlisted(libc::SYS_chroot, [at(&data), 0, 0, 0, 0])),
         ("unshare a user namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWUSER as usize, 0, 0, 0, 0])),
         ("unshare a mount namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWNS as usize, 0, 0, 0, 0])),
+        (
+            "unshare a control group namespace",
+            unlisted(libc::SYS_unshare, [libc::CLONE_NEWCGROUP as usize, 0, 0, 0, 0]),
+        ),
+        ("unshare a process namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWPID as usize, 0, 0, 0, 0])),
+        ("unshare an IPC namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWIPC as usize, 0, 0, 0, 0])),
+        ("unshare a host name namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWUTS as usize, 0, 0, 0, 0])),
+        ("unshare a time namespace", unlisted(libc::SYS_unshare, [0x80, 0, 0, 0, 0])),
+        ("clone into another control group", {
+            let arguments = [0x2_0000_0000_u64, 0, 0, 0, 17, 0, 0, 0, 0, 0, 3];
+            unlisted(libc::SYS_clone3, [arguments.as_ptr() as usize, 88, 0, 0, 0])
+        }),
+        (
+            "mount control groups, version 1",
+            unlisted(libc::SYS_mount, [at(&name), at(&data), at(&cgroup), 0, at(&memory)]),
+        ),
+        ("mount control groups, version 2", unlisted(libc::SYS_mount, [at(&name), at(&data), at(&cgroup2), 0, 0])),
+        ("mount /proc", unlisted(libc::SYS_mount, [at(&proc), at(&data), at(&proc), 0, 0])),
+        ("move a mount", unlisted(libc::SYS_move_mount, [usize::MAX, at(&root), usize::MAX, at(&data), 0])),
         ("unshare a network namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWNET as usize, 0, 0, 0, 0])),
         ("join a namespace", unlisted(libc::SYS_setns, [3, 0, 0, 0, 0])),
         ("take capabilities", unlisted(libc::SYS_capset, [zero, zero, 0, 0, 0])),

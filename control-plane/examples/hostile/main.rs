@@ -91,6 +91,10 @@ fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
         "/exit" => exit(number("code")),
         "/abort" => std::process::abort(),
         "/interrupt-80" => attacks::old_system_calls(),
+        "/memory" => bombs::touch(number("mib")),
+        "/threads" => bombs::threads().unwrap_or_else(|made| made),
+        "/spin" => bombs::spin(Duration::from_millis(u64::try_from(number("ms")).unwrap_or(0))),
+        "/fill" => bombs::fill(number("mib"), number("files")),
         "/log" => {
             for i in 0..number("lines") {
                 eprintln!("line {i} {}", "x".repeat(200));

@@ -18,6 +18,7 @@ mod edge;
 mod edge_certificates;
 mod edge_restart;
 mod isolation;
+mod isolation_limits;
 mod machine;
 mod mails;
 mod operator;

@@ -9,17 +9,22 @@
 //! 4. The runtime accepts. The host does not look at the socket again until the runtime has ended, of which the spawner
 //!    tells it; a connection that came too late for that one is still in the queue, and starts the next one at once.
 
+mod cgroups;
 mod confine;
+mod disk;
 mod folders;
 mod layers;
 mod logs;
+mod process;
 mod restart;
 mod seccomp;
 mod spawn;
 mod spawner;
 mod stage;
 mod state;
+mod tend;
 mod unit;
+mod used;
 mod wire;
 
 use std::{
@@ -41,12 +46,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::layers::Kind;
+pub use self::{cgroups::Limits, layers::Kind};
 use self::{
     layers::Finding,
     spawn::Spawner,
     state::{FIRST_UID, Memory},
     unit::{Handle, Order, Shared},
+    used::Counters,
     wire::Prepare,
 };
 use super::{Error, Host, Layer, Unit, Usage, server};
@@ -75,6 +81,9 @@ pub struct Options {
     /// Run perclouds although this machine lacks these layers of the sandbox (`percloud doctor` names them).
     #[arg(long, env = "PERCLOUD_ALLOW_MISSING", value_name = "LAYER", value_delimiter = ',')]
     pub allow_missing: Vec<Kind>,
+    /// What each percloud may take of the machine.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// Becomes the host's spawner when this process was started as one, and then does not return. The first thing that
@@ -106,6 +115,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     stop.cancel();
     local.shared.tasks.close();
     local.shared.tasks.wait().await;
+    if let Some(groups) = &local.shared.groups {
+        groups.close();
+    }
     anyhow::ensure!(!lost, "the spawner is gone, and all runtimes with it");
     Ok(())
 }
@@ -115,6 +127,8 @@ pub struct Local {
     shared: Arc<Shared>,
     units: Mutex<HashMap<TenantId, Handle>>,
     layers: Vec<Layer>,
+    /// [`Usage::epoch`]
+    epoch: String,
 }
 
 impl Local {
@@ -133,21 +147,33 @@ impl Local {
             probe_uid: FIRST_UID - 1,
             probe_folder: PROBE.into(),
         };
-        let (spawner, findings) = Spawner::launch(prepare, lock).await?;
+        let found = cgroups::open(paths.root(), &paths.host_state().join("control-groups"), options.limits);
+        let trial = found.groups.as_ref().and_then(cgroups::Groups::trial);
+        let (spawner, mut findings) = Spawner::launch(prepare, lock, trial).await?;
+        let groups = found.into_groups(&mut findings).map(Arc::new);
         let layers = judge(&findings, root, &allowed)?;
         let known = memory.all()?;
         let edge = root.then_some(EDGE);
         let idle_seconds = options.idle_seconds;
         let tasks = TaskTracker::new();
-        let shared = Arc::new(Shared { spawner, memory, paths, root, edge, idle_seconds, stop, tasks });
+        let shared = Arc::new(Shared { spawner, groups, memory, paths, root, edge, idle_seconds, stop, tasks });
         let live =
             |known: state::Known| (known.spec.id.clone(), unit::live(&shared, known.spec.id.clone(), Some(known)));
         let units = known.into_iter().map(live).collect();
-        Ok(Arc::new(Self { shared: shared.clone(), units: Mutex::new(units), layers }))
+        let epoch = hex::encode(rand::random::<[u8; 16]>());
+        let local = Arc::new(Self { shared: shared.clone(), units: Mutex::new(units), layers, epoch });
+        tend::start(&local);
+        Ok(local)
     }
 
     fn units(&self) -> MutexGuard<'_, HashMap<TenantId, Handle>> {
         self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of all perclouds that are placed.
+    fn counters(&self) -> Vec<Arc<Counters>> {
+        let units = self.units();
+        units.values().filter(|handle| handle.seen.borrow().is_some()).map(|handle| handle.used.clone()).collect()
     }
 
     /// Gives a unit an order. One that is just being removed is waited for, and followed by a new one.
@@ -214,7 +240,11 @@ impl Host for Local {
     }
 
     fn usage(&self) -> BoxFuture<'_, Result<Usage, Error>> {
-        Box::pin(std::future::ready(Err(Error::Unavailable("this host does not count yet".into()))))
+        Box::pin(async move {
+            let all = self.counters();
+            tend::look_at(all.clone()).await;
+            Ok(Usage { epoch: self.epoch.clone(), of: all.iter().map(|counters| counters.used()).collect() })
+        })
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<TenantId>, Error>> {

@@ -26,11 +26,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    cgroups::Groups,
     folders,
     logs::Log,
     restart::{SETTLED, Troubles},
     spawn::{Running, Spawner},
     state::{Known, Memory},
+    used::Counters,
     wire::{End, Start},
 };
 use crate::{
@@ -49,6 +51,8 @@ const FILE_EXTRA: u64 = 256 << 20;
 pub(super) struct Shared {
     /// Starts runtimes.
     pub(super) spawner: Arc<Spawner>,
+    /// Limits them, where the machine can.
+    pub(super) groups: Option<Arc<Groups>>,
     /// Remembers perclouds.
     pub(super) memory: Memory,
     /// Where things are.
@@ -99,6 +103,9 @@ impl Shared {
         };
         let known = Known { uid, spec, leaving: false };
         self.memory.remember(&known)?;
+        if let (Some(groups), None) = (&self.groups, before) {
+            groups.prepare(&known.spec.id).context("its control group")?;
+        }
         Ok(known)
     }
 
@@ -107,6 +114,9 @@ impl Shared {
         remove_file(&self.paths.tenant_socket(id))?;
         folders::wipe(&self.folder(id)).context("wiping its folder")?;
         super::logs::remove(&self.log(id))?;
+        if let Some(groups) = &self.groups {
+            groups.remove(id).context("its control group")?;
+        }
         self.memory.forget(id)
     }
 }
@@ -142,6 +152,8 @@ pub(super) struct Handle {
     pub(super) orders: mpsc::Sender<Order>,
     /// None until it is placed.
     pub(super) seen: watch::Receiver<Option<Seen>>,
+    /// What it has used.
+    pub(super) used: Arc<Counters>,
 }
 
 /// Starts the task of one unit.
@@ -149,6 +161,10 @@ pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> 
     let (orders, inbox) = mpsc::channel(4);
     let seen = known.as_ref().map(|known| Seen { spec_hash: known.spec.hash(), state: State::Asleep });
     let (show, seen) = watch::channel(seen);
+    let used = Counters::new(id.clone(), shared.groups.clone());
+    if let Some(known) = &known {
+        used.may_store(known.spec.quota_bytes);
+    }
     let unit = Unit {
         shared: shared.clone(),
         id,
@@ -159,9 +175,10 @@ pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> 
         broken: None,
         inbox,
         show,
+        used: used.clone(),
     };
     shared.tasks.spawn(unit.live());
-    Handle { orders, seen }
+    Handle { orders, seen, used }
 }
 
 struct Unit {
@@ -175,6 +192,7 @@ struct Unit {
     broken: Option<String>,
     inbox: mpsc::Receiver<Order>,
     show: watch::Sender<Option<Seen>>,
+    used: Arc<Counters>,
 }
 
 struct Run {
@@ -312,7 +330,7 @@ impl Unit {
 
     async fn start(&mut self) {
         let (Some(known), Some(listener)) = (&self.known, &self.listener) else { return };
-        match self.shared.order_start(known, listener).await {
+        match self.shared.order_start(known, listener, &self.used).await {
             Ok(run) => {
                 metrics::counter!("percloud_host_starts_total").increment(1);
                 metrics::gauge!("percloud_host_awake").increment(1.0);
@@ -331,6 +349,7 @@ impl Unit {
         let last = run.log.last_line().await;
         self.troubles.ended(&end, run.since.elapsed(), &last, Instant::now());
         if !matches!(end, End::Left(0)) {
+            self.used.failed();
             metrics::counter!("percloud_host_failures_total").increment(1);
             tracing::warn!(tenant.id = %self.id, reason = self.troubles.reason(), "a runtime failed");
         }
@@ -356,7 +375,8 @@ impl Unit {
 }
 
 impl Shared {
-    async fn order_start(&self, known: &Known, listener: &OwnedFd) -> io::Result<Run> {
+    async fn order_start(&self, known: &Known, listener: &OwnedFd, used: &Arc<Counters>) -> io::Result<Run> {
+        used.may_store(known.spec.quota_bytes);
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let start = Start {
             key: 0,
@@ -367,7 +387,8 @@ impl Shared {
             file_max: known.spec.quota_bytes.saturating_add(FILE_EXTRA),
         };
         let since = Instant::now();
-        let running = self.spawner.start(start, listener, write).await?;
+        let group = self.groups.as_ref().map_or(Ok(None), |groups| groups.door(&known.spec.id))?;
+        let running = self.spawner.start(start, listener, write, group, used.clone()).await?;
         Ok(Run { running, log: Log::take(read, self.log(&known.spec.id))?, since })
     }
 }

@@ -11,9 +11,11 @@ pub(super) use crate::packets::{receive, send};
 /// What the host tells the spawner.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Order {
-    /// First of all. Comes with the descriptor of the lock that says a host is running.
+    /// First of all. Comes with the descriptor of the lock that says a host is running, and with a control group in which
+    /// the trial run is born, where there is one.
     Prepare(Prepare),
-    /// Start a runtime. Comes with its listening socket and the writing end of its log.
+    /// Start a runtime. Comes with its listening socket and the writing end of its log, and with its control group where it
+    /// can be born in one.
     Start(Box<Start>),
     /// Ask a runtime to end.
     Term(u64),
@@ -62,8 +64,19 @@ pub(super) enum Report {
     Ready(Vec<Finding>),
     /// It cannot do its work.
     Hopeless(String),
+    /// A runtime has begun. Comes with the descriptor of its process.
+    Began(u64),
     /// A runtime has ended.
-    Ended(u64, End),
+    Ended(u64, End, Spent),
+}
+
+/// What a runtime's process used in its whole life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Spent {
+    /// Microseconds of processor time.
+    pub(super) cpu_micros: u64,
+    /// The most memory that it had, in bytes.
+    pub(super) most_memory: u64,
 }
 
 /// How a runtime ended.
