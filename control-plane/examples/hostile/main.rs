@@ -4,6 +4,8 @@
 #[cfg(target_os = "linux")]
 mod attacks;
 mod bombs;
+#[cfg(target_os = "linux")]
+mod kernel;
 
 use std::{
     collections::BTreeMap,
@@ -90,7 +92,7 @@ fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
         "/env" => std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect(),
         "/exit" => exit(number("code")),
         "/abort" => std::process::abort(),
-        "/interrupt-80" => attacks::old_system_calls(),
+        "/interrupt-80" => kernel::old_system_calls(),
         "/memory" => bombs::touch(number("mib")),
         "/threads" => bombs::threads().unwrap_or_else(|made| made),
         "/spin" => bombs::spin(Duration::from_millis(u64::try_from(number("ms")).unwrap_or(0))),

@@ -82,7 +82,7 @@ async fn control_groups_come_and_go_with_their_percloud_and_are_found_by_the_nex
     machine.restart().await;
     assert_eq!(machine.groups(), groups);
     assert_eq!(there(&ada.id), 0, "what the killed one left is cleared away");
-    get(&unit.socket, "/").await.unwrap();
+    eventually("a socket that listens again", async || get(&unit.socket, "/").await.ok()).await;
     in_its_groups(&machine, &ada.id).await;
 
     machine.host.remove(&ada.id).await.unwrap();

@@ -161,10 +161,8 @@ pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> 
     let (orders, inbox) = mpsc::channel(4);
     let seen = known.as_ref().map(|known| Seen { spec_hash: known.spec.hash(), state: State::Asleep });
     let (show, seen) = watch::channel(seen);
-    let used = Counters::new(id.clone(), shared.groups.clone());
-    if let Some(known) = &known {
-        used.may_store(known.spec.quota_bytes);
-    }
+    let quota = known.as_ref().map(|known| known.spec.quota_bytes);
+    let used = Counters::new(id.clone(), shared.groups.clone(), quota);
     let unit = Unit {
         shared: shared.clone(),
         id,

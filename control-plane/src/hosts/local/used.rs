@@ -89,8 +89,10 @@ impl Count {
 }
 
 impl Counters {
-    pub(super) fn new(id: TenantId, groups: Option<Arc<Groups>>) -> Arc<Self> {
-        Arc::new(Self { id, groups, count: Mutex::default() })
+    /// Of one that may have `quota` bytes on the disk, where that is known yet.
+    pub(super) fn new(id: TenantId, groups: Option<Arc<Groups>>, quota: Option<u64>) -> Arc<Self> {
+        let count = Count { quota: quota.unwrap_or(u64::MAX), ..Count::default() };
+        Arc::new(Self { id, groups, count: Mutex::new(count) })
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {
@@ -259,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_counted_while_it_ran_is_not_lost_at_its_end() {
-        let counters = Counters::new(TenantId::random(), None);
+        let counters = Counters::new(TenantId::random(), None, None);
         let pid = rustix::process::getpid();
         let own = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
         counters.began(Process::new(own));
