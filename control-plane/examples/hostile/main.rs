@@ -16,10 +16,18 @@ use std::{
     },
     path::Path,
     process::exit,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+/// The host needs the memory.
+static HURRIED: AtomicBool = AtomicBool::new(false);
+
 fn main() {
+    if std::env::args().nth(1).as_deref() == Some("prepare") && Path::new("/data").exists() {
+        let made = std::fs::write("percloud.db", b"SQLite format 3\0, or nearly");
+        exit(i32::from(made.is_err()));
+    }
     if std::env::args().nth(2).as_deref() != Some("--activated") || std::env::var("LISTEN_FDS").as_deref() != Ok("1") {
         eprintln!("this program is for tests, inside the sandbox only");
         exit(2);
@@ -40,20 +48,40 @@ fn main() {
         // SAFETY: the handler does nothing but leave.
         unsafe { libc::signal(libc::SIGTERM, leave as *const () as libc::sighandler_t) };
     }
+    extern "C" fn hurry(_: libc::c_int) {
+        HURRIED.store(true, Ordering::SeqCst);
+    }
+    if !Path::new("deaf").exists() {
+        // SAFETY: the handler does nothing but take note.
+        unsafe { libc::signal(libc::SIGUSR1, hurry as *const () as libc::sighandler_t) };
+    }
     serve();
 }
 
-/// Answers one after the other, and leaves when nothing comes for the idle time (0 means 20 ms).
+/// Answers one after the other, and leaves when nothing comes for the idle time (0 means 20 ms), when it is in a hurry, or
+/// when it was started by its timetable. What of it was so is left in files.
 fn serve() {
     // SAFETY: the protocol says that it is there and ours.
     let listener = unsafe { UnixListener::from_raw_fd(3) };
     let seconds: u64 = std::env::var("PERCLOUD_IDLE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
-    let idle = if seconds == 0 { 20 } else { i32::try_from(seconds * 1000).unwrap_or(i32::MAX) };
+    let scheduled = std::env::var_os("PERCLOUD_WOKEN").is_some_and(|by| by == "schedule");
+    if scheduled {
+        note("woken");
+    }
+    let idle = if seconds == 0 || scheduled { 20 } else { i32::try_from(seconds * 1000).unwrap_or(i32::MAX) };
     loop {
         let mut waiting = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one entry, as said.
-        if unsafe { libc::poll(&raw mut waiting, 1, idle) } == 0 {
+        let ready = unsafe { libc::poll(&raw mut waiting, 1, idle) };
+        if HURRIED.load(Ordering::SeqCst) {
+            note("hurried");
             exit(0);
+        }
+        if ready == 0 {
+            exit(0);
+        }
+        if ready < 0 {
+            continue;
         }
         match listener.accept() {
             Ok((stream, _)) => drop(answer(stream)),
@@ -63,6 +91,14 @@ fn serve() {
                 exit(4);
             }
         }
+    }
+}
+
+/// A line for each time.
+fn note(name: &str) {
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(name);
+    if let Err(error) = file.and_then(|mut file| writeln!(file, "once")) {
+        eprintln!("{name}: {error}");
     }
 }
 
@@ -104,7 +140,8 @@ fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
             "logged".into()
         }
         "/status" => {
-            let json = r#"{"set_up":true,"used_bytes":7}"#;
+            let wake = query.get("wake_at").map(|at| format!(r#","wake_at":"{at}""#)).unwrap_or_default();
+            let json = format!(r#"{{"set_up":true,"used_bytes":7{wake}}}"#);
             std::fs::write("status.json", json).map_or_else(|error| error.to_string(), |()| "written".into())
         }
         "/wait" => {

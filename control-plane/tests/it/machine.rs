@@ -57,11 +57,21 @@ impl Machine {
         for (name, from) in [("percloud", PathBuf::from(env!("CARGO_BIN_EXE_percloud"))), ("runtime", hostile())] {
             fs::copy(&from, folder.path().join(name)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         }
+        fs::create_dir(folder.path().join("memory")).unwrap();
         let host = HostClient::new(Paths(data).host_socket());
         let more = more.iter().map(|&word| word.to_owned()).collect();
         let mut machine = Self { folder, user, idle_seconds, more, child: None, host };
+        machine.memory_left(50);
         machine.restart().await;
         machine
+    }
+
+    /// What the host is told of the machine's memory.
+    pub(crate) fn memory_left(&self, percent: u32) {
+        let told = format!("MemTotal: 1000000 kB\nMemAvailable: {} kB\n", percent * 10_000);
+        let folder = self.folder.path().join("memory");
+        fs::write(folder.join("new"), told).unwrap();
+        fs::rename(folder.join("new"), folder.join("meminfo")).unwrap();
     }
 
     pub(crate) fn paths(&self) -> Paths {
@@ -83,6 +93,8 @@ impl Machine {
         command.arg("host").arg("--data").arg(self.paths().root());
         command.arg("--runtime").arg(self.folder.path().join("runtime"));
         command.arg("--idle-seconds").arg(self.idle_seconds.to_string()).args(&self.more);
+        command.arg("--memory-from").arg(self.folder.path().join("memory"));
+        command.args(["--wake-spread-seconds", "0"]);
         let child = self.child.insert(command.stdin(Stdio::null()).spawn().unwrap());
         eventually("a host that answers", async || {
             assert_eq!(child.try_wait().unwrap(), None, "the host has ended");

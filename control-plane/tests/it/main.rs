@@ -31,4 +31,5 @@ mod provision;
 mod scanner;
 mod seals;
 mod sign_up;
+mod sleep;
 mod sql;

@@ -15,8 +15,11 @@ mod disk;
 mod folders;
 mod layers;
 mod logs;
+mod prepare;
+mod pressure;
 mod process;
 mod restart;
+mod schedule;
 mod seccomp;
 mod spawn;
 mod spawner;
@@ -25,6 +28,7 @@ mod state;
 mod tend;
 mod unit;
 mod used;
+mod waiting;
 mod wire;
 
 use std::{
@@ -38,7 +42,7 @@ use std::{
 };
 
 use anyhow::Context;
-use bundle::{TenantId, TenantSpec};
+use bundle::{Clock, TenantId, TenantSpec};
 use futures_util::future::BoxFuture;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -49,6 +53,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use self::{cgroups::Limits, layers::Kind};
 use self::{
     layers::Finding,
+    schedule::Timetable,
     spawn::Spawner,
     state::{FIRST_UID, Memory},
     unit::{Handle, Order, Shared},
@@ -78,6 +83,15 @@ pub struct Options {
     /// A percloud that nobody uses for so long goes to sleep.
     #[arg(long, env = "PERCLOUD_IDLE_SECONDS", default_value_t = 300, value_name = "N")]
     pub idle_seconds: u64,
+    /// Perclouds that want to run at the same time without a visitor are started over so long.
+    #[arg(long, env = "PERCLOUD_WAKE_SPREAD_SECONDS", default_value_t = 120, value_name = "N")]
+    pub wake_spread_seconds: u64,
+    /// With less than this share of the machine's memory left, idle perclouds go to sleep early; 0 for never.
+    #[arg(long, env = "PERCLOUD_MEMORY_LOW_PERCENT", default_value_t = 5.0, value_name = "PERCENT")]
+    pub memory_low_percent: f64,
+    /// Where `meminfo` and `pressure/memory` are found (a container may have them elsewhere).
+    #[arg(long, env = "PERCLOUD_MEMORY_FROM", default_value = "/proc", value_name = "DIR")]
+    pub memory_from: PathBuf,
     /// Run perclouds although this machine lacks these layers of the sandbox (`percloud doctor` names them).
     #[arg(long, env = "PERCLOUD_ALLOW_MISSING", value_name = "LAYER", value_delimiter = ',')]
     pub allow_missing: Vec<Kind>,
@@ -105,6 +119,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let group = root.then_some(RECONCILE);
     let listener = server::listen(&paths.host_socket(), group)?;
     tracing::info!(perclouds = local.units().len(), "the host is ready");
+    let memory = pressure::Kernel(options.memory_from.clone());
+    tokio::spawn(pressure::watch(local.clone(), memory, options.memory_low_percent));
     let mut serving = tokio::spawn(server::serve(listener, local.clone(), group, stop.clone()));
     let lost = tokio::select! {
         _ = terminate.recv() => false,
@@ -155,8 +171,22 @@ impl Local {
         let known = memory.all()?;
         let edge = root.then_some(EDGE);
         let idle_seconds = options.idle_seconds;
+        let ready = prepare::database(&spawner, &paths.tenants(), root).await;
+        let timetable = Timetable::new(Clock::system(), Duration::from_secs(options.wake_spread_seconds));
         let tasks = TaskTracker::new();
-        let shared = Arc::new(Shared { spawner, groups, memory, paths, root, edge, idle_seconds, stop, tasks });
+        let shared = Arc::new(Shared {
+            spawner,
+            groups,
+            memory,
+            paths,
+            root,
+            edge,
+            idle_seconds,
+            ready,
+            timetable,
+            stop,
+            tasks,
+        });
         let live =
             |known: state::Known| (known.spec.id.clone(), unit::live(&shared, known.spec.id.clone(), Some(known)));
         let units = known.into_iter().map(live).collect();

@@ -152,6 +152,11 @@ impl Spawner {
         said.map(|()| Running { key, end })
     }
 
+    /// Asks a runtime to end when nothing is going on.
+    pub(super) async fn hurry(&self, key: u64) {
+        let _ = self.say(&Order::Hurry(key), &[]).await;
+    }
+
     /// Asks a runtime to end.
     pub(super) async fn term(&self, key: u64) {
         // When the spawner is gone, so is the runtime.

@@ -149,6 +149,7 @@ impl Spawner {
             uid: prepare.probe_uid,
             spec: String::new(),
             idle_seconds: 0,
+            errand: wire::Errand::Visitors,
             file_max: 1 << 20,
         };
         Ok(Self {
@@ -251,6 +252,7 @@ impl Spawner {
         let signal = match order {
             Order::Prepare(_) => anyhow::bail!("prepared already"),
             Order::Start(start) => return self.start(&start, &descriptors),
+            Order::Hurry(key) => (key, Signal::SIGUSR1),
             Order::Term(key) => (key, Signal::SIGTERM),
             Order::Kill(key) => (key, Signal::SIGKILL),
         };

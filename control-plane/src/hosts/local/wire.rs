@@ -17,6 +17,8 @@ pub(super) enum Order {
     /// Start a runtime. Comes with its listening socket and the writing end of its log, and with its control group where it
     /// can be born in one.
     Start(Box<Start>),
+    /// Ask a runtime to end when nothing is going on.
+    Hurry(u64),
     /// Ask a runtime to end.
     Term(u64),
     /// End a runtime.
@@ -53,8 +55,21 @@ pub(super) struct Start {
     pub(super) spec: String,
     /// The value of `PERCLOUD_IDLE_SECONDS`.
     pub(super) idle_seconds: u64,
+    /// What for.
+    pub(super) errand: Errand,
     /// No file of its may become larger.
     pub(super) file_max: u64,
+}
+
+/// What a runtime is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Errand {
+    /// Somebody has come.
+    Visitors,
+    /// Nobody has: it is its own time (`PERCLOUD_WOKEN=schedule`).
+    Schedule,
+    /// To make what a new percloud begins with, and to leave.
+    Prepare,
 }
 
 /// What the spawner tells the host.
