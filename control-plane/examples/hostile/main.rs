@@ -52,8 +52,13 @@ fn main() {
         HURRIED.store(true, Ordering::SeqCst);
     }
     if !Path::new("deaf").exists() {
-        // SAFETY: the handler does nothing but take note.
-        unsafe { libc::signal(libc::SIGUSR1, hurry as *const () as libc::sighandler_t) };
+        // SAFETY: the handler does nothing but take note; it is let in while `serve` waits, and at no other time.
+        unsafe {
+            libc::signal(libc::SIGUSR1, hurry as *const () as libc::sighandler_t);
+            let mut hurry: libc::sigset_t = std::mem::zeroed();
+            libc::sigaddset(&raw mut hurry, libc::SIGUSR1);
+            libc::sigprocmask(libc::SIG_BLOCK, &raw const hurry, std::ptr::null_mut());
+        }
     }
     serve();
 }
@@ -71,8 +76,13 @@ fn serve() {
     let idle = if seconds == 0 || scheduled { 20 } else { i32::try_from(seconds * 1000).unwrap_or(i32::MAX) };
     loop {
         let mut waiting = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one entry, as said.
-        let ready = unsafe { libc::poll(&raw mut waiting, 1, idle) };
+        let idle =
+            libc::timespec { tv_sec: (idle / 1000).into(), tv_nsec: libc::c_long::from(idle % 1000) * 1_000_000 };
+        // SAFETY: one entry, as said, and no signal is kept out.
+        let ready = unsafe {
+            let nothing: libc::sigset_t = std::mem::zeroed();
+            libc::ppoll(&raw mut waiting, 1, &raw const idle, &raw const nothing)
+        };
         if HURRIED.load(Ordering::SeqCst) {
             note("hurried");
             exit(0);

@@ -114,3 +114,20 @@ async fn who_does_not_listen_when_memory_is_all_but_gone_is_told() {
     sleeps(&machine, &ada.id).await;
     assert_eq!(noted(&machine, &ada.id, "hurried"), None, "it was asked in vain");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_percloud_has_its_database_before_it_is_first_awake() {
+    use std::os::unix::fs::MetadataExt;
+    for user in Machine::kinds() {
+        let machine = Machine::start(user, 300).await;
+        let (ada, unit) = machine.place("ada").await;
+        let (folder, database) = (machine.folder(&ada.id), machine.folder(&ada.id).join("percloud.db"));
+        let (theirs, made) = (fs::metadata(folder).unwrap(), fs::metadata(&database).unwrap());
+        assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (theirs.uid(), theirs.gid(), 0o600));
+        assert_eq!(unit.state, State::Asleep);
+        fs::write(&database, "hers by now").unwrap();
+        machine.host.place(&ada).await.unwrap();
+        assert_eq!(fs::read_to_string(database).unwrap(), "hers by now");
+        assert_eq!(machine.host.list().await.unwrap(), [ada.id], "where it was made, nobody lives");
+    }
+}
