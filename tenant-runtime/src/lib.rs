@@ -5,6 +5,7 @@ pub mod auth;
 pub mod blobs;
 pub mod cli;
 pub mod control;
+pub mod egress;
 pub mod exports;
 pub mod home;
 pub mod imports;

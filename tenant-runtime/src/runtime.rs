@@ -12,7 +12,7 @@ use std::{
 use bundle::{Clock, TenantSpec};
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{auth::passwords::Hasher, blobs::Blobs, store::Store};
+use crate::{auth::passwords::Hasher, blobs::Blobs, egress::Client, store::Store};
 
 /// The tables that belong to no service: owner, sessions, settings, activity, exports, imports.
 pub const SCHEMA: &[&str] = &[include_str!("schema/0001_core.sql"), include_str!("schema/0002_owner_key.sql")];
@@ -39,6 +39,7 @@ struct Inner {
     hasher: Hasher,
     pulse: Arc<Pulse>,
     sweep: Notify,
+    egress: Client,
 }
 
 impl Runtime {
@@ -47,6 +48,20 @@ impl Runtime {
     /// # Errors
     /// When the folder cannot be written, or its database is not ours or of a newer version.
     pub fn open(folder: &Path, spec: TenantSpec, place: Place, clock: Clock) -> anyhow::Result<Self> {
+        Self::open_with(folder, spec, place, clock, Client::of(place))
+    }
+
+    /// The same, with another way out than the usual one of the place.
+    ///
+    /// # Errors
+    /// As [`Runtime::open`].
+    pub fn open_with(
+        folder: &Path,
+        spec: TenantSpec,
+        place: Place,
+        clock: Clock,
+        egress: Client,
+    ) -> anyhow::Result<Self> {
         let store = Store::open(folder)?;
         Ok(Self(Arc::new(Inner {
             folder: folder.to_owned(),
@@ -57,6 +72,7 @@ impl Runtime {
             hasher: Hasher::default(),
             pulse: Arc::default(),
             sweep: Notify::new(),
+            egress,
         })))
     }
 
@@ -94,6 +110,12 @@ impl Runtime {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// The way to the Internet.
+    #[must_use]
+    pub fn egress(&self) -> &Client {
+        &self.0.egress
     }
 
     /// Templates, messages and assets.

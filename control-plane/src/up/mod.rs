@@ -24,7 +24,7 @@ pub use restart::{RestartEdge, restart_edge};
 use crate::{
     certificates,
     config::{Common, Paths, SEAL_KEY_COMMAND, SealOptions},
-    db, domains, edge, privileges,
+    db, domains, edge, egress, privileges,
 };
 use cluster::Cluster;
 use prepare::Secrets;
@@ -72,6 +72,12 @@ pub struct Options {
     /// Where own domains lead, and how DNS is asked.
     #[command(flatten)]
     pub domains: domains::Options,
+    /// Where perclouds may connect to.
+    #[command(flatten)]
+    pub egress: egress::RuleOptions,
+    /// What each of them may use of that.
+    #[command(flatten)]
+    pub egress_limits: egress::Limits,
     /// Return when everything is healthy, and go on in the background.
     #[arg(long)]
     pub detach: bool,
@@ -141,8 +147,8 @@ async fn bring_up(
     if options.common.database_url.is_none() {
         secrets.make_roles(&urls.owner).await?;
     }
-    say(format_args!("Starting edge, web, reconcile and host…"));
-    for program in roles(options, paths, &urls)? {
+    say(format_args!("Starting edge, web, reconcile, host and egress…"));
+    for program in roles(options, paths, &urls, secrets)? {
         supervisor.start(program)?;
     }
     metrics::serve(options, paths).await?;
@@ -188,8 +194,8 @@ impl Urls {
     }
 }
 
-/// The four roles, in the order in which they start.
-fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Program>> {
+/// The five roles, in the order in which they start.
+fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> anyhow::Result<Vec<Program>> {
     let mut host: Vec<String> = vec!["--idle-seconds".into(), options.idle_seconds.to_string()];
     if let Some(runtime) = &options.runtime {
         host.extend(["--runtime".into(), runtime.to_str().context("--runtime: not UTF-8")?.into()]);
@@ -211,8 +217,13 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     let cas = options.certificates.environment()?;
     edge.extend(options.proxy_protocol.iter().flat_map(|network| ["--proxy-protocol".into(), network.to_string()]));
     edge.push("--take-over".into());
+    let mut egress = options.egress.args();
+    egress.extend(options.egress_limits.args());
+    egress.extend(options.domains.dns.args());
+    let key = vec![(egress::KEY.to_owned(), secrets.egress.clone())];
     let role = |name, uid, args, url, env| supervise::role(name, uid, args, url, env, &options.common, paths);
     Ok(vec![
+        role("egress", Some(privileges::EGRESS), egress, None, key)?,
         role("host", None, host, None, Vec::new())?,
         role("reconcile", Some(privileges::RECONCILE), reconcile, Some(&urls.reconcile), cas)?,
         role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web), Vec::new())?,

@@ -268,6 +268,10 @@ fn start_program(rules: &Rules, given: &Given<'_>) -> String {
         format!("PERCLOUD_SPEC={}", given.start.spec),
         format!("PERCLOUD_IDLE_SECONDS={}", given.start.idle_seconds),
     ];
+    // The way out is in the shared root; without one its place is none that a runtime knows.
+    let egress = given.start.egress.iter().filter(|_| !rules.without.contains(&Kind::EmptyRoot));
+    let environment = environment.into_iter().chain(egress.map(|token| format!("PERCLOUD_EGRESS={token}")));
+    let environment: Vec<String> = environment.collect();
     let arguments = ["percloud-runtime", "serve", "--activated"].map(str::to_owned);
     let (Ok(arguments), Ok(environment)) = (words(&arguments), words(&environment)) else {
         return "a zero byte in its environment".into();

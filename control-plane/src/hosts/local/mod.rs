@@ -42,17 +42,19 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::layers::Kind;
+pub(crate) use self::state::FIRST_UID;
 use self::{
     layers::Finding,
     spawn::Spawner,
-    state::{FIRST_UID, Memory},
+    state::Memory,
     unit::{Handle, Order, Shared},
     wire::Prepare,
 };
 use super::{Error, Host, Layer, Unit, Usage, server};
 use crate::{
     config::{Common, Paths},
-    privileges::{EDGE, RECONCILE},
+    egress,
+    privileges::{EDGE, EGRESS, RECONCILE},
 };
 
 /// A host that was killed may have left runtimes that are still ending.
@@ -127,6 +129,7 @@ impl Local {
         let allowed: BTreeSet<Kind> = options.allow_missing.iter().copied().collect();
         let prepare = Prepare {
             tenants: paths.tenants(),
+            egress: paths.egress_folder(),
             stage: paths.host_state().join("stage"),
             runtime: runtime(options)?,
             allow_missing: allowed.clone(),
@@ -139,7 +142,11 @@ impl Local {
         let edge = root.then_some(EDGE);
         let idle_seconds = options.idle_seconds;
         let tasks = TaskTracker::new();
-        let shared = Arc::new(Shared { spawner, memory, paths, root, edge, idle_seconds, stop, tasks });
+        let egress = egress::Key::open(&paths.egress_key())?;
+        if egress.is_none() {
+            tracing::warn!("there is no egress key: perclouds reach nothing outside; percloud up makes one");
+        }
+        let shared = Arc::new(Shared { spawner, memory, paths, root, edge, idle_seconds, egress, stop, tasks });
         let live =
             |known: state::Known| (known.spec.id.clone(), unit::live(&shared, known.spec.id.clone(), Some(known)));
         let units = known.into_iter().map(live).collect();
@@ -277,7 +284,10 @@ fn make_folders(paths: &Paths, root: bool) -> anyhow::Result<()> {
     make(&paths.tenants(), 0o700, None)?;
     make(&paths.tenants().join(PROBE), 0o755, None)?;
     make(&paths.logs().join("tenants"), 0o700, None)?;
-    make(&sockets, 0o710, root.then_some(EDGE))
+    make(&sockets, 0o710, root.then_some(EDGE))?;
+    make(&paths.egress_folder(), 0o711, None)?;
+    // The role makes its socket in it.
+    Ok(std::os::unix::fs::chown(paths.egress_folder(), root.then_some(EGRESS), root.then_some(EGRESS))?)
 }
 
 /// Waits until no other host, and no runtime of one, is left on this data folder.

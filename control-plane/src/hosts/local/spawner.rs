@@ -148,6 +148,7 @@ impl Spawner {
             uid: prepare.probe_uid,
             spec: String::new(),
             idle_seconds: 0,
+            egress: None,
             file_max: 1 << 20,
         };
         Ok(Self {

@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     config::Paths,
+    egress,
     hosts::{Error, State},
 };
 
@@ -59,6 +60,8 @@ pub(super) struct Shared {
     pub(super) edge: Option<u32>,
     /// After so long unused, a runtime leaves.
     pub(super) idle_seconds: u64,
+    /// What perclouds show at the way out is signed with it.
+    pub(super) egress: Option<egress::Key>,
     /// The host ends.
     pub(super) stop: CancellationToken,
     /// The units' tasks.
@@ -364,6 +367,7 @@ impl Shared {
             uid: known.uid,
             spec: serde_json::to_string(&known.spec)?,
             idle_seconds: self.idle_seconds,
+            egress: self.egress.as_ref().map(|key| key.token(&known.spec.id, known.uid)),
             file_max: known.spec.quota_bytes.saturating_add(FILE_EXTRA),
         };
         let since = Instant::now();
