@@ -610,6 +610,7 @@ CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
             tenants.own_domain,
             tenants.served_domain,
             tenants.socket,
+            tenants.quota_bytes,
                 CASE
                     WHEN (tenants.observed = 'failing'::text) THEN 'failing'::text
                     WHEN ((tenants.observed = 'absent'::text) AND (tenants.tries >= 3)) THEN 'failing'::text
@@ -630,7 +631,8 @@ CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
         CASE
             WHEN (perclouds.served_domain = perclouds.own_domain) THEN perclouds.own_domain
             ELSE NULL::text
-        END AS redirect_to
+        END AS redirect_to,
+    perclouds.quota_bytes
    FROM perclouds
 UNION ALL
  SELECT perclouds.own_domain AS host,
@@ -640,7 +642,8 @@ UNION ALL
             ELSE perclouds.state
         END AS state,
     perclouds.socket,
-    NULL::text AS redirect_to
+    NULL::text AS redirect_to,
+    perclouds.quota_bytes
    FROM perclouds
   WHERE (perclouds.own_domain IS NOT NULL)
 UNION ALL
@@ -648,7 +651,8 @@ UNION ALL
     t.id AS tenant_id,
     t.state,
     t.socket,
-    t.own_domain AS redirect_to
+    t.own_domain AS redirect_to,
+    t.quota_bytes
    FROM (public.domains d
      JOIN perclouds t ON ((t.id = d.tenant_id)))
   WHERE ((d.observed = 'active'::text) AND (d.twin IS NOT NULL) AND (t.own_domain = d.name))
@@ -657,7 +661,8 @@ UNION ALL
     t.id AS tenant_id,
     t.state,
     t.socket,
-    t.own_domain AS redirect_to
+    t.own_domain AS redirect_to,
+    t.quota_bytes
    FROM (public.domains d
      JOIN perclouds t ON ((t.id = d.tenant_id)))
   WHERE ((d.observed = 'active'::text) AND (t.own_domain = d.twin));
@@ -673,6 +678,8 @@ COMMENT ON COLUMN public.edge_routes.state IS 'running, suspended, preparing or 
 COMMENT ON COLUMN public.edge_routes.socket IS 'Where it listens; none while it is being prepared.';
 
 COMMENT ON COLUMN public.edge_routes.redirect_to IS 'The name to go to instead, with the same path; none where the percloud answers at this one.';
+
+COMMENT ON COLUMN public.edge_routes.quota_bytes IS 'Bytes that it may hold: no request''s body is larger.';
 
 CREATE TABLE public.mails (
     id bigint NOT NULL,
@@ -1029,7 +1036,7 @@ CREATE TRIGGER mails_wake_update AFTER UPDATE OF due_at ON public.mails FOR EACH
 
 CREATE TRIGGER tenants_route_insert AFTER INSERT OR DELETE ON public.tenants FOR EACH ROW EXECUTE FUNCTION public.tenants_route();
 
-CREATE TRIGGER tenants_route_update AFTER UPDATE ON public.tenants FOR EACH ROW WHEN ((((((((new.domain IS DISTINCT FROM old.domain) OR (new.own_domain IS DISTINCT FROM old.own_domain)) OR (new.served_domain IS DISTINCT FROM old.served_domain)) OR (new.wanted IS DISTINCT FROM old.wanted)) OR (new.observed IS DISTINCT FROM old.observed)) OR (new.socket IS DISTINCT FROM old.socket)) OR ((new.tries >= 3) IS DISTINCT FROM (old.tries >= 3)))) EXECUTE FUNCTION public.tenants_route();
+CREATE TRIGGER tenants_route_update AFTER UPDATE ON public.tenants FOR EACH ROW WHEN (((((((((new.domain IS DISTINCT FROM old.domain) OR (new.own_domain IS DISTINCT FROM old.own_domain)) OR (new.served_domain IS DISTINCT FROM old.served_domain)) OR (new.wanted IS DISTINCT FROM old.wanted)) OR (new.observed IS DISTINCT FROM old.observed)) OR (new.socket IS DISTINCT FROM old.socket)) OR (new.quota_bytes IS DISTINCT FROM old.quota_bytes)) OR ((new.tries >= 3) IS DISTINCT FROM (old.tries >= 3)))) EXECUTE FUNCTION public.tenants_route();
 
 CREATE TRIGGER tenants_wake_insert AFTER INSERT ON public.tenants FOR EACH ROW EXECUTE FUNCTION public.tenants_wake();
 

@@ -6,7 +6,7 @@ use deadpool_postgres::Client;
 use super::Finding;
 use crate::{
     certificates::{self, Certificate, Counts, Filter, State, acme, issuer},
-    config::Common,
+    config::{Common, Remembered},
     db,
 };
 
@@ -31,7 +31,9 @@ pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) ->
         let to_do = "nothing, when it passes; without a second CA (--acme-fallback-directory) no certificate is issued meanwhile";
         findings.push(Finding::warning(format!("CA {}", away.account), said, to_do));
     }
-    findings.extend(budgets(&acme::used(client, now).await?, acme::budgets::Budgets::default().orders));
+    let usual = acme::budgets::Budgets::default().orders;
+    let most = Remembered::read(&common.paths()).and_then(|remembered| remembered.acme_orders()).unwrap_or(usual);
+    findings.extend(budgets(&acme::used(client, now).await?, most));
     Ok(findings)
 }
 

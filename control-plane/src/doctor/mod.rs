@@ -6,6 +6,7 @@
 mod certificates;
 mod checks;
 mod machine;
+mod names;
 pub mod sql;
 mod work;
 
@@ -92,6 +93,7 @@ pub async fn examine(common: &Common, seal: &SealOptions, clock: &Clock) -> Repo
     let mut findings = machine::data_folder(common);
     findings.extend(machine::disk(common));
     findings.extend(machine::keys(common, seal, clock.now()));
+    findings.extend(names::all(common).await);
     findings.extend(checks::portal(common).await);
     findings.extend(checks::roles(common).await);
     findings.extend(checks::host(common).await);

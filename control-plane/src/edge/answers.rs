@@ -25,8 +25,10 @@ pub(super) enum Own {
     Suspended,
     /// It does not start, or hung up.
     CannotStart,
-    /// It has more requests than it may.
+    /// It has more requests than it may, at once or in a while.
     Crowded,
+    /// The body is larger than the whole percloud may be.
+    TooLarge,
     /// It did not answer in time.
     Slow,
     /// The portal is away, for a moment as a rule.
@@ -47,6 +49,7 @@ impl Own {
             Self::Preparing | Self::Suspended | Self::CannotStart | Self::Crowded | Self::PortalAway => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::GATEWAY_TIMEOUT,
             Self::Moved(_) => StatusCode::PERMANENT_REDIRECT,
         }
@@ -63,6 +66,7 @@ impl Own {
             Self::Suspended => "suspended",
             Self::CannotStart => "cannot-start",
             Self::Crowded => "too-busy",
+            Self::TooLarge => "too-large",
             Self::Slow => "no-answer-in-time",
             Self::PortalAway => "portal-away",
             Self::PlainHttp(_) => "plain-http",
@@ -79,9 +83,10 @@ impl Own {
         }
     }
 
-    /// Whether the connection must end: after a request that contradicts itself nobody knows where the next one begins.
+    /// Whether the connection must end: after a request that contradicts itself nobody knows where the next one begins, and nobody
+    /// wants to read what is left of a body that is too large.
     fn ends(&self) -> bool {
-        matches!(self, Self::Malformed | Self::PlainHttp(_))
+        matches!(self, Self::Malformed | Self::PlainHttp(_) | Self::TooLarge)
     }
 }
 

@@ -137,7 +137,12 @@ impl Body for RequestBody {
         };
         body.patience.rest();
         match &frame {
-            Some(Ok(frame)) => body.progress.add(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Ok(frame)) => {
+                body.progress.add(frame.data_ref().map_or(0, Bytes::len));
+                if body.progress.is_too_large() {
+                    return Poll::Ready(Some(Err("more than the percloud may hold".into())));
+                }
+            }
             Some(Err(_)) | None => body.progress.finish(),
         }
         if body.incoming.is_end_stream() {

@@ -1,6 +1,6 @@
 //! How long and how much: every number that keeps a slow, broken or hostile peer from holding what others need.
 //!
-//! There is no limit on bodies: an upload may be as large as the percloud's quota, and last as long as it moves.
+//! An upload may be as large as the percloud's quota, and last as long as it moves.
 
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(super) const POOLED: Duration = Duration::from_secs(20);
 pub(super) const POOLED_PER_SOCKET: usize = 256;
 /// Requests of one percloud at the same time, by one worker: one percloud's crowd must not take the edge from all others.
 pub(super) const BUSY_PER_TENANT: usize = 512;
+/// How much larger than a percloud's quota a body may be: a form says something around the file.
+pub(super) const BODY_EXTRA: u64 = 1024 * 1024;
 /// Connections of one address (an IPv6 network) at the same time, by one worker. Whole villages share an address, so it is high.
 pub(super) const CONNECTIONS_PER_ADDRESS: usize = 512;
 /// How often a worker looks at its connections.

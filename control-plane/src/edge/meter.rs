@@ -80,13 +80,21 @@ impl Meter {
 }
 
 /// How far a request's body has come; shared between whoever reads it and whoever waits for the answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Progress {
     bytes: AtomicU64,
     done: AtomicBool,
+    most: u64,
 }
 
 impl Progress {
+    /// Of a body that may have so many bytes.
+    pub(super) fn of_at_most(most: u64) -> Self {
+        Self { bytes: AtomicU64::new(0), done: AtomicBool::new(false), most }
+    }
+    pub(super) fn is_too_large(&self) -> bool {
+        self.bytes() > self.most
+    }
     pub(super) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }

@@ -32,6 +32,7 @@ mod limits;
 mod line;
 mod listen;
 mod meter;
+mod pace;
 mod pages;
 mod plain;
 mod proxy;
@@ -62,6 +63,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Common, SealOptions};
 
+/// Requests that one percloud may have in a second, unless the operator says otherwise: three hundredths of a core's work here, and more
+/// than one person's devices and visitors ask for.
+const REQUESTS_PER_SECOND: u32 = 1000;
+
 /// Options of `percloud edge`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -86,6 +91,9 @@ pub struct Options {
     /// A network of load balancers that speak PROXY protocol 2 and must, as in `10.0.0.0/8`; may be repeated.
     #[arg(long, value_name = "FROM_NETWORK")]
     pub proxy_protocol: Vec<Network>,
+    /// Requests that one percloud may have in a second, in the long run; twice as many may come at once.
+    #[arg(long, default_value_t = REQUESTS_PER_SECOND, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub requests_per_second: u32,
     /// Take the place of the edge that listens on this port for this data folder, if there is one, without losing a request.
     #[arg(long)]
     pub take_over: bool,
@@ -100,7 +108,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let workers =
         options.workers.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), |n| n.max(1));
     let url = common.database_url.as_deref().context("the edge needs --database-url (percloud up sets it)")?;
-    let edge = Edge::new(common, workers, options.proxy_protocol.clone(), options.certificates_in_memory)?;
+    let edge = Edge::new(
+        common,
+        workers,
+        options.proxy_protocol.clone(),
+        options.certificates_in_memory,
+        pace::Pace::new(options.requests_per_second),
+    )?;
     let source = certificates::Source::new(url, options.seal.open(&common.paths())?)?;
     let ending = Ending::new();
     // Whoever drops this future ends the workers, too.
@@ -220,6 +234,9 @@ pub(crate) struct Edge {
     meter: Arc<meter::Meter>,
     log: Arc<access::Log>,
     workers: usize,
+    /// How fast one percloud's requests may come.
+    pace: pace::Pace,
+    began: Instant,
     /// Who may say where a connection comes from.
     balancers: Vec<Network>,
     /// Cancelled once routes and certificates have been read.
@@ -234,6 +251,7 @@ impl Edge {
         workers: usize,
         balancers: Vec<Network>,
         certificates_in_memory: usize,
+        pace: pace::Pace,
     ) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             base_domain: common.base_domain.to_string(),
@@ -246,6 +264,8 @@ impl Edge {
             meter: Arc::new(meter::Meter::new()),
             log: Arc::new(access::Log::start()?),
             workers,
+            pace,
+            began: Instant::now(),
             balancers,
             informed: CancellationToken::new(),
             traced: std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some(),

@@ -65,6 +65,7 @@ impl Pages {
             Own::Moved(to) => self.detour("plain-http", Some(to.clone()), id, &view),
             Own::Misdirected => self.detour("misdirected", Some(portal), id, &view),
             Own::Crowded => self.detour("busy", None, id, &view),
+            Own::TooLarge => self.detour("too-large", None, id, &view),
             Own::PortalAway => self.detour("away", None, id, &view),
             Own::Malformed => self.detour("wrong", None, id, &view),
             Own::Method => self.detour("method", None, id, &view),

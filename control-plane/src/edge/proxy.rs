@@ -97,7 +97,7 @@ async fn pass(
         }
     };
     let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, id.as_str());
-    let (socket, busy) = match find(connection, &asked, &parts.uri) {
+    let (socket, busy) = match find(connection, &asked, &parts.uri, body.size_hint().lower(), began) {
         Way::Own(why) => {
             if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()).await {
                 return finish(note, connection, asset);
@@ -111,9 +111,10 @@ async fn pass(
         }
     };
     let portal = busy.is_none();
+    let body_max = note.tenant.as_ref().map_or(u64::MAX, |route| route.body_max());
     note.class = if portal { Class::Portal } else { Class::Percloud };
     let origin = Origin { said: connection.said(&asked.authority), request_id: id.to_header(), trace_parent };
-    let out = Outbound::new(parts, body, &asked, origin);
+    let out = Outbound::new(parts, body, &asked, origin, body_max);
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
         Ok(mut response) => {
@@ -126,7 +127,9 @@ async fn pass(
                 tracing::warn!(request.id = id.as_str(), portal, error = %failure, source = ?std::error::Error::source(&failure), "no answer");
             }
             note.class = Class::Edge;
-            finish(note, connection, own(said(&failure, portal)))
+            let too_large = note.sent.as_ref().is_some_and(|sent| sent.is_too_large());
+            let why = if too_large { Own::TooLarge } else { said(&failure, portal) };
+            finish(note, connection, own(why))
         }
     }
 }
@@ -141,9 +144,10 @@ fn said(failure: &Failure, portal: bool) -> Own {
 }
 
 /// Which way a host name leads.
-fn find(connection: &Connection, asked: &Asked, uri: &http::Uri) -> Way {
+fn find(connection: &Connection, asked: &Asked, uri: &http::Uri, said_length: u64, began: Instant) -> Way {
     let path = uri.path();
     let edge = &connection.edge;
+    let now = began.duration_since(edge.began);
     if !edge.same_certificate(connection.sni.as_deref(), &asked.host) {
         return Way::Own(Own::Misdirected);
     }
@@ -160,7 +164,8 @@ fn find(connection: &Connection, asked: &Asked, uri: &http::Uri) -> Way {
         (State::Failing, _) => Way::Own(Own::CannotStart),
         (State::Suspended, Some(_)) if !open_while_suspended(path) => Way::Own(Own::Suspended),
         (State::Suspended, None) => Way::Own(Own::Suspended),
-        (State::Running | State::Suspended, Some(socket)) => match route.enter(edge.workers) {
+        (State::Running | State::Suspended, Some(_)) if said_length > route.body_max() => Way::Own(Own::TooLarge),
+        (State::Running | State::Suspended, Some(socket)) => match route.enter(edge.workers, edge.pace, now) {
             Some(busy) => Way::Percloud(route, socket, busy),
             None => Way::Own(Own::Crowded),
         },
@@ -182,7 +187,7 @@ struct Outbound {
 }
 
 impl Outbound {
-    fn new(mut parts: http::request::Parts, body: Incoming, asked: &Asked, origin: Origin) -> Self {
+    fn new(mut parts: http::request::Parts, body: Incoming, asked: &Asked, origin: Origin, body_max: u64) -> Self {
         let client = (asked.upgrade != Upgrade::No).then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
         headers::inward(&mut parts.headers, asked, origin);
         if asked.upgrade == Upgrade::Connect {
@@ -199,7 +204,7 @@ impl Outbound {
         *request.headers_mut() = parts.headers;
         let mut out = Self { request, progress: None, gate: None, client };
         if !body.is_end_stream() && asked.upgrade != Upgrade::Connect {
-            let progress = Arc::new(Progress::default());
+            let progress = Arc::new(Progress::of_at_most(body_max));
             out.gate = asked.waits.then(Arc::default);
             *out.request.body_mut() = RequestBody::Client(ClientBody::new(body, progress.clone(), out.gate.clone()));
             out.progress = Some(progress);

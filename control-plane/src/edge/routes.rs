@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::limits;
+use super::pace::{Pace, Share};
 
 /// What the edge may let through to a percloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct Row {
     pub socket: Option<PathBuf>,
     /// The name that it answers at instead.
     pub redirect_to: Option<String>,
+    /// Bytes that it may hold.
+    pub quota_bytes: u64,
 }
 
 /// Where one name leads.
@@ -55,6 +59,7 @@ pub struct Route {
     /// The row's socket, cheap to hand on.
     pub(super) socket: Option<Arc<Path>>,
     busy: AtomicUsize,
+    share: Share,
 }
 
 /// A request that counts among a percloud's.
@@ -70,7 +75,7 @@ impl Drop for Busy {
 impl Route {
     fn new(row: Row) -> Arc<Self> {
         let socket = row.socket.as_deref().map(Arc::from);
-        Arc::new(Self { row, socket, busy: AtomicUsize::new(0) })
+        Arc::new(Self { row, socket, busy: AtomicUsize::new(0), share: Share::default() })
     }
 
     /// Where whoever asks for this path here shall ask instead. Not where machines look at one certain name: a CA for its challenge, the
@@ -82,11 +87,16 @@ impl Route {
         (!stays && path_and_query.starts_with('/')).then(|| format!("https://{to}{port}{path_and_query}"))
     }
 
-    /// Counts a request; none when this percloud has as many as it may.
-    pub(super) fn enter(self: &Arc<Self>, workers: usize) -> Option<Busy> {
+    /// Counts a request that comes so long after the edge began; none when this percloud has as many as it may, at once or in a while.
+    pub(super) fn enter(self: &Arc<Self>, workers: usize, pace: Pace, now: Duration) -> Option<Busy> {
         let busy = Busy(self.clone());
         let before = self.busy.fetch_add(1, Ordering::Relaxed);
-        (before < limits::BUSY_PER_TENANT * workers.max(1)).then_some(busy)
+        (before < limits::BUSY_PER_TENANT * workers.max(1) && self.share.take(pace, now)).then_some(busy)
+    }
+
+    /// No request's body is larger: it would not fit into the whole percloud, whatever was taken away before.
+    pub(super) fn body_max(&self) -> u64 {
+        self.row.quota_bytes.saturating_add(limits::BODY_EXTRA)
     }
 }
 

@@ -3,7 +3,7 @@
 /// The columns of a route.
 macro_rules! route {
     () => {
-        "select host, tenant_id, state, socket, redirect_to from edge_routes"
+        "select host, tenant_id, state, socket, redirect_to, quota_bytes from edge_routes"
     };
 }
 

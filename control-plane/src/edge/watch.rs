@@ -171,6 +171,7 @@ fn route(row: &DbRow) -> anyhow::Result<Row> {
         state: State::from_column(row.try_get("state")?),
         socket: socket.map(PathBuf::from),
         redirect_to: row.try_get("redirect_to")?,
+        quota_bytes: u64::try_from(row.try_get::<_, i64>("quota_bytes")?)?,
     })
 }
 

@@ -48,6 +48,9 @@ pub struct Options {
     /// Certificates that the edge keeps in memory; the others are loaded when somebody asks for them.
     #[arg(long, value_name = "N")]
     pub certificates_in_memory: Option<usize>,
+    /// Requests that one percloud may have in a second, in the long run; 1000 unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub requests_per_second: Option<u32>,
     /// Addresses to listen on; loopback only when the base domain ends in `.localhost`, else all.
     #[arg(long, value_name = "IP")]
     pub listen: Vec<IpAddr>,
@@ -215,6 +218,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
     // Checked here, where somebody reads it; the role would only fall again and again.
     options.certificates.read(options.common.base_domain.as_str())?;
     let cas = options.certificates.environment()?;
+    edge.extend(options.requests_per_second.iter().flat_map(|n| ["--requests-per-second".into(), n.to_string()]));
     edge.extend(options.proxy_protocol.iter().flat_map(|network| ["--proxy-protocol".into(), network.to_string()]));
     edge.push("--take-over".into());
     let mut egress = options.egress.args();

@@ -65,6 +65,7 @@ impl Front {
             http_port: None,
             workers: Some(1),
             proxy_protocol: Vec::new(),
+            requests_per_second: 1000,
             take_over: false,
         };
         let edge = tokio::spawn(edge::run(options));

@@ -79,6 +79,7 @@ impl Shelf {
             http_port: Some(self.http.port()),
             workers: Some(2),
             proxy_protocol: Vec::new(),
+            requests_per_second: 1000,
             take_over: false,
         };
         self.edge = Some(tokio::spawn(edge::run(options)));

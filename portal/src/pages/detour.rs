@@ -15,9 +15,9 @@ pub struct Detour {
 }
 
 impl Detour {
-    /// `plain-http` (TLS is spoken here), `misdirected` (this connection is for other names), `busy` (too many requests at once),
-    /// `away` (the portal restarts), `wrong` (a request that contradicts itself), `method` (not passed on).
-    pub const KINDS: [&'static str; 6] = ["plain-http", "misdirected", "busy", "away", "wrong", "method"];
+    /// `plain-http` (TLS is spoken here), `misdirected` (this connection is for other names), `busy` (too many requests at once or in a while),
+    /// `too-large` (a body that the percloud cannot hold), `away` (the portal restarts), `wrong` (a request that contradicts itself), `method` (not passed on).
+    pub const KINDS: [&'static str; 7] = ["plain-http", "misdirected", "busy", "too-large", "away", "wrong", "method"];
 }
 
 impl Page for Detour {

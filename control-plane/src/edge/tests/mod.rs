@@ -69,6 +69,11 @@ struct Told {
     common: crate::config::Common,
 }
 
+/// What each percloud here may hold.
+const QUOTA: u64 = 64 << 20;
+/// And how many requests it may have in a second: more than these tests ask for, unless they are about that.
+const PER_SECOND: u32 = 100_000;
+
 impl House {
     fn new() -> Self {
         Self::behind(Vec::new())
@@ -87,7 +92,7 @@ impl House {
         let (at, plain) = (https[0].local_addr().unwrap(), http[0].local_addr().unwrap());
         common.port = at.port();
         std::fs::create_dir_all(folder.path().join("run/web")).unwrap();
-        let edge = Edge::new(&common, 1, balancers, 16).unwrap();
+        let edge = Edge::new(&common, 1, balancers, 16, super::pace::Pace::new(PER_SECOND)).unwrap();
         let ca = LocalCa::open_or_create(&folder.path().join("keys"), "Test", &[], now()).unwrap();
         let certified = |names: &[&str]| {
             let issued = ca.issue(names, 30, now()).unwrap();
@@ -105,7 +110,14 @@ impl House {
     }
 
     fn route(&self, host: &str, state: State, socket: Option<PathBuf>) {
-        let row = Row { host: host.into(), tenant_id: format!("t-{host}"), state, socket, redirect_to: None };
+        let row = Row {
+            host: host.into(),
+            tenant_id: format!("t-{host}"),
+            state,
+            socket,
+            redirect_to: None,
+            quota_bytes: QUOTA,
+        };
         self.edge.routes.set(host, Some(row));
     }
 

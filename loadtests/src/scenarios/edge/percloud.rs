@@ -37,7 +37,14 @@ impl Known {
     /// When the program is not there.
     pub(crate) fn edge(&self, provider: &Provider, at: SocketAddr, core: usize) -> anyhow::Result<Command> {
         let mut command = on_core(core, &beside("percloud")?);
-        command.arg("edge").arg("--data").arg(provider.folder()).args(["--base-domain", BASE, "--workers", "1"]);
+        command.arg("edge").arg("--data").arg(provider.folder()).args([
+            "--base-domain",
+            BASE,
+            "--workers",
+            "1",
+            "--requests-per-second",
+            "1000000",
+        ]);
         command.args(["--listen", &at.ip().to_string(), "--port", &at.port().to_string()]);
         // It holds a password: command lines are public.
         command.env("PERCLOUD_DATABASE_URL", &self.url);
