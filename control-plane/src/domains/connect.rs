@@ -82,7 +82,8 @@ impl Connect {
         ensure!(url.scheme() == "https" && url.username().is_empty(), "{url} is not plain HTTPS");
         let Some(Host::Domain(host)) = url.host() else { anyhow::bail!("{url} has no name") };
         let public = |ip| if self.dns.may_reach(ip) { Ok(()) } else { Err(()) };
-        let addresses = self.dns.reach(host, public).await.ok().with_context(|| format!("{host} has no public address"))?;
+        let addresses =
+            self.dns.reach(host, public).await.ok().with_context(|| format!("{host} has no public address"))?;
         let port = url.port_or_known_default().unwrap_or(443);
         ensure!(port == 443 || self.dns.allows_private(), "{url} is at an odd port");
         let addresses: Vec<SocketAddr> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();

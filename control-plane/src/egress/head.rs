@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn only_one_request_is_understood() {
-        let good = "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\nProxy-authorization: bearer x.y\r\n\r\nmore";
+        let good =
+            "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\nProxy-authorization: bearer x.y\r\n\r\nmore";
         let (head, end) = parse(good.as_bytes()).unwrap().unwrap();
         assert_eq!((head.token.as_str(), &good[end..]), ("x.y", "more"));
         assert_eq!(head.target, Target::parse("example.org:443"));
@@ -84,7 +85,8 @@ mod tests {
         assert_eq!(refused("CONNECT example.org:443 HTTP/1.0\r\n\r\n"), Refusal::Malformed);
         assert_eq!(refused("CONNECT example.org:443 HTTP/1.1\r\nContent-Length: 4\r\n\r\n"), Refusal::Malformed);
         assert_eq!(refused("\u{16}\u{3}\u{1} what"), Refusal::Malformed);
-        let twice = "CONNECT a.org:443 HTTP/1.1\r\nProxy-Authorization: Bearer a\r\nProxy-Authorization: Bearer b\r\n\r\n";
+        let twice =
+            "CONNECT a.org:443 HTTP/1.1\r\nProxy-Authorization: Bearer a\r\nProxy-Authorization: Bearer b\r\n\r\n";
         assert_eq!(parse(twice.as_bytes()).unwrap().unwrap().0.token, "", "two opinions are none");
         let many = format!("CONNECT a.org:443 HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(HEADERS + 1));
         assert_eq!(refused(&many), Refusal::HeadTooLong);

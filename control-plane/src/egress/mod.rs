@@ -85,7 +85,8 @@ impl Egress {
     pub fn new(options: &Options, clock: Clock) -> anyhow::Result<Self> {
         let key = match &options.key {
             Some(text) => Key::parse(text)?,
-            None => Key::open(&options.common.paths().egress_key())?.context("there is no egress key (percloud up makes it)")?,
+            None => Key::open(&options.common.paths().egress_key())?
+                .context("there is no egress key (percloud up makes it)")?,
         };
         Ok(Self {
             key,

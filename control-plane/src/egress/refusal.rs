@@ -34,8 +34,28 @@ use Refusal::*;
 impl Refusal {
     #[cfg(test)]
     pub(super) const ALL: [Self; 22] = [
-        Malformed, HeadTooLong, HeadTooSlow, NotConnect, NoToken, Stranger, Literal, LocalName, NoName, Port, DeniedHost,
-        NotPublic, OurOwn, NoAddress, DnsSilent, RefusedThere, Unreachable, TooSlow, AtOnce, TooFast, DayUsed, Crowded,
+        Malformed,
+        HeadTooLong,
+        HeadTooSlow,
+        NotConnect,
+        NoToken,
+        Stranger,
+        Literal,
+        LocalName,
+        NoName,
+        Port,
+        DeniedHost,
+        NotPublic,
+        OurOwn,
+        NoAddress,
+        DnsSilent,
+        RefusedThere,
+        Unreachable,
+        TooSlow,
+        AtOnce,
+        TooFast,
+        DayUsed,
+        Crowded,
     ];
 
     /// Status, a word for logs and metrics, the error type of RFC 9209, and a sentence (printable ASCII without quotes).
@@ -46,27 +66,49 @@ impl Refusal {
         const PROHIBITED: &str = "destination_ip_prohibited";
         match self {
             Malformed => (S::BAD_REQUEST, "malformed", "http_request_error", "this is no CONNECT request of HTTP/1.1"),
-            HeadTooLong => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-long", "http_request_error", "the request is too long"),
-            HeadTooSlow => (S::REQUEST_TIMEOUT, "head-too-slow", "http_request_error", "the request did not come in time"),
+            HeadTooLong => {
+                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-long", "http_request_error", "the request is too long")
+            }
+            HeadTooSlow => {
+                (S::REQUEST_TIMEOUT, "head-too-slow", "http_request_error", "the request did not come in time")
+            }
             NotConnect => (S::METHOD_NOT_ALLOWED, "not-connect", DENIED, "only CONNECT is understood here"),
-            NoToken => (S::PROXY_AUTHENTICATION_REQUIRED, "no-token", DENIED, "the token is missing or is not this percloud's"),
+            NoToken => {
+                (S::PROXY_AUTHENTICATION_REQUIRED, "no-token", DENIED, "the token is missing or is not this percloud's")
+            }
             Stranger => (S::FORBIDDEN, "stranger", DENIED, "this way out is for perclouds only"),
             Literal => (S::FORBIDDEN, "literal", DENIED, "an address was given; only names may be connected to"),
             LocalName => (S::FORBIDDEN, "local-name", DENIED, "this name is of a local network, not of the Internet"),
             NoName => (S::BAD_REQUEST, "no-name", "http_request_error", "this is not the name of a host"),
             Port => (S::FORBIDDEN, "port", DENIED, "the provider does not let perclouds connect to this port"),
-            DeniedHost => (S::FORBIDDEN, "denied-host", DENIED, "the provider does not let perclouds connect to this host"),
+            DeniedHost => {
+                (S::FORBIDDEN, "denied-host", DENIED, "the provider does not let perclouds connect to this host")
+            }
             NotPublic => (S::FORBIDDEN, "not-public", PROHIBITED, "the name leads to an address that is not public"),
             OurOwn => (S::FORBIDDEN, "our-own", PROHIBITED, "the name leads to the provider's own machine"),
             NoAddress => (S::BAD_GATEWAY, "no-address", "dns_error", "the name does not exist, or has no address"),
-            DnsSilent => (S::GATEWAY_TIMEOUT, "dns-silent", "dns_timeout", "no name server answers for this name; try again later"),
-            RefusedThere => (S::BAD_GATEWAY, "refused-there", "connection_refused", "the host does not take connections at this port"),
+            DnsSilent => (
+                S::GATEWAY_TIMEOUT,
+                "dns-silent",
+                "dns_timeout",
+                "no name server answers for this name; try again later",
+            ),
+            RefusedThere => (
+                S::BAD_GATEWAY,
+                "refused-there",
+                "connection_refused",
+                "the host does not take connections at this port",
+            ),
             Unreachable => (S::BAD_GATEWAY, "unreachable", "destination_ip_unroutable", "the host cannot be reached"),
             TooSlow => (S::GATEWAY_TIMEOUT, "too-slow", "connection_timeout", "the host did not answer in time"),
             AtOnce => (S::TOO_MANY_REQUESTS, "at-once", LIMIT, "this percloud has as many connections open as it may"),
             TooFast => (S::TOO_MANY_REQUESTS, "too-fast", LIMIT, "this percloud connects too often; wait a moment"),
-            DayUsed => (S::TOO_MANY_REQUESTS, "day-used", LIMIT, "this percloud has moved as many bytes today as it may"),
-            Crowded => (S::SERVICE_UNAVAILABLE, "crowded", LIMIT, "too many connections for now; try again in a moment"),
+            DayUsed => {
+                (S::TOO_MANY_REQUESTS, "day-used", LIMIT, "this percloud has moved as many bytes today as it may")
+            }
+            Crowded => {
+                (S::SERVICE_UNAVAILABLE, "crowded", LIMIT, "too many connections for now; try again in a moment")
+            }
         }
     }
 
@@ -120,7 +162,9 @@ mod tests {
             let answer = refusal.answer();
             let mut headers = [httparse::EMPTY_HEADER; 8];
             let mut response = httparse::Response::new(&mut headers);
-            let httparse::Status::Complete(end) = response.parse(answer.as_bytes()).unwrap() else { panic!("{answer}") };
+            let httparse::Status::Complete(end) = response.parse(answer.as_bytes()).unwrap() else {
+                panic!("{answer}")
+            };
             assert!(response.code.is_some_and(|code| code >= 400), "{answer}");
             let body = &answer[end..];
             let header = |name: &str| response.headers.iter().find(|header| header.name == name).unwrap().value;

@@ -4,7 +4,18 @@ use super::refusal::Refusal;
 
 /// Names that mean something in somebody's own network, or nowhere (RFC 6761, 6762, 7686, 8375, 9476, and what is common).
 const LOCAL: &[&str] = &[
-    "localhost", "local", "localdomain", "internal", "intranet", "private", "corp", "home", "lan", "arpa", "onion", "alt",
+    "localhost",
+    "local",
+    "localdomain",
+    "internal",
+    "intranet",
+    "private",
+    "corp",
+    "home",
+    "lan",
+    "arpa",
+    "onion",
+    "alt",
     "invalid",
 ];
 
@@ -60,7 +71,8 @@ pub(super) fn name(text: &str) -> Result<String, Refusal> {
 
 /// Numbers that are almost an address (`1.2.3.4.5`, `256.1.1.1`) are none, and no name either.
 fn wrong(text: &str) -> Refusal {
-    let numeric = text.trim_end_matches('.').rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_numeric()));
+    let numeric =
+        text.trim_end_matches('.').rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_numeric()));
     if numeric { Refusal::Literal } else { Refusal::NoName }
 }
 

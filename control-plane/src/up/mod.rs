@@ -224,7 +224,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
     let mut egress = options.egress.args();
     egress.extend(options.egress_limits.args());
     egress.extend(options.domains.dns.args());
-    let key = vec![(egress::KEY.to_owned(), secrets.egress.clone())];
+    let key = vec![(egress::KEY.to_owned(), secrets.egress_key.clone())];
     let role = |name, uid, args, url, env| supervise::role(name, uid, args, url, env, &options.common, paths);
     Ok(vec![
         role("egress", Some(privileges::EGRESS), egress, None, key)?,

@@ -72,7 +72,7 @@ pub(super) struct Secrets {
     pub(super) web: String,
     pub(super) reconcile: String,
     /// What host and egress know perclouds by.
-    pub(super) egress: String,
+    pub(super) egress_key: String,
 }
 
 impl Secrets {
@@ -84,7 +84,7 @@ impl Secrets {
             edge: secret("pg-edge")?,
             web: secret("pg-web")?,
             reconcile: secret("pg-reconcile")?,
-            egress: egress::Key::ensure(&paths.egress_key())?,
+            egress_key: egress::Key::ensure(&paths.egress_key())?,
         })
     }
 

@@ -148,7 +148,11 @@ impl Client {
             let response = self.ask(&url, accept).await?;
             let status = response.status();
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return if status == StatusCode::OK { read(url, response, most).await } else { Err(Error::Status(status)) };
+                return if status == StatusCode::OK {
+                    read(url, response, most).await
+                } else {
+                    Err(Error::Status(status))
+                };
             }
             let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
             url = to.and_then(|to| url.join(to).ok()).ok_or(Error::Status(status))?;
@@ -173,7 +177,9 @@ impl Client {
             .map_err(|_| Error::Address)?;
         match &self.way {
             Way::Closed => Err(Error::Closed),
-            Way::Proxy { socket, token } => self.speak(dial::proxy(socket, token, host, port).await?, https, host, request).await,
+            Way::Proxy { socket, token } => {
+                self.speak(dial::proxy(socket, token, host, port).await?, https, host, request).await
+            }
             Way::Direct => self.speak(dial::direct(url, port).await?, https, host, request).await,
         }
     }

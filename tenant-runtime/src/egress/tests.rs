@@ -68,7 +68,11 @@ async fn serve(
         return stream.write_all(refusal.as_bytes()).await;
     }
     stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await?;
-    if port == "443" { page(acceptor.accept(stream).await?, host, answers, asked).await } else { page(stream, host, answers, asked).await }
+    if port == "443" {
+        page(acceptor.accept(stream).await?, host, answers, asked).await
+    } else {
+        page(stream, host, answers, asked).await
+    }
 }
 
 async fn page(
@@ -126,7 +130,10 @@ async fn a_page_is_fetched_over_tls_of_our_own_and_redirects_are_new_connections
     assert_eq!(page.media_type, "text/html");
     let expected = ["example.org:443", "/start?a=b", "other.example.org:80", "/next", "example.org:80", "/end"];
     assert_eq!(played.asked(), expected);
-    assert!(matches!(get(&client, "https://wrong.example/").await, Err(Error::Unreachable(_))), "another's certificate");
+    assert!(
+        matches!(get(&client, "https://wrong.example/").await, Err(Error::Unreachable(_))),
+        "another's certificate"
+    );
 }
 
 #[tokio::test]
@@ -155,7 +162,9 @@ async fn what_does_not_end_is_ended() {
 #[tokio::test]
 async fn at_home_only_public_addresses_are_connected_to() {
     let client = Client::of(Place::Home);
-    for private in ["http://127.0.0.1/", "http://[::1]/", "http://192.168.1.1/", "http://0x7f000001/", "http://localhost/"] {
+    for private in
+        ["http://127.0.0.1/", "http://[::1]/", "http://192.168.1.1/", "http://0x7f000001/", "http://localhost/"]
+    {
         assert!(matches!(get(&client, private).await, Err(Error::NotPublic)), "{private}");
     }
 }

@@ -200,7 +200,11 @@ const ALLOWED_IF: &[(&str, i64, &[&[Equals]])] = &[
         "one way out: the only kind of socket that can be made is a unix stream, and the only one that its root holds is \
          /egress/sock; abstract ones of others are in other network namespaces, and Landlock keeps it from them too",
         libc::SYS_socket,
-        &[&[(0, 0xffff_ffff, AF_UNIX as u64), (1, 0xffff_ffff & !SOCKET_FLAGS, SOCK_STREAM as u64), (2, 0xffff_ffff, 0)]],
+        &[&[
+            (0, 0xffff_ffff, AF_UNIX as u64),
+            (1, 0xffff_ffff & !SOCKET_FLAGS, SOCK_STREAM as u64),
+            (2, 0xffff_ffff, 0),
+        ]],
     ),
     ("send to whom it is connected", libc::SYS_sendto, &[&[(4, ANY_BIT, 0)]]),
     ("who is at the other end", libc::SYS_getsockopt, &[&[(1, 0xffff_ffff, SOL_SOCKET as u64)]]),

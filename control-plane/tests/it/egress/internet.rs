@@ -85,7 +85,9 @@ impl Internet {
         }
         let (provider, world) = (Place::new(), Place::new());
         world.ip(&format!("link add w0 type veth peer name p0 netns {}", provider.thread));
-        for line in ["link set lo up", "link set w0 up", "addr add 198.45.0.20/24 dev w0", "addr add 10.9.9.9/32 dev w0"] {
+        for line in
+            ["link set lo up", "link set w0 up", "addr add 198.45.0.20/24 dev w0", "addr add 10.9.9.9/32 dev w0"]
+        {
             world.ip(line);
         }
         for line in [

@@ -235,7 +235,11 @@ async fn a_name_that_leads_elsewhere_a_moment_later_gains_nothing() {
     internet.name("rebinds.example.org", &[&[HOST], &[PRIVATE]]);
     let page = role.page(&token, "rebinds.example.org:80", "/").await;
     assert!(page.contains(HOST), "{page}");
-    assert_eq!(internet.questions.load(Ordering::SeqCst), 1, "the address that was judged is the one that is connected to");
+    assert_eq!(
+        internet.questions.load(Ordering::SeqCst),
+        1,
+        "the address that was judged is the one that is connected to"
+    );
     let (head, _) = role.connect(&token, "rebinds.example.org:80").await;
     assert_eq!(word(&head), "not-public");
     internet.name("mixed.example.org", &[&[PRIVATE, "127.0.0.1", "::1", HOST]]);
@@ -307,7 +311,8 @@ async fn who_cannot_show_whose_they_are_is_not_heard() {
     let mac = good.split_once('.').unwrap().1;
     let of_another_user = Key::parse(EGRESS_KEY).unwrap().token(&ada, 200_000);
     let of_another_key = Key::parse(&"00".repeat(32)).unwrap().token(&ada, rustix::process::geteuid().as_raw());
-    for wrong in ["", "x", ada.as_str(), &format!("{bob}.{mac}"), &good[..good.len() - 1], &of_another_user, &of_another_key]
+    for wrong in
+        ["", "x", ada.as_str(), &format!("{bob}.{mac}"), &good[..good.len() - 1], &of_another_user, &of_another_key]
     {
         let (head, _) = role.connect(wrong, "public.example.org:80").await;
         assert_eq!(word(&head), "no-token", "{wrong}");

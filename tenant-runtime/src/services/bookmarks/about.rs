@@ -78,9 +78,7 @@ pub(super) fn read(body: &[u8], media_type: &str) -> About {
 
 /// `og:title`, `og:description` and `description`; of each the first.
 fn meta(tag: &StartTag<()>, found: &mut [Option<String>; 3]) {
-    let of = |name: &[u8]| {
-        tag.attributes.get(name).map(|value| String::from_utf8_lossy(&value.value).into_owned())
-    };
+    let of = |name: &[u8]| tag.attributes.get(name).map(|value| String::from_utf8_lossy(&value.value).into_owned());
     let Some(name) = of(b"property").or_else(|| of(b"name")) else { return };
     let place = match name.to_ascii_lowercase().as_str() {
         "og:title" => 0,
