@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use html5gum::{StartTag, Token, Tokenizer};
+use html5gum::{DefaultEmitter, StartTag, Token, Tokenizer};
 use url::Url;
 
 use super::store;
@@ -53,7 +53,10 @@ pub(super) async fn fill_in(rt: &Runtime, id: &str, url: &str) {
 pub(super) fn read(body: &[u8], media_type: &str) -> About {
     let html = decoded(body, media_type);
     let (mut title, mut in_title, mut described) = (None::<String>, false, [const { None::<String> }; 3]);
-    for token in Tokenizer::new(&*html).flatten() {
+    // What stands in scripts, styles and titles is text.
+    let mut emitter = DefaultEmitter::default();
+    emitter.naively_switch_states(true);
+    for token in Tokenizer::new_with_emitter(&*html, emitter).flatten() {
         match token {
             Token::StartTag(tag) => match tag.name.as_slice() {
                 b"title" if title.is_none() => (title, in_title) = (Some(String::new()), true),
@@ -117,6 +120,7 @@ mod tests {
         assert_eq!(about(page), About { title: "A & B".into(), description: "What it is".into() });
         assert_eq!(about("<meta property=og:title content=Open><title> </title>").title, "Open");
         assert_eq!(about("<title>never ended <b>x").title, "never ended <b>x");
+        assert_eq!(about("<script>'<title>no</title>'</script><title>yes</title>").title, "yes");
         assert_eq!(about("just text"), About::default());
         assert_eq!(read(b"<title>caf\xe9</title>", "text/html").title, "café");
         assert_eq!(read("<title>né".as_bytes(), "text/html").title, "né");
