@@ -3,6 +3,7 @@
 //! This crate knows no other crate of ours. It does no network I/O and holds no clock of its own.
 //! The format is specified in `docs/bundle-format.md`; what is written here follows that page.
 
+pub mod address;
 pub mod clock;
 pub mod manifest;
 pub mod paths;
@@ -16,6 +17,7 @@ pub mod ticket;
 pub mod write;
 pub mod zip;
 
+pub use address::is_public;
 pub use clock::Clock;
 pub use refusal::{Error, Refusal, Why};
 pub use spec::{Domain, TenantId, TenantSpec};

@@ -201,6 +201,21 @@ impl Paths {
     pub fn handover(&self) -> PathBuf {
         self.at("run/edge")
     }
+    /// The folder that every percloud sees as `/egress`.
+    #[must_use]
+    pub fn egress_folder(&self) -> PathBuf {
+        self.at("run/egress")
+    }
+    /// Where perclouds ask for a connection to the Internet.
+    #[must_use]
+    pub fn egress_socket(&self) -> PathBuf {
+        self.at("run/egress/sock")
+    }
+    /// What host and egress know perclouds by; root's, handed to the egress role by `percloud up`.
+    #[must_use]
+    pub fn egress_key(&self) -> PathBuf {
+        self.at("secrets/egress.key")
+    }
     /// A percloud's listening socket.
     #[must_use]
     pub fn tenant_socket(&self, id: &bundle::TenantId) -> PathBuf {

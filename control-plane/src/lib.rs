@@ -11,6 +11,7 @@ pub mod dns;
 pub mod doctor;
 pub mod domains;
 pub mod edge;
+pub mod egress;
 pub mod hosts;
 pub mod mails;
 pub mod names;

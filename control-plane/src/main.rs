@@ -4,7 +4,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSour
 use control_plane::{
     admin, certificates,
     config::{Common, Remembered, SealOptions},
-    db, doctor, edge, hosts, privileges, reconcile, telemetry, up, web,
+    db, doctor, edge, egress, hosts, privileges, reconcile, telemetry, up, web,
 };
 
 /// For the edge, where a request is many small allocations (docs/decisions/0013-edge-speed.md). Perclouds do not have it.
@@ -35,6 +35,8 @@ enum Command {
     RestartEdge(up::RestartEdge),
     /// The front door: TLS, and each name to its percloud
     Edge(edge::Options),
+    /// The way out: connections of perclouds to hosts of the Internet
+    Egress(egress::Options),
     /// The portal and the API
     Web(web::Options),
     /// Make true what is wanted
@@ -78,6 +80,7 @@ impl Command {
             Self::Down(_) => None,
             Self::RestartEdge(options) => Some(&mut options.common),
             Self::Edge(options) => Some(&mut options.common),
+            Self::Egress(options) => Some(&mut options.common),
             Self::Web(options) => Some(&mut options.common),
             Self::Reconcile(options) => Some(&mut options.common),
             Self::Host(options) => Some(&mut options.common),
@@ -117,6 +120,7 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
         Command::Down(options) => up::down(&options)?,
         Command::RestartEdge(options) => up::restart_edge(&options)?,
         Command::Edge(options) => role("edge", &options.common.clone(), edge::run(options))?,
+        Command::Egress(options) => role("egress", &options.common.clone(), egress::run(options))?,
         Command::Web(options) => role("web", &options.common.clone(), web::run(options))?,
         Command::Reconcile(options) => role("reconcile", &options.common.clone(), reconcile::run(options))?,
         Command::Migrate(options) => block_on(migrate(&options.common))?,

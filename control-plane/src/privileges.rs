@@ -13,6 +13,8 @@ pub const EDGE: u32 = 64001;
 pub const WEB: u32 = 64002;
 /// The user (and group) of the reconcile role.
 pub const RECONCILE: u32 = 64003;
+/// The user (and group) of the way out.
+pub const EGRESS: u32 = 64004;
 
 /// Becomes `id` for good; the edge alone keeps the right to listen on ports below 1024. Must run before any thread is started: credentials are the whole process's.
 ///

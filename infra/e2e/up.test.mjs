@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { eventually, killRole, pids, upPid } from "./lib/processes.mjs";
 import { Provider, bin, run } from "./lib/provider.mjs";
 
-const ROLES = ["edge", "web", "reconcile", "host", "postgres"];
+const ROLES = ["edge", "web", "reconcile", "host", "egress", "postgres"];
 const healthy = (provider) => eventually("the portal", async () => (await provider.request(`${provider.origin()}/`)).status === 200);
 
 test("up returns when the portal answers, to curl with the printed root only", async (t) => {

@@ -6,6 +6,7 @@ pub mod blobs;
 pub mod cli;
 pub mod control;
 pub mod due;
+pub mod egress;
 pub mod exports;
 pub mod home;
 pub mod imports;

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use crate::{
     auth::passwords::Hasher,
     blobs::Blobs,
+    egress::Client,
     pulse::{Busy, Patience, Pulse},
     store::Store,
 };
@@ -40,6 +41,7 @@ struct Inner {
     hasher: Hasher,
     pulse: Arc<Pulse>,
     sweep: Notify,
+    egress: Client,
 }
 
 impl Runtime {
@@ -48,6 +50,20 @@ impl Runtime {
     /// # Errors
     /// When the folder cannot be written, or its database is not ours or of a newer version.
     pub fn open(folder: &Path, spec: TenantSpec, place: Place, clock: Clock) -> anyhow::Result<Self> {
+        Self::open_with(folder, spec, place, clock, Client::of(place))
+    }
+
+    /// The same, with another way out than the usual one of the place.
+    ///
+    /// # Errors
+    /// As [`Runtime::open`].
+    pub fn open_with(
+        folder: &Path,
+        spec: TenantSpec,
+        place: Place,
+        clock: Clock,
+        egress: Client,
+    ) -> anyhow::Result<Self> {
         let store = Store::open(folder)?;
         Ok(Self(Arc::new(Inner {
             folder: folder.to_owned(),
@@ -58,6 +74,7 @@ impl Runtime {
             hasher: Hasher::default(),
             pulse: Arc::default(),
             sweep: Notify::new(),
+            egress,
         })))
     }
 
@@ -95,6 +112,12 @@ impl Runtime {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// The way to the Internet.
+    #[must_use]
+    pub fn egress(&self) -> &Client {
+        &self.0.egress
     }
 
     /// Templates, messages and assets.

@@ -148,6 +148,14 @@ impl TestRuntime {
         self.router = router::router(&self.runtime);
     }
 
+    /// Starts it again with this way to the Internet; without, it has none.
+    pub fn reach(&mut self, egress: crate::egress::Client) {
+        let spec = self.runtime.spec().clone();
+        let opened = Runtime::open_with(self.folder.path(), spec, Place::Hosted, self.clock.clone(), egress);
+        self.runtime = opened.expect("a percloud");
+        self.router = router::router(&self.runtime);
+    }
+
     /// The data folder.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -21,7 +21,7 @@ use std::{
     process::Command,
 };
 
-use libc::{EACCES, ENOENT, ENOSYS, EPERM, ESRCH, c_long, syscall};
+use libc::{EACCES, ECONNREFUSED, EINVAL, ENOENT, ENOSYS, EPERM, EROFS, ESRCH, c_long, syscall};
 
 use super::{bombs, kernel};
 
@@ -222,7 +222,8 @@ fn sockets(target: &Target) -> Attacks {
         // SAFETY: no memory is passed.
         stopped(unsafe { syscall(libc::SYS_socket, family, kind, protocol) }, &[EPERM])
     };
-    let by_path = |path: PathBuf| io(UnixStream::connect(path), &[EPERM]);
+    // A unix stream can be made and connected; what is not in its root cannot be connected to.
+    let by_path = |path: PathBuf| io(UnixStream::connect(path), &[ENOENT, EACCES]);
     let mut pair = [0i32; 2];
     vec![
         (
@@ -234,12 +235,13 @@ fn sockets(target: &Target) -> Attacks {
         ("connect to Postgres", by_path(target.data.join("run/pg/.s.PGSQL.5432"))),
         ("connect to an abstract socket", {
             let address = SocketAddr::from_abstract_name(format!("percloud-{}", target.pid));
-            io(address.and_then(|address| UnixStream::connect_addr(&address)), &[EPERM])
+            io(address.and_then(|address| UnixStream::connect_addr(&address)), &[EPERM, ECONNREFUSED])
         }),
         ("listen on a socket of its own", io(UnixListener::bind("/data/own.sock"), &[EPERM])),
         ("connect its listening socket elsewhere", {
             let address = [0u8; 16];
-            unlisted(libc::SYS_connect, [3, address.as_ptr() as usize, 16, 0, 0])
+            // SAFETY: the address outlives the call.
+            stopped(unsafe { syscall(libc::SYS_connect, 3, address.as_ptr(), 16) }, &[EPERM, EINVAL])
         }),
         ("TCP to 127.0.0.1", io(std::net::TcpStream::connect(("127.0.0.1", target.tcp)), &[EPERM])),
         ("TCP to ::1", io(std::net::TcpStream::connect(("::1", target.tcp)), &[EPERM])),
@@ -264,6 +266,14 @@ fn sockets(target: &Target) -> Attacks {
             "datagrams to unix sockets of others",
             unlisted(libc::SYS_socketpair, [1, libc::SOCK_DGRAM as usize, 0, pair.as_mut_ptr() as usize, 0]),
         ),
+        ("unix datagram socket", socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0)),
+        ("unix packet socket", socket(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0)),
+        ("another's socket beside the way out", by_path(format!("/egress/../run/t/{}.sock", target.bob).into())),
+        ("the folder behind the way out", by_path("/egress/../../host/host.sock".into())),
+        ("what else is beside the way out", list("/egress")),
+        ("take the way out away", io(fs::remove_file("/egress/sock"), &[EACCES, EROFS, EPERM])),
+        ("put another in its place", io(UnixListener::bind("/egress/sock"), &[EPERM])),
+        ("write beside the way out", io(fs::write("/egress/x", "x"), &[EACCES, EROFS])),
     ]
 }
 

@@ -4,6 +4,7 @@
 #[cfg(target_os = "linux")]
 mod attacks;
 mod bombs;
+mod egress;
 #[cfg(target_os = "linux")]
 mod kernel;
 
@@ -136,6 +137,7 @@ fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
     match path {
         "/attacks" => attacks::table(query),
         "/env" => std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect(),
+        "/egress" => egress::ask(query),
         "/exit" => exit(number("code")),
         "/abort" => std::process::abort(),
         "/interrupt-80" => kernel::old_system_calls(),

@@ -8,7 +8,7 @@ mod ask;
 mod caa;
 pub mod hosts;
 mod look;
-mod public;
+mod reach;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -17,9 +17,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 pub use ask::Silence;
+pub use bundle::is_public;
 pub use caa::{Caa, CaaAsker, caa_allows};
 pub use look::{Answer, Answers, Facts, HostFacts, Question};
-pub use public::is_public;
+pub(crate) use reach::Nowhere;
 pub(crate) use zone::is_below;
 pub use zone::{NameServer, Trouble, Zone};
 

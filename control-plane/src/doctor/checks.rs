@@ -40,7 +40,7 @@ pub(super) async fn portal(common: &Common) -> Vec<Finding> {
 /// Each role's own sign of life.
 pub(super) async fn roles(common: &Common) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for role in ["edge", "web", "reconcile", "host"] {
+    for role in ["edge", "web", "reconcile", "host", "egress"] {
         let log = common.paths().logs().join(format!("{role}.log"));
         let asked = timeout(PATIENCE, metrics(common, role)).await;
         findings.push(match asked {

@@ -6,7 +6,7 @@
 //! Applied without a signature: a signature says that the link came from us, but whoever signs for anybody who claims a domain says little.
 //! The template says `warnPhishing`, so that DNS hosts ask their customers once more. See `docs/domain-connect`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -81,9 +81,9 @@ impl Connect {
     async fn get(&self, url: Url) -> anyhow::Result<Option<Vec<u8>>> {
         ensure!(url.scheme() == "https" && url.username().is_empty(), "{url} is not plain HTTPS");
         let Some(Host::Domain(host)) = url.host() else { anyhow::bail!("{url} has no name") };
-        let addresses: Vec<IpAddr> =
-            self.dns.addresses(host).await.into_iter().filter(|ip| self.dns.may_reach(*ip)).collect();
-        ensure!(!addresses.is_empty(), "{host} has no public address");
+        let public = |ip| if self.dns.may_reach(ip) { Ok(()) } else { Err(()) };
+        let addresses =
+            self.dns.reach(host, public).await.ok().with_context(|| format!("{host} has no public address"))?;
         let port = url.port_or_known_default().unwrap_or(443);
         ensure!(port == 443 || self.dns.allows_private(), "{url} is at an odd port");
         let addresses: Vec<SocketAddr> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();

@@ -13,7 +13,7 @@ use super::{Options, say};
 use crate::config::Paths;
 
 /// The roles that have metrics.
-const ROLES: [&str; 4] = ["edge", "web", "reconcile", "host"];
+const ROLES: [&str; 5] = ["edge", "web", "reconcile", "host", "egress"];
 
 /// Serves `/metrics` on 127.0.0.1 in the background. Without `--metrics-port` a port in use is replaced by any free one,
 /// which is said; with it, that is an error.

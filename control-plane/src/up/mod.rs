@@ -24,7 +24,7 @@ pub use restart::{RestartEdge, restart_edge};
 use crate::{
     certificates,
     config::{Common, Paths, SEAL_KEY_COMMAND, SealOptions},
-    db, domains, edge,
+    db, domains, edge, egress,
     hosts::local::Limits,
     privileges,
 };
@@ -80,6 +80,12 @@ pub struct Options {
     /// Where own domains lead, and how DNS is asked.
     #[command(flatten)]
     pub domains: domains::Options,
+    /// Where perclouds may connect to.
+    #[command(flatten)]
+    pub egress: egress::RuleOptions,
+    /// What each of them may use of that.
+    #[command(flatten)]
+    pub egress_limits: egress::Limits,
     /// Return when everything is healthy, and go on in the background.
     #[arg(long)]
     pub detach: bool,
@@ -149,8 +155,8 @@ async fn bring_up(
     if options.common.database_url.is_none() {
         secrets.make_roles(&urls.owner).await?;
     }
-    say(format_args!("Starting edge, web, reconcile and host…"));
-    for program in roles(options, paths, &urls)? {
+    say(format_args!("Starting edge, web, reconcile, host and egress…"));
+    for program in roles(options, paths, &urls, secrets)? {
         supervisor.start(program)?;
     }
     metrics::serve(options, paths).await?;
@@ -196,8 +202,8 @@ impl Urls {
     }
 }
 
-/// The four roles, in the order in which they start.
-fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Program>> {
+/// The five roles, in the order in which they start.
+fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> anyhow::Result<Vec<Program>> {
     let mut host: Vec<String> = vec!["--idle-seconds".into(), options.idle_seconds.to_string()];
     if let Some(runtime) = &options.runtime {
         host.extend(["--runtime".into(), runtime.to_str().context("--runtime: not UTF-8")?.into()]);
@@ -221,8 +227,13 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     edge.extend(options.requests_per_second.iter().flat_map(|n| ["--requests-per-second".into(), n.to_string()]));
     edge.extend(options.proxy_protocol.iter().flat_map(|network| ["--proxy-protocol".into(), network.to_string()]));
     edge.push("--take-over".into());
+    let mut egress = options.egress.args();
+    egress.extend(options.egress_limits.args());
+    egress.extend(options.domains.dns.args());
+    let key = vec![(egress::KEY.to_owned(), secrets.egress_key.clone())];
     let role = |name, uid, args, url, env| supervise::role(name, uid, args, url, env, &options.common, paths);
     Ok(vec![
+        role("egress", Some(privileges::EGRESS), egress, None, key)?,
         role("host", None, host, None, Vec::new())?,
         role("reconcile", Some(privileges::RECONCILE), reconcile, Some(&urls.reconcile), cas)?,
         role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web), Vec::new())?,

@@ -13,7 +13,7 @@ use nix::unistd::{Gid, Uid, chown};
 use super::Options;
 use crate::{
     config::{Paths, Remembered},
-    db, privileges,
+    db, egress, privileges,
 };
 
 /// Makes paths absolute: roles run in `/`.
@@ -39,6 +39,7 @@ pub(super) fn folders(paths: &Paths) -> anyhow::Result<()> {
     folder(&parent(paths.web_socket())?, 0o2710, Some(privileges::WEB), Some(privileges::EDGE))?;
     folder(&parent(paths.host_socket())?, 0o2710, None, Some(privileges::RECONCILE))?;
     folder(&paths.handover(), 0o700, Some(privileges::EDGE), None)?;
+    folder(&paths.egress_folder(), 0o711, Some(privileges::EGRESS), Some(privileges::EGRESS))?;
     folder(&tenants_sockets, 0o2710, None, Some(privileges::EDGE))?;
     folder(&parent(paths.metrics_socket("edge"))?, 0o1733, None, None)?;
     folder(&paths.keys(), 0o2750, Some(privileges::RECONCILE), Some(privileges::EDGE))?;
@@ -64,12 +65,14 @@ fn give(path: &Path, uid: Option<u32>, gid: Option<u32>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The passwords of the database's users, one file each, for nobody but us.
+/// The passwords of the database's users and the key of the way out, one file each, for nobody but us.
 pub(super) struct Secrets {
     pub(super) owner: String,
     pub(super) edge: String,
     pub(super) web: String,
     pub(super) reconcile: String,
+    /// What host and egress know perclouds by.
+    pub(super) egress_key: String,
 }
 
 impl Secrets {
@@ -81,6 +84,7 @@ impl Secrets {
             edge: secret("pg-edge")?,
             web: secret("pg-web")?,
             reconcile: secret("pg-reconcile")?,
+            egress_key: egress::Key::ensure(&paths.egress_key())?,
         })
     }
 

@@ -179,9 +179,17 @@ async fn a_runtime_is_told_what_it_must_know_and_nothing_else() {
         let mut names: Vec<_> =
             environment.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
         names.sort_unstable();
-        let expected =
-            ["LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "PERCLOUD_DATA", "PERCLOUD_IDLE_SECONDS", "PERCLOUD_SPEC"];
+        let expected = [
+            "LISTEN_FDNAMES",
+            "LISTEN_FDS",
+            "LISTEN_PID",
+            "PERCLOUD_DATA",
+            "PERCLOUD_EGRESS",
+            "PERCLOUD_IDLE_SECONDS",
+            "PERCLOUD_SPEC",
+        ];
         assert_eq!(names, expected);
+        assert!(environment.contains(&format!("PERCLOUD_EGRESS={}.", spec.id)), "{environment}");
         for line in ["LISTEN_PID=1", "PERCLOUD_DATA=/data", "PERCLOUD_IDLE_SECONDS=300"] {
             assert!(environment.contains(line), "{environment}");
         }

@@ -23,6 +23,9 @@ use crate::postgres::eventually;
 /// An ordinary user of any Linux machine, or of none: only the number matters.
 const SOMEBODY: u32 = 1000;
 
+/// What perclouds' tokens are signed with.
+pub(crate) const EGRESS_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 pub(crate) struct Machine {
     folder: tempfile::TempDir,
     pub(crate) user: Option<u32>,
@@ -50,7 +53,9 @@ impl Machine {
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
         fs::create_dir_all(data.join("run/metrics")).unwrap();
-        for folder in [data.clone(), data.join("run"), data.join("run/metrics")] {
+        fs::create_dir(data.join("secrets")).unwrap();
+        fs::write(Paths(data.clone()).egress_key(), EGRESS_KEY).unwrap();
+        for folder in [data.clone(), data.join("run"), data.join("run/metrics"), data.join("secrets")] {
             std::os::unix::fs::chown(folder, user, user).unwrap();
         }
         // Where an ordinary user can read them, wherever this was built.

@@ -17,6 +17,7 @@ mod domains;
 mod edge;
 mod edge_certificates;
 mod edge_restart;
+mod egress;
 mod isolation;
 mod isolation_limits;
 mod machine;

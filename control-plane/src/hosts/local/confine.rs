@@ -271,6 +271,9 @@ fn start_program(rules: &Rules, given: &Given<'_>) -> String {
     if given.start.errand == Errand::Schedule {
         environment.push("PERCLOUD_WOKEN=schedule".to_owned());
     }
+    // The way out is in the shared root; without one its place is none that a runtime knows.
+    let egress = given.start.egress.iter().filter(|_| !rules.without.contains(&Kind::EmptyRoot));
+    environment.extend(egress.map(|token| format!("PERCLOUD_EGRESS={token}")));
     let arguments: &[&str] = match given.start.errand {
         Errand::Visitors | Errand::Schedule => &["percloud-runtime", "serve", "--activated"],
         Errand::Prepare => &["percloud-runtime", "prepare"],

@@ -50,12 +50,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::state::FIRST_UID;
 pub use self::{cgroups::Limits, layers::Kind};
 use self::{
     layers::Finding,
     schedule::Timetable,
     spawn::Spawner,
-    state::{FIRST_UID, Memory},
+    state::Memory,
     unit::{Handle, Order, Shared},
     used::Counters,
     wire::Prepare,
@@ -63,7 +64,8 @@ use self::{
 use super::{Error, Host, Layer, Unit, Usage, server};
 use crate::{
     config::{Common, Paths},
-    privileges::{EDGE, RECONCILE},
+    egress,
+    privileges::{EDGE, EGRESS, RECONCILE},
 };
 
 /// A host that was killed may have left runtimes that are still ending.
@@ -157,6 +159,7 @@ impl Local {
         let allowed: BTreeSet<Kind> = options.allow_missing.iter().copied().collect();
         let prepare = Prepare {
             tenants: paths.tenants(),
+            egress: paths.egress_folder(),
             stage: paths.host_state().join("stage"),
             runtime: runtime(options)?,
             allow_missing: allowed.clone(),
@@ -174,6 +177,10 @@ impl Local {
         let ready = prepare::database(&spawner, &paths.tenants(), root).await;
         let timetable = Timetable::new(Clock::system(), Duration::from_secs(options.wake_spread_seconds));
         let tasks = TaskTracker::new();
+        let egress = egress::Key::open(&paths.egress_key())?;
+        if egress.is_none() {
+            tracing::warn!("there is no egress key: perclouds reach nothing outside; percloud up makes one");
+        }
         let shared = Arc::new(Shared {
             spawner,
             groups,
@@ -184,6 +191,7 @@ impl Local {
             idle_seconds,
             ready,
             timetable,
+            egress,
             stop,
             tasks,
         });
@@ -337,7 +345,10 @@ fn make_folders(paths: &Paths, root: bool) -> anyhow::Result<()> {
     make(&paths.tenants(), 0o700, None)?;
     make(&paths.tenants().join(PROBE), 0o755, None)?;
     make(&paths.logs().join("tenants"), 0o700, None)?;
-    make(&sockets, 0o710, root.then_some(EDGE))
+    make(&sockets, 0o710, root.then_some(EDGE))?;
+    make(&paths.egress_folder(), 0o711, None)?;
+    // The role makes its socket in it.
+    Ok(std::os::unix::fs::chown(paths.egress_folder(), root.then_some(EGRESS), root.then_some(EGRESS))?)
 }
 
 /// Waits until no other host, and no runtime of one, is left on this data folder.

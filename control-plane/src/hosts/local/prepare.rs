@@ -49,7 +49,8 @@ async fn make(spawner: &Spawner, tenants: &Path, root: bool) -> anyhow::Result<V
 
 async fn run(spawner: &Spawner, id: TenantId, uid: u32) -> anyhow::Result<()> {
     let errand = Errand::Prepare;
-    let start = Start { key: 0, id, uid, spec: String::new(), idle_seconds: 0, errand, file_max: FILE_MAX };
+    let start =
+        Start { key: 0, id, uid, spec: String::new(), idle_seconds: 0, errand, egress: None, file_max: FILE_MAX };
     // It gets a socket that leads nowhere.
     let (socket, _other) = UnixStream::pair()?;
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;

@@ -126,7 +126,7 @@ const ALLOWED: &[(&str, &[i64])] = &[
         ],
     ),
     (
-        "the connections that come to its listening socket; it can make none",
+        "the connections that come to its listening socket",
         &[
             libc::SYS_accept4,
             libc::SYS_recvfrom,
@@ -137,6 +137,7 @@ const ALLOWED: &[(&str, &[i64])] = &[
             libc::SYS_getpeername,
         ],
     ),
+    ("connect such a socket, and no other exists, to the way out (see socket, below)", &[libc::SYS_connect]),
     (
         "older forms of the above, which the C library still uses on this machine",
         #[cfg(target_arch = "x86_64")]
@@ -173,6 +174,8 @@ const THREAD: u64 = libc::CLONE_THREAD as u64;
 const EXEC: u64 = PROT_EXEC as u64;
 const WRITE: u64 = PROT_WRITE as u64;
 
+const SOCKET_FLAGS: u64 = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
+
 /// Calls that may be made with these arguments: any of the lines, and all conditions of a line.
 const ALLOWED_IF: &[(&str, i64, &[&[Equals]])] = &[
     ("a thread, never a process, never a namespace", libc::SYS_clone, &[&[(0, THREAD | NAMESPACES, THREAD)]]),
@@ -192,6 +195,16 @@ const ALLOWED_IF: &[(&str, i64, &[&[Equals]])] = &[
         "a pair of connected sockets, by which tokio hears of signals; no datagrams, which could be sent elsewhere",
         libc::SYS_socketpair,
         &[&[(0, 0xffff_ffff, AF_UNIX as u64), (1, 0xf, SOCK_STREAM as u64)]],
+    ),
+    (
+        "one way out: the only kind of socket that can be made is a unix stream, and the only one that its root holds is \
+         /egress/sock; abstract ones of others are in other network namespaces, and Landlock keeps it from them too",
+        libc::SYS_socket,
+        &[&[
+            (0, 0xffff_ffff, AF_UNIX as u64),
+            (1, 0xffff_ffff & !SOCKET_FLAGS, SOCK_STREAM as u64),
+            (2, 0xffff_ffff, 0),
+        ]],
     ),
     ("send to whom it is connected", libc::SYS_sendto, &[&[(4, ANY_BIT, 0)]]),
     ("who is at the other end", libc::SYS_getsockopt, &[&[(1, 0xffff_ffff, SOL_SOCKET as u64)]]),

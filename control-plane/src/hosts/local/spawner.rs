@@ -150,6 +150,7 @@ impl Spawner {
             spec: String::new(),
             idle_seconds: 0,
             errand: wire::Errand::Visitors,
+            egress: None,
             file_max: 1 << 20,
         };
         Ok(Self {

@@ -1,11 +1,12 @@
 //! Where runtimes are put: the spawner's own small file system, and in it the root that all runtimes share, which holds
-//! nothing but a place for the data folder (and, for a program that is not linked statically, its libraries).
+//! nothing but a place for the data folder and the way out (and, for a program that is not linked statically, its libraries).
 //!
 //! ```text
 //! /          tmpfs, read only once built; only the spawner sees it
 //! /tenants   the folder of all perclouds' folders (nosuid, nodev, noexec)
 //! /proc      the machine's, for oom_score_adj and user maps
-//! /root      tmpfs, read only: what becomes / of each runtime, with its folder mounted on /root/data
+//! /root      tmpfs, read only: what becomes / of each runtime, with its folder mounted on /root/data, and on /root/egress,
+//!            read only, once for all, the folder that holds the way out's socket
 //! ```
 
 use std::{
@@ -93,6 +94,11 @@ pub(super) fn build(prepare: &Prepare, program: &Program) -> anyhow::Result<()> 
     mount_bind_recursive("/proc", at("proc")).context("binding /proc")?;
     tmpfs(&at("root"))?;
     fs::create_dir(at("root/data"))?;
+    fs::create_dir(at("root/egress"))?;
+    // The folder, not the socket: the role makes a new one whenever it starts. To connect is no writing.
+    mount_bind(&prepare.egress, at("root/egress")).context("binding the way out")?;
+    let closed = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOEXEC | still;
+    mount_remount(at("root/egress"), closed, c"").context("the way out, read only")?;
     for library in &program.libraries {
         let copy = at("root").join(library.strip_prefix("/")?);
         fs::create_dir_all(copy.parent().context("a library without a folder")?)?;
@@ -121,7 +127,8 @@ fn enter(root: &Path) -> io::Result<()> {
 /// Moves a runtime's process, which has a mount namespace of its own, into a root with just `/data` in it.
 pub(super) fn enter_root(folder: &Path) -> io::Result<()> {
     // A mount of this namespace's own: those that came from the spawner's cannot become the root.
-    mount_bind("/root", "/root")?;
+    // With what is mounted in it: in a user namespace it would be refused without.
+    mount_bind_recursive("/root", "/root")?;
     mount_bind(folder, "/root/data")?;
     enter(Path::new("/root"))?;
     Ok(chdir(DATA)?)

@@ -12,7 +12,7 @@ use bundle::{TenantId, TenantSpec};
 use serde::{Deserialize, Serialize};
 
 /// The first user and group of a percloud.
-pub(super) const FIRST_UID: u32 = 200_000;
+pub(crate) const FIRST_UID: u32 = 200_000;
 /// Above are numbers that other programs give a meaning of their own.
 const LAST_UID: u32 = 2_000_000_000;
 /// So many numbers are set aside with one write; a crash skips what is left of them.

@@ -38,6 +38,7 @@ use super::{
 };
 use crate::{
     config::Paths,
+    egress,
     hosts::{Error, State},
 };
 
@@ -68,6 +69,8 @@ pub(super) struct Shared {
     pub(super) ready: Option<Vec<u8>>,
     /// When runtimes are started that nobody visits.
     pub(super) timetable: Timetable,
+    /// What perclouds show at the way out is signed with it.
+    pub(super) egress: Option<egress::Key>,
     /// The host ends.
     pub(super) stop: CancellationToken,
     /// The units' tasks.
@@ -431,6 +434,7 @@ impl Shared {
             spec: serde_json::to_string(&known.spec)?,
             idle_seconds: self.idle_seconds,
             errand: if turn.is_some() { Errand::Schedule } else { Errand::Visitors },
+            egress: self.egress.as_ref().map(|key| key.token(&known.spec.id, known.uid)),
             file_max: known.spec.quota_bytes.saturating_add(FILE_EXTRA),
         };
         let since = Instant::now();

@@ -30,6 +30,8 @@ pub(super) enum Order {
 pub(super) struct Prepare {
     /// The folder of all perclouds' folders.
     pub(super) tenants: PathBuf,
+    /// The folder that runtimes see as `/egress`.
+    pub(super) egress: PathBuf,
     /// An empty folder to mount things on.
     pub(super) stage: PathBuf,
     /// The runtime's program.
@@ -57,6 +59,8 @@ pub(super) struct Start {
     pub(super) idle_seconds: u64,
     /// What for.
     pub(super) errand: Errand,
+    /// The value of `PERCLOUD_EGRESS`; none where there is no way out.
+    pub(super) egress: Option<String>,
     /// No file of its may become larger.
     pub(super) file_max: u64,
 }

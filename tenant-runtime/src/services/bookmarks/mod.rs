@@ -3,6 +3,7 @@
 //! [`urls`] decides what is a link and which two are the same, [`netscape`] reads and writes the file that every browser
 //! speaks, [`store`] holds the SQL.
 
+mod about;
 pub mod bundle;
 pub mod netscape;
 mod owner;

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use serde::Deserialize;
 
 use super::{
-    Bookmark, Entry, Visibility,
+    Bookmark, Entry, Visibility, about,
     pages::{FormPage, ListPage, Row, labels},
     store::{self, Added, Edited, Filter},
     urls,
@@ -208,6 +208,9 @@ pub(super) async fn add(State(rt): State<Runtime>, asked: Request, Form(filled):
     };
     let now = rt.clock().now();
     let (bookmark, added) = rt.store().write(move |tx| store::add(tx, entry, now, now)).await?;
+    if bookmark.entry.title.is_empty() {
+        about::fill_in(&rt, &bookmark.id, &bookmark.entry.url).await;
+    }
     let undo = format!("{LIST}/{}/delete", bookmark.id);
     Ok(match added {
         Added::New => redirect_with_toast(LIST, "bookmarks.toast.added", &[], Some(&undo)),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::{Bookmark, Entry, TRASH_DAYS, Visibility, urls};
+use super::{Bookmark, Entry, TRASH_DAYS, Visibility, about::About, urls};
 use crate::text;
 
 /// Which bookmarks a list shows.
@@ -181,6 +181,22 @@ fn merge(known: &Entry, new: &Entry) -> Entry {
         visibility: known.visibility,
     }
     .tidied()
+}
+
+/// Puts in what a page says of itself, where its bookmark says nothing; `false` when there is nothing to put in any more.
+///
+/// # Errors
+/// When the store does not answer.
+pub(super) fn fill_in(tx: &Transaction<'_>, id: &str, about: &About, now: DateTime<Utc>) -> anyhow::Result<bool> {
+    let known = find(tx, id)?.filter(|known| known.deleted_at.is_none() && known.entry.title.is_empty());
+    let Some(mut known) = known.filter(|_| !about.title.is_empty()) else { return Ok(false) };
+    known.entry.title.clone_from(&about.title);
+    if known.entry.note.is_empty() {
+        known.entry.note.clone_from(&about.description);
+    }
+    let (revision, entry) = (known.revision + 1, known.entry.tidied());
+    put(tx, &Bookmark { revision, entry, updated_at: now.trunc_subsecs(0), ..known })?;
+    Ok(true)
 }
 
 /// Why an edit was not made.

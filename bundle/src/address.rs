@@ -1,4 +1,4 @@
-//! Which addresses are the Internet's, and not somebody's own network.
+//! Which addresses are the Internet's, and not somebody's own network. The provider's way out asks it, and a runtime at home.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,10 +11,14 @@ pub fn is_public(ip: IpAddr) -> bool {
     }
 }
 
+/// A cloud tells its machines their secrets here, and counts the address among the public ones (Azure's WireServer).
+const METADATA: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 /// By the IANA registry of special-purpose addresses.
 fn public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
-    !(matches!(a, 0 | 10 | 127 | 224..)
+    !(ip == METADATA
+        || matches!(a, 0 | 10 | 127 | 224..)
         || matches!((a, b), (100, 64..=127) | (169, 254) | (172, 16..=31) | (192, 168) | (198, 18 | 19))
         || matches!((a, b, c), (192, 0, 0 | 2) | (192, 88, 99) | (198, 51, 100) | (203, 0, 113)))
 }

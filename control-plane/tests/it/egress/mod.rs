@@ -1,0 +1,353 @@
+//! The way out as perclouds have it: a real role on a machine between a private network and a public one.
+
+mod internet;
+mod sandbox;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use bundle::TenantId;
+use control_plane::egress::Key;
+use internet::{HOST, Internet, PRIVATE, PROVIDER};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
+
+use crate::{machine::EGRESS_KEY, postgres::eventually};
+
+/// The role in a process of its own.
+struct Role {
+    data: tempfile::TempDir,
+    child: Child,
+}
+
+impl Role {
+    async fn start(internet: &Internet, more: &[&str]) -> Self {
+        let data = tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap();
+        std::fs::create_dir_all(data.path().join("run/metrics")).unwrap();
+        let child = start(internet, Path::new(env!("CARGO_BIN_EXE_percloud")), data.path(), None, more);
+        let role = Self { data, child };
+        answers(&role.socket()).await;
+        role
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.data.path().join("run/egress/sock")
+    }
+
+    /// Asks for a connection; the head of the answer and the connection.
+    async fn connect(&self, token: &str, to: &str) -> (String, UnixStream) {
+        connect(&self.socket(), token, to).await
+    }
+
+    /// Asks for a connection and, when there is one, for a page.
+    async fn page(&self, token: &str, to: &str, path: &str) -> String {
+        let (head, mut stream) = self.connect(token, to).await;
+        if !head.starts_with("HTTP/1.1 200 ") {
+            return head;
+        }
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {to}\r\n\r\n").as_bytes()).await.unwrap();
+        rest(&mut stream).await
+    }
+
+    async fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(internet: &Internet, program: &Path, data: &Path, user: Option<u32>, more: &[&str]) -> Child {
+    let mut command = Command::new(program);
+    if let Some(user) = user {
+        command.args(["--drop-to", &user.to_string()]);
+    }
+    command.arg("egress").arg("--data").arg(data).args(["--dns-server", &format!("{HOST}:53")]).args(more);
+    command.env("PERCLOUD_EGRESS_KEY", EGRESS_KEY).stdin(Stdio::null()).stdout(Stdio::null());
+    internet.start(command)
+}
+
+async fn answers(socket: &Path) {
+    eventually("the way out", async || UnixStream::connect(socket).await.ok()).await;
+}
+
+async fn connect(socket: &Path, token: &str, to: &str) -> (String, UnixStream) {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    let request = format!("CONNECT {to} HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Bearer {token}\r\n\r\n");
+    // Who is turned away at the door may hear it before they have said anything.
+    let _ = stream.write_all(request.as_bytes()).await;
+    (head(&mut stream).await, stream)
+}
+
+async fn head(stream: &mut UnixStream) -> String {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => bytes.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// What else comes, until the end.
+async fn rest(stream: &mut UnixStream) -> String {
+    let mut bytes = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await;
+    assert!(ended.is_ok(), "it does not end");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The word for why not; `through` when there is a connection.
+fn word(head: &str) -> &str {
+    match head.split_once("details=\"") {
+        Some((_, details)) => details.split_once(':').unwrap().0,
+        None if head.starts_with("HTTP/1.1 200 ") => "through",
+        None => head,
+    }
+}
+
+/// A token of the user who runs the tests.
+fn token(id: &TenantId) -> String {
+    Key::parse(EGRESS_KEY).unwrap().token(id, rustix::process::geteuid().as_raw())
+}
+
+/// Addresses that names of strangers might lead to, and must not.
+const ADDRESSES: &[(&str, &str)] = &[
+    ("0.0.0.0", "this machine"),
+    ("0.1.2.3", "this network"),
+    ("127.0.0.1", "loopback"),
+    ("127.8.8.8", "loopback"),
+    ("10.9.9.9", "private, and there is a host"),
+    ("172.16.0.1", "private"),
+    ("172.31.255.254", "private"),
+    ("192.168.1.1", "private"),
+    ("100.64.0.1", "carrier's network"),
+    ("100.100.100.200", "metadata (Alibaba)"),
+    ("169.254.169.254", "metadata"),
+    ("169.254.170.2", "metadata (containers)"),
+    ("168.63.129.16", "metadata (Azure)"),
+    ("192.0.0.192", "metadata (Oracle)"),
+    ("192.0.2.1", "documentation"),
+    ("198.51.100.1", "documentation"),
+    ("203.0.113.1", "documentation"),
+    ("192.88.99.1", "6to4 relay"),
+    ("198.18.0.1", "benchmarking"),
+    ("198.19.255.1", "benchmarking"),
+    ("224.0.0.1", "multicast"),
+    ("239.255.255.250", "multicast"),
+    ("240.0.0.1", "reserved"),
+    ("255.255.255.255", "broadcast"),
+    ("::", "this machine"),
+    ("::1", "loopback"),
+    ("::ffff:10.9.9.9", "IPv4-mapped"),
+    ("::ffff:198.45.0.20", "IPv4-mapped, of a public one"),
+    ("::10.9.9.9", "IPv4-compatible"),
+    ("64:ff9b::a09:909", "NAT64 of a private one"),
+    ("64:ff9b:1::a09:909", "NAT64 of a local prefix"),
+    ("2002:a09:909::1", "6to4 of a private one"),
+    ("2001:0:a09:909::1", "Teredo"),
+    ("2001:db8::1", "documentation"),
+    ("3fff::1", "documentation"),
+    ("100::1", "discard"),
+    ("fc00::1", "unique local"),
+    ("fd00:ec2::254", "metadata (AWS)"),
+    ("fe80::1", "link-local"),
+    ("fec0::1", "site-local"),
+    ("ff02::1", "multicast"),
+];
+
+/// What else might be asked for, and why it is not given.
+const NAMES: &[(&str, &str)] = &[
+    ("127.0.0.1:80", "literal"),
+    ("2130706433:80", "literal"),
+    ("0x7f.1:80", "literal"),
+    ("0177.0.0.01:80", "literal"),
+    ("127.1:80", "literal"),
+    ("198.45.0.20:80", "literal"),
+    ("１２７．０．０．１:80", "literal"),
+    ("[::1]:80", "literal"),
+    ("[::ffff:127.0.0.1]:80", "literal"),
+    ("[fe80::1%25p0]:80", "literal"),
+    ("localhost:80", "local-name"),
+    ("LocalHost.:80", "local-name"),
+    ("db:80", "local-name"),
+    ("ada.percloud.localhost:443", "local-name"),
+    ("printer.local:80", "local-name"),
+    ("metadata.google.internal:80", "local-name"),
+    ("router.home.arpa:80", "local-name"),
+    ("hidden.onion:80", "local-name"),
+    ("public.example.org%2f:80", "no-name"),
+    ("x@public.example.org:80", "no-name"),
+    ("public.example.org:22", "port"),
+    ("public.example.org:25", "port"),
+    ("public.example.org:5432", "port"),
+    ("public.example.org:0", "port"),
+    ("denied.example.org:80", "denied-host"),
+    ("below.denied.example.org:80", "denied-host"),
+    ("nothing.example.org:80", "no-address"),
+    ("ours.example.org:587", "our-own"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn perclouds_reach_the_internet_and_nothing_else() {
+    let Some(internet) = Internet::new() else { return };
+    let role = Role::start(&internet, &["--egress-deny-host", "denied.example.org"]).await;
+    let token = |_| token(&TenantId::random());
+    internet.name("public.example.org", &[&[HOST]]);
+    internet.name("denied.example.org", &[&[HOST]]);
+    internet.name("ours.example.org", &[&[PROVIDER]]);
+    assert!(role.page(&token(()), "public.example.org:80", "/x").await.ends_with(&format!("here is {HOST} with /x")));
+    assert!(role.page(&token(()), "PUBLIC.example.org.:80", "/y").await.ends_with("/y"));
+    assert!(role.page(&token(()), "ours.example.org:80", "/").await.contains(PROVIDER), "as anybody reaches it");
+
+    println!("{:<44} {:<28} answer", "asked for", "which is");
+    for (address, what) in ADDRESSES {
+        internet.name("stranger.example.org", &[&[address]]);
+        let (head, _) = role.connect(&token(()), "stranger.example.org:80").await;
+        println!("{:<44} {what:<28} {}", format!("name of {address}"), word(&head));
+        assert_eq!(word(&head), "not-public", "{address}: {head}");
+    }
+    for (to, why) in NAMES {
+        let (head, _) = role.connect(&token(()), to).await;
+        println!("{to:<44} {:<28} {}", "", word(&head));
+        assert_eq!(word(&head), *why, "{to}: {head}");
+    }
+    assert_eq!(internet.trespasses.load(Ordering::SeqCst), 0, "somebody came where nobody may come");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_leads_elsewhere_a_moment_later_gains_nothing() {
+    let Some(internet) = Internet::new() else { return };
+    let role = Role::start(&internet, &[]).await;
+    let token = token(&TenantId::random());
+    internet.name("rebinds.example.org", &[&[HOST], &[PRIVATE]]);
+    let page = role.page(&token, "rebinds.example.org:80", "/").await;
+    assert!(page.contains(HOST), "{page}");
+    assert_eq!(
+        internet.questions.load(Ordering::SeqCst),
+        1,
+        "the address that was judged is the one that is connected to"
+    );
+    let (head, _) = role.connect(&token, "rebinds.example.org:80").await;
+    assert_eq!(word(&head), "not-public");
+    internet.name("mixed.example.org", &[&[PRIVATE, "127.0.0.1", "::1", HOST]]);
+    let page = role.page(&token, "mixed.example.org:80", "/").await;
+    assert!(page.contains(HOST), "{page}");
+    assert_eq!(internet.trespasses.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_allows_by_name_is_reached() {
+    let Some(internet) = Internet::new() else { return };
+    let role = Role::start(&internet, &["--egress-allow-address", PRIVATE, "--egress-port", "80"]).await;
+    internet.name("relay.example.org", &[&[PRIVATE]]);
+    internet.name("other.example.org", &[&["10.9.9.8"]]);
+    let token = token(&TenantId::random());
+    assert!(role.page(&token, "relay.example.org:80", "/").await.contains(PRIVATE));
+    assert_eq!(word(&role.connect(&token, "other.example.org:80").await.0), "not-public");
+    assert_eq!(word(&role.connect(&token, "relay.example.org:443").await.0), "port");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_percloud_that_uses_up_its_way_out_harms_no_other() {
+    let Some(internet) = Internet::new() else { return };
+    internet.name("public.example.org", &[&[HOST]]);
+    let limits = ["--egress-at-once", "2", "--egress-per-minute", "6", "--egress-connection-bytes", "65536"];
+    let more = ["--egress-day-bytes", "200000", "--egress-idle-seconds", "1"];
+    let role = Role::start(&internet, &[&limits[..], &more[..]].concat()).await;
+    let to = "public.example.org:80";
+    let (ada, bob) = (token(&TenantId::random()), token(&TenantId::random()));
+
+    let (first, second) = (role.connect(&ada, to).await, role.connect(&ada, to).await);
+    assert_eq!((word(&first.0), word(&second.0)), ("through", "through"));
+    let (head, _) = role.connect(&ada, to).await;
+    assert_eq!(word(&head), "at-once", "{head}");
+    assert!(head.starts_with("HTTP/1.1 429 ") && head.contains("Retry-After: "), "{head}");
+    // Both say nothing, and are ended for it.
+    let ((_, mut first), (_, mut second)) = (first, second);
+    assert_eq!(rest(&mut first).await, "");
+    assert_eq!(rest(&mut second).await, "");
+
+    let much = role.page(&ada, to, "/much").await;
+    assert!(much.len() <= 65_536, "one connection carried {}", much.len());
+    let quiet = role.page(&ada, to, "/quiet").await;
+    assert!(quiet.ends_with("/quiet"), "what was said arrives, then it is ended: {quiet}");
+    let mut words = Vec::new();
+    for _ in 0..6 {
+        let answer = role.page(&ada, to, "/much").await;
+        words.push(if answer.contains("Proxy-Status") { word(&answer).to_owned() } else { "through".to_owned() });
+    }
+    assert!(words.ends_with(&["too-fast".to_owned(), "too-fast".to_owned()]), "{words:?}");
+    assert!(role.page(&bob, to, "/bob").await.ends_with("/bob"), "Bob has his own");
+
+    let carol = token(&TenantId::random());
+    let mut last = String::new();
+    for _ in 0..6 {
+        last = role.page(&carol, to, "/much").await;
+    }
+    assert_eq!(word(&last), "day-used");
+    assert!(role.page(&bob, to, "/bob").await.ends_with("/bob"), "Bob has his own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_show_whose_they_are_is_not_heard() {
+    let Some(internet) = Internet::new() else { return };
+    internet.name("public.example.org", &[&[HOST]]);
+    let role = Role::start(&internet, &[]).await;
+    let (ada, bob) = (TenantId::random(), TenantId::random());
+    let good = token(&ada);
+    let mac = good.split_once('.').unwrap().1;
+    let of_another_user = Key::parse(EGRESS_KEY).unwrap().token(&ada, 200_000);
+    let of_another_key = Key::parse(&"00".repeat(32)).unwrap().token(&ada, rustix::process::geteuid().as_raw());
+    for wrong in
+        ["", "x", ada.as_str(), &format!("{bob}.{mac}"), &good[..good.len() - 1], &of_another_user, &of_another_key]
+    {
+        let (head, _) = role.connect(wrong, "public.example.org:80").await;
+        assert_eq!(word(&head), "no-token", "{wrong}");
+        assert!(head.starts_with("HTTP/1.1 407 ") && head.contains("Proxy-Authenticate: Bearer"), "{head}");
+    }
+    for (request, why) in [
+        ("GET http://public.example.org/ HTTP/1.1\r\n\r\n", "not-connect"),
+        ("CONNECT public.example.org:80 HTTP/1.0\r\n\r\n", "malformed"),
+        ("nonsense\r\n\r\n", "malformed"),
+    ] {
+        let mut stream = UnixStream::connect(role.socket()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(word(&head(&mut stream).await), why, "{request}");
+    }
+    let mut stream = UnixStream::connect(role.socket()).await.unwrap();
+    let _ = stream.write_all(format!("CONNECT x HTTP/1.1\r\nX: {}", "y".repeat(9000)).as_bytes()).await;
+    assert_eq!(word(&head(&mut stream).await), "head-too-long");
+    assert_eq!(word(&role.connect(&good, "public.example.org:80").await.0), "through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_slowly_is_sent_away_and_keeps_nobody_waiting() {
+    let Some(internet) = Internet::new() else { return };
+    internet.name("public.example.org", &[&[HOST]]);
+    let role = Role::start(&internet, &[]).await;
+    let mut slow = Vec::new();
+    for _ in 0..200 {
+        let mut stream = UnixStream::connect(role.socket()).await.unwrap();
+        stream.write_all(b"CONNECT public.exam").await.unwrap();
+        slow.push(stream);
+    }
+    let page = role.page(&token(&TenantId::random()), "public.example.org:80", "/meanwhile").await;
+    assert!(page.ends_with("/meanwhile"), "{page}");
+    for mut stream in slow {
+        let head = tokio::time::timeout(Duration::from_secs(20), head(&mut stream)).await.unwrap();
+        assert_eq!(word(&head), "head-too-slow");
+    }
+}
