@@ -5,9 +5,9 @@
 //! read from the database and unsealed, once however many ask. While Postgres is away, what is in memory serves, and a handshake that
 //! needs more waits as long as a handshake may.
 
-mod guests;
 mod index;
 mod kept;
+mod lately;
 mod load;
 
 use std::collections::HashSet;
@@ -20,9 +20,9 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::{Mutex, SetOnce};
 use tokio::time::{Duration, Instant};
 
-use guests::Guests;
 pub(super) use index::{Entry, Id, Index};
 use kept::Kept;
+use lately::Lately;
 pub(super) use load::{Source, entry};
 
 /// After a certificate could not be loaded, how long until it is tried again.
@@ -63,7 +63,7 @@ pub(super) struct Certificates {
     known: SetOnce<()>,
     held: Cache<Id, Arc<Held>, UnitWeighter, DefaultHashBuilder, Pin>,
     kept: Arc<Kept>,
-    guests: Guests,
+    lately: Lately,
     /// Has no certificate: what all others are made from, and what answers for names that nobody has.
     nobody: Arc<ServerConfig>,
     source: OnceLock<Source>,
@@ -84,7 +84,7 @@ impl Certificates {
             known: SetOnce::new(),
             held,
             kept: Arc::new(Kept::new(kept_bytes)),
-            guests: Guests::default(),
+            lately: Lately::default(),
             nobody: Arc::new(nobody),
             source: OnceLock::new(),
         })
@@ -142,7 +142,7 @@ impl Certificates {
     fn whole(&self, entry: Entry, key: Arc<CertifiedKey>) -> Arc<Held> {
         let (config, pinned) = (Some(Arc::new(tls::serving(&self.nobody, key))), self.is_own(entry.id));
         let held = Arc::new(Held { version: entry.version, config, pinned, again: Mutex::default() });
-        if pinned || self.guests.again(entry.id) {
+        if pinned || self.lately.again(entry.id) {
             self.held.insert(entry.id, held.clone());
         }
         held

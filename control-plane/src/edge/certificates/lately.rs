@@ -8,15 +8,15 @@ use super::Id;
 const PLACES: usize = 1 << 13;
 
 /// The last few thousand that were asked for.
-pub(super) struct Guests(Box<[AtomicU32]>);
+pub(super) struct Lately(Box<[AtomicU32]>);
 
-impl Default for Guests {
+impl Default for Lately {
     fn default() -> Self {
         Self((0..PLACES).map(|_| AtomicU32::new(0)).collect())
     }
 }
 
-impl Guests {
+impl Lately {
     /// Notes that one is asked for; whether it was before, not long ago.
     pub(super) fn again(&self, id: Id) -> bool {
         let [.., a, b, c, d, e, f, g, h] = id.0;
@@ -32,18 +32,18 @@ mod tests {
 
     #[test]
     fn who_comes_twice_is_known_until_many_others_came() {
-        let guests = Guests::default();
+        let lately = Lately::default();
         let id = |number: u32| {
             let mut id = [7; 10];
             id[6..].copy_from_slice(&number.to_be_bytes());
             Id(id)
         };
-        assert!(!guests.again(id(1)) && guests.again(id(1)) && guests.again(id(1)));
-        let known = (2..102).filter(|number| guests.again(id(*number))).count();
+        assert!(!lately.again(id(1)) && lately.again(id(1)) && lately.again(id(1)));
+        let known = (2..102).filter(|number| lately.again(id(*number))).count();
         assert_eq!(known, 0);
-        assert!(guests.again(id(1)), "a hundred others do not make one forgotten");
-        let known = (1000..201_000).filter(|number| guests.again(id(*number))).count();
+        assert!(lately.again(id(1)), "a hundred others do not make one forgotten");
+        let known = (1000..201_000).filter(|number| lately.again(id(*number))).count();
         assert!(known < 10, "{known} of 200,000 were taken for others");
-        assert!(!guests.again(id(1)));
+        assert!(!lately.again(id(1)));
     }
 }
