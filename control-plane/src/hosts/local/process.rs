@@ -42,10 +42,10 @@ impl Process {
         (told && !self.ended()).then_some(time)
     }
 
-    /// Bytes that it has in memory, where no control group counts them.
+    /// Bytes in memory that are its own; the program and other files are not among them.
     pub(super) fn memory(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.number()?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
         let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
         (!self.ended()).then_some(kib << 10)
     }

@@ -154,22 +154,22 @@ impl Counters {
         let read = self.groups.as_ref().and_then(|groups| groups.read(&self.id));
         let memory = process.memory();
         let mut count = self.count();
-        if !count.run.as_ref().is_some_and(|run| Arc::ptr_eq(&run.process, &process)) {
+        // One that has ended meanwhile has nothing to be seen, and is accounted for at its end.
+        if process.ended() || !count.run.as_ref().is_some_and(|run| Arc::ptr_eq(&run.process, &process)) {
             return;
         }
         let now = Instant::now();
         if let (Some(cpu), Some(run)) = (cpu, &mut count.run) {
             run.cpu = run.cpu.max(cpu);
         }
-        let group = read.map(|(making, reading)| {
+        let group = read.map_or(0, |(making, reading)| {
             count.group(making, reading);
             reading.memory
         });
-        // A group that the process has not arrived in yet has nothing.
-        if let Some(bytes) = group.filter(|bytes| *bytes > 0).or(memory) {
-            count.seen.1.memory = bytes;
-            count.memory(bytes, now);
-        }
+        // Where processes are moved into their group, what they had before is not counted there.
+        let bytes = group.max(memory.unwrap_or(0));
+        count.seen.1.memory = bytes;
+        count.memory(bytes, now);
     }
 
     /// It may have so much on the disk.
