@@ -70,6 +70,7 @@ pub(super) struct Secrets {
     pub(super) edge: String,
     pub(super) web: String,
     pub(super) reconcile: String,
+    pub(super) egress: String,
 }
 
 impl Secrets {
@@ -81,6 +82,7 @@ impl Secrets {
             edge: secret("pg-edge")?,
             web: secret("pg-web")?,
             reconcile: secret("pg-reconcile")?,
+            egress: secret("pg-egress")?,
         })
     }
 
@@ -88,8 +90,12 @@ impl Secrets {
     pub(super) async fn make_roles(&self, owner_url: &str) -> anyhow::Result<()> {
         let (client, connection) = tokio_postgres::connect(owner_url, tokio_postgres::NoTls).await?;
         let connection = tokio::spawn(connection);
-        let passwords =
-            db::roles::Passwords { edge: self.edge.clone(), web: self.web.clone(), reconcile: self.reconcile.clone() };
+        let passwords = db::roles::Passwords {
+            edge: self.edge.clone(),
+            web: self.web.clone(),
+            reconcile: self.reconcile.clone(),
+            egress: self.egress.clone(),
+        };
         db::roles::ensure(&client, &passwords).await.context("the database's users could not be made")?;
         drop(client);
         connection.await??;
