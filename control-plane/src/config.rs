@@ -77,19 +77,34 @@ pub struct Remembered {
     /// Which public CAs are asked; no secret, only where secrets are.
     #[serde(default, skip_serializing_if = "certificates::Options::is_empty")]
     certificates: certificates::Options,
+    /// The program that prints the sealing keys, as its option says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seal_key_command: Option<String>,
 }
 
 impl Remembered {
     /// What is worth remembering of these options.
     #[must_use]
-    pub fn of(common: &Common, certificates: &certificates::Options) -> Self {
+    pub fn of(common: &Common, certificates: &certificates::Options, seal: &SealOptions) -> Self {
         Self {
             certificates: certificates.clone(),
+            seal_key_command: seal.seal_key_command.as_ref().and_then(tls::SealSource::as_argument),
             base_domain: common.base_domain.clone(),
             port: common.port,
             provider_name: common.provider_name.clone(),
             database_url: common.database_url.clone(),
         }
+    }
+
+    /// Where the sealing keys are: without this, a start that forgot to say it would look for them in a file.
+    ///
+    /// # Errors
+    /// When what was remembered is no command.
+    pub fn fill_seal(&self, options: &mut SealOptions) -> anyhow::Result<()> {
+        if let (None, Some(command)) = (&options.seal_key_command, &self.seal_key_command) {
+            options.seal_key_command = Some(command.parse().context("the remembered command for the sealing keys")?);
+        }
+        Ok(())
     }
 
     /// What the last start left in the data folder; none where there is nothing, or nothing that can be read.
@@ -220,5 +235,36 @@ impl Paths {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Told {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        seal: SealOptions,
+    }
+
+    fn told(args: &[&str]) -> Told {
+        <Told as clap::Parser>::parse_from([&["up", "--data", "/nowhere"], args].concat())
+    }
+
+    #[test]
+    fn a_start_that_does_not_say_where_the_sealing_keys_are_takes_them_from_where_they_were() {
+        let first = told(&["--seal-key-command", r#"["/usr/bin/keys","--of","percloud"]"#]);
+        let kept = Remembered::of(&first.common, &certificates::Options::default(), &first.seal);
+        let kept: Remembered = serde_json::from_slice(&serde_json::to_vec(&kept).unwrap()).unwrap();
+        let mut silent = told(&[]).seal;
+        kept.fill_seal(&mut silent).unwrap();
+        let said = |seal: &SealOptions| seal.seal_key_command.as_ref().and_then(tls::SealSource::as_argument);
+        assert_eq!(said(&silent), said(&first.seal));
+        let mut other = told(&["--seal-key-command", "/usr/bin/others"]).seal;
+        kept.fill_seal(&mut other).unwrap();
+        assert_eq!(said(&other).as_deref(), Some(r#"["/usr/bin/others"]"#));
     }
 }

@@ -3,7 +3,7 @@
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 use control_plane::{
     admin, certificates,
-    config::{Common, Remembered},
+    config::{Common, Remembered, SealOptions},
     db, doctor, edge, hosts, privileges, reconcile, telemetry, up, web,
 };
 
@@ -59,6 +59,15 @@ impl Command {
     fn certificates(&mut self) -> Option<&mut certificates::Options> {
         match self {
             Self::Up(options) => Some(&mut options.certificates),
+            _ => None,
+        }
+    }
+
+    fn seal(&mut self) -> Option<&mut SealOptions> {
+        match self {
+            Self::Up(options) => Some(&mut options.seal),
+            Self::Doctor(options) => Some(&mut options.seal),
+            Self::Admin(options) => options.seal(),
             _ => None,
         }
     }
@@ -138,6 +147,9 @@ fn fill_in(cli: &mut Cli, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         remembered.clone().fill(common, given);
         if let Some(options) = cli.command.certificates() {
             remembered.fill_certificates(options);
+        }
+        if let Some(options) = cli.command.seal() {
+            remembered.fill_seal(options)?;
         }
     }
     Ok(())

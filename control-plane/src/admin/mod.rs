@@ -15,7 +15,7 @@ use anyhow::Context;
 use bundle::Clock;
 
 use crate::{
-    config::Common,
+    config::{Common, SealOptions},
     db::{self, Pool},
     up::cluster,
 };
@@ -32,6 +32,16 @@ pub struct Options {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Options {
+    /// Where the sealing keys are, for the commands that need them.
+    pub fn seal(&mut self) -> Option<&mut SealOptions> {
+        match &mut self.command {
+            Command::Seal(seal) => Some(&mut seal.keys),
+            _ => None,
+        }
+    }
 }
 
 /// What an operator may want.

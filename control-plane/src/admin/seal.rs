@@ -15,7 +15,7 @@ const AT_LEAST: TimeDelta = TimeDelta::minutes(10);
 pub struct Seal {
     /// Where the keys are.
     #[command(flatten)]
-    keys: SealOptions,
+    pub(super) keys: SealOptions,
     /// What to do.
     #[command(subcommand)]
     command: Command,

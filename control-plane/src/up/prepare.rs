@@ -144,10 +144,10 @@ pub(super) fn acme_root(options: &Options, paths: &Paths) -> anyhow::Result<()> 
     }
 }
 
-/// Keeps name, port and public CAs for the next start, and for the commands that are given only the data folder.
+/// Keeps name, port, public CAs and the command for the sealing keys for the next start, and for the commands that are given only the data folder.
 pub(super) fn remember(options: &Options) -> anyhow::Result<()> {
     let common = &options.common;
-    let remembered = Remembered::of(common, &options.certificates);
+    let remembered = Remembered::of(common, &options.certificates, &options.seal);
     // It may hold the address of a database with its password.
     tls::files::write(&common.paths().remembered(), &serde_json::to_vec_pretty(&remembered)?, 0o600)
 }
