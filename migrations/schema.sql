@@ -331,7 +331,7 @@ CREATE TABLE public.api_tokens (
     revoked_at timestamp with time zone,
     CONSTRAINT api_tokens_id_check CHECK ((id ~ '^k-[a-z2-7]{16}$'::text)),
     CONSTRAINT api_tokens_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 200))),
-    CONSTRAINT api_tokens_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['tenants:read'::text, 'tenants:write'::text, 'mails:read'::text, 'certificates:read'::text, 'certificates:write'::text, 'domains:read'::text, 'domains:write'::text]))),
+    CONSTRAINT api_tokens_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['tenants:read'::text, 'tenants:write'::text, 'mails:read'::text, 'certificates:read'::text, 'certificates:write'::text, 'domains:read'::text, 'domains:write'::text, 'usage:read'::text]))),
     CONSTRAINT api_tokens_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
 );
 
@@ -343,7 +343,7 @@ COMMENT ON COLUMN public.api_tokens.name IS 'What the operator calls it.';
 
 COMMENT ON COLUMN public.api_tokens.sha256 IS 'Hex SHA-256 of the token (256 random bits, so a plain hash does).';
 
-COMMENT ON COLUMN public.api_tokens.scopes IS 'What it may do: tenants:read, tenants:write, mails:read, certificates:read, certificates:write, domains:read, domains:write.';
+COMMENT ON COLUMN public.api_tokens.scopes IS 'What it may do: tenants:read, tenants:write, mails:read, certificates:read, certificates:write, domains:read, domains:write, usage:read.';
 
 COMMENT ON COLUMN public.api_tokens.created_at IS 'When it was made.';
 
