@@ -104,6 +104,97 @@ begin
     return null;
 end $$;
 
+CREATE FUNCTION public.usage_add(of_tenants text[], of_hours timestamp with time zone[], of_requests bigint[], of_egress_bytes bigint[], of_refused bigint[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    rows_added bigint;
+    said bigint := coalesce(cardinality(of_tenants), 0);
+begin
+    if said = 0 then
+        return 0;
+    end if;
+    if said > 10000 then
+        raise exception 'too many rows at once: % of 10000', said using errcode = 'check_violation';
+    end if;
+    if exists (
+        select from unnest(of_tenants, of_hours, of_requests, of_egress_bytes, of_refused) as s (tenant_id, hour, requests, egress_bytes, refused)
+        where s.tenant_id is null or s.hour is null
+            or coalesce(s.requests not between 0 and 1000000000000, true)
+            or coalesce(s.egress_bytes not between 0 and 1000000000000000, true)
+            or coalesce(s.refused not between 0 and 1000000000000, true)
+    ) then
+        raise exception 'a row has nothing, less than nothing or too much in it' using errcode = 'check_violation';
+    end if;
+    if exists (
+        select from unnest(of_hours) as s (hour)
+        where s.hour <> date_trunc('hour', s.hour, 'UTC') or s.hour not between now() - interval '25 hours' and now() + interval '1 day'
+    ) then
+        raise exception 'an hour that is none, or further from now than a day' using errcode = 'check_violation';
+    end if;
+    perform usage_partitions(month) from (select distinct date_trunc('month', h, 'UTC') as month from unnest(of_hours) as h) as months;
+    insert into usage_hours (tenant_id, hour, requests, egress_bytes, refused)
+    select s.tenant_id, s.hour, sum(s.requests)::bigint, sum(s.egress_bytes)::bigint, sum(s.refused)::bigint
+    from unnest(of_tenants, of_hours, of_requests, of_egress_bytes, of_refused) as s (tenant_id, hour, requests, egress_bytes, refused)
+    where exists (select from tenants t where t.id = s.tenant_id)
+    group by s.tenant_id, s.hour
+    order by s.tenant_id, s.hour -- everybody in the same order, so that nobody waits for each other
+    on conflict (tenant_id, hour) do update set
+        requests = usage_hours.requests + excluded.requests,
+        egress_bytes = usage_hours.egress_bytes + excluded.egress_bytes,
+        refused = usage_hours.refused + excluded.refused;
+    get diagnostics rows_added = row_count;
+    return rows_added;
+end $$;
+
+CREATE FUNCTION public.usage_forget(at timestamp with time zone) RETURNS SETOF text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    part text;
+    keep_hours text := 'usage_hours_' || to_char((at - interval '40 days') at time zone 'UTC', 'YYYYMM');
+    keep_days text := 'usage_days_' || to_char((at - interval '13 months') at time zone 'UTC', 'YYYY');
+begin
+    for part in
+        select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where (i.inhparent = 'usage_hours'::regclass and c.relname collate "C" < keep_hours)
+            or (i.inhparent = 'usage_days'::regclass and c.relname collate "C" < keep_days)
+        order by 1
+    loop
+        execute format('drop table %I', part);
+        return next part;
+    end loop;
+end $$;
+
+CREATE FUNCTION public.usage_partitions(at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    month timestamptz := date_trunc('month', at, 'UTC');
+    year date;
+    part text;
+begin
+    for ahead in 0..2 loop
+        part := 'usage_hours_' || to_char(month at time zone 'UTC', 'YYYYMM');
+        if to_regclass(part) is null then
+            perform pg_advisory_xact_lock(hashtext('usage_partitions'));
+            execute format('create table if not exists %I partition of usage_hours for values from (%L) to (%L)',
+                part, month, (month at time zone 'UTC' + interval '1 month') at time zone 'UTC');
+        end if;
+        year := date_trunc('year', month at time zone 'UTC')::date;
+        part := 'usage_days_' || to_char(year, 'YYYY');
+        if to_regclass(part) is null then
+            perform pg_advisory_xact_lock(hashtext('usage_partitions'));
+            execute format('create table if not exists %I partition of usage_days for values from (%L) to (%L)',
+                part, year, (year + interval '1 year')::date);
+        end if;
+        month := (month at time zone 'UTC' + interval '1 month') at time zone 'UTC';
+    end loop;
+end $$;
+
 CREATE TABLE public.accounts (
     id text NOT NULL,
     email text NOT NULL,
@@ -240,7 +331,7 @@ CREATE TABLE public.api_tokens (
     revoked_at timestamp with time zone,
     CONSTRAINT api_tokens_id_check CHECK ((id ~ '^k-[a-z2-7]{16}$'::text)),
     CONSTRAINT api_tokens_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 200))),
-    CONSTRAINT api_tokens_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['tenants:read'::text, 'tenants:write'::text, 'mails:read'::text, 'certificates:read'::text, 'certificates:write'::text, 'domains:read'::text, 'domains:write'::text]))),
+    CONSTRAINT api_tokens_scopes_check CHECK (((cardinality(scopes) > 0) AND (scopes <@ ARRAY['tenants:read'::text, 'tenants:write'::text, 'mails:read'::text, 'certificates:read'::text, 'certificates:write'::text, 'domains:read'::text, 'domains:write'::text, 'usage:read'::text]))),
     CONSTRAINT api_tokens_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
 );
 
@@ -252,7 +343,7 @@ COMMENT ON COLUMN public.api_tokens.name IS 'What the operator calls it.';
 
 COMMENT ON COLUMN public.api_tokens.sha256 IS 'Hex SHA-256 of the token (256 random bits, so a plain hash does).';
 
-COMMENT ON COLUMN public.api_tokens.scopes IS 'What it may do: tenants:read, tenants:write, mails:read, certificates:read, certificates:write, domains:read, domains:write.';
+COMMENT ON COLUMN public.api_tokens.scopes IS 'What it may do: tenants:read, tenants:write, mails:read, certificates:read, certificates:write, domains:read, domains:write, usage:read.';
 
 COMMENT ON COLUMN public.api_tokens.created_at IS 'When it was made.';
 
@@ -386,6 +477,60 @@ COMMENT ON COLUMN public.certificates.ari_start IS 'Where the window begins that
 COMMENT ON COLUMN public.certificates.ari_end IS 'Where that window ends.';
 
 COMMENT ON COLUMN public.certificates.ari_due_at IS 'When its CA is asked again; none when it is never asked.';
+
+CREATE TABLE public.cost_prices (
+    one boolean DEFAULT true NOT NULL,
+    currency text NOT NULL,
+    machine_micros bigint NOT NULL,
+    machines integer NOT NULL,
+    share_percent integer NOT NULL,
+    watts integer NOT NULL,
+    kwh_micros bigint NOT NULL,
+    storage_gb_micros bigint NOT NULL,
+    egress_gb_micros bigint NOT NULL,
+    weight_base integer NOT NULL,
+    weight_cpu integer NOT NULL,
+    weight_memory integer NOT NULL,
+    CONSTRAINT cost_prices_check CHECK ((((weight_base + weight_cpu) + weight_memory) = 100)),
+    CONSTRAINT cost_prices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT cost_prices_egress_gb_micros_check CHECK (((egress_gb_micros >= 0) AND (egress_gb_micros <= 1000000000))),
+    CONSTRAINT cost_prices_kwh_micros_check CHECK (((kwh_micros >= 0) AND (kwh_micros <= 1000000000))),
+    CONSTRAINT cost_prices_machine_micros_check CHECK (((machine_micros >= 0) AND (machine_micros <= '1000000000000'::bigint))),
+    CONSTRAINT cost_prices_machines_check CHECK (((machines >= 1) AND (machines <= 10000))),
+    CONSTRAINT cost_prices_one_check CHECK (one),
+    CONSTRAINT cost_prices_share_percent_check CHECK (((share_percent >= 1) AND (share_percent <= 100))),
+    CONSTRAINT cost_prices_storage_gb_micros_check CHECK (((storage_gb_micros >= 0) AND (storage_gb_micros <= 1000000000))),
+    CONSTRAINT cost_prices_watts_check CHECK (((watts >= 0) AND (watts <= 1000000))),
+    CONSTRAINT cost_prices_weight_base_check CHECK (((weight_base >= 0) AND (weight_base <= 100))),
+    CONSTRAINT cost_prices_weight_cpu_check CHECK (((weight_cpu >= 0) AND (weight_cpu <= 100))),
+    CONSTRAINT cost_prices_weight_memory_check CHECK (((weight_memory >= 0) AND (weight_memory <= 100)))
+);
+
+COMMENT ON TABLE public.cost_prices IS 'What the operator pays, in millionths of the currency: what costs are worked out from. One row, or none while nobody has said.';
+
+COMMENT ON COLUMN public.cost_prices.one IS 'There is one row only.';
+
+COMMENT ON COLUMN public.cost_prices.currency IS 'ISO 4217, such as EUR.';
+
+COMMENT ON COLUMN public.cost_prices.machine_micros IS 'What one machine costs a month.';
+
+COMMENT ON COLUMN public.cost_prices.machines IS 'How many machines there are.';
+
+COMMENT ON COLUMN public.cost_prices.share_percent IS 'How much of them is there for perclouds.';
+
+COMMENT ON COLUMN public.cost_prices.watts IS 'What one machine draws on average.';
+
+COMMENT ON COLUMN public.cost_prices.kwh_micros IS 'What a kilowatt-hour costs.';
+
+COMMENT ON COLUMN public.cost_prices.storage_gb_micros IS 'What a gigabyte (10^9 bytes) on the disk costs a month, beyond the machine.';
+
+COMMENT ON COLUMN public.cost_prices.egress_gb_micros IS 'What a gigabyte (10^9 bytes) that goes out costs.';
+
+COMMENT ON COLUMN public.cost_prices.weight_base IS 'How many per cent of machine and power every percloud shares alike, for being registered.';
+
+COMMENT ON COLUMN public.cost_prices.weight_cpu IS 'How many per cent are shared by processor time.';
+
+COMMENT ON COLUMN public.cost_prices.weight_memory IS 'How many per cent are shared by memory-time.';
 
 CREATE TABLE public.domain_targets (
     target text NOT NULL,
@@ -889,6 +1034,201 @@ COMMENT ON COLUMN public.spooled_mails.html_body IS 'As in mails.';
 
 COMMENT ON COLUMN public.spooled_mails.sent_at IS 'As in mails.';
 
+CREATE TABLE public.usage_days (
+    tenant_id text NOT NULL,
+    day date NOT NULL,
+    cpu_micros bigint DEFAULT 0 NOT NULL,
+    memory_byte_seconds bigint DEFAULT 0 NOT NULL,
+    awake_seconds bigint DEFAULT 0 NOT NULL,
+    wakes bigint DEFAULT 0 NOT NULL,
+    storage_bytes bigint,
+    requests bigint DEFAULT 0 NOT NULL,
+    egress_bytes bigint DEFAULT 0 NOT NULL,
+    throttled_micros bigint DEFAULT 0 NOT NULL,
+    memory_limits bigint DEFAULT 0 NOT NULL,
+    thread_limits bigint DEFAULT 0 NOT NULL,
+    disk_limits bigint DEFAULT 0 NOT NULL,
+    failures bigint DEFAULT 0 NOT NULL,
+    refused bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT usage_days_awake_seconds_check CHECK ((awake_seconds >= 0)),
+    CONSTRAINT usage_days_cpu_micros_check CHECK ((cpu_micros >= 0)),
+    CONSTRAINT usage_days_disk_limits_check CHECK ((disk_limits >= 0)),
+    CONSTRAINT usage_days_egress_bytes_check CHECK ((egress_bytes >= 0)),
+    CONSTRAINT usage_days_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT usage_days_memory_byte_seconds_check CHECK ((memory_byte_seconds >= 0)),
+    CONSTRAINT usage_days_memory_limits_check CHECK ((memory_limits >= 0)),
+    CONSTRAINT usage_days_refused_check CHECK ((refused >= 0)),
+    CONSTRAINT usage_days_requests_check CHECK ((requests >= 0)),
+    CONSTRAINT usage_days_storage_bytes_check CHECK ((storage_bytes >= 0)),
+    CONSTRAINT usage_days_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text)),
+    CONSTRAINT usage_days_thread_limits_check CHECK ((thread_limits >= 0)),
+    CONSTRAINT usage_days_throttled_micros_check CHECK ((throttled_micros >= 0)),
+    CONSTRAINT usage_days_wakes_check CHECK ((wakes >= 0))
+)
+PARTITION BY RANGE (day);
+
+COMMENT ON TABLE public.usage_days IS 'The hours of each day (UTC) added up, a row for every percloud that there was, asleep or not; a partition a year.';
+
+COMMENT ON COLUMN public.usage_days.tenant_id IS 'Whose.';
+
+COMMENT ON COLUMN public.usage_days.day IS 'Which day, in UTC.';
+
+COMMENT ON COLUMN public.usage_days.cpu_micros IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.memory_byte_seconds IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.awake_seconds IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.wakes IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.storage_bytes IS 'Bytes on the disk as they were last seen on this day or before; none when nobody has looked yet.';
+
+COMMENT ON COLUMN public.usage_days.requests IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.egress_bytes IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.throttled_micros IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.memory_limits IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.thread_limits IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.disk_limits IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.failures IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.refused IS 'As in usage_hours, all day.';
+
+CREATE TABLE public.usage_hours (
+    tenant_id text NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    cpu_micros bigint DEFAULT 0 NOT NULL,
+    memory_byte_seconds bigint DEFAULT 0 NOT NULL,
+    awake_seconds bigint DEFAULT 0 NOT NULL,
+    wakes bigint DEFAULT 0 NOT NULL,
+    storage_bytes bigint,
+    requests bigint DEFAULT 0 NOT NULL,
+    egress_bytes bigint DEFAULT 0 NOT NULL,
+    throttled_micros bigint DEFAULT 0 NOT NULL,
+    memory_limits bigint DEFAULT 0 NOT NULL,
+    thread_limits bigint DEFAULT 0 NOT NULL,
+    disk_limits bigint DEFAULT 0 NOT NULL,
+    failures bigint DEFAULT 0 NOT NULL,
+    refused bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT usage_hours_awake_seconds_check CHECK ((awake_seconds >= 0)),
+    CONSTRAINT usage_hours_cpu_micros_check CHECK ((cpu_micros >= 0)),
+    CONSTRAINT usage_hours_disk_limits_check CHECK ((disk_limits >= 0)),
+    CONSTRAINT usage_hours_egress_bytes_check CHECK ((egress_bytes >= 0)),
+    CONSTRAINT usage_hours_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT usage_hours_hour_check CHECK ((((EXTRACT(epoch FROM hour))::bigint % (3600)::bigint) = 0)),
+    CONSTRAINT usage_hours_memory_byte_seconds_check CHECK ((memory_byte_seconds >= 0)),
+    CONSTRAINT usage_hours_memory_limits_check CHECK ((memory_limits >= 0)),
+    CONSTRAINT usage_hours_refused_check CHECK ((refused >= 0)),
+    CONSTRAINT usage_hours_requests_check CHECK ((requests >= 0)),
+    CONSTRAINT usage_hours_storage_bytes_check CHECK ((storage_bytes >= 0)),
+    CONSTRAINT usage_hours_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text)),
+    CONSTRAINT usage_hours_thread_limits_check CHECK ((thread_limits >= 0)),
+    CONSTRAINT usage_hours_throttled_micros_check CHECK ((throttled_micros >= 0)),
+    CONSTRAINT usage_hours_wakes_check CHECK ((wakes >= 0))
+)
+PARTITION BY RANGE (hour);
+
+COMMENT ON TABLE public.usage_hours IS 'What each percloud used in each hour in which it used anything; a partition a month, made and dropped by usage_partitions. No foreign key: what a month cost must still add up when a percloud has gone.';
+
+COMMENT ON COLUMN public.usage_hours.tenant_id IS 'Whose.';
+
+COMMENT ON COLUMN public.usage_hours.hour IS 'When the hour began.';
+
+COMMENT ON COLUMN public.usage_hours.cpu_micros IS 'Microseconds of processor time.';
+
+COMMENT ON COLUMN public.usage_hours.memory_byte_seconds IS 'Memory in use times the time it was in use.';
+
+COMMENT ON COLUMN public.usage_hours.awake_seconds IS 'Seconds awake.';
+
+COMMENT ON COLUMN public.usage_hours.wakes IS 'Starts of its runtime.';
+
+COMMENT ON COLUMN public.usage_hours.storage_bytes IS 'Bytes on the disk as they were last seen in this hour; none when they did not change.';
+
+COMMENT ON COLUMN public.usage_hours.requests IS 'Requests that visitors made at the edge.';
+
+COMMENT ON COLUMN public.usage_hours.egress_bytes IS 'Bytes of bodies that went out: to visitors through the edge, to others through the egress proxy.';
+
+COMMENT ON COLUMN public.usage_hours.throttled_micros IS 'Microseconds that it was held back for wanting more than its processor share.';
+
+COMMENT ON COLUMN public.usage_hours.memory_limits IS 'How often it was ended for memory.';
+
+COMMENT ON COLUMN public.usage_hours.thread_limits IS 'How often it was refused a thread.';
+
+COMMENT ON COLUMN public.usage_hours.disk_limits IS 'How often it was found with more on the disk than it may hold.';
+
+COMMENT ON COLUMN public.usage_hours.failures IS 'How often its runtime failed.';
+
+COMMENT ON COLUMN public.usage_hours.refused IS 'Requests, of visitors or its own, that a limit refused.';
+
+CREATE TABLE public.usage_marks (
+    tenant_id text NOT NULL,
+    epoch text NOT NULL,
+    cpu_micros bigint NOT NULL,
+    memory_byte_seconds bigint NOT NULL,
+    awake_seconds bigint NOT NULL,
+    wakes bigint NOT NULL,
+    throttled_micros bigint NOT NULL,
+    memory_limits bigint NOT NULL,
+    thread_limits bigint NOT NULL,
+    disk_limits bigint NOT NULL,
+    failures bigint NOT NULL,
+    storage_bytes bigint NOT NULL,
+    CONSTRAINT usage_marks_awake_seconds_check CHECK ((awake_seconds >= 0)),
+    CONSTRAINT usage_marks_cpu_micros_check CHECK ((cpu_micros >= 0)),
+    CONSTRAINT usage_marks_disk_limits_check CHECK ((disk_limits >= 0)),
+    CONSTRAINT usage_marks_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT usage_marks_memory_byte_seconds_check CHECK ((memory_byte_seconds >= 0)),
+    CONSTRAINT usage_marks_memory_limits_check CHECK ((memory_limits >= 0)),
+    CONSTRAINT usage_marks_storage_bytes_check CHECK ((storage_bytes >= 0)),
+    CONSTRAINT usage_marks_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text)),
+    CONSTRAINT usage_marks_thread_limits_check CHECK ((thread_limits >= 0)),
+    CONSTRAINT usage_marks_throttled_micros_check CHECK ((throttled_micros >= 0)),
+    CONSTRAINT usage_marks_wakes_check CHECK ((wakes >= 0))
+);
+
+COMMENT ON TABLE public.usage_marks IS 'How far the host''s counters have been added to usage_hours; changed in the same transaction as the hours, so that nothing counts twice or never.';
+
+COMMENT ON COLUMN public.usage_marks.tenant_id IS 'Whose.';
+
+COMMENT ON COLUMN public.usage_marks.epoch IS 'The host''s epoch: in another one its counters have begun at nought again.';
+
+COMMENT ON COLUMN public.usage_marks.cpu_micros IS 'The counter as it was last added.';
+
+COMMENT ON COLUMN public.usage_marks.memory_byte_seconds IS 'The counter as it was last added.';
+
+COMMENT ON COLUMN public.usage_marks.awake_seconds IS 'The counter as it was last added.';
+
+COMMENT ON COLUMN public.usage_marks.wakes IS 'The counter as it was last added.';
+
+COMMENT ON COLUMN public.usage_marks.throttled_micros IS 'The counter as it was last added.';
+
+COMMENT ON COLUMN public.usage_marks.memory_limits IS 'The counter as it was last added.';
+
+COMMENT ON COLUMN public.usage_marks.thread_limits IS 'The counter as it was last added.';
+
+COMMENT ON COLUMN public.usage_marks.disk_limits IS 'The counter as it was last added.';
+
+COMMENT ON COLUMN public.usage_marks.failures IS 'The counter as it was last added.';
+
+COMMENT ON COLUMN public.usage_marks.storage_bytes IS 'Bytes on the disk as the host last said.';
+
+CREATE TABLE public.usage_rolled (
+    one boolean DEFAULT true NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    CONSTRAINT usage_rolled_one_check CHECK (one)
+);
+
+COMMENT ON TABLE public.usage_rolled IS 'How far hours have been added up to days: one row.';
+
+COMMENT ON COLUMN public.usage_rolled.one IS 'There is one row only.';
+
+COMMENT ON COLUMN public.usage_rolled.hour IS 'The hour in which that was last done.';
+
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_email_key_key UNIQUE (email_key);
 
@@ -918,6 +1258,9 @@ ALTER TABLE ONLY public.certificates
 
 ALTER TABLE ONLY public.certificates
     ADD CONSTRAINT certificates_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.cost_prices
+    ADD CONSTRAINT cost_prices_pkey PRIMARY KEY (one);
 
 ALTER TABLE ONLY public.domain_targets
     ADD CONSTRAINT domain_targets_pkey PRIMARY KEY (target);
@@ -963,6 +1306,18 @@ ALTER TABLE ONLY public.tenants
 
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.usage_days
+    ADD CONSTRAINT usage_days_pkey PRIMARY KEY (tenant_id, day);
+
+ALTER TABLE ONLY public.usage_hours
+    ADD CONSTRAINT usage_hours_pkey PRIMARY KEY (tenant_id, hour);
+
+ALTER TABLE ONLY public.usage_marks
+    ADD CONSTRAINT usage_marks_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.usage_rolled
+    ADD CONSTRAINT usage_rolled_pkey PRIMARY KEY (one);
 
 CREATE INDEX acme_attempts_account ON public.acme_attempts USING btree (account, at DESC);
 
@@ -1015,6 +1370,10 @@ CREATE INDEX tenants_account ON public.tenants USING btree (account_id);
 CREATE INDEX tenants_due ON public.tenants USING btree (due_at) WHERE (due_at IS NOT NULL);
 
 CREATE INDEX tenants_stuck ON public.tenants USING btree (tries) WHERE (last_error IS NOT NULL);
+
+CREATE INDEX usage_days_day ON ONLY public.usage_days USING brin (day) WITH (pages_per_range='16');
+
+CREATE INDEX usage_hours_hour ON ONLY public.usage_hours USING brin (hour) WITH (pages_per_range='16');
 
 CREATE TRIGGER certificates_awaited AFTER UPDATE ON public.certificates FOR EACH ROW WHEN (((new.observed = 'issued'::text) AND (old.observed <> 'issued'::text) AND (cardinality(new.names) = 1))) EXECUTE FUNCTION public.certificates_awaited();
 

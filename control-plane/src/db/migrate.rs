@@ -16,6 +16,7 @@ const ALL: &[(&str, &str)] = &[
     ("V8__acme", include_str!("../../../migrations/0008_acme.sql")),
     ("V9__domains", include_str!("../../../migrations/0009_domains.sql")),
     ("V10__owner_sessions", include_str!("../../../migrations/0010_owner_sessions.sql")),
+    ("V11__usage", include_str!("../../../migrations/0011_usage.sql")),
     ("V12__edge_quota", include_str!("../../../migrations/0012_edge_quota.sql")),
 ];
 

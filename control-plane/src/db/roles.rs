@@ -1,7 +1,8 @@
 //! Who may do what in the database: each role of the program has its own user with the least it needs.
 //!
-//! The edge reads routes, certificates and what it answers to CAs, nothing else. The web writes wishes; it cannot read a mail's secrets (the queue is
-//! write-only for it) nor delete anything. The reconciler does the rest. Only the owner changes the schema.
+//! The edge reads routes, certificates and what it answers to CAs, and adds to what is used; the egress proxy does the latter only. The web writes
+//! wishes; it cannot read a mail's secrets (the queue is write-only for it) nor delete anything. The reconciler does the rest. Only the owner
+//! changes the schema.
 
 use anyhow::Context;
 use tokio_postgres::{Client, error::SqlState};
@@ -15,6 +16,8 @@ pub struct Passwords {
     pub edge: String,
     /// Of `percloud_reconcile`.
     pub reconcile: String,
+    /// Of `percloud_egress`.
+    pub egress: String,
 }
 
 /// What came of it.
@@ -74,6 +77,22 @@ const GRANTS: &[(&str, &str, &str)] = &[
     ("percloud_reconcile", "acme_accounts", "select, insert, update"),
     ("percloud_reconcile", "acme_attempts", "select, insert, update, delete"),
     ("percloud_reconcile", "acme_challenges", "select, insert, update, delete"),
+    ("percloud_web", "usage_hours", "select"),
+    ("percloud_web", "usage_days", "select"),
+    ("percloud_web", "cost_prices", "select"),
+    ("percloud_reconcile", "usage_hours", "select, insert, update"),
+    ("percloud_reconcile", "usage_days", "select, insert, update"),
+    ("percloud_reconcile", "usage_marks", "select, insert, update, delete"),
+    ("percloud_reconcile", "usage_rolled", "select, insert, update"),
+];
+
+/// Functions that do for a user what it may not do itself; a function that a later migration brings is skipped until it is there.
+const FUNCTIONS: &[(&str, &str)] = &[
+    ("percloud_web", "sign_up_again"),
+    ("percloud_edge", "usage_add"),
+    ("percloud_egress", "usage_add"),
+    ("percloud_reconcile", "usage_partitions"),
+    ("percloud_reconcile", "usage_forget"),
 ];
 
 /// Makes users, sets their passwords and grants, and takes away whatever else they had; to be called after every migration, by the owner.
@@ -85,6 +104,7 @@ pub async fn ensure(owner: &Client, passwords: &Passwords) -> anyhow::Result<Rol
         ("percloud_web", &passwords.web),
         ("percloud_edge", &passwords.edge),
         ("percloud_reconcile", &passwords.reconcile),
+        ("percloud_egress", &passwords.egress),
     ];
     for (user, password) in users {
         anyhow::ensure!(
@@ -133,7 +153,8 @@ async fn grants(owner: &Client, users: &[(&str, &String)]) -> anyhow::Result<Str
     let names = users.iter().map(|(user, _)| *user).collect::<Vec<_>>().join(", ");
     let mut sql = format!(
         "begin;
-        revoke all on all tables in schema public from {names}; revoke create on schema public from {names};
+        revoke all on all tables in schema public from {names}; revoke all on all functions in schema public from {names};
+        revoke create on schema public from {names};
         grant usage on schema public to {names};"
     );
     for (user, relation, rights) in GRANTS {
@@ -142,9 +163,11 @@ async fn grants(owner: &Client, users: &[(&str, &String)]) -> anyhow::Result<Str
             sql.push_str(&format!("grant {rights} on {relation} to {user};"));
         }
     }
-    let there: bool = owner.query_one("select to_regproc('sign_up_again') is not null", &[]).await?.try_get(0)?;
-    if there {
-        sql.push_str("grant execute on function sign_up_again to percloud_web;");
+    for (user, function) in FUNCTIONS {
+        let there: bool = owner.query_one("select to_regproc($1::text) is not null", &[function]).await?.try_get(0)?;
+        if there {
+            sql.push_str(&format!("grant execute on function {function} to {user};"));
+        }
     }
     sql.push_str("commit;");
     Ok(sql)

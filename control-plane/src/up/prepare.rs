@@ -73,6 +73,7 @@ pub(super) struct Secrets {
     pub(super) reconcile: String,
     /// What host and egress know perclouds by.
     pub(super) egress_key: String,
+    pub(super) egress: String,
 }
 
 impl Secrets {
@@ -85,6 +86,7 @@ impl Secrets {
             web: secret("pg-web")?,
             reconcile: secret("pg-reconcile")?,
             egress_key: egress::Key::ensure(&paths.egress_key())?,
+            egress: secret("pg-egress")?,
         })
     }
 
@@ -92,8 +94,12 @@ impl Secrets {
     pub(super) async fn make_roles(&self, owner_url: &str) -> anyhow::Result<()> {
         let (client, connection) = tokio_postgres::connect(owner_url, tokio_postgres::NoTls).await?;
         let connection = tokio::spawn(connection);
-        let passwords =
-            db::roles::Passwords { edge: self.edge.clone(), web: self.web.clone(), reconcile: self.reconcile.clone() };
+        let passwords = db::roles::Passwords {
+            edge: self.edge.clone(),
+            web: self.web.clone(),
+            reconcile: self.reconcile.clone(),
+            egress: self.egress.clone(),
+        };
         db::roles::ensure(&client, &passwords).await.context("the database's users could not be made")?;
         drop(client);
         connection.await??;

@@ -34,3 +34,4 @@ mod seals;
 mod sign_up;
 mod sleep;
 mod sql;
+mod usage;

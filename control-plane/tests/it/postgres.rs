@@ -226,7 +226,7 @@ async fn template(cluster: &Cluster) -> String {
 pub(crate) async fn prepare(url: &str) {
     db::migrate::run(url).await.unwrap();
     let password = || hex::encode(rand::random::<[u8; 16]>());
-    let passwords = roles::Passwords { web: password(), edge: password(), reconcile: password() };
+    let passwords = roles::Passwords { web: password(), edge: password(), reconcile: password(), egress: password() };
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
     roles::ensure(&client, &passwords).await.unwrap();

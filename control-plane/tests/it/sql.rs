@@ -107,7 +107,7 @@ fn normalised(dump: &str) -> String {
 
 fn passwords() -> roles::Passwords {
     let password = || hex::encode(rand::random::<[u8; 16]>());
-    roles::Passwords { web: password(), edge: password(), reconcile: password() }
+    roles::Passwords { web: password(), edge: password(), reconcile: password(), egress: password() }
 }
 
 #[tokio::test]
@@ -169,6 +169,19 @@ async fn each_role_may_do_its_part_and_no_more() {
         ("percloud_reconcile", "insert into accounts (id) select '' where false", false),
         ("percloud_reconcile", "select sha256 from api_tokens limit 0", false),
         ("percloud_reconcile", "create table mine (a int)", false),
+        ("percloud_edge", "select usage_add('{}', '{}', '{}', '{}', '{}')", true),
+        ("percloud_egress", "select usage_add('{}', '{}', '{}', '{}', '{}')", true),
+        ("percloud_web", "select usage_add('{}', '{}', '{}', '{}', '{}')", false),
+        ("percloud_edge", "select requests from usage_hours limit 0", false),
+        ("percloud_edge", "update usage_hours set requests = 0 where false", false),
+        ("percloud_edge", "select usage_partitions(now())", false),
+        ("percloud_egress", "select requests from usage_hours limit 0", false),
+        ("percloud_egress", "select usage_forget(now())", false),
+        ("percloud_egress", "select host from edge_routes limit 0", false),
+        ("percloud_web", "select requests from usage_days limit 0", true),
+        ("percloud_web", "update cost_prices set watts = 0 where false", false),
+        ("percloud_reconcile", "update usage_days set requests = 0 where false", true),
+        ("percloud_reconcile", "delete from usage_hours where false", false),
     ] {
         let got = may(user, sql).await;
         assert_eq!(got, if allowed { Ok(()) } else { denied.clone() }, "{user}: {sql}");
