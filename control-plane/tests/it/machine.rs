@@ -39,6 +39,11 @@ impl Machine {
 
     /// Starts a host; `user` is whom it runs as, when that is somebody else.
     pub(crate) async fn start(user: Option<u32>, idle_seconds: u64) -> Self {
+        Self::with_runtime(user, idle_seconds, &hostile()).await
+    }
+
+    /// Starts a host whose runtime is another program.
+    pub(crate) async fn with_runtime(user: Option<u32>, idle_seconds: u64, runtime: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let data = folder.path().join("data");
@@ -48,8 +53,8 @@ impl Machine {
             std::os::unix::fs::chown(folder, user, user).unwrap();
         }
         // Where an ordinary user can read them, wherever this was built.
-        for (name, from) in [("percloud", PathBuf::from(env!("CARGO_BIN_EXE_percloud"))), ("runtime", hostile())] {
-            fs::copy(&from, folder.path().join(name)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        for (name, from) in [("percloud", Path::new(env!("CARGO_BIN_EXE_percloud"))), ("runtime", runtime)] {
+            fs::copy(from, folder.path().join(name)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         }
         let host = HostClient::new(Paths(data).host_socket());
         let mut machine = Self { folder, user, idle_seconds, child: None, host };
