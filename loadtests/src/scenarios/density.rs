@@ -74,7 +74,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Value> {
 }
 
 fn name(n: usize) -> String {
-    format!("tenant{n}")
+    format!("dense{n}")
 }
 
 fn of_all(processes: &[u32]) -> anyhow::Result<f64> {
