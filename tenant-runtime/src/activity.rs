@@ -51,3 +51,11 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     tx.execute("delete from activity where at < ?1", [now - KEPT])?;
     Ok(())
 }
+
+/// When [`tidy`] will next find something to do.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+    crate::due::first(db, "select min(at) from activity", KEPT)
+}

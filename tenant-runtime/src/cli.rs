@@ -8,7 +8,7 @@ use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 use bundle::Domain;
 use clap::{Args, Parser, Subcommand};
 
-use crate::serve;
+use crate::{serve, store::Store};
 
 #[derive(Debug, Parser)]
 #[command(name = "percloud-runtime", version, about = "One percloud: its own pages, its own folder of data")]
@@ -21,6 +21,8 @@ struct Cli {
 enum Command {
     /// Serve a percloud to browsers
     Serve(Serve),
+    /// Make an empty percloud's database in a folder, for others to begin with a copy of it
+    Prepare(Prepare),
     /// Fill a data folder from a bundle
     Import(bundles::Import),
     /// Write everything into a bundle
@@ -51,6 +53,22 @@ struct Serve {
     acme: acme::Acme,
 }
 
+/// Where to make it.
+#[derive(Debug, Args)]
+struct Prepare {
+    /// The folder; made when missing
+    #[arg(long, env = "PERCLOUD_DATA", value_name = "DIR")]
+    data: PathBuf,
+}
+
+/// Makes the database. Nothing in it is one percloud's own: no key, no token, no name.
+fn prepare(data: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data)?;
+    let store = Store::open(data)?;
+    executor()?.block_on(store.close());
+    Ok(())
+}
+
 /// Serves at home.
 fn at_home(
     data: PathBuf,
@@ -73,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Serve(Serve { data: Some(data), domain: Some(domain), port, listen, acme, .. }) => {
             at_home(data, domain, port, listen, acme)
         }
+        Command::Prepare(Prepare { data }) => prepare(&data),
         Command::Import(options) => bundles::import(&options),
         Command::Export(options) => bundles::export(&options),
         Command::Check(options) => bundles::check(&options),

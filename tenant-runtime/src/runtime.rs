@@ -2,17 +2,18 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+    sync::Arc,
 };
 
 use bundle::{Clock, TenantSpec};
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
-use crate::{auth::passwords::Hasher, blobs::Blobs, store::Store};
+use crate::{
+    auth::passwords::Hasher,
+    blobs::Blobs,
+    pulse::{Busy, Patience, Pulse},
+    store::Store,
+};
 
 /// The tables that belong to no service: owner, sessions, settings, activity, exports, imports.
 pub const SCHEMA: &[&str] = &[include_str!("schema/0001_core.sql"), include_str!("schema/0002_owner_key.sql")];
@@ -108,15 +109,33 @@ impl Runtime {
         &self.0.hasher
     }
 
-    /// Keeps the process awake until dropped: hold one during work that goes on after the answer (an import).
+    /// Keeps the process awake until dropped, and as long afterwards as any visit: hold one while somebody is served, and
+    /// during work that goes on after the answer (an import).
     #[must_use]
     pub fn busy(&self) -> Busy {
-        Busy::new(self.0.pulse.clone())
+        Busy::visit(self.0.pulse.clone())
     }
 
-    /// Waits until nothing has been going on for so long.
-    pub async fn idle(&self, patience: Duration) {
+    /// Keeps the process awake until dropped and no longer: hold one during work that nobody waits for.
+    #[must_use]
+    pub fn at_chores(&self) -> Busy {
+        Busy::chore(self.0.pulse.clone())
+    }
+
+    /// Waits until nothing is going on, and has not for as long as `patience` says.
+    pub async fn idle(&self, patience: Patience) {
         self.0.pulse.idle(patience).await;
+    }
+
+    /// The machine needs the memory: [`Runtime::idle`] is over as soon as nothing is going on.
+    pub fn hurry(&self) {
+        self.0.pulse.hurry();
+    }
+
+    /// Whether somebody has asked for a [`Runtime::hurry`].
+    #[must_use]
+    pub fn is_hurried(&self) -> bool {
+        self.0.pulse.hurried()
     }
 
     /// Asks for the unnamed blobs to be removed soon; call after much was deleted.
@@ -127,56 +146,5 @@ impl Runtime {
     /// Waits until somebody asks for a sweep.
     pub async fn sweep_wanted(&self) {
         self.0.sweep.notified().await;
-    }
-}
-
-/// Whether anything is going on.
-#[derive(Debug)]
-struct Pulse {
-    busy: AtomicUsize,
-    last: Mutex<Instant>,
-}
-
-impl Default for Pulse {
-    fn default() -> Self {
-        Self { busy: AtomicUsize::new(0), last: Mutex::new(Instant::now()) }
-    }
-}
-
-impl Pulse {
-    fn beat(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    async fn idle(&self, patience: Duration) {
-        loop {
-            let leave = *self.last.lock().unwrap_or_else(PoisonError::into_inner) + patience;
-            let now = Instant::now();
-            if self.busy.load(Ordering::SeqCst) > 0 {
-                tokio::time::sleep(patience.clamp(Duration::from_millis(10), Duration::from_secs(2))).await;
-            } else if now >= leave {
-                return;
-            } else {
-                tokio::time::sleep_until(leave).await;
-            }
-        }
-    }
-}
-
-/// Something is going on as long as this lives.
-#[derive(Debug)]
-pub struct Busy(Arc<Pulse>);
-
-impl Busy {
-    fn new(pulse: Arc<Pulse>) -> Self {
-        pulse.busy.fetch_add(1, Ordering::SeqCst);
-        Self(pulse)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.beat();
-        self.0.busy.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     auth::{self, owner_key},
-    quota,
+    due, quota,
     runtime::{Place, Runtime},
 };
 
@@ -26,6 +26,8 @@ pub struct Status {
     pub delete_after: Option<DateTime<Utc>>,
     /// The public half of the key that vouches for the owner at the provider's portal (base64url); none at home.
     pub owner_key: Option<String>,
+    /// When it next wants to run, if nobody comes before.
+    pub wake_at: Option<DateTime<Utc>>,
 }
 
 /// Looks at the store and writes the file, all or nothing; left alone when it says so already.
@@ -34,6 +36,7 @@ pub struct Status {
 /// When the store does not answer or the folder cannot be written.
 pub async fn write(runtime: &Runtime) -> anyhow::Result<()> {
     let owner_key = if runtime.place() == Place::Hosted { Some(public_key(runtime).await?) } else { None };
+    let now = runtime.clock().now();
     let look = move |db: &rusqlite::Connection| {
         let owner = auth::owner(db)?;
         Ok(Status {
@@ -41,6 +44,7 @@ pub async fn write(runtime: &Runtime) -> anyhow::Result<()> {
             used_bytes: quota::used(db)?,
             delete_after: owner.and_then(|owner| owner.delete_after),
             owner_key,
+            wake_at: due::next(db, now)?,
         })
     };
     let status = runtime.store().read(look).await?;

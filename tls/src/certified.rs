@@ -65,7 +65,7 @@ impl Certified {
 
 /// An issuer's certificate, kept once for all the certificates that it stands above. CAs have a handful, so what is kept is kept for
 /// ever; more than `MOST` are no CA's doing and are kept by each certificate for itself.
-fn shared(one: CertificateDer<'static>) -> CertificateDer<'static> {
+pub(crate) fn shared(one: CertificateDer<'static>) -> CertificateDer<'static> {
     const MOST: usize = 64;
     static KNOWN: Mutex<Vec<&'static [u8]>> = Mutex::new(Vec::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);

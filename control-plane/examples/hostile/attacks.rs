@@ -23,6 +23,8 @@ use std::{
 
 use libc::{EACCES, ENOENT, ENOSYS, EPERM, ESRCH, c_long, syscall};
 
+use super::{bombs, kernel};
+
 /// `Ok`: how it was stopped. `Err`: what it reached.
 pub(crate) type Outcome = Result<String, String>;
 
@@ -51,7 +53,7 @@ pub(crate) fn table(query: &BTreeMap<&str, &str>) -> String {
         secret: text("secret"),
     };
     let mut lines = String::new();
-    for group in [files, sockets, processes, privileges, kernel, super::bombs::resources] {
+    for group in [files, sockets, processes, kernel::privileges, kernel::kernel, bombs::resources] {
         for (name, outcome) in group(&target) {
             let (verdict, how) = match &outcome {
                 Ok(how) => ("stopped", how),
@@ -76,7 +78,7 @@ pub(crate) fn stopped(result: c_long, by: &[i32]) -> Outcome {
 }
 
 /// A system call that is not on the list.
-fn unlisted(number: c_long, arguments: [usize; 5]) -> Outcome {
+pub(crate) fn unlisted(number: c_long, arguments: [usize; 5]) -> Outcome {
     let [a, b, c, d, e] = arguments;
     // SAFETY: pointers among the arguments are null or outlive the call; the kernel checks the rest.
     let result = unsafe { syscall(number, a, b, c, d, e, 0usize) };
@@ -103,11 +105,11 @@ fn list(path: impl AsRef<Path>) -> Outcome {
     io(fs::read_dir(path), &[ENOENT, EACCES])
 }
 
-fn c(path: impl AsRef<Path>) -> CString {
+pub(crate) fn c(path: impl AsRef<Path>) -> CString {
     CString::new(path.as_ref().as_os_str().as_bytes()).unwrap_or_default()
 }
 
-fn at(text: &CString) -> usize {
+pub(crate) fn at(text: &CString) -> usize {
     text.as_ptr() as usize
 }
 
@@ -134,7 +136,23 @@ fn files(target: &Target) -> Attacks {
         ("open the disk", read("/dev/vda")),
         ("list /sys", list("/sys")),
         ("write the core pattern", io(fs::write("/proc/sys/kernel/core_pattern", "|/data/x"), &[ENOENT, EACCES])),
-        ("leave its cgroup by release_agent", io(fs::write("/sys/fs/cgroup/release_agent", "x"), &[ENOENT, EACCES])),
+        (
+            "leave its control group by release_agent",
+            io(fs::write("/sys/fs/cgroup/release_agent", "x"), &[ENOENT, EACCES]),
+        ),
+        (
+            "leave its control group by cgroup.procs",
+            io(fs::write("/sys/fs/cgroup/cgroup.procs", "0"), &[ENOENT, EACCES]),
+        ),
+        (
+            "leave its memory group by cgroup.procs",
+            io(fs::write("/sys/fs/cgroup/memory/cgroup.procs", "0"), &[ENOENT, EACCES]),
+        ),
+        ("lift its memory limit", io(fs::write("/sys/fs/cgroup/memory.max", "max"), &[ENOENT, EACCES])),
+        (
+            "forgive itself a killing by oom_score_adj",
+            io(fs::write("/proc/self/oom_score_adj", "-1000"), &[ENOENT, EACCES]),
+        ),
         ("list all perclouds", list(target.data.join("tenants"))),
         ("read Bob's file by its path", read(&secret)),
         ("read Bob's file by ..", read(&up)),
@@ -207,6 +225,10 @@ fn sockets(target: &Target) -> Attacks {
     let by_path = |path: PathBuf| io(UnixStream::connect(path), &[EPERM]);
     let mut pair = [0i32; 2];
     vec![
+        (
+            "pass a descriptor to Bob",
+            pass_a_descriptor(&target.data.join("run/t").join(format!("{}.sock", target.bob))),
+        ),
         ("connect to Bob's socket", by_path(target.data.join("run/t").join(format!("{}.sock", target.bob)))),
         ("connect to the host's socket", by_path(target.data.join("run/host/host.sock"))),
         ("connect to Postgres", by_path(target.data.join("run/pg/.s.PGSQL.5432"))),
@@ -243,6 +265,49 @@ fn sockets(target: &Target) -> Attacks {
             unlisted(libc::SYS_socketpair, [1, libc::SOCK_DGRAM as usize, 0, pair.as_mut_ptr() as usize, 0]),
         ),
     ]
+}
+
+/// A message that names whom it is for, with a descriptor beside it: on a socket of its own making, and on its listening one.
+fn pass_a_descriptor(bob: &Path) -> Outcome {
+    let mut pair = [0i32; 2];
+    // SAFETY: `pair` has room for two.
+    if unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, pair.as_mut_ptr()) } != 0 {
+        return Err("no pair of sockets, which it may have".into());
+    }
+    let outcomes = [pair[0], 3].map(|socket| send_a_descriptor(socket, bob));
+    for end in pair {
+        // SAFETY: made above.
+        unsafe { libc::close(end) };
+    }
+    outcomes.into_iter().collect::<Result<Vec<_>, _>>().map(|how| how.join(", "))
+}
+
+fn send_a_descriptor(socket: i32, bob: &Path) -> Outcome {
+    // SAFETY: plain data, filled below.
+    let (mut address, mut message) = unsafe { (zeroed::<libc::sockaddr_un>(), zeroed::<libc::msghdr>()) };
+    address.sun_family = libc::AF_UNIX as u16;
+    let path = bob.as_os_str().as_bytes();
+    address.sun_path.iter_mut().zip(path).for_each(|(to, from)| *to = *from as libc::c_char);
+    let mut byte = [b'x'];
+    let mut bytes = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    let mut control = [0u64; 3];
+    message.msg_name = (&raw mut address).cast();
+    message.msg_namelen = size_of::<libc::sockaddr_un>() as u32;
+    message.msg_iov = &raw mut bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = 20;
+    // SAFETY: the control buffer has room for one header and one descriptor; all of it outlives the call.
+    let result = unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = 20;
+        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(3);
+        libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL)
+    };
+    // A stream goes to whom it is connected to; the name is not looked at, or refused.
+    stopped(result as c_long, &[libc::EISCONN, libc::EOPNOTSUPP, libc::ENOTCONN, EPERM])
 }
 
 fn processes(target: &Target) -> Attacks {
@@ -318,104 +383,4 @@ fn run_from_folder() -> Outcome {
         }
         stopped(syscall(libc::SYS_execveat, 4, empty.as_ptr(), 0usize, 0usize, libc::AT_EMPTY_PATH), &[EACCES, EPERM])
     }
-}
-
-fn privileges(_: &Target) -> Attacks {
-    let (root, data, tmpfs, name) = (c("/"), c("/data"), c("tmpfs"), c("owned"));
-    let zeroes = [0u64; 16];
-    let zero = zeroes.as_ptr() as usize;
-    vec![
-        ("mount a tmpfs", unlisted(libc::SYS_mount, [at(&tmpfs), at(&data), at(&tmpfs), 0, 0])),
-        ("mount by the new calls", unlisted(libc::SYS_fsopen, [at(&tmpfs), 0, 0, 0, 0])),
-        ("copy a mount", unlisted(libc::SYS_open_tree, [usize::MAX, at(&root), 1, 0, 0])),
-        ("change a mount", unlisted(libc::SYS_mount_setattr, [usize::MAX, at(&root), 0, zero, 32])),
-        ("unmount its root", unlisted(libc::SYS_umount2, [at(&root), 2, 0, 0, 0])),
-        ("change its root", unlisted(libc::SYS_pivot_root, [at(&data), at(&data), 0, 0, 0])),
-        ("chroot", unlisted(libc::SYS_chroot, [at(&data), 0, 0, 0, 0])),
-        ("unshare a user namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWUSER as usize, 0, 0, 0, 0])),
-        ("unshare a mount namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWNS as usize, 0, 0, 0, 0])),
-        ("unshare a network namespace", unlisted(libc::SYS_unshare, [libc::CLONE_NEWNET as usize, 0, 0, 0, 0])),
-        ("join a namespace", unlisted(libc::SYS_setns, [3, 0, 0, 0, 0])),
-        ("take capabilities", unlisted(libc::SYS_capset, [zero, zero, 0, 0, 0])),
-        ("change the host name", unlisted(libc::SYS_sethostname, [at(&name), 5, 0, 0, 0])),
-        ("change the clock", unlisted(libc::SYS_clock_settime, [0, zero, 0, 0, 0])),
-        ("change the clock by settimeofday", unlisted(libc::SYS_settimeofday, [zero, 0, 0, 0, 0])),
-        ("tune the clock", unlisted(libc::SYS_adjtimex, [zero, 0, 0, 0, 0])),
-        // With wrong magic numbers, so that it would not even work for root.
-        ("reboot", unlisted(libc::SYS_reboot, [1, 2, 3, 0, 0])),
-        ("load a kernel module", unlisted(libc::SYS_finit_module, [3, at(&name), 0, 0, 0])),
-        ("unload a kernel module", unlisted(libc::SYS_delete_module, [at(&name), 0, 0, 0, 0])),
-        ("load another kernel", unlisted(libc::SYS_kexec_load, [0, 0, 0, 0, 0])),
-        ("swap on a file of its own", unlisted(libc::SYS_swapon, [at(&data), 0, 0, 0, 0])),
-        ("process accounting", unlisted(libc::SYS_acct, [at(&data), 0, 0, 0, 0])),
-        ("disk quotas", unlisted(libc::SYS_quotactl, [0, at(&data), 0, 0, 0])),
-        ("the kernel's log", unlisted(libc::SYS_syslog, [3, zero, 8, 0, 0])),
-        ("another personality", unlisted(libc::SYS_personality, [0x004_0000, 0, 0, 0, 0])),
-        ("hang up a terminal", unlisted(libc::SYS_vhangup, [0, 0, 0, 0, 0])),
-    ]
-}
-
-fn kernel(_: &Target) -> Attacks {
-    let zeroes = [0u64; 32];
-    let zero = zeroes.as_ptr() as usize;
-    let (key, name) = (c("user"), c("percloud"));
-    let mut all = vec![
-        ("bpf", unlisted(libc::SYS_bpf, [0, zero, 72, 0, 0])),
-        ("perf events", unlisted(libc::SYS_perf_event_open, [zero, 0, usize::MAX, usize::MAX, 0])),
-        ("io_uring", unlisted(libc::SYS_io_uring_setup, [1, zero, 0, 0, 0])),
-        ("io_uring without setting up", unlisted(libc::SYS_io_uring_enter, [3, 1, 0, 0, 0])),
-        ("asynchronous I/O", unlisted(libc::SYS_io_setup, [1, zero, 0, 0, 0])),
-        ("userfaultfd", unlisted(libc::SYS_userfaultfd, [0, 0, 0, 0, 0])),
-        ("kernel keys", unlisted(libc::SYS_keyctl, [0, usize::MAX - 3, 0, 0, 0])),
-        ("add a kernel key", unlisted(libc::SYS_add_key, [at(&key), at(&name), zero, 8, usize::MAX - 3])),
-        ("watch the file system", unlisted(libc::SYS_fanotify_init, [0, 0, 0, 0, 0])),
-        ("System V shared memory", unlisted(libc::SYS_shmget, [1, 4096, 0o1666, 0, 0])),
-        ("System V messages", unlisted(libc::SYS_msgget, [1, 0o1666, 0, 0, 0])),
-        ("POSIX message queue", unlisted(libc::SYS_mq_open, [at(&name), 0o102, 0o666, 0, 0])),
-        ("its own system call filter", unlisted(libc::SYS_seccomp, [1, 0, zero, 0, 0])),
-        ("its own Landlock", unlisted(libc::SYS_landlock_create_ruleset, [0, 0, 1, 0, 0])),
-        ("move memory of others", unlisted(libc::SYS_move_pages, [0, 0, 0, 0, 0])),
-        ("lock all memory", unlisted(libc::SYS_mlockall, [3, 0, 0, 0, 0])),
-        ("splice pipes", unlisted(libc::SYS_vmsplice, [1, zero, 0, 0, 0])),
-        ("push input to a terminal", {
-            let byte = b'x';
-            unlisted(libc::SYS_ioctl, [0, libc::TIOCSTI as usize, (&raw const byte) as usize, 0, 0])
-        }),
-        ("survive its parent", unlisted(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, 0, 0, 0, 0])),
-        ("memory to write and run", {
-            // SAFETY: a new mapping; nothing is put there.
-            let memory =
-                unsafe { libc::mmap(std::ptr::null_mut(), 4096, 7, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
-            if memory == libc::MAP_FAILED { stopped(-1, &[EPERM]) } else { Err("mapped".into()) }
-        }),
-        ("run what was written", {
-            let page = vec![0u8; 8192];
-            let aligned = (page.as_ptr() as usize + 4095) & !4095;
-            unlisted(libc::SYS_mprotect, [aligned, 4096, 5, 0, 0])
-        }),
-    ];
-    #[cfg(target_arch = "x86_64")]
-    all.extend([
-        ("ports of the machine", unlisted(libc::SYS_iopl, [3, 0, 0, 0, 0])),
-        ("a local descriptor table", unlisted(libc::SYS_modify_ldt, [0, zero, 8, 0, 0])),
-        ("system calls of the x32 kind", unlisted(0x4000_0000 | libc::SYS_kill, [1, 0, 0, 0, 0])),
-    ]);
-    all
-}
-
-/// The door of 32-bit programs, which the filter does not know: it ends the process.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn old_system_calls() -> String {
-    let result: i32;
-    // SAFETY: getpid() of the old table; no memory is touched.
-    unsafe {
-        std::arch::asm!("int 0x80", inout("eax") 20 => result);
-    }
-    format!("ESCAPED {result}")
-}
-
-/// There is no such door.
-#[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn old_system_calls() -> String {
-    std::process::abort()
 }

@@ -1,6 +1,11 @@
 //! Ways to use the machine up.
 
-use std::{fs, mem::zeroed};
+use std::{
+    fs,
+    mem::zeroed,
+    os::fd::AsRawFd,
+    time::{Duration, Instant},
+};
 
 use libc::{EFAULT, EFBIG, EMFILE, ENOMEM, syscall};
 
@@ -48,7 +53,7 @@ fn forks() -> Outcome {
 }
 
 /// Threads that wait, until no more can be made.
-fn threads() -> Outcome {
+pub(crate) fn threads() -> Outcome {
     let held = std::sync::Arc::new(std::sync::Mutex::new(()));
     let guard = held.lock();
     let mut made = Vec::new();
@@ -91,6 +96,43 @@ fn descriptors() -> Outcome {
         unsafe { libc::close(fd) };
     }
     outcome
+}
+
+/// Memory that is not only asked for; whoever comes to the end of it says how far that was.
+pub(crate) fn touch(mib: i32) -> String {
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    for done in 0..mib {
+        let mut piece = Vec::new();
+        if piece.try_reserve_exact(1 << 20).is_err() {
+            return format!("refused after {done} MiB");
+        }
+        piece.resize(1 << 20, 1);
+        held.push(piece);
+    }
+    format!("ESCAPED with {mib} MiB")
+}
+
+/// Uses the processor for so long, on four threads.
+pub(crate) fn spin(long: Duration) -> String {
+    let end = Instant::now() + long;
+    let busy = || while Instant::now() < end {};
+    std::thread::scope(|threads| (0..4).for_each(|_| drop(threads.spawn(busy))));
+    "dizzy".into()
+}
+
+/// So many MiB of the disk, none of its files larger than allowed, and so many files with nothing in them.
+pub(crate) fn fill(mib: i32, files: i32) -> String {
+    let large = |i: i32| -> std::io::Result<()> {
+        let file = fs::File::create(format!("/data/large-{i}"))?;
+        // SAFETY: no memory is passed.
+        match unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, 32 << 20) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    let small = |i: i32| fs::File::create(format!("/data/small-{i}")).map(drop);
+    let done = (0..mib / 32).try_for_each(large).and_then(|()| (0..files).try_for_each(small));
+    done.map_or_else(|error| format!("stopped: {error}"), |()| "filled".into())
 }
 
 /// Asked for, not touched: the test's machine must not suffer where the limit does not work.

@@ -163,16 +163,17 @@ fn line(out: &mut Vec<u8>, entry: &Entry, (second, micros): (&str, u32)) {
         out.extend_from_slice(b"\",\"tenant.id\":\"");
         out.extend_from_slice(tenant.row.tenant_id.as_bytes());
     }
-    for (key, value) in [
-        ("class", entry.class.name()),
-        ("area", entry.area),
-        ("method", super::meter::method(&entry.method)),
-        ("protocol", super::meter::protocol(entry.version)),
+    for piece in [
+        "\",\"class\":\"",
+        entry.class.name(),
+        "\",\"area\":\"",
+        entry.area,
+        "\",\"method\":\"",
+        super::meter::method(&entry.method),
+        "\",\"protocol\":\"",
+        super::meter::protocol(entry.version),
     ] {
-        out.extend_from_slice(b"\",\"");
-        out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(b"\":\"");
-        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(piece.as_bytes());
     }
     out.extend_from_slice(b"\",\"status\":");
     digits(out, u64::from(entry.status.as_u16()), 3);

@@ -170,8 +170,8 @@ impl Body for RequestBody {
 pub(super) struct ResponseBody {
     source: Source,
     entry: Option<Entry>,
-    taken: Option<Arc<Taken>>,
-    epoch: Instant,
+    /// With when the connection began.
+    taken: Option<(Arc<Taken>, Instant)>,
 }
 
 enum Source {
@@ -247,12 +247,12 @@ impl Taken {
 impl ResponseBody {
     pub(super) fn own(bytes: Bytes) -> Self {
         let source = Source::Own(Some(bytes).filter(|b| !b.is_empty()));
-        Self { source, entry: None, taken: None, epoch: Instant::now() }
+        Self { source, entry: None, taken: None }
     }
 
     pub(super) fn percloud(coming: Coming, busy: Option<Busy>) -> Self {
         let answer = Answer { coming, patience: Patience::default(), _busy: busy };
-        Self { source: Source::Percloud(Box::new(answer)), entry: None, taken: None, epoch: Instant::now() }
+        Self { source: Source::Percloud(Box::new(answer)), entry: None, taken: None }
     }
 
     /// The entry is written when this body ends.
@@ -263,16 +263,17 @@ impl ResponseBody {
 
     /// Tells `taken` from now on how the client takes it.
     pub(super) fn watched(mut self, taken: Arc<Taken>, epoch: Instant) -> Self {
-        (self.taken, self.epoch) = (Some(taken), epoch);
+        self.taken = Some((taken, epoch));
         self
     }
 
     fn note(&mut self, frame: &Poll<Option<Result<Frame<Bytes>, BodyError>>>) {
-        if let Some(taken) = &self.taken {
-            let waiting = if frame.is_ready() { self.epoch.elapsed().as_millis() as u64 + 1 } else { 0 };
+        let ended = self.is_end_stream();
+        if let Some((taken, epoch)) = &self.taken {
+            // What has ended here is the library's to give away, and waits for nobody's question.
+            let waiting = if frame.is_ready() && !ended { epoch.elapsed().as_millis() as u64 + 1 } else { 0 };
             taken.waiting_since.store(waiting, Ordering::Relaxed);
         }
-        let ended = self.is_end_stream();
         let Some(entry) = &mut self.entry else { return };
         match frame {
             Poll::Ready(Some(Ok(frame))) => {

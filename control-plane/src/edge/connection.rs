@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::access::Scribe;
 use super::body::{ResponseBody, Taken};
 use super::ending::Ending;
+use super::gather::Gather;
 use super::proxy::{self, Connection};
 use super::stall::Stall;
 use super::upstream::Pool;
@@ -150,8 +151,8 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         strict,
         watch,
     });
-    let io = TokioIo::new(Stall::new(stream, limits::CLIENT_TAKES));
-    if h2 { serve_h2(connection, io).await } else { serve_h1(connection, io).await }
+    let io = Stall::new(stream, limits::CLIENT_TAKES);
+    if h2 { serve_h2(connection, Gather::new(io)).await } else { serve_h1(connection, TokioIo::new(io)).await }
 }
 
 /// A TLS connection begins with a handshake record (22); anything else is somebody speaking plain HTTP, or nonsense.
@@ -197,18 +198,18 @@ async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
     }
 }
 
-type Io = TokioIo<Stall<TlsStream<TcpStream>>>;
+type Io = Stall<TlsStream<TcpStream>>;
 
-async fn serve_h1(connection: Arc<Connection>, io: Io) {
+async fn serve_h1(connection: Arc<Connection>, io: TokioIo<Io>) {
     let watched = connection.clone();
     // Boxed: the library moves the future around, and it is large.
     let service =
         service_fn(move |request: http::Request<Incoming>| Box::pin(proxy::handle(connection.clone(), request)));
     let mut builder = http1::Builder::new();
+    // The library has room for as many headers as we take; told so, it would clear that room anew for each request.
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits::REQUEST_HEAD)
-        .max_headers(limits::HEADERS)
         .max_header_size(limits::HEAD_BYTES)
         .max_buf_size(limits::H1_BUFFER);
     let mut served = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
@@ -225,7 +226,7 @@ async fn serve_h1(connection: Arc<Connection>, io: Io) {
     let _ = served.await;
 }
 
-async fn serve_h2(connection: Arc<Connection>, io: Io) {
+async fn serve_h2(connection: Arc<Connection>, io: Gather<Io>) {
     let watched = connection.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let open = Open::new(connection.clone());
@@ -247,13 +248,13 @@ async fn serve_h2(connection: Arc<Connection>, io: Io) {
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .enable_connect_protocol();
-    let mut served = std::pin::pin!(builder.serve_connection(io, service));
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(io.clone()), service));
     let mut round = interval(limits::ROUND);
     let (mut last, mut quiet) = (0, Instant::now());
     let mut going = false;
     loop {
         tokio::select! {
-            _ = served.as_mut() => return,
+            () = std::future::poll_fn(|cx| io.poll_driven(served.as_mut(), cx)) => return,
             () = watched.watch.enough.notified() => {
                 tracing::debug!("a client that breaks off whatever it asks");
                 return;

@@ -16,11 +16,6 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-const PROXY: HeaderName = HeaderName::from_static("proxy");
-const ALT_SVC: HeaderName = header::ALT_SVC;
 
 /// What only a proxy may say, by beginning: some program behind some proxy believed each of these once.
 const NOT_A_CLIENTS: [&str; 12] = [
@@ -45,6 +40,8 @@ pub(super) struct Said {
     host: HeaderValue,
     client: HeaderValue,
     forwarded: HeaderValue,
+    /// All of it as it stands in a head, up to the request's own id.
+    written: Vec<u8>,
 }
 
 impl Said {
@@ -53,12 +50,29 @@ impl Said {
         let node = if client.is_ipv6() { format!("\"[{client}]\"") } else { client.to_string() };
         // Every part was checked or made by us; one that is no header value is left empty rather than guessed at.
         let value = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
-        Self {
+        let mut said = Self {
             host: value(authority),
             client: value(&client.to_string()),
             forwarded: value(&format!("for={node};host=\"{authority}\";proto=https")),
             authority: authority.to_owned(),
+            written: Vec::new(),
+        };
+        let mut written = Vec::with_capacity(256);
+        for (name, value) in said.all() {
+            put(&mut written, name.as_str(), value.as_bytes());
         }
+        said.written = written;
+        said
+    }
+
+    fn all(&self) -> [(HeaderName, HeaderValue); 5] {
+        [
+            (header::HOST, self.host.clone()),
+            (X_FORWARDED_FOR, self.client.clone()),
+            (X_FORWARDED_PROTO, HeaderValue::from_static("https")),
+            (X_FORWARDED_HOST, self.host.clone()),
+            (FORWARDED, self.forwarded.clone()),
+        ]
     }
 
     /// Whether it is about this host.
@@ -74,34 +88,50 @@ pub(super) struct Origin {
     pub(super) trace_parent: HeaderValue,
 }
 
+impl Origin {
+    /// Puts it into headers.
+    pub(super) fn insert(self, headers: &mut HeaderMap) {
+        let own = [(X_REQUEST_ID, self.request_id), (TRACEPARENT, self.trace_parent)];
+        for (name, value) in self.said.all().into_iter().chain(own) {
+            headers.insert(name, value);
+        }
+    }
+
+    /// Writes headers with it into a head; for a request's headers made ready by [`inward`] that is the same as putting it in first.
+    pub(super) fn write(&self, headers: &HeaderMap, out: &mut Vec<u8>) {
+        for (name, value) in headers.iter().filter(|(name, _)| *name != header::HOST) {
+            put(out, name.as_str(), value.as_bytes());
+        }
+        out.extend_from_slice(&self.said.written);
+        put(out, X_REQUEST_ID.as_str(), self.request_id.as_bytes());
+        put(out, TRACEPARENT.as_str(), self.trace_parent.as_bytes());
+    }
+}
+
+/// A line of a head. Names and values hold no line break: their types do not allow one.
+fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Whether a header that is a list (RFC 9110 §5.6.1) holds a word.
 pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
 }
 
-/// Makes a client's headers into those that a percloud gets.
-pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: Origin) {
+/// Makes a client's headers into those that a percloud gets, but for what [`Origin`] says.
+pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked) {
     let trailers = lists(headers, &header::TE, "trailers");
-    hop_by_hop(headers);
-    headers.remove(PROXY);
-    headers.remove(FORWARDED);
-    headers.remove(header::PROXY_AUTHORIZATION);
-    if !asked.waits {
-        headers.remove(header::EXPECT);
-    }
-    let alien: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            // Most names begin otherwise.
-            name.starts_with(['x', 't', 'c', 'b']) && NOT_A_CLIENTS.iter().any(|prefix| name.starts_with(prefix))
-        })
-        .cloned()
-        .collect();
-    for name in alien {
-        headers.remove(name);
-    }
+    take_out(headers, |name| match name {
+        "proxy" | "forwarded" | "proxy-authorization" => true,
+        "expect" => !asked.waits,
+        // Most names begin otherwise.
+        _ => name.starts_with(['x', 't', 'c', 'b']) && NOT_A_CLIENTS.iter().any(|prefix| name.starts_with(prefix)),
+    });
     join_cookies(headers);
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -110,20 +140,11 @@ pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked, origin: Origin) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
-    headers.insert(header::HOST, origin.said.host.clone());
-    headers.insert(X_FORWARDED_FOR, origin.said.client.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
-    headers.insert(X_FORWARDED_HOST, origin.said.host.clone());
-    headers.insert(FORWARDED, origin.said.forwarded.clone());
-    headers.insert(X_REQUEST_ID, origin.request_id);
-    headers.insert(TRACEPARENT, origin.trace_parent);
 }
 
 /// Makes a percloud's headers into those that a client gets. `strict` is the value of HSTS, where it is due.
 pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: HeaderValue, strict: bool) {
-    hop_by_hop(headers);
-    headers.remove(ALT_SVC);
-    headers.remove(header::STRICT_TRANSPORT_SECURITY);
+    take_out(headers, |name| matches!(name, "alt-svc" | "strict-transport-security"));
     if strict {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
@@ -131,30 +152,32 @@ pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: HeaderVal
     headers.insert(X_REQUEST_ID, request_id);
 }
 
-/// Takes out what belongs to one connection, and what `Connection` names as such.
-fn hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+/// Takes out what belongs to one connection, what `Connection` names as such, and what else `is_theirs` says. Most heads hold nothing of that.
+fn take_out(headers: &mut HeaderMap, is_theirs: impl Fn(&str) -> bool) {
+    let hop_by_hop = |name: &str| {
+        matches!(
+            name,
+            "connection"
+                | "transfer-encoding"
+                | "te"
+                | "upgrade"
+                | "proxy-authenticate"
+                | "keep-alive"
+                | "proxy-connection"
+                | "http2-settings"
+        )
+    };
+    let mut out: Vec<HeaderName> =
+        headers.keys().filter(|name| hop_by_hop(name.as_str()) || is_theirs(name.as_str())).cloned().collect();
+    if out.contains(&header::CONNECTION) {
+        let values = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
+        let named = values.flat_map(|v| v.split(',')).filter_map(|name| name.trim().parse().ok());
         // Framing and address are not the sender's to take away.
-        .filter(|name: &HeaderName| !matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING))
-        .collect();
-    for name in named {
-        headers.remove(name);
+        out.extend(named.filter(|name: &HeaderName| {
+            !matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING)
+        }));
     }
-    for name in [
-        header::CONNECTION,
-        header::TRANSFER_ENCODING,
-        header::TE,
-        header::UPGRADE,
-        header::PROXY_AUTHENTICATE,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        HTTP2_SETTINGS,
-    ] {
+    for name in out {
         headers.remove(name);
     }
 }
@@ -229,9 +252,15 @@ mod tests {
             request_id: said("r1"),
             trace_parent: said("00-t"),
         };
-        inward(&mut headers, &asked(), origin);
+        inward(&mut headers, &asked());
+        let mut head = Vec::new();
+        origin.write(&headers, &mut head);
+        origin.insert(&mut headers);
+        let mut written: Vec<&str> = std::str::from_utf8(&head).unwrap().lines().collect();
         let mut seen: Vec<String> = headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         seen.sort();
+        written.sort_unstable();
+        assert_eq!(seen, written, "both ways to a percloud say the same");
         assert_eq!(
             seen,
             [

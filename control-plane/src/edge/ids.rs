@@ -21,6 +21,13 @@ impl RequestId {
         HeaderValue::from_bytes(&self.0).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
+    /// The same for an answer. The text of no other answer is the same: HTTP/2 need not learn it by heart.
+    pub(super) fn to_answer(self) -> HeaderValue {
+        let mut value = self.to_header();
+        value.set_sensitive(true);
+        value
+    }
+
     /// A W3C `traceparent` that says nothing but this id.
     pub(super) fn trace_parent(&self) -> HeaderValue {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
@@ -30,11 +37,21 @@ impl RequestId {
     }
 }
 
-fn hex(bytes: &[u8], text: &mut [u8]) {
+/// Each byte as two digits.
+const PAIRS: [[u8; 2]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
+    let (mut pairs, mut byte) = ([[0; 2]; 256], 0);
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
+
+fn hex(bytes: &[u8], text: &mut [u8]) {
+    let (pairs, _) = text.as_chunks_mut();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = PAIRS[usize::from(*byte)];
     }
 }
 

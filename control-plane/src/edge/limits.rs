@@ -51,7 +51,7 @@ pub(super) const LAST_CALL: Duration = seconds(15, 2);
 
 /// Bytes of a request's head.
 pub(super) const HEAD_BYTES: usize = 32 * 1024;
-/// Headers of a request.
+/// Headers of a request: what the HTTP library takes without being told.
 pub(super) const HEADERS: usize = 100;
 /// Requests at the same time on one HTTP/2 connection.
 pub(super) const STREAMS: u32 = 128;

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 pub(super) use answer::Answer;
 use answer::Left;
 
-use super::headers::lists;
+use super::headers::{Origin, lists};
 use super::limits;
 use super::upstream::{Failure, Pool};
 
@@ -67,8 +67,13 @@ impl Line {
 }
 
 /// Asks on a kept connection if there is one, and again where a kept one was dead.
-pub(super) async fn ask(pool: &Arc<Pool>, socket: &Arc<Path>, request: &Parts) -> Result<Response<Answer>, Failure> {
-    let written = write(request);
+pub(super) async fn ask(
+    pool: &Arc<Pool>,
+    socket: &Arc<Path>,
+    request: &Parts,
+    origin: &Origin,
+) -> Result<Response<Answer>, Failure> {
+    let written = write(request, origin);
     let mut tries = 0;
     loop {
         let kept = if tries == 0 { pool.kept_line(socket) } else { None };
@@ -87,19 +92,14 @@ pub(super) async fn ask(pool: &Arc<Pool>, socket: &Arc<Path>, request: &Parts) -
     }
 }
 
-/// The request's head as HTTP/1.1 has it. Names, values and target hold no line break: their types do not allow one.
-fn write(request: &Parts) -> Vec<u8> {
+/// The request's head as HTTP/1.1 has it. Its target holds no line break: its type does not allow one.
+fn write(request: &Parts, origin: &Origin) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     for piece in [request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(piece.as_bytes());
     }
-    for (name, value) in &request.headers {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
+    origin.write(&request.headers, &mut out);
     out.extend_from_slice(b"\r\n");
     out
 }

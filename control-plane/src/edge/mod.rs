@@ -25,6 +25,7 @@ mod challenge;
 mod connection;
 mod ending;
 mod forwarded;
+mod gather;
 pub(crate) mod handover;
 mod headers;
 mod ids;
@@ -76,9 +77,12 @@ pub struct Options {
     /// Where the sealing keys are.
     #[command(flatten)]
     pub seal: SealOptions,
-    /// Certificates kept in memory, 4 KiB each; the others are loaded when somebody asks for them.
+    /// Certificates kept in memory ready to be shown, 4 KiB each.
     #[arg(long, env = "PERCLOUD_CERTIFICATES_IN_MEMORY", default_value_t = 4000, value_name = "N")]
     pub certificates_in_memory: usize,
+    /// Memory in MiB for the others, about 400 bytes each, with their keys sealed; what has no room is read from the database when somebody asks for it.
+    #[arg(long, env = "PERCLOUD_CERTIFICATES_SEALED_MIB", default_value_t = 64, value_name = "MIB")]
+    pub certificates_sealed_mib: usize,
     /// An address to listen on, may be repeated. Without it: this machine only below `.localhost`, else all addresses.
     #[arg(long, value_name = "IP")]
     pub listen: Vec<IpAddr>,
@@ -108,13 +112,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let workers =
         options.workers.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), |n| n.max(1));
     let url = common.database_url.as_deref().context("the edge needs --database-url (percloud up sets it)")?;
-    let edge = Edge::new(
-        common,
-        workers,
-        options.proxy_protocol.clone(),
-        options.certificates_in_memory,
-        pace::Pace::new(options.requests_per_second),
-    )?;
+    let rooms = Rooms { certificates: options.certificates_in_memory, sealed: options.certificates_sealed_mib << 20 };
+    let pace = pace::Pace::new(options.requests_per_second);
+    let edge = Edge::new(common, workers, options.proxy_protocol.clone(), rooms, pace)?;
     let source = certificates::Source::new(url, options.seal.open(&common.paths())?)?;
     let ending = Ending::new();
     // Whoever drops this future ends the workers, too.
@@ -222,6 +222,13 @@ fn descriptors() {
     }
 }
 
+/// How much memory certificates may take: so many that are ready, so many bytes of others.
+#[derive(Clone, Copy)]
+struct Rooms {
+    certificates: usize,
+    sealed: usize,
+}
+
 /// What all workers share.
 pub(crate) struct Edge {
     base_domain: String,
@@ -250,7 +257,7 @@ impl Edge {
         common: &Common,
         workers: usize,
         balancers: Vec<Network>,
-        certificates_in_memory: usize,
+        rooms: Rooms,
         pace: pace::Pace,
     ) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
@@ -258,7 +265,11 @@ impl Edge {
             port: common.port,
             portal: common.paths().web_socket().into(),
             routes: Routes::default(),
-            certificates: certificates::Certificates::new(common.base_domain.as_str(), certificates_in_memory)?,
+            certificates: certificates::Certificates::new(
+                common.base_domain.as_str(),
+                rooms.certificates,
+                rooms.sealed,
+            )?,
             challenges: challenge::Challenges::default(),
             pages: pages::Pages::new(&common.provider_name, &common.portal_origin()),
             meter: Arc::new(meter::Meter::new()),

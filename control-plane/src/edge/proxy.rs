@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Duration, Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::access::Scribe;
@@ -118,7 +118,7 @@ async fn pass(
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
         Ok(mut response) => {
-            headers::outward(response.headers_mut(), &asked.host, id.to_header(), connection.strict);
+            headers::outward(response.headers_mut(), &asked.host, id.to_answer(), connection.strict);
             restore_upgrade(&mut response, &asked);
             finish(note, connection, response)
         }
@@ -159,7 +159,7 @@ fn find(connection: &Connection, asked: &Asked, uri: &http::Uri, said_length: u6
     if let Some(to) = route.elsewhere(path, whole, edge.port) {
         return Way::Own(Own::Moved(to));
     }
-    match (route.row.state, route.socket.clone()) {
+    match (route.row.state, route.row.socket.clone()) {
         (State::Preparing, _) | (State::Running, None) => Way::Own(Own::Preparing),
         (State::Failing, _) => Way::Own(Own::CannotStart),
         (State::Suspended, Some(_)) if !open_while_suspended(path) => Way::Own(Own::Suspended),
@@ -181,6 +181,7 @@ fn open_while_suspended(path: &str) -> bool {
 /// A request made ready for a percloud.
 struct Outbound {
     request: Request<RequestBody>,
+    origin: Origin,
     progress: Option<Arc<Progress>>,
     gate: Option<Arc<Gate>>,
     client: Option<OnUpgrade>,
@@ -189,7 +190,7 @@ struct Outbound {
 impl Outbound {
     fn new(mut parts: http::request::Parts, body: Incoming, asked: &Asked, origin: Origin, body_max: u64) -> Self {
         let client = (asked.upgrade != Upgrade::No).then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
-        headers::inward(&mut parts.headers, asked, origin);
+        headers::inward(&mut parts.headers, asked);
         if asked.upgrade == Upgrade::Connect {
             parts.method = Method::GET;
             let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, rand::random::<[u8; 16]>());
@@ -202,7 +203,7 @@ impl Outbound {
         *request.method_mut() = parts.method;
         *request.uri_mut() = target.into();
         *request.headers_mut() = parts.headers;
-        let mut out = Self { request, progress: None, gate: None, client };
+        let mut out = Self { request, origin, progress: None, gate: None, client };
         if !body.is_end_stream() && asked.upgrade != Upgrade::Connect {
             let progress = Arc::new(Progress::of_at_most(body_max));
             out.gate = asked.waits.then(Arc::default);
@@ -228,8 +229,8 @@ async fn exchange(
     asked: &Asked,
     busy: Option<Busy>,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let Outbound { request, progress, gate, client } = out;
-    let mut answer = std::pin::pin!(connection.pool.send(socket, request));
+    let Outbound { request, origin, progress, gate, client } = out;
+    let mut answer = std::pin::pin!(connection.pool.send(socket, request, origin));
     let mut seen = 0;
     let mut response = loop {
         match timeout(limits::FIRST_BYTE, &mut answer).await {
@@ -283,7 +284,7 @@ fn begin(connection: &Connection, parts: &http::request::Parts, id: RequestId, b
         version: parts.version,
         status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         began,
-        first_byte: began.elapsed(),
+        first_byte: Duration::ZERO,
         sent: None,
         bytes_out: 0,
         whole: false,

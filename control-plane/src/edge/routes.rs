@@ -1,7 +1,7 @@
 //! Which host name leads where; in memory, so that a restart of Postgres is not noticed by anybody's visitors.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub struct Row {
     /// What may pass.
     pub state: State,
     /// Where its runtime listens, once there is a place.
-    pub socket: Option<PathBuf>,
+    pub socket: Option<Arc<Path>>,
     /// The name that it answers at instead.
     pub redirect_to: Option<String>,
     /// Bytes that it may hold.
@@ -56,8 +56,6 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Route {
     pub(super) row: Row,
-    /// The row's socket, cheap to hand on.
-    pub(super) socket: Option<Arc<Path>>,
     busy: AtomicUsize,
     share: Share,
 }
@@ -74,8 +72,7 @@ impl Drop for Busy {
 
 impl Route {
     fn new(row: Row) -> Arc<Self> {
-        let socket = row.socket.as_deref().map(Arc::from);
-        Arc::new(Self { row, socket, busy: AtomicUsize::new(0), share: Share::default() })
+        Arc::new(Self { row, busy: AtomicUsize::new(0), share: Share::default() })
     }
 
     /// Where whoever asks for this path here shall ask instead. Not where machines look at one certain name: a CA for its challenge, the

@@ -5,6 +5,7 @@
 //! method says that doing it twice is doing it once, and there is no body: those go by our own client ([`super::line`]).
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Duration, Instant};
 
 use super::body::{BodyError, Coming, RequestBody};
+use super::headers::Origin;
 use super::limits;
 use super::line::{self, Line};
 use super::meter::Meter;
@@ -52,7 +54,7 @@ struct Idle {
 /// One worker's kept connections, by socket.
 pub(super) struct Pool {
     idle: Mutex<HashMap<PathBuf, Vec<Idle>>>,
-    lines: Mutex<HashMap<PathBuf, Vec<Line>>>,
+    lines: Mutex<HashMap<OsString, Vec<Line>>>,
     pub(super) meter: Arc<Meter>,
 }
 
@@ -100,7 +102,8 @@ impl Pool {
     /// The kept connection of our own client that was used last; dead ones in front of it go.
     pub(super) fn kept_line(&self, socket: &Path) -> Option<Line> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = lines.get_mut(socket)?;
+        // By its bytes: a path is compared and hashed part by part.
+        let all = lines.get_mut(socket.as_os_str())?;
         std::iter::from_fn(|| all.pop()).find(Line::is_alive)
     }
 
@@ -108,10 +111,10 @@ impl Pool {
     pub(super) fn keep_line(&self, socket: &Path, mut line: Line) {
         line.since = Instant::now();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        match lines.get_mut(socket) {
+        match lines.get_mut(socket.as_os_str()) {
             Some(all) if all.len() < limits::POOLED_PER_SOCKET => all.push(line),
             Some(_) => {}
-            None => drop(lines.insert(socket.to_path_buf(), vec![line])),
+            None => drop(lines.insert(socket.as_os_str().to_owned(), vec![line])),
         }
     }
 
@@ -143,16 +146,18 @@ impl Pool {
         Ok(sender)
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request, with what we say of its origin, and waits for the head of the answer.
     pub(super) async fn send(
         self: &Arc<Self>,
         socket: &Arc<Path>,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
+        origin: Origin,
     ) -> Result<Response<Coming>, Failure> {
         if may_be_asked_again(&request) {
             let (head, _) = request.into_parts();
-            return Ok(line::ask(self, socket, &head).await?.map(Coming::Line));
+            return Ok(line::ask(self, socket, &head, &origin).await?.map(Coming::Line));
         }
+        origin.insert(request.headers_mut());
         let (response, lent) = self.send_once(socket, request).await?;
         Ok(response.map(|incoming| Coming::Library { incoming, lent: Some(lent) }))
     }

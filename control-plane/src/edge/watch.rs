@@ -4,7 +4,7 @@
 //! that is away changes nothing: what was known last stays, and visitors notice nothing.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 use tokio_postgres::Row as DbRow;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::certificates::{Id, Source, entry};
 use super::routes::{Row, State};
@@ -71,6 +72,7 @@ impl Watch {
         let mut due = Due { everything: true, ..Due::default() };
         let mut again = Instant::now() + AGAIN;
         let mut failing: Option<Instant> = None;
+        let mut filling: Option<AbortOnDropHandle<()>> = None;
         loop {
             if !due.is_nothing() {
                 match self.read(&due).await {
@@ -84,6 +86,11 @@ impl Watch {
                             tracing::info!(seconds = since.elapsed().as_secs(), "the database answers again");
                         }
                         self.edge.certificates.warm().await;
+                        if filling.is_none() {
+                            let edge = self.edge.clone();
+                            let fill = async move { edge.certificates.fill().await };
+                            filling = Some(AbortOnDropHandle::new(self.source.runtime.spawn(fill)));
+                        }
                     }
                     Err(error) if failing.is_none() => {
                         failing = Some(Instant::now());
@@ -169,7 +176,7 @@ fn route(row: &DbRow) -> anyhow::Result<Row> {
         host: row.try_get("host")?,
         tenant_id: row.try_get("tenant_id")?,
         state: State::from_column(row.try_get("state")?),
-        socket: socket.map(PathBuf::from),
+        socket: socket.map(|socket| Path::new(socket).into()),
         redirect_to: row.try_get("redirect_to")?,
         quota_bytes: u64::try_from(row.try_get::<_, i64>("quota_bytes")?)?,
     })

@@ -24,7 +24,9 @@ pub use restart::{RestartEdge, restart_edge};
 use crate::{
     certificates,
     config::{Common, Paths, SEAL_KEY_COMMAND, SealOptions},
-    db, domains, edge, privileges,
+    db, domains, edge,
+    hosts::local::Limits,
+    privileges,
 };
 use cluster::Cluster;
 use prepare::Secrets;
@@ -72,6 +74,9 @@ pub struct Options {
     /// A layer of the sandbox that this machine may lack, by its name in `percloud doctor`.
     #[arg(long, value_name = "LAYER")]
     pub allow_missing: Vec<String>,
+    /// What each percloud may take of the machine.
+    #[command(flatten)]
+    pub limits: Limits,
     /// Where own domains lead, and how DNS is asked.
     #[command(flatten)]
     pub domains: domains::Options,
@@ -200,6 +205,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls) -> anyhow::Result<Vec<Pr
     for layer in &options.allow_missing {
         host.extend(["--allow-missing".into(), layer.clone()]);
     }
+    host.extend(options.limits.arguments());
     let mut edge: Vec<String> = options.listen.iter().flat_map(|ip| ["--listen".into(), ip.to_string()]).collect();
     edge.extend(options.http_port.iter().flat_map(|port| ["--http-port".into(), port.to_string()]));
     edge.extend(options.certificates_in_memory.iter().flat_map(|n| ["--certificates-in-memory".into(), n.to_string()]));

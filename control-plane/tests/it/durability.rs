@@ -37,7 +37,7 @@ async fn what_was_acknowledged_survives_two_hundred_deaths() {
     let seed = std::env::var("PERCLOUD_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("PERCLOUD_TEST_SEED={seed}");
     let mut chance = StdRng::seed_from_u64(seed);
-    let mut machine = Machine::with_runtime(None, 300, &runtime()).await;
+    let mut machine = Machine::with_runtime(None, 300, &[], &runtime()).await;
     let stop = CancellationToken::new();
     let mut owners = Vec::new();
     for n in 0..OWNERS {

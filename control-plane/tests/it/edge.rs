@@ -61,6 +61,7 @@ impl Front {
             common,
             seal: SealOptions::default(),
             certificates_in_memory: 16,
+            certificates_sealed_mib: 0,
             listen: vec!["127.0.0.1".parse().unwrap()],
             http_port: None,
             workers: Some(1),

@@ -33,6 +33,8 @@ pub(crate) struct Shelf {
     pub(crate) https: SocketAddr,
     http: SocketAddr,
     edge: Option<JoinHandle<anyhow::Result<()>>>,
+    /// What its edge keeps of certificates that were not asked for.
+    sealed_mib: usize,
     plain: reqwest::Client,
     pub(crate) url: String,
     pub(crate) paths: Paths,
@@ -65,7 +67,19 @@ impl Shelf {
         let seal = Seal::open_or_create(&paths.seal_key()).unwrap();
         let db = postgres::client(url).await;
         let plain = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { db, ca, seal, https: free(), http: free(), edge: None, plain, url: url.into(), paths, _folder: folder }
+        Self {
+            db,
+            ca,
+            seal,
+            https: free(),
+            http: free(),
+            edge: None,
+            sealed_mib: 0,
+            plain,
+            url: url.into(),
+            paths,
+            _folder: folder,
+        }
     }
 
     async fn start(&mut self) {
@@ -75,6 +89,7 @@ impl Shelf {
             common,
             seal: SealOptions::default(),
             certificates_in_memory: 100,
+            certificates_sealed_mib: self.sealed_mib,
             listen: vec![self.https.ip()],
             http_port: Some(self.http.port()),
             workers: Some(2),
@@ -263,6 +278,40 @@ async fn what_is_in_memory_serves_while_postgres_is_away_and_the_rest_waits_for_
     assert!(!waiting.is_finished());
     cluster.start();
     waiting.await.unwrap().expect("it was there within the time of a handshake");
+}
+
+#[tokio::test]
+async fn all_names_are_at_hand_without_having_been_asked_for_and_new_ones_after_their_first_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::own(&folder.path().join("pg"));
+    postgres::execute(&cluster.url("postgres"), "create database own").await;
+    let url = cluster.url("own");
+    postgres::prepare(&url).await;
+    let mut shelf = Shelf::closed(&url).await;
+    shelf.sealed_mib = 1;
+    let names: Vec<String> = (0..150).map(|number| format!("n{number}.example")).collect();
+    for name in &names {
+        shelf.put(&[name], "local").await;
+    }
+    shelf.start().await;
+    // More than fit into memory; all are read once, however few are asked for.
+    let sql = "select count(*) from pg_stat_activity where query like 'select id, chain_pem%' and state = 'idle'";
+    eventually("all to be read", async || {
+        (shelf.db.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
+    })
+    .await;
+    let new = shelf.put(&["new.example"], "local").await;
+    shelf.comes("new.example").await;
+    let renewed = shelf.issue(&new, 60).await;
+    shelf.shows("new.example", &renewed).await;
+    for name in &names {
+        shelf.shake(name).await.unwrap();
+    }
+    cluster.kill();
+    assert_eq!(shelf.shake("new.example").await.unwrap(), renewed);
+    for name in &names {
+        shelf.shake(name).await.expect(name);
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ pub(crate) struct Machine {
     folder: tempfile::TempDir,
     pub(crate) user: Option<u32>,
     idle_seconds: u64,
+    more: Vec<String>,
     child: Option<Child>,
     pub(crate) host: HostClient,
 }
@@ -39,11 +40,16 @@ impl Machine {
 
     /// Starts a host; `user` is whom it runs as, when that is somebody else.
     pub(crate) async fn start(user: Option<u32>, idle_seconds: u64) -> Self {
-        Self::with_runtime(user, idle_seconds, &hostile()).await
+        Self::start_with(user, idle_seconds, &[]).await
     }
 
-    /// Starts a host whose runtime is another program.
-    pub(crate) async fn with_runtime(user: Option<u32>, idle_seconds: u64, runtime: &Path) -> Self {
+    /// With more words on its command line.
+    pub(crate) async fn start_with(user: Option<u32>, idle_seconds: u64, more: &[&str]) -> Self {
+        Self::with_runtime(user, idle_seconds, more, &hostile()).await
+    }
+
+    /// With another program as its runtime.
+    pub(crate) async fn with_runtime(user: Option<u32>, idle_seconds: u64, more: &[&str], runtime: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let data = folder.path().join("data");
@@ -56,10 +62,21 @@ impl Machine {
         for (name, from) in [("percloud", Path::new(env!("CARGO_BIN_EXE_percloud"))), ("runtime", runtime)] {
             fs::copy(from, folder.path().join(name)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         }
+        fs::create_dir(folder.path().join("memory")).unwrap();
         let host = HostClient::new(Paths(data).host_socket());
-        let mut machine = Self { folder, user, idle_seconds, child: None, host };
+        let more = more.iter().map(|&word| word.to_owned()).collect();
+        let mut machine = Self { folder, user, idle_seconds, more, child: None, host };
+        machine.memory_left(50);
         machine.restart().await;
         machine
+    }
+
+    /// What the host is told of the machine's memory.
+    pub(crate) fn memory_left(&self, percent: u32) {
+        let told = format!("MemTotal: 1000000 kB\nMemAvailable: {} kB\n", percent * 10_000);
+        let folder = self.folder.path().join("memory");
+        fs::write(folder.join("new"), told).unwrap();
+        fs::rename(folder.join("new"), folder.join("meminfo")).unwrap();
     }
 
     pub(crate) fn paths(&self) -> Paths {
@@ -80,7 +97,9 @@ impl Machine {
         let mut command = self.command(&self.folder.path().join("percloud"));
         command.arg("host").arg("--data").arg(self.paths().root());
         command.arg("--runtime").arg(self.folder.path().join("runtime"));
-        command.arg("--idle-seconds").arg(self.idle_seconds.to_string());
+        command.arg("--idle-seconds").arg(self.idle_seconds.to_string()).args(&self.more);
+        command.arg("--memory-from").arg(self.folder.path().join("memory"));
+        command.args(["--wake-spread-seconds", "0"]);
         let child = self.child.insert(command.stdin(Stdio::null()).spawn().unwrap());
         eventually("a host that answers", async || {
             assert_eq!(child.try_wait().unwrap(), None, "the host has ended");
@@ -125,6 +144,19 @@ impl Machine {
         self.paths().tenants().join(id.as_str())
     }
 
+    /// The control groups of all perclouds together, one a hierarchy; none where the host may not make them.
+    pub(crate) fn groups(&self) -> Vec<PathBuf> {
+        let notes = fs::read_to_string(self.paths().host_state().join("control-groups")).unwrap_or_default();
+        notes.lines().map(PathBuf::from).collect()
+    }
+
+    /// Of a percloud's control groups, those in which its runtime is.
+    pub(crate) fn joined(&self, id: &TenantId) -> usize {
+        let procs =
+            |group: &PathBuf| fs::read_to_string(group.join(id.as_str()).join("cgroup.procs")).unwrap_or_default();
+        self.groups().iter().filter(|group| procs(group).lines().count() == 1).count()
+    }
+
     /// Process numbers of a percloud's runtimes, whoever their parent is.
     pub(crate) fn runtimes(&self, id: &TenantId) -> Vec<i32> {
         let ours = |pid: &i32| {
@@ -143,7 +175,21 @@ impl Drop for Machine {
             let _ = child.kill();
             let _ = child.wait();
         }
+        // A host that was killed leaves them for the next one, and there is none.
+        for group in self.groups() {
+            let gone = |folder: &Path| (0..500).any(|_| fs::remove_dir(folder).is_ok() || !folder.exists() || !pause());
+            for inside in fs::read_dir(&group).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+                gone(&inside.path());
+            }
+            gone(&group);
+        }
     }
+}
+
+/// Its runtimes end with the host, a moment later.
+fn pause() -> bool {
+    std::thread::sleep(Duration::from_millis(2));
+    true
 }
 
 /// The test program; cargo builds it before the tests, since it is an example.

@@ -105,6 +105,14 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// When [`tidy`] will next find something to do.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+    crate::due::first(db, "select min(seen_at) from sessions", LIFE)
+}
+
 fn hash(token: &str) -> Vec<u8> {
     sha2::Sha256::digest(format!("session:{token}")).to_vec()
 }

@@ -100,4 +100,12 @@ pub fn tidy(tx: &Transaction<'_>, now: chrono::DateTime<chrono::Utc>) -> anyhow:
     rows::delete_old(tx, now)
 }
 
+/// When [`tidy`] will next find something to do.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn due(db: &Connection) -> anyhow::Result<Option<chrono::DateTime<chrono::Utc>>> {
+    rows::due(db)
+}
+
 pub(crate) use rows::{keep_file, keep_line, keep_section, set_key};

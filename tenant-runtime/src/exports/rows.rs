@@ -108,6 +108,14 @@ pub(super) fn delete_old(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Re
     Ok(())
 }
 
+/// When [`delete_old`] will next find something to do.
+pub(super) fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let sealed = "select min(created_at) from exports where id in (select export from exports_secrets)";
+    let sealed = crate::due::first(db, sealed, OPEN)?;
+    let all = crate::due::first(db, "select min(created_at) from exports", KEPT)?;
+    Ok(crate::due::soonest([sealed, all]))
+}
+
 /// The key that signs, if there is one yet.
 pub(crate) fn key(db: &Connection) -> anyhow::Result<Option<Key>> {
     let text: Option<String> =

@@ -133,6 +133,28 @@ pub fn tidy(tx: &Transaction<'_>, now: chrono::DateTime<chrono::Utc>) -> anyhow:
     rows::delete_old(tx, now)
 }
 
+/// When [`tidy`] will next find something to do.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn due(db: &Connection) -> anyhow::Result<Option<chrono::DateTime<chrono::Utc>>> {
+    rows::due(db)
+}
+
+/// When [`resume`] should have a try, if something was broken off: at once, but daily when it has been going on for so long
+/// that trying does not seem to help.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn unfinished(
+    db: &Connection,
+    now: chrono::DateTime<chrono::Utc>,
+) -> anyhow::Result<Option<chrono::DateTime<chrono::Utc>>> {
+    let day = chrono::TimeDelta::days(1);
+    let last = rows::at_work(db)?.into_iter().map(|import| import.created_at).max();
+    Ok(last.map(|began| if now - began < day { now } else { now + day }))
+}
+
 /// Goes on with what a stop of the process broke off; called at start.
 ///
 /// # Errors

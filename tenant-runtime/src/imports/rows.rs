@@ -203,6 +203,12 @@ pub(super) fn delete_old(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Re
     Ok(())
 }
 
+/// When [`delete_old`] will next find something to do.
+pub(super) fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let sql = "select min(created_at) from imports where state in ('checking', 'ready', 'refused', 'failed')";
+    crate::due::first(db, sql, KEPT)
+}
+
 pub(super) fn blobs(db: &Connection) -> anyhow::Result<Vec<Hash>> {
     let sql = "select sha256 from imports where sha256 is not null and state <> 'done' and state <> 'refused'";
     Ok(db.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)

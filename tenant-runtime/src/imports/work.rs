@@ -20,8 +20,9 @@ use super::{
 use crate::{
     activity,
     blobs::{Blob, Hash},
+    pulse::Busy,
     quota,
-    runtime::{Busy, Runtime},
+    runtime::Runtime,
     services,
     store::Store,
 };

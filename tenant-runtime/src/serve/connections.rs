@@ -25,10 +25,8 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use crate::{
-    runtime::{Busy, Runtime},
-    web::Client,
-};
+use super::visits;
+use crate::{pulse::Busy, runtime::Runtime, web::Client};
 
 /// How many connections are open at once; further ones wait in the listener's queue.
 const AT_ONCE: usize = 512;
@@ -144,7 +142,7 @@ async fn answer(
     client: Option<IpAddr>,
     request: Request<Incoming>,
 ) -> Result<Response<Guarded>, Infallible> {
-    let busy = rt.busy();
+    let busy = if visits::keeps_awake(&request) { rt.busy() } else { rt.at_chores() };
     let mut request = request.map(Body::new);
     if let Some(client) = client {
         request.extensions_mut().insert(Client(client));

@@ -14,11 +14,11 @@ use bundle::{Clock, TenantSpec};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::net::UnixListener;
 
-use super::connections::{Accept, Connection, Version};
+use super::{
+    connections::{Accept, Connection, Version},
+    sleep::Sleep,
+};
 use crate::runtime::{Place, Runtime};
-
-/// How long nothing may be going on before we leave, when the host does not say.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long a predecessor that is still draining is waited for.
 const PREDECESSOR: Duration = Duration::from_secs(15);
@@ -36,7 +36,7 @@ pub fn run() -> anyhow::Result<()> {
     let rt = Runtime::open(&folder, spec, Place::Hosted, Clock::system())?;
     crate::cli::executor()?.block_on(async {
         let listener: Box<dyn Accept> = Box::new(Unix(UnixListener::from_std(listener)?));
-        super::until_the_end(&rt, vec![listener], Some(patience()?)).await
+        super::until_the_end(&rt, vec![listener], Some(Sleep::from_environment()?)).await
     })?;
     Ok(())
 }
@@ -44,12 +44,6 @@ pub fn run() -> anyhow::Result<()> {
 fn spec() -> anyhow::Result<TenantSpec> {
     let json = std::env::var("PERCLOUD_SPEC").context("PERCLOUD_SPEC does not say which percloud this is")?;
     serde_json::from_str(&json).context("PERCLOUD_SPEC cannot be understood")
-}
-
-fn patience() -> anyhow::Result<Duration> {
-    let Ok(seconds) = std::env::var("PERCLOUD_IDLE_SECONDS") else { return Ok(PATIENCE) };
-    let seconds: f64 = seconds.parse().context("PERCLOUD_IDLE_SECONDS is not a number")?;
-    Duration::try_from_secs_f64(seconds.max(0.05)).context("PERCLOUD_IDLE_SECONDS is out of range")
 }
 
 /// Takes over descriptor 3 as systemd's socket activation says, and makes sure that it is what it should be.

@@ -4,7 +4,9 @@ mod connections;
 pub mod home;
 pub mod hosted;
 pub(crate) mod lock;
-mod tidy;
+mod sleep;
+pub(crate) mod tidy;
+mod visits;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{imports, router, runtime::Runtime, status};
 use connections::{Accept, Connections};
+use sleep::Sleep;
 
 /// How long requests that are being answered may go on after we were told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -27,16 +30,14 @@ enum End {
     Told,
     /// Nothing was going on for long enough.
     Idle,
+    /// Nothing is going on, and the host needs the memory.
+    Hurried,
     /// The owner asked for it and the time of grace is over (at home only).
     Deleted,
 }
 
-/// Serves until told to stop, idle for `patience`, or deleted; then drains and closes the store.
-async fn until_the_end(
-    rt: &Runtime,
-    listeners: Vec<Box<dyn Accept>>,
-    patience: Option<Duration>,
-) -> anyhow::Result<End> {
+/// Serves until told to stop, asleep by its own rules (`sleep`; none: never), or deleted; then drains and closes the store.
+async fn until_the_end(rt: &Runtime, listeners: Vec<Box<dyn Accept>>, sleep: Option<Sleep>) -> anyhow::Result<End> {
     let connections = Arc::new(Connections::new(rt.clone(), router::router(rt)));
     let accepting: Vec<_> = listeners
         .into_iter()
@@ -46,7 +47,7 @@ async fn until_the_end(
         })
         .collect();
     imports::resume(rt).await?;
-    let end = wait(rt, patience).await?;
+    let end = wait(rt, sleep).await?;
     for task in accepting {
         task.abort();
         let _aborted = task.await;
@@ -61,19 +62,19 @@ async fn until_the_end(
     Ok(end)
 }
 
-async fn wait(rt: &Runtime, patience: Option<Duration>) -> anyhow::Result<End> {
+async fn wait(rt: &Runtime, sleep: Option<Sleep>) -> anyhow::Result<End> {
     let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let idle = async {
-        match patience {
-            Some(patience) => rt.idle(patience).await,
+        match sleep {
+            Some(sleep) => sleep.time_to_leave(rt).await,
             None => std::future::pending().await,
         }
     };
     Ok(tokio::select! {
         _ = term.recv() => End::Told,
         _ = int.recv() => End::Told,
-        () = idle => End::Idle,
-        () = tidy::forever(rt) => End::Deleted,
+        why = idle => why?,
+        () = tidy::forever(rt, sleep.is_some_and(|sleep| sleep.scheduled)) => End::Deleted,
     })
 }

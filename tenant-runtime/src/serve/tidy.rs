@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::OptionalExtension;
 
 use crate::{
-    activity, auth, exports, imports, quota,
+    activity, auth, due, exports, imports, quota,
     runtime::{Place, Runtime},
     services, status, uploads,
 };
@@ -16,11 +15,15 @@ const EVERY: TimeDelta = TimeDelta::hours(1);
 /// The first page comes before the broom.
 const AFTER_START: Duration = Duration::from_secs(3);
 
-/// Keeps house; ends only when the percloud is to be wiped, which is for whoever runs it at home to do.
-pub(super) async fn forever(rt: &Runtime) {
-    tokio::time::sleep(AFTER_START).await;
+/// Keeps house; ends only when the percloud is to be wiped, which is for whoever runs it at home to do. `at_once`: that is what
+/// it was started for.
+pub(super) async fn forever(rt: &Runtime, at_once: bool) {
+    let mut first = at_once.then(|| rt.at_chores());
+    if first.is_none() {
+        tokio::time::sleep(AFTER_START).await;
+    }
     loop {
-        let busy = rt.busy();
+        let busy = first.take().unwrap_or_else(|| rt.at_chores());
         match once(rt).await {
             Ok(true) => return,
             Ok(false) => {}
@@ -29,13 +32,16 @@ pub(super) async fn forever(rt: &Runtime) {
         drop(busy);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(600)) => {}
-            () = rt.sweep_wanted() => sweep(rt).await,
+            () = rt.sweep_wanted() => {
+                let _busy = rt.at_chores();
+                sweep(rt).await;
+            }
         }
     }
 }
 
 /// Keeps house if it is time. Answers true when the percloud's days are over.
-pub(super) async fn once(rt: &Runtime) -> anyhow::Result<bool> {
+pub(crate) async fn once(rt: &Runtime) -> anyhow::Result<bool> {
     let now = rt.clock().now();
     if rt.store().read(move |db| is_due(db, now)).await? {
         rt.store().write(move |tx| chores(tx, now)).await?;
@@ -48,9 +54,7 @@ pub(super) async fn once(rt: &Runtime) -> anyhow::Result<bool> {
 }
 
 fn is_due(db: &rusqlite::Connection, now: DateTime<Utc>) -> anyhow::Result<bool> {
-    let sql = "select done_at from chores where name = 'tidy'";
-    let done: Option<DateTime<Utc>> = db.query_row(sql, [], |row| row.get(0)).optional()?;
-    Ok(done.is_none_or(|done| now - done >= EVERY || done > now))
+    Ok(due::tidied_at(db)?.is_none_or(|done| now - done >= EVERY || done > now))
 }
 
 fn chores(tx: &rusqlite::Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {

@@ -44,6 +44,13 @@ pub trait Service: Send + Sync {
     fn tidy(&self, _tx: &Transaction<'_>, _now: chrono::DateTime<chrono::Utc>) -> anyhow::Result<()> {
         Ok(())
     }
+    /// When its `tidy` will next find something to do; the host wakes the percloud then.
+    ///
+    /// # Errors
+    /// When its tables cannot be read.
+    fn due(&self, _db: &Connection) -> anyhow::Result<Option<chrono::DateTime<chrono::Utc>>> {
+        Ok(None)
+    }
     /// Every blob that its rows name, so that unnamed ones can be swept.
     ///
     /// # Errors

@@ -144,6 +144,14 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     rows::delete_expired(tx, now)
 }
 
+/// When [`tidy`] will next find something to do.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+    crate::due::first(db, "select min(expires_at) from uploads", TimeDelta::zero())
+}
+
 /// Removes partial files that no row knows.
 ///
 /// # Errors

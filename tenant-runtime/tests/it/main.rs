@@ -10,3 +10,4 @@ mod home_acme;
 mod process;
 mod set_up;
 mod sign_in;
+mod sleep;

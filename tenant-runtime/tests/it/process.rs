@@ -36,6 +36,11 @@ impl Unit {
 
     /// Starts the runtime with an environment that holds nothing else and the listener as descriptor 3.
     pub(crate) fn start(&self, idle: &str) -> Process {
+        self.start_with(idle, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_with(&self, idle: &str, more: &[(&str, &str)]) -> Process {
         let script = "exec \"$0\" serve --activated 3<&0 </dev/null";
         let child = Command::new("/bin/sh")
             .args(["-c", script, PROGRAM])
@@ -47,6 +52,7 @@ impl Unit {
             .env("PERCLOUD_DATA", self.folder.path().join("data"))
             .env("PERCLOUD_IDLE_SECONDS", idle)
             .env("PERCLOUD_SPEC", serde_json::to_string(&testing::spec()).unwrap())
+            .envs(more.iter().copied())
             .spawn()
             .unwrap();
         Process(child)

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 
 /// A certificate's id without its prefix: 80 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::edge) struct Id([u8; 10]);
+pub(in crate::edge) struct Id(pub(super) [u8; 10]);
 
 impl Id {
     /// Reads `c-` and 16 letters of base 32; none when it is anything else.
@@ -111,6 +111,11 @@ impl Index {
     /// How many certificates it knows.
     pub(in crate::edge) fn certificates(&self) -> usize {
         self.certificates
+    }
+
+    /// Which certificates it knows.
+    pub(in crate::edge) fn ids(&self) -> HashSet<Id> {
+        self.names.values().chain(self.spare.iter().map(|(_, entry)| entry)).map(|entry| entry.id).collect()
     }
 
     /// When the first of them ends.

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::kept::Kept;
 use super::{AGAIN, Certificates, Entry, Held, Id};
 use crate::edge::{limits, sql};
 use crate::{certificates, db};
@@ -27,7 +28,7 @@ pub(in crate::edge) struct Source {
     pub(in crate::edge) db: Pool,
     /// Not a worker's: what a worker's visitors wait for must not end with them, and must not hold the others up.
     pub(in crate::edge) runtime: Handle,
-    seal: Arc<Seal>,
+    pub(super) seal: Arc<Seal>,
     places: Arc<Semaphore>,
 }
 
@@ -64,6 +65,7 @@ impl Source {
         self,
         id: Id,
         base: Arc<ServerConfig>,
+        kept: Arc<Kept>,
         pinned: bool,
         patience: Duration,
     ) -> anyhow::Result<Arc<Held>> {
@@ -72,8 +74,13 @@ impl Source {
         let version = version(&sealed);
         let seal = self.seal.clone();
         // Parsing takes its time, and keys that come from a program take their own.
-        let opened = tokio::task::spawn_blocking(move || open(&seal, &text, &chain, &sealed, &base)).await?;
-        Ok(Arc::new(match opened {
+        let open = move || {
+            let key = opened(&seal, &text, &sealed)?;
+            let certified = Certified::new(&chain, PrivatePkcs8KeyDer::from(key.clone()).into())?;
+            kept.put(id, version, &chain, &key);
+            anyhow::Ok(tls::serving(&base, certified.key()))
+        };
+        Ok(Arc::new(match tokio::task::spawn_blocking(open).await? {
             Ok(config) => Held { version, config: Some(Arc::new(config)), pinned, again: Mutex::default() },
             Err(error) => {
                 tracing::error!(certificate.id = %id, error = format!("{error:#}"), "a certificate cannot be used");
@@ -83,14 +90,13 @@ impl Source {
     }
 }
 
-fn open(seal: &Seal, id: &str, chain: &str, sealed: &[u8], base: &ServerConfig) -> anyhow::Result<ServerConfig> {
-    let key = seal.open_sealed(&certificates::sealed_for(id), sealed)?;
-    let certified = Certified::new(chain, PrivatePkcs8KeyDer::from(key).into())?;
-    Ok(tls::serving(base, certified.key()))
+/// The key of the certificate with this id.
+pub(super) fn opened(seal: &Seal, id: &str, sealed: &[u8]) -> anyhow::Result<Vec<u8>> {
+    seal.open_sealed(&certificates::sealed_for(id), sealed)
 }
 
 /// What changes whenever a key is sealed: a part of the nonce. The statements in `sql` take the same part.
-fn version(sealed: &[u8]) -> u64 {
+pub(super) fn version(sealed: &[u8]) -> u64 {
     sealed.get(9..17).and_then(|part| part.try_into().ok()).map_or(0, u64::from_be_bytes)
 }
 
@@ -98,10 +104,11 @@ impl Certificates {
     /// Loads one; an error is none of the certificate's.
     pub(super) async fn load(&self, entry: Entry, patient: bool) -> anyhow::Result<Arc<Held>> {
         let source = self.source.get().context("nobody said where certificates are")?.clone();
-        let pinned = self.entry(None).is_some_and(|own| own.id == entry.id);
+        let pinned = self.is_own(entry.id);
         let patience = if patient { limits::HANDSHAKE } else { Duration::ZERO };
         let runtime = source.runtime.clone();
-        let loaded = runtime.spawn(source.load(entry.id, self.nobody.clone(), pinned, patience));
+        let (base, kept) = (self.nobody.clone(), self.kept.clone());
+        let loaded = runtime.spawn(source.load(entry.id, base, kept, pinned, patience));
         let loaded = AbortOnDropHandle::new(loaded).await?;
         let outcome = match &loaded {
             Ok(held) if held.config.is_some() => "done",

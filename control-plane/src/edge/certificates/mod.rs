@@ -1,10 +1,13 @@
 //! Certificates for a hundred thousand names: an index of all of them in memory, and those that are asked for.
 //!
-//! The index ([`Index`], kept true by [`super::watch`]) says which certificate stands for a name. Chain and key are read and unsealed at the first
-//! handshake for one of its names, once however many ask, and kept until others are asked for more; the provider's own always is.
-//! While Postgres is away, what is in memory serves, and a handshake that needs more waits as long as a handshake may.
+//! The index ([`Index`], kept true by [`super::watch`]) says which certificate stands for a name. What was asked for last is in memory as rustls
+//! wants it, the provider's own always. The others are made whole from what is kept of them ([`kept`]); for what is not there, chain and key are
+//! read from the database and unsealed, once however many ask. While Postgres is away, what is in memory serves, and a handshake that
+//! needs more waits as long as a handshake may.
 
+mod guests;
 mod index;
+mod kept;
 mod load;
 
 use std::collections::HashSet;
@@ -13,10 +16,13 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 use rustls::ServerConfig;
+use rustls::sign::CertifiedKey;
 use tokio::sync::{Mutex, SetOnce};
 use tokio::time::{Duration, Instant};
 
+use guests::Guests;
 pub(super) use index::{Entry, Id, Index};
+use kept::Kept;
 pub(super) use load::{Source, entry};
 
 /// After a certificate could not be loaded, how long until it is tried again.
@@ -56,17 +62,19 @@ pub(super) struct Certificates {
     /// Set when everything was read for the first time; a handshake waits for that.
     known: SetOnce<()>,
     held: Cache<Id, Arc<Held>, UnitWeighter, DefaultHashBuilder, Pin>,
+    kept: Arc<Kept>,
+    guests: Guests,
     /// Has no certificate: what all others are made from, and what answers for names that nobody has.
     nobody: Arc<ServerConfig>,
     source: OnceLock<Source>,
 }
 
 impl Certificates {
-    /// Knows nothing yet. Keeps `in_memory` certificates loaded, and the provider's own.
+    /// Knows nothing yet. Keeps `in_memory` certificates loaded, and the provider's own; of others, `kept_bytes` of what it takes to show them.
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub(super) fn new(base_domain: &str, in_memory: usize) -> anyhow::Result<Self> {
+    pub(super) fn new(base_domain: &str, in_memory: usize, kept_bytes: usize) -> anyhow::Result<Self> {
         let nobody = tls::server_config(Arc::new(tls::Resolver::new()), &["h2", "http/1.1"])?;
         let held =
             Cache::with(in_memory.max(1), in_memory.max(1) as u64, UnitWeighter, DefaultHashBuilder::default(), Pin);
@@ -75,6 +83,8 @@ impl Certificates {
             index: RwLock::default(),
             known: SetOnce::new(),
             held,
+            kept: Arc::new(Kept::new(kept_bytes)),
+            guests: Guests::default(),
             nobody: Arc::new(nobody),
             source: OnceLock::new(),
         })
@@ -115,9 +125,27 @@ impl Certificates {
         let held = match self.held.get(&entry.id) {
             Some(held) if held.version == entry.version && held.config.is_some() => held,
             Some(held) => self.renew(entry, held).await,
-            None => self.held.get_or_insert_async(&entry.id, self.load(entry, true)).await.ok()?,
+            None => match self.kept.find(&entry) {
+                Some(key) => self.whole(entry, key),
+                None => self.held.get_or_insert_async(&entry.id, self.load(entry, true)).await.ok()?,
+            },
         };
         Some(Shown { config: held.config.clone()?, public: entry.public })
+    }
+
+    /// Whether it is the provider's own.
+    fn is_own(&self, id: Id) -> bool {
+        self.entry(None).is_some_and(|own| own.id == id)
+    }
+
+    /// Of what was kept. It stays ready if it is wanted often: to make it again is less work than to have it take another's place for nothing.
+    fn whole(&self, entry: Entry, key: Arc<CertifiedKey>) -> Arc<Held> {
+        let (config, pinned) = (Some(Arc::new(tls::serving(&self.nobody, key))), self.is_own(entry.id));
+        let held = Arc::new(Held { version: entry.version, config, pinned, again: Mutex::default() });
+        if pinned || self.guests.again(entry.id) {
+            self.held.insert(entry.id, held.clone());
+        }
+        held
     }
 
     /// Replaces one that is old or cannot be used. Meanwhile, and when that fails, the old one serves.
@@ -152,6 +180,9 @@ impl Certificates {
 
     /// Knows exactly these from now on.
     pub(super) fn replace(&self, fresh: Index) {
+        if self.kept.len() > fresh.certificates() {
+            self.kept.retain(&fresh.ids());
+        }
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         self.measure();
     }
@@ -166,6 +197,7 @@ impl Certificates {
             index.put(entry, names);
         }
         drop(index);
+        self.kept.forget(&gone);
         // What could not be used may have been mended just now.
         let useless = |id: &&Id| gone.contains(id) || self.held.peek(*id).is_some_and(|held| held.config.is_none());
         ids.iter().filter(useless).for_each(|id| drop(self.held.remove(id)));
@@ -181,6 +213,7 @@ impl Certificates {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         metrics::gauge!("percloud_edge_certificates").set(index.certificates() as f64);
         metrics::gauge!("percloud_edge_certificates_in_memory").set(self.held.len() as f64);
+        metrics::gauge!("percloud_edge_certificates_kept").set(self.kept.len() as f64);
         if let Some(first) = index.first_end() {
             metrics::gauge!("percloud_edge_certificate_ends_seconds").set(first as f64);
         }
@@ -200,5 +233,33 @@ impl Certificates {
         }
         self.replace(fresh);
         self.known();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn so_many_are_in_memory_and_the_providers_own_always() {
+        const MOST: usize = 16;
+        let certificates = Certificates::new("cloud.example", MOST, 0).unwrap();
+        let entry = |number: u8| Entry {
+            id: Id::parse(&format!("c-{}", data_encoding::BASE32_NOPAD.encode(&[number; 10]).to_lowercase())).unwrap(),
+            version: 1,
+            not_after: 0,
+            public: false,
+        };
+        let held = |pinned| {
+            let config = Some(certificates.nobody());
+            Arc::new(Held { version: 1, config, pinned, again: Mutex::default() })
+        };
+        certificates.held.insert(entry(0).id, held(true));
+        for number in 1..=200 {
+            let id = entry(number).id;
+            certificates.held.get_or_insert_async(&id, async { anyhow::Ok(held(false)) }).await.unwrap();
+            assert!(certificates.held.len() <= MOST + 1, "{} after {number}", certificates.held.len());
+        }
+        assert!(certificates.held.get(&entry(0).id).is_some(), "the provider's own stays");
     }
 }

@@ -32,7 +32,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::ending::Ending;
 use super::routes::{Row, State};
-use super::{Edge, Network, listen, worker};
+use super::{Edge, Network, Rooms, listen, worker};
 use fake::Fake;
 
 const BASE: &str = "cloud.localhost";
@@ -92,7 +92,8 @@ impl House {
         let (at, plain) = (https[0].local_addr().unwrap(), http[0].local_addr().unwrap());
         common.port = at.port();
         std::fs::create_dir_all(folder.path().join("run/web")).unwrap();
-        let edge = Edge::new(&common, 1, balancers, 16, super::pace::Pace::new(PER_SECOND)).unwrap();
+        let (rooms, pace) = (Rooms { certificates: 16, sealed: 0 }, super::pace::Pace::new(PER_SECOND));
+        let edge = Edge::new(&common, 1, balancers, rooms, pace).unwrap();
         let ca = LocalCa::open_or_create(&folder.path().join("keys"), "Test", &[], now()).unwrap();
         let certified = |names: &[&str]| {
             let issued = ca.issue(names, 30, now()).unwrap();
@@ -110,6 +111,7 @@ impl House {
     }
 
     fn route(&self, host: &str, state: State, socket: Option<PathBuf>) {
+        let socket = socket.map(Into::into);
         let row = Row {
             host: host.into(),
             tenant_id: format!("t-{host}"),

@@ -161,7 +161,7 @@ async fn one_connection_serves_the_names_of_its_certificate_and_no_other() {
 async fn a_name_that_has_moved_leads_on_with_its_path_and_keeps_its_method() {
     let house = House::new();
     let ada = house.ada();
-    let socket = Some(house.socket("ada"));
+    let socket: Option<Arc<std::path::Path>> = Some(house.socket("ada").into());
     let row = |host: &str, redirect_to: Option<&str>| Row {
         host: host.into(),
         tenant_id: "t-ada".into(),

@@ -25,7 +25,7 @@ use super::{
     layers::{Finding, Kind},
     seccomp::PROGRAM,
     stage,
-    wire::Start,
+    wire::{Errand, Start},
 };
 
 /// The kernel must have at least this version of Landlock (2: Linux 5.19; Debian 12 has it). Newer ones are used.
@@ -260,7 +260,7 @@ fn start_program(rules: &Rules, given: &Given<'_>) -> String {
     } else {
         stage::DATA.to_owned()
     };
-    let environment = [
+    let mut environment = vec![
         "LISTEN_FDS=1".to_owned(),
         "LISTEN_FDNAMES=http".to_owned(),
         format!("LISTEN_PID={}", std::process::id()),
@@ -268,7 +268,14 @@ fn start_program(rules: &Rules, given: &Given<'_>) -> String {
         format!("PERCLOUD_SPEC={}", given.start.spec),
         format!("PERCLOUD_IDLE_SECONDS={}", given.start.idle_seconds),
     ];
-    let arguments = ["percloud-runtime", "serve", "--activated"].map(str::to_owned);
+    if given.start.errand == Errand::Schedule {
+        environment.push("PERCLOUD_WOKEN=schedule".to_owned());
+    }
+    let arguments: &[&str] = match given.start.errand {
+        Errand::Visitors | Errand::Schedule => &["percloud-runtime", "serve", "--activated"],
+        Errand::Prepare => &["percloud-runtime", "prepare"],
+    };
+    let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
     let (Ok(arguments), Ok(environment)) = (words(&arguments), words(&environment)) else {
         return "a zero byte in its environment".into();
     };

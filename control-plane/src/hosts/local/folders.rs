@@ -4,10 +4,10 @@
 use std::{
     ffi::CString,
     fs,
-    io::{self, Read},
+    io::{self, Read, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::{DirBuilderExt, MetadataExt},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     },
     path::Path,
 };
@@ -22,23 +22,69 @@ use crate::hosts::Status;
 
 /// A status is shorter than this.
 const STATUS_MAX: u64 = 4096;
+/// What a percloud's database is called.
+const DATABASE: &str = "percloud.db";
+/// One without content is smaller than this.
+const DATABASE_MAX: u64 = 4 << 20;
 
-/// Makes the folder for `uid`, or sees that it is theirs already.
-pub(super) fn ensure(folder: &Path, uid: u32) -> anyhow::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).context("making its folder"),
-        _ => {}
-    }
+/// Makes the folder for `uid`, with the database that it begins with, or sees that it is theirs already.
+pub(super) fn ensure(folder: &Path, uid: u32, database: Option<&[u8]>) -> anyhow::Result<()> {
+    let new = match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(error).context("making its folder"),
+    };
     let found = fs::symlink_metadata(folder)?;
     anyhow::ensure!(found.is_dir(), "its folder is something else");
     let us = rustix::process::geteuid().as_raw();
-    if found.uid() == us && uid != us {
-        // Just made, or made before a crash.
+    let unseen = found.uid() == us && uid != us;
+    if let Some(database) = database.filter(|_| new || unseen) {
+        put_database(folder, uid, database).context("its database")?;
+    }
+    if unseen {
+        // Just made, or made before a crash. From here on its runtime may have been in it.
         std::os::unix::fs::chown(folder, Some(uid), Some(uid))?;
     } else {
         anyhow::ensure!(found.uid() == uid, "its folder belongs to user {}, not to {uid}", found.uid());
     }
     Ok(())
+}
+
+/// Puts the database into a folder that nobody but us has been in. It is there whole or not at all: of a part of one its
+/// runtime could make nothing.
+fn put_database(folder: &Path, uid: u32, content: &[u8]) -> io::Result<()> {
+    let (new, path) = (folder.join("percloud.db.new"), folder.join(DATABASE));
+    if path.exists() {
+        return Ok(());
+    }
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(content)?;
+    std::os::unix::fs::fchown(&file, Some(uid), Some(uid))?;
+    file.sync_all()?;
+    fs::rename(new, path)
+}
+
+/// The database that a runtime has made and left in its folder; an error when it is none, or still in use.
+pub(super) fn made_database(folder: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    open_file(folder, DATABASE)?.take(DATABASE_MAX + 1).read_to_end(&mut content)?;
+    anyhow::ensure!(content.len() as u64 <= DATABASE_MAX, "it is too large for a new one");
+    anyhow::ensure!(content.starts_with(b"SQLite format 3\0"), "it is no database");
+    let log = fs::symlink_metadata(folder.join("percloud.db-wal"));
+    anyhow::ensure!(log.is_err(), "it was not closed");
+    Ok(content)
+}
+
+/// Opens a file of a percloud's, whatever it may have put there instead.
+fn open_file(folder: &Path, name: &str) -> io::Result<fs::File> {
+    let at = openat(CWD, folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let limits = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let file = openat2(at, name, flags, Mode::empty(), limits)?;
+    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+        return Err(io::Error::other("not a file"));
+    }
+    Ok(fs::File::from(file))
 }
 
 /// The user that a folder belongs to, when that is a percloud's.
@@ -49,15 +95,8 @@ pub(super) fn owner(folder: &Path) -> Option<u32> {
 /// What the percloud says of itself; nothing, when it says nothing sensible.
 pub(super) fn status(folder: &Path) -> Status {
     let read = || -> io::Result<Status> {
-        let at = openat(CWD, folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let limits = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let file = openat2(at, "status.json", flags, Mode::empty(), limits)?;
-        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-            return Err(io::Error::other("not a file"));
-        }
         let mut json = Vec::new();
-        fs::File::from(file).take(STATUS_MAX).read_to_end(&mut json)?;
+        open_file(folder, "status.json")?.take(STATUS_MAX).read_to_end(&mut json)?;
         Ok(serde_json::from_slice(&json)?)
     };
     read().unwrap_or_default()
@@ -203,15 +242,45 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let us = rustix::process::geteuid().as_raw();
         let tenant = folder.path().join("t");
-        ensure(&tenant, us).unwrap();
-        ensure(&tenant, us).unwrap();
+        ensure(&tenant, us, None).unwrap();
+        ensure(&tenant, us, None).unwrap();
         assert_eq!(fs::metadata(&tenant).unwrap().permissions().mode() & 0o777, 0o700);
         if us == 0 {
-            ensure(&tenant, 200_123).unwrap();
-            assert!(ensure(&tenant, 200_124).is_err());
+            ensure(&tenant, 200_123, None).unwrap();
+            assert!(ensure(&tenant, 200_124, None).is_err());
             assert_eq!(owner(&tenant), Some(200_123));
         }
         fs::write(folder.path().join("file"), "").unwrap();
-        assert!(ensure(&folder.path().join("file"), us).is_err());
+        assert!(ensure(&folder.path().join("file"), us, None).is_err());
+    }
+
+    #[test]
+    fn a_new_folder_has_its_database_and_one_that_somebody_was_in_is_left_alone() {
+        const READY: &[u8] = b"SQLite format 3\0 and so on";
+        let folder = tempfile::tempdir().unwrap();
+        let us = rustix::process::geteuid().as_raw();
+        let database = |tenant: &Path| fs::read(tenant.join(DATABASE)).ok();
+        let tenant = folder.path().join("t");
+        ensure(&tenant, us, Some(READY)).unwrap();
+        assert_eq!(database(&tenant).as_deref(), Some(READY));
+        assert_eq!(made_database(&tenant).unwrap(), READY);
+        fs::write(tenant.join(DATABASE), "hers").unwrap();
+        ensure(&tenant, us, Some(READY)).unwrap();
+        assert_eq!(database(&tenant).as_deref(), Some(&b"hers"[..]));
+        assert!(made_database(&tenant).is_err(), "that is no database");
+        fs::remove_file(tenant.join(DATABASE)).unwrap();
+        ensure(&tenant, us, Some(READY)).unwrap();
+        assert_eq!(database(&tenant), None, "she may have had a reason");
+        if us == 0 {
+            // The host was killed before it gave the folder away.
+            let tenant = folder.path().join("u");
+            fs::create_dir(&tenant).unwrap();
+            fs::write(tenant.join("percloud.db.new"), "half of").unwrap();
+            ensure(&tenant, 200_123, Some(READY)).unwrap();
+            assert_eq!(database(&tenant).as_deref(), Some(READY));
+            assert_eq!(fs::metadata(tenant.join(DATABASE)).unwrap().uid(), 200_123);
+            ensure(&tenant, 200_123, Some(b"another")).unwrap();
+            assert_eq!(database(&tenant).as_deref(), Some(READY));
+        }
     }
 }

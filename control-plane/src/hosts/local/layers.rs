@@ -30,6 +30,8 @@ pub enum Kind {
     Capabilities,
     /// No program gives it more rights than it has.
     NoNewPrivileges,
+    /// Limits for all of it together.
+    ControlGroups,
     /// Limits per process.
     Limits,
     /// The kernel's own list of the folders it may use.
@@ -44,9 +46,10 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order in which they are put on.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::OwnUser,
         Self::UserNamespace,
+        Self::ControlGroups,
         Self::MountNamespace,
         Self::PidNamespace,
         Self::IpcNamespace,
@@ -76,6 +79,7 @@ impl Kind {
             Self::EmptyRoot => "empty-root",
             Self::Capabilities => "capabilities",
             Self::NoNewPrivileges => "no-new-privileges",
+            Self::ControlGroups => "control-groups",
             Self::Limits => "limits",
             Self::Landlock => "landlock",
             Self::Seccomp => "seccomp",
@@ -100,9 +104,11 @@ impl Kind {
             }
             Self::Capabilities => "it can do nothing that only root may",
             Self::NoNewPrivileges => "no set-user-id program can lift it",
+            Self::ControlGroups => {
+                "its share of the machine's processor, memory, threads and disk ends somewhere, so that its neighbours keep theirs"
+            }
             Self::Limits => {
-                "threads, open files, memory and file size of its process end somewhere (for the machine's whole \
-                 processor and memory, control groups are still to come)"
+                "threads, open files, memory and file size of its process end somewhere, from its first moment on"
             }
             Self::Landlock => {
                 "should the empty root fail, the kernel still opens files of its own folder only, and runs none of them"
@@ -156,7 +162,8 @@ pub(super) fn table(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>) 
         let found = findings.iter().find(|finding| finding.kind == kind);
         // A layer that nobody has looked for counts as missing: silence is not a yes.
         let missing = found.map_or_else(|| Some("not looked for".to_owned()), |finding| finding.missing.clone());
-        let tolerated = missing.is_some() && (allowed.contains(&kind) || (kind == Kind::OwnUser && !root));
+        let roots = matches!(kind, Kind::OwnUser | Kind::ControlGroups);
+        let tolerated = missing.is_some() && (allowed.contains(&kind) || (roots && !root));
         Layer { name: kind.name().into(), keeps: kind.keeps().into(), missing, tolerated }
     };
     Kind::ALL.into_iter().filter(|kind| kind.applies(root)).map(row).collect()
@@ -187,10 +194,16 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_user_cannot_give_users_away_and_needs_no_permission_for_that() {
-        let table =
-            table(&[Finding { kind: Kind::OwnUser, missing: Some("not root".into()) }], false, &BTreeSet::new());
-        let row = table.iter().find(|row| row.name == "own-user").unwrap();
-        assert!(row.missing.is_some() && row.tolerated);
+    fn an_ordinary_user_cannot_give_users_away_or_make_groups_and_needs_no_permission_for_that() {
+        let missing = |kind| Finding { kind, missing: Some("not root".into()) };
+        let findings = [missing(Kind::OwnUser), missing(Kind::ControlGroups)];
+        let told = |root: bool, name: &str| {
+            let table = table(&findings, root, &BTreeSet::new());
+            let row = table.iter().find(|row| row.name == name).unwrap();
+            (row.missing.is_some(), row.tolerated)
+        };
+        for name in ["own-user", "control-groups"] {
+            assert_eq!((told(false, name), told(true, name)), ((true, true), (true, false)), "{name}");
+        }
     }
 }

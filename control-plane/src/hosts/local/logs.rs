@@ -11,6 +11,8 @@ use std::{
 
 use tokio::{io::AsyncReadExt, net::unix::pipe, task::JoinHandle, time::Instant};
 
+use super::pressure::Activity;
+
 /// A file grows to this; then it becomes the old one, and the one before is gone.
 const FILE_MAX: u64 = 1 << 20;
 /// Taken per second, once [`AT_ONCE`] is used up.
@@ -26,10 +28,10 @@ const REASON_MAX: usize = 200;
 pub(super) struct Log(JoinHandle<String>);
 
 impl Log {
-    /// Starts to take what comes out of `end` into `file`.
-    pub(super) fn take(end: OwnedFd, file: PathBuf) -> io::Result<Self> {
+    /// Starts to take what comes out of `end` into `file`; that something came is a sign of `activity`.
+    pub(super) fn take(end: OwnedFd, file: PathBuf, activity: Activity) -> io::Result<Self> {
         let pipe = pipe::Receiver::from_owned_fd(end)?;
-        Ok(Self(tokio::spawn(drain(pipe, file))))
+        Ok(Self(tokio::spawn(drain(pipe, file, activity))))
     }
 
     /// The last line, once the runtime has ended. Something may have kept its end open; that is not waited for.
@@ -44,11 +46,12 @@ impl Log {
     }
 }
 
-async fn drain(mut pipe: pipe::Receiver, path: PathBuf) -> String {
+async fn drain(mut pipe: pipe::Receiver, path: PathBuf, activity: Activity) -> String {
     let mut lines = Lines { file: None, path, line: Vec::new(), last: String::new() };
     let mut buffer = vec![0; 4096];
     let (mut allowance, mut since) = (AT_ONCE, Instant::now());
     while let Ok(n @ 1..) = pipe.read(&mut buffer).await {
+        activity.sign();
         lines.add(&buffer[..n]);
         allowance = (allowance + since.elapsed().as_secs_f64() * PER_SECOND).min(AT_ONCE) - n as f64;
         since = Instant::now();
@@ -162,7 +165,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (read, write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK).unwrap();
-        let log = Log::take(read, folder.path().join("t-a.log")).unwrap();
+        let log = Log::take(read, folder.path().join("t-a.log"), Activity::default()).unwrap();
         File::from(write).write_all(b"one\n{\"fields\":{\"message\":\"no room\\u0007\"}}").unwrap();
         assert_eq!(reason(&log.last_line().await), "no room ");
     }

@@ -9,17 +9,26 @@
 //! 4. The runtime accepts. The host does not look at the socket again until the runtime has ended, of which the spawner
 //!    tells it; a connection that came too late for that one is still in the queue, and starts the next one at once.
 
+mod cgroups;
 mod confine;
+mod disk;
 mod folders;
 mod layers;
 mod logs;
+mod prepare;
+mod pressure;
+mod process;
 mod restart;
+mod schedule;
 mod seccomp;
 mod spawn;
 mod spawner;
 mod stage;
 mod state;
+mod tend;
 mod unit;
+mod used;
+mod waiting;
 mod wire;
 
 use std::{
@@ -33,7 +42,7 @@ use std::{
 };
 
 use anyhow::Context;
-use bundle::{TenantId, TenantSpec};
+use bundle::{Clock, TenantId, TenantSpec};
 use futures_util::future::BoxFuture;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -41,12 +50,14 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::layers::Kind;
+pub use self::{cgroups::Limits, layers::Kind};
 use self::{
     layers::Finding,
+    schedule::Timetable,
     spawn::Spawner,
     state::{FIRST_UID, Memory},
     unit::{Handle, Order, Shared},
+    used::Counters,
     wire::Prepare,
 };
 use super::{Error, Host, Layer, Unit, Usage, server};
@@ -72,9 +83,21 @@ pub struct Options {
     /// A percloud that nobody uses for so long goes to sleep.
     #[arg(long, env = "PERCLOUD_IDLE_SECONDS", default_value_t = 300, value_name = "N")]
     pub idle_seconds: u64,
+    /// Perclouds that want to run at the same time without a visitor are started over so long.
+    #[arg(long, env = "PERCLOUD_WAKE_SPREAD_SECONDS", default_value_t = 120, value_name = "N")]
+    pub wake_spread_seconds: u64,
+    /// With less than this share of the machine's memory left, idle perclouds go to sleep early; 0 for never.
+    #[arg(long, env = "PERCLOUD_MEMORY_LOW_PERCENT", default_value_t = 5.0, value_name = "PERCENT")]
+    pub memory_low_percent: f64,
+    /// Where `meminfo` and `pressure/memory` are found (a container may have them elsewhere).
+    #[arg(long, env = "PERCLOUD_MEMORY_FROM", default_value = "/proc", value_name = "DIR")]
+    pub memory_from: PathBuf,
     /// Run perclouds although this machine lacks these layers of the sandbox (`percloud doctor` names them).
     #[arg(long, env = "PERCLOUD_ALLOW_MISSING", value_name = "LAYER", value_delimiter = ',')]
     pub allow_missing: Vec<Kind>,
+    /// What each percloud may take of the machine.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// Becomes the host's spawner when this process was started as one, and then does not return. The first thing that
@@ -96,6 +119,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let group = root.then_some(RECONCILE);
     let listener = server::listen(&paths.host_socket(), group)?;
     tracing::info!(perclouds = local.units().len(), "the host is ready");
+    let memory = pressure::Kernel(options.memory_from.clone());
+    tokio::spawn(pressure::watch(local.clone(), memory, options.memory_low_percent));
     let mut serving = tokio::spawn(server::serve(listener, local.clone(), group, stop.clone()));
     let lost = tokio::select! {
         _ = terminate.recv() => false,
@@ -106,6 +131,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     stop.cancel();
     local.shared.tasks.close();
     local.shared.tasks.wait().await;
+    if let Some(groups) = &local.shared.groups {
+        groups.close();
+    }
     anyhow::ensure!(!lost, "the spawner is gone, and all runtimes with it");
     Ok(())
 }
@@ -115,6 +143,8 @@ pub struct Local {
     shared: Arc<Shared>,
     units: Mutex<HashMap<TenantId, Handle>>,
     layers: Vec<Layer>,
+    /// [`Usage::epoch`]
+    epoch: String,
 }
 
 impl Local {
@@ -133,21 +163,47 @@ impl Local {
             probe_uid: FIRST_UID - 1,
             probe_folder: PROBE.into(),
         };
-        let (spawner, findings) = Spawner::launch(prepare, lock).await?;
+        let found = cgroups::open(paths.root(), &paths.host_state().join("control-groups"), options.limits);
+        let trial = found.groups.as_ref().and_then(cgroups::Groups::trial);
+        let (spawner, mut findings) = Spawner::launch(prepare, lock, trial).await?;
+        let groups = found.into_groups(&mut findings).map(Arc::new);
         let layers = judge(&findings, root, &allowed)?;
         let known = memory.all()?;
         let edge = root.then_some(EDGE);
         let idle_seconds = options.idle_seconds;
+        let ready = prepare::database(&spawner, &paths.tenants(), root).await;
+        let timetable = Timetable::new(Clock::system(), Duration::from_secs(options.wake_spread_seconds));
         let tasks = TaskTracker::new();
-        let shared = Arc::new(Shared { spawner, memory, paths, root, edge, idle_seconds, stop, tasks });
+        let shared = Arc::new(Shared {
+            spawner,
+            groups,
+            memory,
+            paths,
+            root,
+            edge,
+            idle_seconds,
+            ready,
+            timetable,
+            stop,
+            tasks,
+        });
         let live =
             |known: state::Known| (known.spec.id.clone(), unit::live(&shared, known.spec.id.clone(), Some(known)));
         let units = known.into_iter().map(live).collect();
-        Ok(Arc::new(Self { shared: shared.clone(), units: Mutex::new(units), layers }))
+        let epoch = hex::encode(rand::random::<[u8; 16]>());
+        let local = Arc::new(Self { shared: shared.clone(), units: Mutex::new(units), layers, epoch });
+        tend::start(&local);
+        Ok(local)
     }
 
     fn units(&self) -> MutexGuard<'_, HashMap<TenantId, Handle>> {
         self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of all perclouds that are placed.
+    fn counters(&self) -> Vec<Arc<Counters>> {
+        let units = self.units();
+        units.values().filter(|handle| handle.seen.borrow().is_some()).map(|handle| handle.used.clone()).collect()
     }
 
     /// Gives a unit an order. One that is just being removed is waited for, and followed by a new one.
@@ -214,7 +270,11 @@ impl Host for Local {
     }
 
     fn usage(&self) -> BoxFuture<'_, Result<Usage, Error>> {
-        Box::pin(std::future::ready(Err(Error::Unavailable("this host does not count yet".into()))))
+        Box::pin(async move {
+            let all = self.counters();
+            tend::look_at(all.clone()).await;
+            Ok(Usage { epoch: self.epoch.clone(), of: all.iter().map(|counters| counters.used()).collect() })
+        })
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<TenantId>, Error>> {

@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     layers::Finding,
+    process::Process,
+    used::Counters,
     wire::{self, End, Order, Prepare, Report, Start},
 };
 
@@ -34,8 +36,14 @@ pub(super) const NAME: &str = "host-spawner";
 pub(super) struct Spawner {
     socket: AsyncFd<OwnedFd>,
     next: AtomicU64,
-    waiting: Mutex<HashMap<u64, oneshot::Sender<End>>>,
+    waiting: Mutex<HashMap<u64, Waiting>>,
     gone: CancellationToken,
+}
+
+/// Who wants to hear of a runtime.
+struct Waiting {
+    end: oneshot::Sender<End>,
+    used: Arc<Counters>,
 }
 
 /// A runtime that was ordered.
@@ -48,25 +56,30 @@ pub(super) struct Running {
 
 impl Spawner {
     /// Starts one, from this same program, and has it look at the sandbox's layers. It keeps `lock` until all its
-    /// runtimes are gone.
-    pub(super) async fn launch(prepare: Prepare, lock: OwnedFd) -> anyhow::Result<(Arc<Self>, Vec<Finding>)> {
+    /// runtimes are gone; `group` is a control group for the trial.
+    pub(super) async fn launch(
+        prepare: Prepare,
+        lock: OwnedFd,
+        group: Option<OwnedFd>,
+    ) -> anyhow::Result<(Arc<Self>, Vec<Finding>)> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("percloud").arg(NAME).env_clear().stdin(Stdio::from(theirs)).stdout(Stdio::null());
         // It ends by itself when our end of the socket is closed; until then it belongs to nobody else.
         let mut child = command.spawn().context("starting the spawner")?;
         drop(command);
-        wire::send(ours.as_fd(), &Order::Prepare(prepare), &[lock.as_fd()])?;
-        drop(lock);
+        let along: Vec<_> = [Some(&lock), group.as_ref()].into_iter().flatten().map(AsFd::as_fd).collect();
+        wire::send(ours.as_fd(), &Order::Prepare(prepare), &along)?;
+        drop((lock, group));
         rustix::io::ioctl_fionbio(&ours, true)?;
         // SAFETY: it owns the descriptor, which stays the same until it is dropped.
         let socket = unsafe { AsyncFd::register_with_interest(ours, Interest::READABLE | Interest::WRITABLE) }?;
         let gone = CancellationToken::new();
         let spawner = Arc::new(Self { socket, next: AtomicU64::new(1), waiting: Mutex::default(), gone });
-        let findings = match spawner.hear().await? {
+        let findings = match spawner.hear().await?.map(|(report, _)| report) {
             Some(Report::Ready(findings)) => findings,
             Some(Report::Hopeless(why)) => anyhow::bail!("the spawner: {why}"),
-            Some(Report::Ended(..)) | None => anyhow::bail!("the spawner ended before it began"),
+            Some(Report::Began(_) | Report::Ended(..)) | None => anyhow::bail!("the spawner ended before it began"),
         };
         let listening = spawner.clone();
         tokio::spawn(async move {
@@ -79,19 +92,24 @@ impl Spawner {
         Ok((spawner, findings))
     }
 
-    async fn hear(&self) -> io::Result<Option<Report>> {
-        self.socket
-            .async_io(Interest::READABLE, |socket| wire::receive(socket.as_fd()))
-            .await
-            .map(|heard| heard.map(|(report, _)| report))
+    async fn hear(&self) -> io::Result<Option<(Report, Vec<OwnedFd>)>> {
+        self.socket.async_io(Interest::READABLE, |socket| wire::receive(socket.as_fd())).await
     }
 
     async fn listen(&self) {
         loop {
             match self.hear().await {
-                Ok(Some(Report::Ended(key, end))) => {
-                    if let Some(waiting) = self.waiting().remove(&key) {
-                        let _ = waiting.send(end);
+                Ok(Some((Report::Began(key), mut descriptors))) => {
+                    let used = self.waiting().get(&key).map(|waiting| waiting.used.clone());
+                    if let (Some(used), Some(process)) = (used, descriptors.pop()) {
+                        used.began(Process::new(process));
+                    }
+                }
+                Ok(Some((Report::Ended(key, end, spent), _))) => {
+                    let waiting = self.waiting().remove(&key);
+                    if let Some(waiting) = waiting {
+                        waiting.used.ended(spent);
+                        let _ = waiting.end.send(end);
                     }
                 }
                 Ok(Some(_)) => {}
@@ -104,7 +122,7 @@ impl Spawner {
         }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<End>>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,17 +130,31 @@ impl Spawner {
         self.socket.async_io(Interest::WRITABLE, |socket| wire::send(socket.as_fd(), order, descriptors)).await
     }
 
-    /// Orders a start; `start` gets its key here.
-    pub(super) async fn start(&self, mut start: Start, listener: &OwnedFd, log: OwnedFd) -> io::Result<Running> {
+    /// Orders a start; `start` gets its key here. `group` is where it is born, `used` what it is counted in.
+    pub(super) async fn start(
+        &self,
+        mut start: Start,
+        listener: &OwnedFd,
+        log: OwnedFd,
+        group: Option<OwnedFd>,
+        used: Arc<Counters>,
+    ) -> io::Result<Running> {
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         start.key = key;
         let (tell, end) = oneshot::channel();
-        self.waiting().insert(key, tell);
-        let said = self.say(&Order::Start(Box::new(start)), &[listener.as_fd(), log.as_fd()]).await;
+        self.waiting().insert(key, Waiting { end: tell, used });
+        let along: Vec<_> =
+            [Some(listener), Some(&log), group.as_ref()].into_iter().flatten().map(AsFd::as_fd).collect();
+        let said = self.say(&Order::Start(Box::new(start)), &along).await;
         if said.is_err() {
             self.waiting().remove(&key);
         }
         said.map(|()| Running { key, end })
+    }
+
+    /// Asks a runtime to end when nothing is going on.
+    pub(super) async fn hurry(&self, key: u64) {
+        let _ = self.say(&Order::Hurry(key), &[]).await;
     }
 
     /// Asks a runtime to end.

@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     fs::File,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     path::PathBuf,
 };
 
@@ -16,7 +16,7 @@ use nix::{
     sys::{
         signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask},
         signalfd::{SfdFlags, SignalFd},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
+        wait::{WaitStatus, waitpid},
     },
     unistd::Pid,
 };
@@ -27,7 +27,7 @@ use super::{
     layers::{Finding, Kind},
     seccomp,
     stage::{self, Program},
-    wire::{self, End, Order, Prepare, Report, Start},
+    wire::{self, End, Order, Prepare, Report, Spent, Start},
 };
 
 /// Lives until the host is gone; the process's exit code.
@@ -50,7 +50,8 @@ pub(super) fn main() -> i32 {
 fn prepare_and_fork() -> anyhow::Result<i32> {
     let (order, mut lock) = wire::receive::<Order>(host())?.context("no host")?;
     let Order::Prepare(prepare) = order else { anyhow::bail!("an order before its time") };
-    let lock = lock.pop().context("no lock came along")?;
+    anyhow::ensure!(!lock.is_empty(), "no lock came along");
+    let group = lock.drain(1..).next();
     let root = rustix::process::geteuid().is_root();
     let program = stage::open_program(&prepare.runtime)?;
     let null = File::open("/dev/null")?;
@@ -77,7 +78,7 @@ fn prepare_and_fork() -> anyhow::Result<i32> {
         found.push(Finding { kind: Kind::Capabilities, missing: Some(format!("{why:#}")) });
     }
     let mut spawner = Spawner::new(prepare, program, null.into(), root, &found)?;
-    spawner.probe(&mut found)?;
+    spawner.probe(&mut found, group)?;
     wire::send(host(), &Report::Ready(found), &[])?;
     spawner.work()?;
     Ok(0)
@@ -148,6 +149,7 @@ impl Spawner {
             uid: prepare.probe_uid,
             spec: String::new(),
             idle_seconds: 0,
+            errand: wire::Errand::Visitors,
             file_max: 1 << 20,
         };
         Ok(Self {
@@ -172,11 +174,19 @@ impl Spawner {
 
     /// Puts on all layers in a process that then ends, and adds what it found. A layer that is missing is left out
     /// from now on; whether that is allowed is for the host to say.
-    fn probe(&mut self, found: &mut Vec<Finding>) -> anyhow::Result<()> {
+    fn probe(&mut self, found: &mut Vec<Finding>, group: Option<OwnedFd>) -> anyhow::Result<()> {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let folder = self.tenants.join(&self.probe_folder);
         let given = self.given(&self.probe, folder, write.as_fd(), self.null.as_fd());
-        let Some(child) = clone(self.flags).context("a trial process")? else {
+        let born = match clone(self.flags, group.as_ref().map(AsFd::as_fd)) {
+            Err(error) if group.is_some() => {
+                let missing = Some(format!("a process cannot be born in one: {error}"));
+                found.push(Finding { kind: Kind::ControlGroups, missing });
+                clone(self.flags, None)
+            }
+            born => born,
+        };
+        let Some((child, _)) = born.context("a trial process")? else {
             let findings = confine::try_on(&self.rules, &given);
             // The listing of calls is on: nothing but writing and leaving.
             let json = serde_json::to_vec(&findings).unwrap_or_default();
@@ -242,6 +252,7 @@ impl Spawner {
         let signal = match order {
             Order::Prepare(_) => anyhow::bail!("prepared already"),
             Order::Start(start) => return self.start(&start, &descriptors),
+            Order::Hurry(key) => (key, Signal::SIGUSR1),
             Order::Term(key) => (key, Signal::SIGTERM),
             Order::Kill(key) => (key, Signal::SIGKILL),
         };
@@ -253,13 +264,13 @@ impl Spawner {
     }
 
     fn start(&mut self, start: &Start, descriptors: &[OwnedFd]) -> anyhow::Result<()> {
-        let [listener, log] = descriptors else { anyhow::bail!("a start without its two descriptors") };
+        let [listener, log, group @ ..] = descriptors else { anyhow::bail!("a start without its two descriptors") };
         let given = self.given(start, self.tenants.join(start.id.as_str()), log.as_fd(), listener.as_fd());
-        match clone(self.flags) {
-            Ok(Some(child)) => {
+        match clone(self.flags, group.first().map(AsFd::as_fd)) {
+            Ok(Some((child, process))) => {
                 self.keys.insert(child.as_raw(), start.key);
                 self.pids.insert(start.key, child);
-                Ok(())
+                Ok(wire::send(host(), &Report::Began(start.key), &[process.as_fd()])?)
             }
             Ok(None) => {
                 let why = confine::become_runtime(&self.rules, &given);
@@ -269,13 +280,14 @@ impl Spawner {
                 // SAFETY: ends this process without running anything of the spawner's.
                 unsafe { libc::_exit(NOT_STARTED) }
             }
-            Err(error) => report(&Report::Ended(start.key, End::NotStarted(error.to_string()))),
+            Err(error) => report(&Report::Ended(start.key, End::NotStarted(error.to_string()), Spent::default())),
         }
     }
 
     fn bury(&mut self) -> anyhow::Result<()> {
         loop {
-            let (pid, end) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            let (waited, spent) = wait_for_any();
+            let (pid, end) = match waited {
                 Ok(WaitStatus::Exited(pid, NOT_STARTED)) => (pid, End::NotStarted(String::new())),
                 Ok(WaitStatus::Exited(pid, code)) => (pid, End::Left(code)),
                 Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, End::Killed(signal as i32)),
@@ -285,7 +297,7 @@ impl Spawner {
             };
             if let Some(key) = self.keys.remove(&pid.as_raw()) {
                 self.pids.remove(&key);
-                report(&Report::Ended(key, end))?;
+                report(&Report::Ended(key, end, spent))?;
             }
         }
     }
@@ -312,9 +324,26 @@ fn flags(root: bool, without: &BTreeSet<Kind>) -> u64 {
     chosen.fold(0, |flags, (_, flag)| flags | flag as u64)
 }
 
-/// fork() with flags; none in the child.
-fn clone(flags: u64) -> io::Result<Option<Pid>> {
-    /// `struct clone_args`, first version.
+/// Whoever has ended, and what it used; does not wait.
+fn wait_for_any() -> (nix::Result<WaitStatus>, Spent) {
+    let mut status = 0;
+    // SAFETY: plain data, filled by the call.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both are what the call wants.
+    let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage) };
+    let waited = match pid {
+        -1 => Err(nix::errno::Errno::last()),
+        0 => Ok(WaitStatus::StillAlive),
+        pid => WaitStatus::from_raw(Pid::from_raw(pid), status),
+    };
+    let micros = |time: libc::timeval| u64::try_from(time.tv_sec * 1_000_000 + time.tv_usec).unwrap_or(0);
+    let most_memory = u64::try_from(usage.ru_maxrss).unwrap_or(0) << 10;
+    (waited, Spent { cpu_micros: micros(usage.ru_utime) + micros(usage.ru_stime), most_memory })
+}
+
+/// fork() with flags, into a control group where one is given; none in the child.
+fn clone(flags: u64, group: Option<BorrowedFd<'_>>) -> io::Result<Option<(Pid, OwnedFd)>> {
+    /// `struct clone_args`, of Linux 5.7.
     #[repr(C, align(8))]
     #[derive(Default)]
     struct Arguments {
@@ -326,12 +355,64 @@ fn clone(flags: u64) -> io::Result<Option<Pid>> {
         stack: u64,
         stack_size: u64,
         tls: u64,
+        set_tid: u64,
+        set_tid_size: u64,
+        cgroup: u64,
     }
-    let arguments = Arguments { flags, exit_signal: libc::SIGCHLD as u64, ..Arguments::default() };
+    const INTO_CGROUP: u64 = 0x2_0000_0000;
+    let mut descriptor: RawFd = -1;
+    let arguments = Arguments {
+        flags: flags | libc::CLONE_PIDFD as u64 | if group.is_some() { INTO_CGROUP } else { 0 },
+        pidfd: &raw mut descriptor as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: group.map_or(0, |group| group.as_raw_fd() as u64),
+        ..Arguments::default()
+    };
     // SAFETY: as fork(): memory is copied, and this process has one thread.
     match unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<Arguments>()) } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(None),
-        pid => Ok(Some(Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX)))),
+        pid => {
+            // SAFETY: the call has made it, for us alone.
+            let process = unsafe { OwnedFd::from_raw_fd(descriptor) };
+            Ok(Some((Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX)), process)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hosts::local::process::Process;
+
+    /// Where version 2 is mounted, whatever controllers it has.
+    fn groups() -> Option<PathBuf> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let line = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+        Some(PathBuf::from(line.split(' ').nth(4)?).join(format!("percloud-test-{}", std::process::id())))
+    }
+
+    #[test]
+    fn a_process_is_born_in_the_group_that_it_was_given() {
+        let Some(group) = groups().filter(|group| std::fs::create_dir(group).is_ok()) else {
+            return println!("not tried: no control groups of version 2, or none to be made here");
+        };
+        let door = File::open(&group).unwrap();
+        let Some((child, process)) = clone(0, Some(door.as_fd())).unwrap() else {
+            // SAFETY: the child waits for its end and runs nothing of the tests'.
+            unsafe {
+                loop {
+                    libc::pause();
+                }
+            }
+        };
+        let process = Process::new(process);
+        let inside = std::fs::read_to_string(group.join("cgroup.procs")).unwrap();
+        assert_eq!(inside.trim(), child.to_string());
+        assert_eq!(process.number(), Some(child.as_raw()));
+        kill(child, Signal::SIGKILL).unwrap();
+        wait_for(child).unwrap();
+        assert!(process.ended());
+        std::fs::remove_dir(group).unwrap();
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     fs, io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::OwnedFd,
         unix::{fs::PermissionsExt, net::UnixListener},
     },
     path::PathBuf,
@@ -14,24 +14,27 @@ use std::{
 
 use anyhow::Context;
 use bundle::{TenantId, TenantSpec};
-use rustix::{
-    event::{PollFd, PollFlags},
-    net::SocketFlags,
-};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use super::{
+    cgroups::Groups,
     folders,
     logs::Log,
-    restart::{SETTLED, Troubles},
+    pressure::Activity,
+    restart::Troubles,
+    schedule::{Alarm, Timetable, Turn},
     spawn::{Running, Spawner},
     state::{Known, Memory},
-    wire::{End, Start},
+    used::Counters,
+    waiting::{end_of, wanted},
+    wire::{End, Errand, Start},
 };
 use crate::{
     config::Paths,
@@ -49,6 +52,8 @@ const FILE_EXTRA: u64 = 256 << 20;
 pub(super) struct Shared {
     /// Starts runtimes.
     pub(super) spawner: Arc<Spawner>,
+    /// Limits them, where the machine can.
+    pub(super) groups: Option<Arc<Groups>>,
     /// Remembers perclouds.
     pub(super) memory: Memory,
     /// Where things are.
@@ -59,6 +64,10 @@ pub(super) struct Shared {
     pub(super) edge: Option<u32>,
     /// After so long unused, a runtime leaves.
     pub(super) idle_seconds: u64,
+    /// The database that a new percloud begins with; without one its runtime makes it.
+    pub(super) ready: Option<Vec<u8>>,
+    /// When runtimes are started that nobody visits.
+    pub(super) timetable: Timetable,
     /// The host ends.
     pub(super) stop: CancellationToken,
     /// The units' tasks.
@@ -66,7 +75,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    fn folder(&self, id: &TenantId) -> PathBuf {
+    pub(super) fn folder(&self, id: &TenantId) -> PathBuf {
         self.paths.tenants().join(id.as_str())
     }
 
@@ -77,7 +86,7 @@ impl Shared {
     /// Folder and socket, as they shall be.
     fn prepare(&self, known: &Known) -> anyhow::Result<OwnedFd> {
         let id = &known.spec.id;
-        folders::ensure(&self.folder(id), known.uid)?;
+        folders::ensure(&self.folder(id), known.uid, self.ready.as_deref())?;
         let path = self.paths.tenant_socket(id);
         remove_file(&path)?;
         let listener = UnixListener::bind(&path).with_context(|| format!("listening at {}", path.display()))?;
@@ -99,6 +108,9 @@ impl Shared {
         };
         let known = Known { uid, spec, leaving: false };
         self.memory.remember(&known)?;
+        if let (Some(groups), None) = (&self.groups, before) {
+            groups.prepare(&known.spec.id).context("its control group")?;
+        }
         Ok(known)
     }
 
@@ -107,6 +119,9 @@ impl Shared {
         remove_file(&self.paths.tenant_socket(id))?;
         folders::wipe(&self.folder(id)).context("wiping its folder")?;
         super::logs::remove(&self.log(id))?;
+        if let Some(groups) = &self.groups {
+            groups.remove(id).context("its control group")?;
+        }
         self.memory.forget(id)
     }
 }
@@ -124,6 +139,8 @@ pub(super) enum Order {
     Place(Box<TenantSpec>, oneshot::Sender<Result<Seen, Error>>),
     /// [`crate::hosts::Host::remove`]
     Remove(oneshot::Sender<Result<(), Error>>),
+    /// Go to sleep: when nothing is going on, or `firmly` as soon as what is going on is done.
+    Sleep { firmly: bool },
 }
 
 /// What can be seen of a unit without asking it.
@@ -142,6 +159,10 @@ pub(super) struct Handle {
     pub(super) orders: mpsc::Sender<Order>,
     /// None until it is placed.
     pub(super) seen: watch::Receiver<Option<Seen>>,
+    /// What it has used.
+    pub(super) used: Arc<Counters>,
+    /// When it was last heard of.
+    pub(super) activity: Activity,
 }
 
 /// Starts the task of one unit.
@@ -149,6 +170,9 @@ pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> 
     let (orders, inbox) = mpsc::channel(4);
     let seen = known.as_ref().map(|known| Seen { spec_hash: known.spec.hash(), state: State::Asleep });
     let (show, seen) = watch::channel(seen);
+    let quota = known.as_ref().map(|known| known.spec.quota_bytes);
+    let used = Counters::new(id.clone(), shared.groups.clone(), quota);
+    let activity = Activity::default();
     let unit = Unit {
         shared: shared.clone(),
         id,
@@ -156,12 +180,15 @@ pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> 
         listener: None,
         run: None,
         troubles: Troubles::default(),
+        alarm: Alarm::default(),
+        activity: activity.clone(),
         broken: None,
         inbox,
         show,
+        used: used.clone(),
     };
     shared.tasks.spawn(unit.live());
-    Handle { orders, seen }
+    Handle { orders, seen, used, activity }
 }
 
 struct Unit {
@@ -171,25 +198,36 @@ struct Unit {
     listener: Option<OwnedFd>,
     run: Option<Run>,
     troubles: Troubles,
+    alarm: Alarm,
+    activity: Activity,
     /// Why it has no socket.
     broken: Option<String>,
     inbox: mpsc::Receiver<Order>,
     show: watch::Sender<Option<Seen>>,
+    used: Arc<Counters>,
 }
 
-struct Run {
-    running: Running,
+/// One run of its runtime.
+pub(super) struct Run {
+    /// The process.
+    pub(super) running: Running,
     log: Log,
-    since: Instant,
+    /// When it was started.
+    pub(super) since: Instant,
+    _turn: Option<DropGuard>,
 }
 
-enum Event {
+/// What happens to a unit.
+pub(super) enum Event {
+    /// It is told something.
     Order(Order),
-    /// A connection waits, or it is time to try again.
-    Start,
+    /// A connection waits, or it is time to try again; or its time has come although nobody has.
+    Start(Option<Turn>),
+    /// Its runtime has ended.
     Ended(End),
     /// It has run long enough to be called well.
     Settled,
+    /// The host ends.
     Stop,
 }
 
@@ -218,7 +256,8 @@ impl Unit {
                         return;
                     }
                 }
-                Event::Start => self.start().await,
+                Event::Order(Order::Sleep { firmly }) => self.sleep(firmly).await,
+                Event::Start(turn) => self.start(turn).await,
                 Event::Ended(end) => self.ended(end).await,
                 Event::Settled => self.troubles.forget(),
             }
@@ -239,7 +278,7 @@ impl Unit {
     }
 
     async fn next(&mut self) -> Event {
-        let Self { inbox, shared, run, listener, troubles, .. } = self;
+        let Self { id, inbox, shared, run, listener, troubles, alarm, .. } = self;
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => Event::Stop,
@@ -247,7 +286,7 @@ impl Unit {
             event = async {
                 match (run, listener) {
                     (Some(run), _) => end_of(run, troubles).await,
-                    (None, Some(listener)) => wanted(listener, troubles).await,
+                    (None, Some(listener)) => wanted(listener, troubles, alarm.rings(shared, id)).await,
                     (None, None) => std::future::pending().await,
                 }
             } => event,
@@ -310,15 +349,22 @@ impl Unit {
         Ok(())
     }
 
-    async fn start(&mut self) {
+    async fn start(&mut self, turn: Option<Turn>) {
         let (Some(known), Some(listener)) = (&self.known, &self.listener) else { return };
-        match self.shared.order_start(known, listener).await {
+        self.alarm.started(turn.is_some());
+        if turn.is_some() {
+            metrics::counter!("percloud_host_scheduled_starts_total").increment(1);
+        }
+        // Before anything can be heard of it.
+        self.activity.awake();
+        match self.shared.order_start(known, listener, turn, self.activity.clone(), &self.used).await {
             Ok(run) => {
                 metrics::counter!("percloud_host_starts_total").increment(1);
                 metrics::gauge!("percloud_host_awake").increment(1.0);
                 self.run = Some(run);
             }
             Err(error) => {
+                self.activity.asleep();
                 let end = End::NotStarted(error.to_string());
                 self.troubles.ended(&end, Duration::ZERO, "", Instant::now());
             }
@@ -327,18 +373,30 @@ impl Unit {
 
     async fn ended(&mut self, end: End) {
         let Some(run) = self.run.take() else { return };
+        self.activity.asleep();
         metrics::gauge!("percloud_host_awake").decrement(1.0);
         let last = run.log.last_line().await;
         self.troubles.ended(&end, run.since.elapsed(), &last, Instant::now());
         if !matches!(end, End::Left(0)) {
+            self.used.failed();
             metrics::counter!("percloud_host_failures_total").increment(1);
             tracing::warn!(tenant.id = %self.id, reason = self.troubles.reason(), "a runtime failed");
+        }
+    }
+
+    /// The machine needs the memory.
+    async fn sleep(&mut self, firmly: bool) {
+        match &self.run {
+            Some(_) if firmly => self.drain(DRAIN).await,
+            Some(run) => self.shared.spawner.hurry(run.running.key).await,
+            None => {}
         }
     }
 
     /// Asks the runtime to end, and ends it when it takes longer than `patience`.
     async fn drain(&mut self, patience: Duration) {
         let Some(mut run) = self.run.take() else { return };
+        self.activity.asleep();
         let until = Instant::now() + patience;
         while Instant::now() < until {
             // Again and again: the first process of a namespace does not get a signal before it has said how to handle it.
@@ -356,7 +414,15 @@ impl Unit {
 }
 
 impl Shared {
-    async fn order_start(&self, known: &Known, listener: &OwnedFd) -> io::Result<Run> {
+    async fn order_start(
+        &self,
+        known: &Known,
+        listener: &OwnedFd,
+        turn: Option<Turn>,
+        activity: Activity,
+        used: &Arc<Counters>,
+    ) -> io::Result<Run> {
+        used.may_store(known.spec.quota_bytes);
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let start = Start {
             key: 0,
@@ -364,68 +430,13 @@ impl Shared {
             uid: known.uid,
             spec: serde_json::to_string(&known.spec)?,
             idle_seconds: self.idle_seconds,
+            errand: if turn.is_some() { Errand::Schedule } else { Errand::Visitors },
             file_max: known.spec.quota_bytes.saturating_add(FILE_EXTRA),
         };
         let since = Instant::now();
-        let running = self.spawner.start(start, listener, write).await?;
-        Ok(Run { running, log: Log::take(read, self.log(&known.spec.id))?, since })
-    }
-}
-
-/// The end of a run, or that it has lasted.
-async fn end_of(run: &mut Run, troubles: &Troubles) -> Event {
-    let end = async {
-        // No answer means that the spawner is gone, and the runtime with it.
-        (&mut run.running.end).await.unwrap_or(End::Killed(libc::SIGKILL))
-    };
-    if troubles.failing().is_none() {
-        return Event::Ended(end.await);
-    }
-    tokio::select! {
-        end = end => Event::Ended(end),
-        () = tokio::time::sleep_until(run.since + SETTLED) => Event::Settled,
-    }
-}
-
-/// A reason to start it: a connection; or, when it fails, the time to try it again.
-async fn wanted(listener: &OwnedFd, troubles: &Troubles) -> Event {
-    let moment = troubles.not_before();
-    let pause = async {
-        if let Some(moment) = moment {
-            tokio::time::sleep_until(moment).await;
-        }
-    };
-    let waiting = async {
-        if troubles.failing().is_some() {
-            // Nobody waits for one that does not start: the edge hears at once, and tells visitors in words.
-            tokio::select! { () = pause => Ok(()), turned = turn_away(listener) => turned }
-        } else {
-            pause.await;
-            connections(listener)?.readable().await.map(drop)
-        }
-    };
-    if let Err(error) = waiting.await {
-        tracing::error!(%error, "a percloud's socket");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    Event::Start
-}
-
-fn connections(listener: &OwnedFd) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
-    // SAFETY: the listener is borrowed for longer than what is returned lives.
-    Ok(unsafe { AsyncFd::register_with_interest(listener.as_fd(), Interest::READABLE) }?)
-}
-
-/// Takes and closes every connection that comes; ends only by an error.
-async fn turn_away(listener: &OwnedFd) -> io::Result<()> {
-    let connections = connections(listener)?;
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-    loop {
-        let mut ready = connections.readable().await?;
-        // Asked each time: the socket's own mode belongs to the runtime, so taking one too many would wait.
-        while rustix::event::poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now))? > 0 {
-            drop(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?);
-        }
-        ready.clear_ready();
+        let group = self.groups.as_ref().map_or(Ok(None), |groups| groups.door(&known.spec.id))?;
+        let running = self.spawner.start(start, listener, write, group, used.clone()).await?;
+        let log = Log::take(read, self.log(&known.spec.id), activity)?;
+        Ok(Run { running, log, since, _turn: turn.map(Turn::begin) })
     }
 }

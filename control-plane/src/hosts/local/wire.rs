@@ -11,10 +11,14 @@ pub(super) use crate::packets::{receive, send};
 /// What the host tells the spawner.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Order {
-    /// First of all. Comes with the descriptor of the lock that says a host is running.
+    /// First of all. Comes with the descriptor of the lock that says a host is running, and with a control group in which
+    /// the trial run is born, where there is one.
     Prepare(Prepare),
-    /// Start a runtime. Comes with its listening socket and the writing end of its log.
+    /// Start a runtime. Comes with its listening socket and the writing end of its log, and with its control group where it
+    /// can be born in one.
     Start(Box<Start>),
+    /// Ask a runtime to end when nothing is going on.
+    Hurry(u64),
     /// Ask a runtime to end.
     Term(u64),
     /// End a runtime.
@@ -51,8 +55,21 @@ pub(super) struct Start {
     pub(super) spec: String,
     /// The value of `PERCLOUD_IDLE_SECONDS`.
     pub(super) idle_seconds: u64,
+    /// What for.
+    pub(super) errand: Errand,
     /// No file of its may become larger.
     pub(super) file_max: u64,
+}
+
+/// What a runtime is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Errand {
+    /// Somebody has come.
+    Visitors,
+    /// Nobody has: it is its own time (`PERCLOUD_WOKEN=schedule`).
+    Schedule,
+    /// To make what a new percloud begins with, and to leave.
+    Prepare,
 }
 
 /// What the spawner tells the host.
@@ -62,8 +79,19 @@ pub(super) enum Report {
     Ready(Vec<Finding>),
     /// It cannot do its work.
     Hopeless(String),
+    /// A runtime has begun. Comes with the descriptor of its process.
+    Began(u64),
     /// A runtime has ended.
-    Ended(u64, End),
+    Ended(u64, End, Spent),
+}
+
+/// What a runtime's process used in its whole life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Spent {
+    /// Microseconds of processor time.
+    pub(super) cpu_micros: u64,
+    /// The most memory that it had, in bytes.
+    pub(super) most_memory: u64,
 }
 
 /// How a runtime ended.

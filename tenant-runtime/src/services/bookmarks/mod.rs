@@ -177,6 +177,10 @@ impl super::Service for Bookmarks {
         store::tidy(tx, now)
     }
 
+    fn due(&self, db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+        store::due(db)
+    }
+
     fn blobs(&self, _db: &Connection) -> anyhow::Result<Vec<Hash>> {
         Ok(Vec::new())
     }

@@ -284,6 +284,14 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// When [`tidy`] will next find something to do.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+    crate::due::first(db, "select min(deleted_at) from bookmarks", TimeDelta::days(TRASH_DAYS))
+}
+
 /// Removes a bookmark that is in the trash for good.
 ///
 /// # Errors

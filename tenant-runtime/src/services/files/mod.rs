@@ -100,6 +100,10 @@ impl Service for Files {
         shares::tidy(tx, now)
     }
 
+    fn due(&self, db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+        Ok(crate::due::soonest([store::trash::due(db)?, store::undo::due(db)?, shares::due(db)?]))
+    }
+
     fn blobs(&self, db: &Connection) -> anyhow::Result<Vec<Hash>> {
         let mut query = db.prepare("select distinct sha256 from files_nodes where sha256 is not null")?;
         let rows = query.query_map([], |row| row.get(0))?;

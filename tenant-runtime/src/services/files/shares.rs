@@ -196,3 +196,13 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     tx.execute("delete from files_shares where expires_at <= ?1", [now - REMEMBERED])?;
     Ok(())
 }
+
+/// When [`tidy`] will next find something to do.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let passes = crate::due::first(db, "select min(expires_at) from files_passes", TimeDelta::zero())?;
+    let links = crate::due::first(db, "select min(expires_at) from files_shares", REMEMBERED)?;
+    Ok(crate::due::soonest([passes, links]))
+}

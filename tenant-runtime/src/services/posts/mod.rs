@@ -247,6 +247,10 @@ impl super::Service for Posts {
         pictures::tidy(tx, now)
     }
 
+    fn due(&self, db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+        Ok(crate::due::soonest([store::due(db)?, pictures::due(db)?]))
+    }
+
     fn blobs(&self, db: &Connection) -> anyhow::Result<Vec<Hash>> {
         pictures::all(db)
     }

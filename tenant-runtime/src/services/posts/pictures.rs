@@ -116,3 +116,12 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     tx.execute(sql, [now - TimeDelta::days(UNUSED_DAYS)])?;
     Ok(())
 }
+
+/// When [`tidy`] will next find something to do.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+    let sql = "select min(added_at) from post_images where sha256 not in (select sha256 from post_uses)";
+    crate::due::first(db, sql, TimeDelta::days(UNUSED_DAYS))
+}

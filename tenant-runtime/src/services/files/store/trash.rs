@@ -1,7 +1,7 @@
 //! The trash: 30 days in which everything can come back to where it was.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 
 use super::{
     read,
@@ -101,6 +101,14 @@ pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     let old: Vec<Id> = read::trashed_before(tx, now - KEPT)?.into_iter().map(|node| node.id).collect();
     purge(tx, &old)?;
     Ok(())
+}
+
+/// When [`tidy`] will next find something to do.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+    crate::due::first(db, "select min(trashed_at) from files_nodes", KEPT)
 }
 
 /// The content of things and of all that is in them, each with the earliest moment at which one of them named it.

@@ -1,7 +1,7 @@
 //! Undo: every change that a toast offers to take back leaves the steps for it, for a day.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 
 use super::{trash, write};
@@ -86,6 +86,14 @@ fn put_back(tx: &Transaction<'_>, id: &Id, parent: &Id, name: &str) -> anyhow::R
 pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     tx.execute("delete from files_undo where created_at < ?1", [now - TimeDelta::days(1)])?;
     Ok(())
+}
+
+/// When [`tidy`] will next find something to do.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
+    crate::due::first(db, "select min(created_at) from files_undo", TimeDelta::days(1))
 }
 
 /// Forgets all steps: after something was removed for good, they would promise too much.

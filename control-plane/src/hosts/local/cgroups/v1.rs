@@ -1,0 +1,178 @@
+//! Control groups, version 1: a hierarchy for each controller, and a process can only be moved into a group.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{Limits, PERIOD, Reading, field, make, number, place::Stand, remove, text, write};
+use crate::hosts::local::process::Process;
+
+/// Each controller that we want, whether it must be there, and what for.
+const CONTROLLERS: [(&str, bool); 4] = [("memory", true), ("cpu", true), ("pids", true), ("blkio", false)];
+
+/// The group of all perclouds in each hierarchy.
+pub(super) struct Tree {
+    /// Controller and folder.
+    folders: Vec<(&'static str, PathBuf)>,
+}
+
+/// What is written into a percloud's groups: controller, file, value, and whether the kernel must take it.
+pub(super) fn words(limits: &Limits) -> Vec<(&'static str, &'static str, String, bool)> {
+    let memory = limits.memory_max_bytes();
+    vec![
+        ("memory", "memory.limit_in_bytes", memory.to_string(), true),
+        // Memory and swap together; only where the kernel counts swap.
+        ("memory", "memory.memsw.limit_in_bytes", (2 * memory).to_string(), false),
+        ("memory", "memory.soft_limit_in_bytes", limits.memory_soft_bytes().to_string(), true),
+        ("cpu", "cpu.shares", "1024".into(), true),
+        ("cpu", "cpu.cfs_period_us", PERIOD.to_string(), true),
+        ("cpu", "cpu.cfs_quota_us", limits.cpu_quota().to_string(), true),
+        ("pids", "pids.max", limits.threads_max.to_string(), true),
+        // What is there depends on the disk's scheduler.
+        ("blkio", "blkio.bfq.weight", "100".into(), false),
+        ("blkio", "blkio.weight", "500".into(), false),
+    ]
+}
+
+/// What the files of a group say.
+pub(super) fn reading(usage: &str, stat: &str, oom_control: &str, cpu_stat: &str, pids_events: &str) -> Reading {
+    Reading {
+        memory: number(usage).saturating_sub(field(stat, "total_inactive_file")),
+        throttled_micros: field(cpu_stat, "throttled_time") / 1000,
+        memory_kills: field(oom_control, "oom_kill"),
+        threads_refused: field(pids_events, "max"),
+    }
+}
+
+impl Tree {
+    /// Makes the group of all perclouds in each hierarchy, below our own, so that limits that we are under hold for them; and
+    /// what is missing, in words.
+    pub(super) fn open(stand: &Stand, name: &str) -> anyhow::Result<(Self, Option<String>)> {
+        let (mut folders, mut missing) = (Vec::new(), Vec::new());
+        for (controller, wanted) in CONTROLLERS {
+            let made = match stand.v1_of(controller) {
+                None => Err("the kernel has none".to_owned()),
+                Some(own) => make(&own.join(name)).map(|()| own.join(name)).map_err(|error| match error.kind() {
+                    io::ErrorKind::PermissionDenied => "only root may make groups here (version 1)".to_owned(),
+                    _ => format!("{}: {error}", own.display()),
+                }),
+            };
+            match made {
+                Ok(folder) => folders.push((controller, folder)),
+                Err(why) if wanted => missing.push(format!("{controller}: {why}")),
+                Err(_) => {}
+            }
+        }
+        let missing = missing.join("; ");
+        anyhow::ensure!(!folders.is_empty(), "{missing}");
+        let tree = Self { folders };
+        // All perclouds together count as much as a busy task on each processor, not as a single one.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        for (file, value) in [("memory.use_hierarchy", "1".to_owned()), ("cpu.shares", (1024 * processors).to_string())]
+        {
+            let controller = file.split('.').next().unwrap_or_default();
+            if let Some(folder) = tree.folder(controller) {
+                let _ = write(folder, file, &value);
+            }
+        }
+        Ok((tree, (!missing.is_empty()).then_some(missing)))
+    }
+
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        self.folders.iter().map(|(_, folder)| folder.clone()).collect()
+    }
+
+    fn folder(&self, controller: &str) -> Option<&Path> {
+        self.folders.iter().find(|(name, _)| *name == controller).map(|(_, folder)| folder.as_path())
+    }
+
+    pub(super) fn make(&self, name: &str, limits: &Limits) -> io::Result<()> {
+        for (_, folder) in &self.folders {
+            make(&folder.join(name))?;
+        }
+        for (controller, file, value, must) in words(limits) {
+            let Some(folder) = self.folder(controller) else { continue };
+            let written = write(&folder.join(name), file, &value);
+            if must {
+                written?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the process into the percloud's group in each hierarchy.
+    pub(super) fn attach(&self, name: &str, process: &Process) -> io::Result<()> {
+        let Some(number) = process.number() else { return Ok(()) };
+        for (_, folder) in &self.folders {
+            match fs::write(folder.join(name).join("cgroup.procs"), number.to_string()) {
+                Ok(()) => {}
+                // It has ended, and its group may have gone with it.
+                Err(_) if process.ended() => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            if process.ended() {
+                // Its number may have become another's, who does not belong here.
+                let inside = text(&folder.join(name), "cgroup.procs");
+                if let (true, Some(ours)) = (inside.lines().any(|line| line == number.to_string()), folder.parent()) {
+                    let _ = fs::write(ours.join("cgroup.procs"), number.to_string());
+                }
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn read(&self, name: &str) -> Reading {
+        let read = |controller: &str, file: &str| {
+            self.folder(controller).map(|folder| text(&folder.join(name), file)).unwrap_or_default()
+        };
+        reading(
+            &read("memory", "memory.usage_in_bytes"),
+            &read("memory", "memory.stat"),
+            &read("memory", "memory.oom_control"),
+            &read("cpu", "cpu.stat"),
+            &read("pids", "pids.events"),
+        )
+    }
+
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        self.folders.iter().try_for_each(|(_, folder)| remove(&folder.join(name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::LIMITS, *};
+
+    #[test]
+    fn limits_are_said_as_version_1_wants_them() {
+        let words: Vec<_> = words(&LIMITS).into_iter().map(|(_, file, value, _)| (file, value)).collect();
+        let expected = [
+            ("memory.limit_in_bytes", "536870912"),
+            ("memory.memsw.limit_in_bytes", "1073741824"),
+            ("memory.soft_limit_in_bytes", "134217728"),
+            ("cpu.shares", "1024"),
+            ("cpu.cfs_period_us", "100000"),
+            ("cpu.cfs_quota_us", "150000"),
+            ("pids.max", "64"),
+            ("blkio.bfq.weight", "100"),
+            ("blkio.weight", "500"),
+        ];
+        assert_eq!(words, expected.map(|(file, value)| (file, value.to_owned())));
+    }
+
+    #[test]
+    fn what_version_1_says_is_understood() {
+        let read = reading(
+            "10485760\n",
+            "cache 9\ninactive_file 1\ntotal_inactive_file 4194304\n",
+            "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+            "nr_periods 9\nnr_throttled 3\nthrottled_time 1234567\n",
+            "max 7\n",
+        );
+        assert_eq!(read, Reading { memory: 6_291_456, throttled_micros: 1234, memory_kills: 2, threads_refused: 7 });
+        assert_eq!(reading("", "", "", "", ""), Reading::default());
+        assert_eq!(reading("5", "total_inactive_file 9", "", "", "").memory, 0);
+    }
+}

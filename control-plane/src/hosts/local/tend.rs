@@ -1,0 +1,77 @@
+//! What the host looks at now and then: how much those who are awake use, and what folders take of the disk. Nothing on the
+//! way of a wake waits for any of it.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Local, disk, used::Counters};
+
+/// Those who are awake are looked at this often.
+const OFTEN: Duration = Duration::from_secs(10);
+/// And folders that wait for it are counted this soon.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Starts both tasks; they end with the host.
+pub(super) fn start(local: &Arc<Local>) {
+    local.shared.tasks.spawn(local.shared.stop.clone().run_until_cancelled_owned(look(Arc::downgrade(local))));
+    local.shared.tasks.spawn(local.shared.stop.clone().run_until_cancelled_owned(count(Arc::downgrade(local))));
+}
+
+async fn look(local: Weak<Local>) {
+    let mut ticks = interval(OFTEN);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(local) = local.upgrade() else { return };
+        look_at(local.counters()).await;
+    }
+}
+
+/// Looks at all who are awake.
+pub(super) async fn look_at(all: Vec<Arc<Counters>>) {
+    let looked = tokio::task::spawn_blocking(move || all.iter().for_each(|counters| counters.look()));
+    if let Err(error) = looked.await {
+        tracing::error!(%error, "what perclouds use is not counted");
+    }
+}
+
+/// One folder after the other, so that a large one keeps a processor and the disk busy for nobody but itself.
+async fn count(local: Weak<Local>) {
+    let mut ticks = interval(SOON);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(local) = local.upgrade() else { return };
+        for counters in local.counters() {
+            if counters.to_be_counted() {
+                count_one(&local, counters).await;
+            }
+        }
+    }
+}
+
+async fn count_one(local: &Local, counters: Arc<Counters>) {
+    let folder = local.shared.paths.tenants().join(counters.id().as_str());
+    let stop = local.shared.stop.clone();
+    let counted = tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
+        let stored = disk::count(&folder, &|| !stop.is_cancelled());
+        let took = began.elapsed();
+        match stored {
+            Ok(stored) => {
+                if let Some(why) = counters.stored(stored, took) {
+                    tracing::warn!(tenant.id = %counters.id(), why, "a percloud has more on the disk than it may");
+                }
+            }
+            Err(_) if disk::gone(&folder) || stop.is_cancelled() => {}
+            Err(error) => tracing::warn!(tenant.id = %counters.id(), %error, "a percloud's folder cannot be counted"),
+        }
+    });
+    if let Err(error) = counted.await {
+        tracing::error!(%error, "what folders take is not counted");
+    }
+}

@@ -1,0 +1,274 @@
+//! What a percloud uses: counted from its process and its control group while it is awake, and at its end from what the
+//! kernel says of the whole life of the process.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bundle::TenantId;
+use tokio::time::Instant;
+
+use super::{
+    cgroups::{Groups, Reading},
+    disk::Stored,
+    process::Process,
+    wire::Spent,
+};
+use crate::hosts::{LimitsMet, Used};
+
+/// The folder of one who does not sleep is counted this often.
+const COUNTED_AWAKE: Duration = Duration::from_secs(600);
+
+/// The counters of one percloud. They only grow as long as the host lives.
+pub(super) struct Counters {
+    id: TenantId,
+    groups: Option<Arc<Groups>>,
+    count: Mutex<Count>,
+}
+
+#[derive(Default)]
+struct Count {
+    /// Of all runs that have ended.
+    cpu: Duration,
+    byte_seconds: f64,
+    awake: Duration,
+    wakes: u64,
+    storage_bytes: u64,
+    limits_met: LimitsMet,
+    quota: u64,
+    /// When the folder was last counted, and how long that took.
+    counted: Option<(Instant, Duration)>,
+    /// It has run since.
+    changed: bool,
+    run: Option<Run>,
+    /// The last look at the group, and which making of it that was.
+    seen: (u64, Reading),
+}
+
+/// A process that runs now.
+struct Run {
+    process: Arc<Process>,
+    since: Instant,
+    /// When its memory was last looked at.
+    looked: Option<Instant>,
+    /// Its processor time then.
+    cpu: Duration,
+}
+
+impl Count {
+    /// The percloud had `bytes` in memory since it was last looked at.
+    fn memory(&mut self, bytes: u64, now: Instant) {
+        let Some(run) = &mut self.run else { return };
+        let since = run.looked.replace(now).unwrap_or(run.since);
+        self.byte_seconds += bytes as f64 * now.saturating_duration_since(since).as_secs_f64();
+    }
+
+    /// What the group says more than last time.
+    fn group(&mut self, making: u64, now: Reading) {
+        let before = if self.seen.0 == making { self.seen.1 } else { Reading::default() };
+        self.limits_met.throttled_micros += now.throttled_micros.saturating_sub(before.throttled_micros);
+        self.limits_met.memory += now.memory_kills.saturating_sub(before.memory_kills);
+        self.limits_met.threads += now.threads_refused.saturating_sub(before.threads_refused);
+        self.seen = (making, now);
+    }
+
+    fn end(&mut self, spent: Spent, now: Instant) {
+        // Whoever was too short to be looked at is taken for what it had at most.
+        if self.run.as_ref().is_some_and(|run| run.looked.is_none()) {
+            self.memory(spent.most_memory, now);
+        } else {
+            self.memory(self.seen.1.memory, now);
+        }
+        if let Some(run) = self.run.take() {
+            self.changed = true;
+            self.awake += now.saturating_duration_since(run.since);
+            self.cpu += Duration::from_micros(spent.cpu_micros).max(run.cpu);
+        }
+    }
+}
+
+impl Counters {
+    /// Of one that may have `quota` bytes on the disk, where that is known yet.
+    pub(super) fn new(id: TenantId, groups: Option<Arc<Groups>>, quota: Option<u64>) -> Arc<Self> {
+        let count = Count { quota: quota.unwrap_or(u64::MAX), ..Count::default() };
+        Arc::new(Self { id, groups, count: Mutex::new(count) })
+    }
+
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its runtime failed.
+    pub(super) fn failed(&self) {
+        self.count().limits_met.failures += 1;
+    }
+
+    /// Its runtime has been started.
+    pub(super) fn began(self: &Arc<Self>, process: Process) {
+        let process = Arc::new(process);
+        {
+            let mut count = self.count();
+            count.wakes += 1;
+            let now = Instant::now();
+            count.run = Some(Run { process: process.clone(), since: now, looked: None, cpu: Duration::ZERO });
+        }
+        let Some(groups) = self.groups.clone() else { return };
+        if groups.by_birth() {
+            return;
+        }
+        let id = self.id.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = groups.attach(&id, &process) {
+                tracing::error!(%error, tenant.id = %id, "a runtime cannot be put into its control group");
+            }
+        });
+    }
+
+    /// Its runtime has ended.
+    pub(super) fn ended(self: &Arc<Self>, spent: Spent) {
+        self.count().end(spent, Instant::now());
+        if self.groups.is_some() {
+            let this = self.clone();
+            tokio::task::spawn_blocking(move || this.leave_group());
+        }
+    }
+
+    fn leave_group(&self) {
+        let Some(groups) = &self.groups else { return };
+        let read = groups.read(&self.id);
+        let mut count = self.count();
+        if let Some((making, reading)) = read {
+            count.group(making, reading);
+        }
+        // Held until here, so that one who has begun again meanwhile is seen.
+        if count.run.is_none() {
+            groups.asleep(&self.id);
+        }
+    }
+
+    /// Looks at it, if it is awake. Reads files of the kernel's.
+    pub(super) fn look(&self) {
+        let Some(process) = self.count().run.as_ref().map(|run| run.process.clone()) else { return };
+        let cpu = process.cpu();
+        let read = self.groups.as_ref().and_then(|groups| groups.read(&self.id));
+        let memory = process.memory();
+        let mut count = self.count();
+        if !count.run.as_ref().is_some_and(|run| Arc::ptr_eq(&run.process, &process)) {
+            return;
+        }
+        let now = Instant::now();
+        if let (Some(cpu), Some(run)) = (cpu, &mut count.run) {
+            run.cpu = run.cpu.max(cpu);
+        }
+        let group = read.map(|(making, reading)| {
+            count.group(making, reading);
+            reading.memory
+        });
+        // A group that the process has not arrived in yet has nothing.
+        if let Some(bytes) = group.filter(|bytes| *bytes > 0).or(memory) {
+            count.seen.1.memory = bytes;
+            count.memory(bytes, now);
+        }
+    }
+
+    /// It may have so much on the disk.
+    pub(super) fn may_store(&self, quota: u64) {
+        self.count().quota = quota;
+    }
+
+    /// Its folder was counted, which took so long; why it is too much, when it is.
+    pub(super) fn stored(&self, stored: Stored, took: Duration) -> Option<String> {
+        let mut count = self.count();
+        count.storage_bytes = stored.bytes;
+        count.counted = Some((Instant::now(), took));
+        count.changed = false;
+        let too_much = stored.too_much(count.quota);
+        count.limits_met.disk += u64::from(too_much.is_some());
+        too_much
+    }
+
+    /// Whether it is time to count its folder.
+    pub(super) fn to_be_counted(&self) -> bool {
+        let count = self.count();
+        count.counted.is_none_or(|(when, took)| {
+            let since = when.elapsed();
+            // Those who wake and sleep all day cost a twentieth of a processor at most.
+            since > took * 20 && (count.changed || count.run.is_some() && since > COUNTED_AWAKE)
+        })
+    }
+
+    /// Which percloud's they are.
+    pub(super) fn id(&self) -> &TenantId {
+        &self.id
+    }
+
+    /// What it has used until now, as far as it was looked at.
+    pub(super) fn used(&self) -> Used {
+        let count = self.count();
+        let (cpu, awake) =
+            count.run.as_ref().map_or((Duration::ZERO, Duration::ZERO), |run| (run.cpu, run.since.elapsed()));
+        Used {
+            id: self.id.clone(),
+            cpu_micros: u64::try_from((count.cpu + cpu).as_micros()).unwrap_or(u64::MAX),
+            memory_byte_seconds: count.byte_seconds as u64,
+            awake_seconds: (count.awake + awake).as_secs(),
+            wakes: count.wakes,
+            storage_bytes: count.storage_bytes,
+            limits_met: count.limits_met,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(since: Instant) -> Run {
+        let pid = rustix::process::getpid();
+        let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        Run { process: Arc::new(Process::new(process)), since, looked: None, cpu: Duration::ZERO }
+    }
+
+    fn after(seconds: u64, since: Instant) -> Instant {
+        since + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn memory_counts_for_as_long_as_it_was_in_use() {
+        let start = Instant::now();
+        let mut count = Count { run: Some(run(start)), ..Count::default() };
+        count.memory(100, after(10, start));
+        count.memory(50, after(20, start));
+        count.seen.1.memory = 50;
+        count.end(Spent { cpu_micros: 7, most_memory: 9999 }, after(22, start));
+        assert_eq!((count.byte_seconds as u64, count.awake.as_secs(), count.cpu.as_micros()), (1600, 22, 7));
+        // One that nobody looked at.
+        count.run = Some(run(after(30, start)));
+        count.end(Spent { cpu_micros: 1, most_memory: 1000 }, after(31, start));
+        assert_eq!((count.byte_seconds as u64, count.awake.as_secs(), count.cpu.as_micros()), (2600, 23, 8));
+    }
+
+    #[test]
+    fn a_group_that_is_made_anew_begins_at_nought_and_the_counters_do_not() {
+        let mut count = Count::default();
+        let kills = |memory_kills| Reading { memory_kills, threads_refused: 2 * memory_kills, ..Reading::default() };
+        for (making, read, total) in [(1, 0, 0), (1, 2, 2), (1, 2, 2), (2, 0, 2), (2, 1, 3), (3, 1, 4)] {
+            count.group(making, kills(read));
+            assert_eq!((count.limits_met.memory, count.limits_met.threads), (total, 2 * total), "making {making}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_counted_while_it_ran_is_not_lost_at_its_end() {
+        let counters = Counters::new(TenantId::random(), None, None);
+        let pid = rustix::process::getpid();
+        let own = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        counters.began(Process::new(own));
+        counters.look();
+        let before = counters.used();
+        assert!(before.cpu_micros > 0 && before.wakes == 1);
+        counters.ended(Spent::default());
+        assert!(counters.used().cpu_micros >= before.cpu_micros);
+    }
+}

@@ -1,0 +1,153 @@
+//! What a percloud may take of the machine, what it took, and that its control groups come and go with it.
+
+use std::time::Duration;
+
+use bundle::TenantId;
+use control_plane::hosts::{Host, Used};
+
+use crate::{
+    machine::{Machine, get},
+    postgres::eventually,
+};
+
+async fn used(machine: &Machine, id: &TenantId) -> Used {
+    let usage = machine.host.usage().await.unwrap();
+    usage.of.into_iter().find(|used| used.id == *id).unwrap()
+}
+
+/// Waits until the runtime is in all groups; an ordinary user's host has none.
+async fn in_its_groups(machine: &Machine, id: &TenantId) {
+    eventually("a runtime in its groups", async || (machine.joined(id) == machine.groups().len()).then_some(())).await;
+}
+
+fn can_make_groups(machine: &Machine) -> bool {
+    !machine.groups().is_empty()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_percloud_is_held_to_its_share_of_the_machine_and_that_is_counted() {
+    let limits = ["--memory-max", "64", "--memory-soft", "48", "--threads-max", "24", "--cpu-max", "20"];
+    let machine = Machine::start_with(None, 300, &limits).await;
+    if !can_make_groups(&machine) {
+        return println!("not tried: this user may not make control groups");
+    }
+    let ((ada, unit), (bob, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
+    get(&unit.socket, "/").await.unwrap();
+    in_its_groups(&machine, &ada.id).await;
+
+    let threads = get(&unit.socket, "/threads").await.unwrap();
+    let made: u32 = threads.split(' ').next().unwrap().parse().unwrap();
+    assert!(made < 24, "{threads}");
+    get(&unit.socket, "/spin?ms=700").await.unwrap();
+    let before = used(&machine, &ada.id).await;
+    // Four threads on a fifth of a processor.
+    assert!((1..700_000).contains(&before.cpu_micros) && before.limits_met.throttled_micros > 0, "{before:?}");
+    assert!(before.limits_met.threads > 0, "{before:?}");
+    assert_eq!((before.limits_met.memory, before.limits_met.failures), (0, 0));
+
+    assert!(get(&unit.socket, "/memory?mib=200").await.is_err(), "it has got more than it may");
+    let after = eventually("a kill that is counted", async || {
+        let used = used(&machine, &ada.id).await;
+        (used.limits_met.memory > 0 && used.limits_met.failures > 0).then_some(used)
+    })
+    .await;
+    assert_eq!((after.limits_met.memory, after.limits_met.failures, after.wakes), (1, 1, 1));
+    assert!(
+        after.cpu_micros >= before.cpu_micros
+            && after.limits_met.throttled_micros >= before.limits_met.throttled_micros
+    );
+
+    // The neighbour has nothing to do with it, and Ada's next visitor is served.
+    get(&bob_unit.socket, "/").await.unwrap();
+    assert_eq!(used(&machine, &bob.id).await.limits_met, Default::default());
+    get(&unit.socket, "/").await.unwrap();
+    assert_eq!(used(&machine, &ada.id).await.wakes, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_groups_come_and_go_with_their_percloud_and_are_found_by_the_next_host() {
+    let mut machine = Machine::start(None, 300).await;
+    if !can_make_groups(&machine) {
+        return println!("not tried: this user may not make control groups");
+    }
+    let groups = machine.groups();
+    let ((ada, unit), (bob, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
+    let there = |id: &TenantId| groups.iter().filter(|group| group.join(id.as_str()).is_dir()).count();
+    assert_eq!((there(&ada.id), there(&bob.id)), (groups.len(), groups.len()), "made when it is placed");
+    get(&unit.socket, "/").await.unwrap();
+    get(&bob_unit.socket, "/").await.unwrap();
+    in_its_groups(&machine, &ada.id).await;
+
+    machine.kill_host();
+    machine.restart().await;
+    assert_eq!(machine.groups(), groups);
+    assert_eq!(there(&ada.id), 0, "what the killed one left is cleared away");
+    eventually("a socket that listens again", async || get(&unit.socket, "/").await.ok()).await;
+    in_its_groups(&machine, &ada.id).await;
+
+    machine.host.remove(&ada.id).await.unwrap();
+    assert_eq!(there(&ada.id), 0);
+    machine.stop_host().await;
+    assert!(groups.iter().all(|group| !group.exists()), "a host that ends leaves none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_percloud_uses_is_counted_whoever_the_host_is() {
+    for user in Machine::kinds() {
+        let mut machine = Machine::start(user, 300).await;
+        let (ada, unit) = machine.place("ada").await;
+        let before = machine.host.usage().await.unwrap();
+        let asleep = used(&machine, &ada.id).await;
+        assert_eq!((asleep.wakes, asleep.cpu_micros, asleep.memory_byte_seconds), (0, 0, 0));
+
+        get(&unit.socket, "/spin?ms=300").await.unwrap();
+        let awake = used(&machine, &ada.id).await;
+        assert!(awake.wakes == 1 && awake.cpu_micros > 10_000, "{awake:?}");
+        let grown = eventually("a second awake", async || {
+            let used = used(&machine, &ada.id).await;
+            (used.awake_seconds > 0 && used.memory_byte_seconds > awake.memory_byte_seconds).then_some(used)
+        })
+        .await;
+        // It is a small program; more would be another's.
+        assert!(grown.memory_byte_seconds < (100 << 20) * 20, "{grown:?}");
+        assert_eq!(get(&unit.socket, "/fill?mib=32").await.unwrap(), "filled");
+        assert!(get(&unit.socket, "/exit?code=5").await.is_err());
+        let ended = eventually("a failure that is counted", async || {
+            let used = used(&machine, &ada.id).await;
+            (used.limits_met.failures == 1 && used.storage_bytes >= 32 << 20).then_some(used)
+        })
+        .await;
+        assert!(ended.cpu_micros >= grown.cpu_micros && ended.memory_byte_seconds >= grown.memory_byte_seconds);
+        assert_eq!(machine.host.usage().await.unwrap().epoch, before.epoch);
+
+        machine.kill_host();
+        machine.restart().await;
+        let next = machine.host.usage().await.unwrap();
+        assert_ne!(next.epoch, before.epoch);
+        assert_eq!((next.of.len(), next.of[0].cpu_micros, next.of[0].wakes), (1, 0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_percloud_that_fills_the_disk_is_found_by_bytes_and_by_files() {
+    // The test program leaves after 20 ms, and the host counts what it left.
+    let machine = Machine::start(None, 0).await;
+    for (name, fill, least) in [("ada", "/fill?mib=160", 160 << 20), ("bob", "/fill?files=9000", 0)] {
+        let (spec, unit) = machine.place(name).await;
+        assert_eq!(get(&unit.socket, "/fill?mib=32").await.unwrap(), "filled");
+        let modest = eventually("a first count", async || {
+            let used = used(&machine, &spec.id).await;
+            (used.storage_bytes >= 32 << 20).then_some(used)
+        })
+        .await;
+        assert_eq!(modest.limits_met.disk, 0);
+        assert_eq!(get(&unit.socket, fill).await.unwrap(), "filled");
+        let found = eventually("a folder that is too large", async || {
+            let used = used(&machine, &spec.id).await;
+            (used.limits_met.disk > 0).then_some(used)
+        })
+        .await;
+        assert!(found.storage_bytes >= least, "{found:?}");
+        tokio::time::timeout(Duration::from_secs(20), machine.host.remove(&spec.id)).await.unwrap().unwrap();
+    }
+}
