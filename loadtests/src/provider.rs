@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
@@ -28,6 +28,14 @@ impl Provider {
     /// # Errors
     /// When it does not start.
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with these options of `percloud up`, and waits until it is healthy.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn start_with(options: &[&str]) -> anyhow::Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let folder = std::env::temp_dir().join(format!("percloud-bench-{}", std::process::id()));
         let mut provider = Self { folder, port, token: String::new() };
@@ -35,12 +43,13 @@ impl Provider {
         let status = provider
             .percloud("up")
             .args(["--detach", "--port", &port, "--base-domain", BASE])
+            .args(options)
             .stdout(Stdio::null())
             .status()?;
         ensure!(status.success(), "percloud up: {status}");
         let output = provider
             .percloud("admin")
-            .args(["token", "create", "bench", "--scope", "tenants:write", "--json"])
+            .args(["token", "create", "bench", "--scope", "tenants:write", "--scope", "tenants:read", "--json"])
             .output()?;
         ensure!(output.status.success(), "percloud admin token create: {}", String::from_utf8_lossy(&output.stderr));
         let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
@@ -51,6 +60,55 @@ impl Provider {
     /// Its data folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The port that its edge listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The socket behind which a percloud serves or sleeps.
+    pub(crate) fn socket(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("run/t/{id}.sock"))
+    }
+
+    /// Asks for a percloud by the API; its id. It is there a moment later.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub(crate) async fn want(&self, client: &reqwest::Client, name: &str) -> anyhow::Result<String> {
+        let wish = serde_json::json!({ "name": name, "email": format!("{name}@example.org") });
+        let url = format!("{}/api/v1/tenants", self.origin(None));
+        let made = client.post(url).bearer_auth(&self.token).json(&wish).send().await?;
+        ensure!(made.status().is_success(), "the API answered {}: {}", made.status(), made.text().await?);
+        let made: serde_json::Value = made.json().await?;
+        Ok(made["tenant"]["id"].as_str().context("the percloud's id")?.to_owned())
+    }
+
+    /// Asks for a percloud, and for its front page until that is there; its id.
+    ///
+    /// # Errors
+    /// When it is not there within 30 seconds.
+    pub(crate) async fn sign_up(&self, client: &reqwest::Client, name: &str) -> anyhow::Result<String> {
+        let start = Instant::now();
+        let id = self.want(client, name).await?;
+        let home = format!("{}/", self.origin(Some(name)));
+        while client.get(&home).send().await?.status() != 200 {
+            ensure!(start.elapsed() < Duration::from_secs(30), "{name} did not answer within 30 seconds");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(id)
+    }
+
+    /// The value of one of the provider's own metrics, over all its labels.
+    ///
+    /// # Errors
+    /// When the metrics cannot be read.
+    pub(crate) async fn metric(&self, client: &reqwest::Client, name: &str) -> anyhow::Result<f64> {
+        let port = std::fs::read_to_string(self.folder.join("run/metrics.port"))?;
+        let text = client.get(format!("http://127.0.0.1:{}/metrics", port.trim())).send().await?.text().await?;
+        let values = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
     /// The origin of a name below the base domain, or of the portal.

@@ -48,6 +48,11 @@ impl Machine {
 
     /// With more words on its command line.
     pub(crate) async fn start_with(user: Option<u32>, idle_seconds: u64, more: &[&str]) -> Self {
+        Self::with_runtime(user, idle_seconds, more, &hostile()).await
+    }
+
+    /// With another program as its runtime.
+    pub(crate) async fn with_runtime(user: Option<u32>, idle_seconds: u64, more: &[&str], runtime: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let data = folder.path().join("data");
@@ -59,8 +64,8 @@ impl Machine {
             std::os::unix::fs::chown(folder, user, user).unwrap();
         }
         // Where an ordinary user can read them, wherever this was built.
-        for (name, from) in [("percloud", PathBuf::from(env!("CARGO_BIN_EXE_percloud"))), ("runtime", hostile())] {
-            fs::copy(&from, folder.path().join(name)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        for (name, from) in [("percloud", Path::new(env!("CARGO_BIN_EXE_percloud"))), ("runtime", runtime)] {
+            fs::copy(from, folder.path().join(name)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         }
         fs::create_dir(folder.path().join("memory")).unwrap();
         let host = HostClient::new(Paths(data).host_socket());

@@ -14,6 +14,7 @@ mod chaos_proxy;
 mod cloud;
 mod crashes;
 mod domains;
+mod durability;
 mod edge;
 mod edge_certificates;
 mod edge_restart;

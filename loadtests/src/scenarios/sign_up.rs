@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
 use serde_json::json;
 
 use crate::provider::Provider;
@@ -63,16 +62,6 @@ async fn rate(provider: &Provider, client: &reqwest::Client, options: &Options) 
 
 async fn sign_up(provider: &Provider, client: &reqwest::Client, name: &str) -> anyhow::Result<Duration> {
     let start = Instant::now();
-    let wish = json!({ "name": name, "email": format!("{name}@example.org") });
-    let url = format!("{}/api/v1/tenants", provider.origin(None));
-    let made = client.post(url).bearer_auth(&provider.token).json(&wish).send().await?;
-    ensure!(made.status().is_success(), "the API answered {}: {}", made.status(), made.text().await?);
-    let home = format!("{}/", provider.origin(Some(name)));
-    loop {
-        if client.get(&home).send().await?.status() == 200 {
-            return Ok(start.elapsed());
-        }
-        ensure!(start.elapsed() < Duration::from_secs(30), "{name} did not answer within 30 seconds");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    provider.sign_up(client, name).await?;
+    Ok(start.elapsed())
 }

@@ -67,7 +67,11 @@ async fn shake(connector: &TlsConnector, at: SocketAddr, name: &str) -> anyhow::
     Ok(())
 }
 
-fn config() -> anyhow::Result<ClientConfig> {
+/// TLS as a client does it that believes everybody.
+///
+/// # Errors
+/// When the library lacks TLS 1.3.
+pub(crate) fn config() -> anyhow::Result<ClientConfig> {
     // One curve that every peer has: a server that can do more must not pay for it here.
     let provider = rustls::crypto::CryptoProvider {
         kx_groups: vec![aws_lc_rs::kx_group::X25519],

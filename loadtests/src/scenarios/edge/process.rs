@@ -4,7 +4,9 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+
+use crate::processes;
 
 /// Which processor the proxies get, and which everybody else.
 #[derive(Clone, Copy, Debug)]
@@ -47,13 +49,7 @@ impl Running {
     /// # Errors
     /// When the process has ended.
     pub(crate) fn cpu_us(&self) -> anyhow::Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        // The second field is a name in parentheses that may hold anything; user and system time are the 14th and 15th.
-        let (_, rest) = stat.rsplit_once(") ").context("/proc/PID/stat")?;
-        let fields: Vec<&str> = rest.split(' ').collect();
-        ensure!(fields.first() != Some(&"Z") && fields.len() > 12, "a process of the bench has ended");
-        let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
-        Ok(ticks * 1_000_000.0 / 100.0)
+        processes::cpu_us(self.0.id(), false)
     }
 
     /// MiB of memory that are its own (PSS).
@@ -61,9 +57,7 @@ impl Running {
     /// # Errors
     /// When the process has ended, or is not ours to look at.
     pub(crate) fn pss_mib(&self) -> anyhow::Result<f64> {
-        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0.id()))?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+        processes::pss_mib(self.0.id())
     }
 }
 

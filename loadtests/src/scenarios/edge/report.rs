@@ -4,15 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Proxy;
 use super::load::{Kind, Outcome};
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[n / 2],
-        n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
-    }
-}
+use crate::figures::median;
 
 fn of(outcomes: &[(Kind, Outcome)], kind: Kind, what: impl Fn(&Outcome) -> f64) -> Vec<f64> {
     outcomes.iter().filter(|(of, _)| *of == kind).map(|(_, outcome)| what(outcome)).collect()
@@ -92,6 +84,5 @@ mod tests {
         // The machine was slow in the last round, for both.
         let (ours, theirs) = (rounds(&[20.0, 22.0, 2.0]), rounds(&[10.0, 10.0, 1.0]));
         assert!((ratio(&ours, &theirs, Kind::H1, |o| o.per_s) - 2.0).abs() < 1e-9);
-        assert!((median(vec![1.0, 4.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
     }
 }
