@@ -26,27 +26,32 @@ pub(super) const ALL: usize = 4096;
 pub(super) const LOBBY: usize = 512;
 pub(super) const LOBBY_EACH: usize = 32;
 
-/// The limits that an operator may choose.
+/// The limits that an operator may choose. The names of arguments are said, since `up` has others of the same fields' names.
 #[derive(Clone, Debug, clap::Args)]
 #[group(id = "egress_limits")] // flattened into other `Options`, whose name is taken
 pub struct Options {
     /// Connections that one percloud may have open at once.
-    #[arg(long = "egress-at-once", value_name = "N", default_value_t = 32)]
+    #[arg(id = "egress_at_once", long = "egress-at-once", value_name = "N", default_value_t = 32)]
     pub at_once: usize,
     /// Connections that one percloud may begin in a minute.
-    #[arg(long = "egress-per-minute", value_name = "N", default_value_t = NonZeroU32::new(120).unwrap_or(NonZeroU32::MIN))]
+    #[arg(id = "egress_per_minute", long = "egress-per-minute", value_name = "N", default_value_t = NonZeroU32::new(120).unwrap_or(NonZeroU32::MIN))]
     pub per_minute: NonZeroU32,
     /// Bytes that one connection may carry each way.
-    #[arg(long = "egress-connection-bytes", value_name = "BYTES", default_value_t = 4 << 30)]
+    #[arg(id = "egress_connection_bytes", long = "egress-connection-bytes", value_name = "BYTES", default_value_t = 4 << 30)]
     pub connection_bytes: u64,
     /// Bytes that one percloud may move each way in a day (UTC).
-    #[arg(long = "egress-day-bytes", value_name = "BYTES", default_value_t = 20 << 30)]
+    #[arg(id = "egress_day_bytes", long = "egress-day-bytes", value_name = "BYTES", default_value_t = 20 << 30)]
     pub day_bytes: u64,
     /// Seconds without a byte after which a connection is ended.
-    #[arg(long = "egress-idle-seconds", value_name = "N", default_value_t = 120)]
+    #[arg(id = "egress_idle_seconds", long = "egress-idle-seconds", value_name = "N", default_value_t = 120)]
     pub idle_seconds: u64,
     /// Seconds after which a connection is ended whatever it does.
-    #[arg(long = "egress-connection-seconds", value_name = "N", default_value_t = 3600)]
+    #[arg(
+        id = "egress_connection_seconds",
+        long = "egress-connection-seconds",
+        value_name = "N",
+        default_value_t = 3600
+    )]
     pub connection_seconds: u64,
 }
 
