@@ -118,6 +118,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Value> {
             alone_all.extend(alone);
             failures += lost;
         }
+        ensure!(deeds > 0 || kind == Kind::Nothing, "{}: nothing was done, so nothing was measured", kind.name());
         let ratio = median(ratios);
         line.insert(format!("p99_ratio_{}", kind.name()), rounded(ratio));
         line.insert(format!("failures_{}", kind.name()), json!(failures));
@@ -212,10 +213,10 @@ async fn over_and_over(client: reqwest::Client, url: String, stop: CancellationT
     Ok(deeds)
 }
 
-/// A process of its own, which gives way to everybody: what is measured is the provider, not how much the flood's own end costs.
+/// A process of its own, which gives way to others: what is measured is the provider, not how much the flood's own end costs.
 async fn flooded(host: String, port: u16, connections: usize, stop: CancellationToken) -> anyhow::Result<usize> {
     let mut flood = tokio::process::Command::new("nice");
-    flood.args(["-n", "19"]).arg(std::env::current_exe()?).args([
+    flood.args(["-n", "10"]).arg(std::env::current_exe()?).args([
         "flood",
         &host,
         &port.to_string(),
