@@ -54,7 +54,9 @@ async fn a_percloud_that_wants_to_run_is_started_at_its_time_and_not_again_and_a
         let at = in_seconds(2);
         wish(&ada_unit, at).await;
         let (times, started) = is_started(&machine, &ada.id).await;
-        assert!(times == 1 && DateTime::<Utc>::from(started) >= at, "not before its time");
+        // A file's time is the kernel's coarse clock, which is a tick (10 ms at most) behind the one that was asked.
+        let started = DateTime::<Utc>::from(started) + chrono::TimeDelta::milliseconds(10);
+        assert!(times == 1 && started >= at, "not before its time: {times} starts, {started} for {at}");
         sleeps(&machine, &ada.id).await;
         assert_eq!(noted(&machine, &greedy.id, "woken").unwrap().0, 1, "who has had its turn waits");
         // A visitor is let in all the same, and is none of its own starts.
