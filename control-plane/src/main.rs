@@ -26,9 +26,10 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one is made in the life of a process")]
 enum Command {
     /// Run the whole provider on this machine
-    Up(Box<up::Options>),
+    Up(up::Options),
     /// End what `up --detach` left running
     Down(up::Down),
     /// Replace the edge that `up` runs by a fresh one, without losing a request
@@ -116,7 +117,7 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
         privileges::end_with_parent()?;
     }
     match cli.command {
-        Command::Up(options) => up::run(*options)?,
+        Command::Up(options) => up::run(options)?,
         Command::Down(options) => up::down(&options)?,
         Command::RestartEdge(options) => up::restart_edge(&options)?,
         Command::Edge(options) => role("edge", &options.common.clone(), edge::run(options))?,
