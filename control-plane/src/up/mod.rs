@@ -25,7 +25,7 @@ use crate::{
     certificates,
     config::{Common, Paths, SEAL_KEY_COMMAND, SealOptions},
     db, domains, edge, egress,
-    hosts::local::Limits,
+    hosts::local::{Limits, Naps},
     privileges,
 };
 use cluster::Cluster;
@@ -50,6 +50,9 @@ pub struct Options {
     /// Certificates that the edge keeps in memory; the others are loaded when somebody asks for them.
     #[arg(long, value_name = "N")]
     pub certificates_in_memory: Option<usize>,
+    /// MiB of sealed certificates that the edge has at hand beside those; 64 unless given, 0 for none.
+    #[arg(long, value_name = "MIB")]
+    pub certificates_sealed_mib: Option<usize>,
     /// Requests that one percloud may have in a second, in the long run; 1000 unless given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_second: Option<u32>,
@@ -77,6 +80,9 @@ pub struct Options {
     /// What each percloud may take of the machine.
     #[command(flatten)]
     pub limits: Limits,
+    /// When perclouds sleep and wake besides.
+    #[command(flatten)]
+    pub naps: Naps,
     /// Where own domains lead, and how DNS is asked.
     #[command(flatten)]
     pub domains: domains::Options,
@@ -212,9 +218,13 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
         host.extend(["--allow-missing".into(), layer.clone()]);
     }
     host.extend(options.limits.arguments());
+    host.extend(options.naps.arguments());
     let mut edge: Vec<String> = options.listen.iter().flat_map(|ip| ["--listen".into(), ip.to_string()]).collect();
     edge.extend(options.http_port.iter().flat_map(|port| ["--http-port".into(), port.to_string()]));
     edge.extend(options.certificates_in_memory.iter().flat_map(|n| ["--certificates-in-memory".into(), n.to_string()]));
+    edge.extend(
+        options.certificates_sealed_mib.iter().flat_map(|n| ["--certificates-sealed-mib".into(), n.to_string()]),
+    );
     // What the environment says is handed on there: command lines are public.
     let command = options.seal.seal_key_command.as_ref().filter(|_| std::env::var_os(SEAL_KEY_COMMAND).is_none());
     let mut reconcile: Vec<String> =

@@ -15,6 +15,7 @@ mod disk;
 mod folders;
 mod layers;
 mod logs;
+mod naps;
 mod prepare;
 mod pressure;
 mod process;
@@ -51,7 +52,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::state::FIRST_UID;
-pub use self::{cgroups::Limits, layers::Kind};
+pub use self::{cgroups::Limits, layers::Kind, naps::Naps};
 use self::{
     layers::Finding,
     schedule::Timetable,
@@ -85,15 +86,9 @@ pub struct Options {
     /// A percloud that nobody uses for so long goes to sleep.
     #[arg(long, env = "PERCLOUD_IDLE_SECONDS", default_value_t = 300, value_name = "N")]
     pub idle_seconds: u64,
-    /// Perclouds that want to run at the same time without a visitor are started over so long.
-    #[arg(long, env = "PERCLOUD_WAKE_SPREAD_SECONDS", default_value_t = 120, value_name = "N")]
-    pub wake_spread_seconds: u64,
-    /// With less than this share of the machine's memory left, idle perclouds go to sleep early; 0 for never.
-    #[arg(long, env = "PERCLOUD_MEMORY_LOW_PERCENT", default_value_t = 5.0, value_name = "PERCENT")]
-    pub memory_low_percent: f64,
-    /// Where `meminfo` and `pressure/memory` are found (a container may have them elsewhere).
-    #[arg(long, env = "PERCLOUD_MEMORY_FROM", default_value = "/proc", value_name = "DIR")]
-    pub memory_from: PathBuf,
+    /// When perclouds sleep and wake besides.
+    #[command(flatten)]
+    pub naps: Naps,
     /// Run perclouds although this machine lacks these layers of the sandbox (`percloud doctor` names them).
     #[arg(long, env = "PERCLOUD_ALLOW_MISSING", value_name = "LAYER", value_delimiter = ',')]
     pub allow_missing: Vec<Kind>,
@@ -121,8 +116,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let group = root.then_some(RECONCILE);
     let listener = server::listen(&paths.host_socket(), group)?;
     tracing::info!(perclouds = local.units().len(), "the host is ready");
-    let memory = pressure::Kernel(options.memory_from.clone());
-    tokio::spawn(pressure::watch(local.clone(), memory, options.memory_low_percent));
+    let memory = pressure::Kernel(options.naps.memory_from.clone());
+    tokio::spawn(pressure::watch(local.clone(), memory, options.naps.memory_low_percent));
     let mut serving = tokio::spawn(server::serve(listener, local.clone(), group, stop.clone()));
     let lost = tokio::select! {
         _ = terminate.recv() => false,
@@ -175,7 +170,7 @@ impl Local {
         let edge = root.then_some(EDGE);
         let idle_seconds = options.idle_seconds;
         let ready = prepare::database(&spawner, &paths.tenants(), root).await;
-        let timetable = Timetable::new(Clock::system(), Duration::from_secs(options.wake_spread_seconds));
+        let timetable = Timetable::new(Clock::system(), Duration::from_secs(options.naps.wake_spread_seconds));
         let tasks = TaskTracker::new();
         let egress = egress::Key::open(&paths.egress_key())?;
         if egress.is_none() {
