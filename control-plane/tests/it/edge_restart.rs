@@ -217,7 +217,9 @@ async fn an_edge_that_is_replaced_under_load_loses_no_request() {
     postgres::execute(&cloud.url, &update).await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let world = World { port, root, done: Arc::default(), stop: Arc::default() };
-    let mut running = Edge::start(&cloud, port, 0, &["--take-over"]);
+    // The clients of this test ask as fast as they can, for one percloud.
+    let options = ["--take-over", "--requests-per-second", "1000000"];
+    let mut running = Edge::start(&cloud, port, 0, &options);
     running.says("the edge listens").await;
     eventually("a first connection", async || world.tls("h2").await.ok()).await;
 
@@ -239,7 +241,7 @@ async fn an_edge_that_is_replaced_under_load_loses_no_request() {
     let mut old = Vec::new();
     for number in 1..=3 {
         world.more(100).await;
-        let mut next = Edge::start(&cloud, port, number, &["--take-over"]);
+        let mut next = Edge::start(&cloud, port, number, &options);
         next.says("the edge listens").await;
         running.says("another edge has taken over").await;
         old.push(std::mem::replace(&mut running, next));
