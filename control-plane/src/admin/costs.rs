@@ -7,9 +7,10 @@ use crate::{
     audit::{self, Actor},
     terminal,
     usage::{
-        costs::{Cost, Parts, Prices, Spread, histogram},
+        costs::{Cost, Parts, Prices, Spread, histogram, share},
         list::Month,
         prices::{self, Bill},
+        roll,
     },
 };
 
@@ -136,7 +137,9 @@ async fn set(desk: &Desk, said: Set) -> anyhow::Result<()> {
 async fn show(desk: &Desk, asked: &Show) -> anyhow::Result<()> {
     let now = desk.clock.now();
     let month = asked.month.unwrap_or_else(|| Month::of(now));
-    let bill = prices::bill(&desk.client().await?, month, now).await?;
+    let db = desk.client().await?;
+    roll::today(&desk.db, now).await?;
+    let bill = prices::bill(&db, month, now).await?;
     if asked.csv {
         return Ok(terminal::print(&csv(&bill))?);
     }
@@ -184,7 +187,7 @@ fn words(bill: &Bill, limit: usize) -> String {
     text.push_str(&fleet(bill));
     let Some(spread) = &bill.costs.spread else {
         text.push_str(
-            "\nThere were no perclouds then, as far as anybody counted. What is used is counted once a minute, and added up to days once an hour.\n",
+            "\nThere were no perclouds then, as far as anybody counted. What is used is counted once a minute.\n",
         );
         return text;
     };
@@ -202,19 +205,20 @@ fn fleet(bill: &Bill) -> String {
     let Parts { base, cpu, memory, power, storage, egress } = bill.costs.fleet;
     let Prices { weight_base, weight_cpu, weight_memory, .. } = bill.prices;
     let total = bill.costs.fleet.total();
-    let row = |what: String, micros: i64| {
-        let percent = i128::from(micros) * 100 / i128::from(total.max(1));
+    // Shared out like everything, so that they make a hundred.
+    let percents = if total == 0 { vec![0; 6] } else { share(100, &[base, cpu, memory, power, storage, egress]) };
+    let row = |what: String, micros: i64, percent: i64| {
         vec![what, format!("{:>12}", money(micros)), format!("{percent:>3} %")]
     };
     let number = terminal::count(i64::try_from(bill.costs.each.len()).unwrap_or(i64::MAX));
     terminal::table(&[
-        row(format!("All {number} together"), total),
-        row(format!("  machines, borne alike ({weight_base} %)"), base),
-        row(format!("  machines, by processor time ({weight_cpu} %)"), cpu),
-        row(format!("  machines, by memory ({weight_memory} %)"), memory),
-        row("  power".into(), power),
-        row("  disk".into(), storage),
-        row("  what goes out".into(), egress),
+        row(format!("All {number} together"), total, percents.iter().sum()),
+        row(format!("  machines, borne alike ({weight_base} %)"), base, percents[0]),
+        row(format!("  machines, by processor time ({weight_cpu} %)"), cpu, percents[1]),
+        row(format!("  machines, by memory ({weight_memory} %)"), memory, percents[2]),
+        row("  power".into(), power, percents[3]),
+        row("  disk".into(), storage, percents[4]),
+        row("  what goes out".into(), egress, percents[5]),
     ])
 }
 

@@ -7,7 +7,10 @@ use super::Desk;
 use crate::{
     db::GenericClient,
     tenants, terminal,
-    usage::list::{By, Filter, Place, Used, list},
+    usage::{
+        list::{By, Filter, Place, Used, list},
+        roll,
+    },
 };
 
 /// Which use to show.
@@ -39,6 +42,7 @@ pub struct Usage {
 pub(super) async fn run(desk: &Desk, asked: Usage) -> anyhow::Result<()> {
     let db = desk.client().await?;
     let now = desk.clock.now();
+    roll::today(&desk.db, now).await?;
     let tenant_id = match &asked.percloud {
         Some(name) => Some(id_of(&db, name).await?),
         None => None,
@@ -105,7 +109,7 @@ fn record(used: &Used, by: By) -> String {
 
 fn table(found: &[Used], by: By, limit: u16) -> String {
     if found.is_empty() {
-        return "Nothing was used in that time. What is used is counted once a minute, and added up to days once an hour.\n".into();
+        return "Nothing was used in that time. What is used is counted once a minute.\n".into();
     }
     let head = ["PERCLOUD", "WHEN", "PROCESSOR", "AWAKE", "MEMORY", "WAKES", "DISK", "REQUESTS", "OUT", "LIMITS"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];

@@ -39,6 +39,21 @@ pub async fn when_due(db: &Pool, now: DateTime<Utc>) -> Result<Option<usize>, db
     Ok(Some(days))
 }
 
+/// Adds up today as far as it has come, for an operator who looks between two hours; unless somebody is at it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn today(db: &Pool, now: DateTime<Utc>) -> Result<(), db::Error> {
+    let mut db = db.get().await?;
+    db.execute(sql::PARTITIONS, &[&now]).await?;
+    let tx = db.transaction().await?;
+    let free: bool = tx.query_one(sql::TAKE, &[&LOCK]).await?.try_get(0)?;
+    if free {
+        days(&tx, now.date_naive(), now.date_naive()).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
 async fn days(tx: &Transaction<'_>, first: NaiveDate, last: NaiveDate) -> Result<usize, db::Error> {
     let mut done = 0;
     for day in first.iter_days().take_while(|day| *day <= last) {

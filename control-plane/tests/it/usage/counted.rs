@@ -9,7 +9,13 @@ use control_plane::{
         LimitsMet, Usage, Used,
         simulated::{Call, Fault},
     },
-    usage::reconcile::{Counted, Meter},
+    usage::{
+        costs::Prices,
+        list::Month,
+        prices,
+        reconcile::{Counted, Meter},
+        roll,
+    },
 };
 use tokio::sync::Notify;
 
@@ -168,7 +174,7 @@ async fn a_mark_stays_as_long_as_anybody_has_the_percloud() {
 }
 
 #[tokio::test]
-async fn ten_thousand_are_counted_in_one_go() {
+async fn ten_thousand_are_counted_added_up_and_billed_in_one_go() {
     let cloud = TestCloud::new().await;
     let ids: Vec<TenantId> = (0..10_000).map(|_| TenantId::random()).collect();
     let meter = meter(&cloud);
@@ -180,6 +186,27 @@ async fn ten_thousand_are_counted_in_one_go() {
     assert_eq!(hours(&cloud).await, ["01 12 10000 30000000 10000 70000"]);
     let all: String = cloud.value("select concat_ws(' ', count(*), sum(cpu_micros)) from usage_marks").await;
     assert_eq!(all, "10000 30000000");
+    assert_eq!(roll::when_due(&cloud.worker, cloud.now()).await.unwrap(), Some(1));
+    let prices = Prices {
+        currency: "EUR".into(),
+        machine_micros: 49_000_000,
+        machines: 1,
+        share_percent: 100,
+        watts: 60,
+        kwh_micros: 300_000,
+        storage_gb_micros: 20_000,
+        egress_gb_micros: 10_000,
+        weight_base: 20,
+        weight_cpu: 40,
+        weight_memory: 40,
+    };
+    let db = cloud.db.get().await.unwrap();
+    prices::set(&db, &prices).await.unwrap();
+    let month = Month::of(cloud.now());
+    let bill = prices::bill(&db, month, cloud.now() + TimeDelta::days(40)).await.unwrap();
+    let sum: i64 = bill.costs.each.iter().map(|cost| cost.total).sum();
+    // 49 € and 60 W for 31 days at 0.30 € a kilowatt-hour; their 70 kB on the disk cost nothing.
+    assert_eq!((bill.costs.each.len(), sum), (10_000, 49_000_000 + 13_392_000));
 }
 
 #[tokio::test]
