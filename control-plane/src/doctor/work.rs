@@ -172,7 +172,10 @@ async fn limits(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db:
         return Ok(vec![Finding::well("limits", "no percloud met one worth telling in the last 24 hours")]);
     };
     let who = worst.domain.as_ref().unwrap_or(&worst.tenant_id);
-    let said = format!("{} perclouds met limits in the last 24 hours; the worst is {who}: {}", cases.len(), worst.did);
+    let said = match cases.len() {
+        1 => format!("1 percloud met limits in the last 24 hours, {who}: {}", worst.did),
+        more => format!("{more} perclouds met limits in the last 24 hours; the worst is {who}: {}", worst.did),
+    };
     Ok(vec![Finding::warning("limits", said, "`percloud admin abuse` has them all, and says what to do")])
 }
 

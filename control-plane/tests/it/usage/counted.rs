@@ -230,6 +230,82 @@ async fn edge_and_host_add_to_the_same_hour() {
     assert_eq!(cloud.value::<String>(row).await, "1 2000 10 1000 2");
 }
 
+/// The host grows, restarts and is away, the database refuses, time passes, and two reconcilers count in between, in any order.
+#[tokio::test]
+async fn whatever_happens_each_microsecond_is_counted_once() {
+    let cloud = TestCloud::new().await;
+    let ids = [cloud.sign_up("ada").await.id, cloud.sign_up("bob").await.id, cloud.sign_up("carol").await.id];
+    let meters = [meter(&cloud), meter(&cloud)];
+    let (mut counters, mut total, mut epoch) = ([0_u64; 3], 0_u64, 0);
+    let mut story = Vec::new();
+    for _ in 0..150 {
+        let (step, meter) = (rand::random_range(0..8), &meters[rand::random_range(0..2)]);
+        story.push(step);
+        match step {
+            0..3 => {
+                let more = rand::random_range(0..1_000_000);
+                counters[rand::random_range(0..3)] += more;
+                total += more;
+            }
+            3 => drop(meter.count().await.unwrap()),
+            4 => {
+                cloud.host.fail_once(Call::Usage, Fault::After);
+                meter.count().await.unwrap_err();
+            }
+            5 => {
+                cloud.sql("alter table usage_marks add constraint no_marks check (false) not valid").await;
+                drop(meter.count().await);
+                cloud.sql("alter table usage_marks drop constraint no_marks").await;
+            }
+            6 => {
+                cloud.clock.advance(TimeDelta::minutes(rand::random_range(1..400)));
+                roll::when_due(&cloud.worker, cloud.now()).await.unwrap();
+            }
+            _ => {
+                meter.count().await.unwrap();
+                (counters, epoch) = ([0; 3], epoch + 1);
+            }
+        }
+        let of = ids.iter().zip(counters).map(|(id, cpu)| used(id, cpu, cpu)).collect();
+        says(&cloud, &format!("epoch {epoch}"), of);
+    }
+    meters[0].count().await.unwrap();
+    cloud.clock.advance(TimeDelta::hours(1));
+    roll::when_due(&cloud.worker, cloud.now()).await.unwrap();
+    let sums =
+        "select concat_ws(' ', (select sum(cpu_micros) from usage_hours), (select sum(cpu_micros) from usage_days))";
+    assert_eq!(cloud.value::<String>(sums).await, format!("{total} {total}"), "{story:?}");
+}
+
+#[tokio::test]
+async fn it_counts_and_shows_the_fleet_until_it_is_told_to_stop() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let shown = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let cloud = TestCloud::new().await;
+    let (ada, bob) = (cloud.sign_up("ada").await.id, cloud.sign_up("bob").await.id);
+    says(&cloud, "one", vec![used(&ada, 5_000_000, 70), used(&bob, 0, 30)]);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let keep = |per_percloud| tokio::spawn(Meter { per_percloud, ..meter(&cloud) }.keep(stop.clone()));
+    let plain = keep(false);
+    let look = async || Some(shown.render()).filter(|text| text.contains("percloud_usage_perclouds 2"));
+    let text = postgres::eventually("the fleet is shown", look).await;
+    for line in [
+        "percloud_usage_storage_bytes 100",
+        "percloud_usage_requests_total 0",
+        "percloud_usage_limits_met_total{limit=\"disk\"} 0",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("ada"), "nobody is named unless the operator asks for it: {text}");
+    let named = keep(true);
+    let line = "percloud_usage_each_cpu_seconds{percloud=\"ada.percloud.localhost\"} 5";
+    postgres::eventually("each is shown", async || Some(()).filter(|()| shown.render().contains(line))).await;
+    stop.cancel();
+    plain.await.unwrap();
+    named.await.unwrap();
+}
+
 /// A host that takes its time to say what was used.
 struct Slow {
     host: control_plane::hosts::simulated::Simulated,
