@@ -7,7 +7,7 @@ use crate::{
     audit::{self, Actor},
     terminal,
     usage::{
-        costs::{Cost, Parts, Prices, Spread, histogram, share},
+        costs::{Cost, Parts, Prices, Spread, histogram},
         list::Month,
         prices::{self, Bill},
         roll,
@@ -205,20 +205,19 @@ fn fleet(bill: &Bill) -> String {
     let Parts { base, cpu, memory, power, storage, egress } = bill.costs.fleet;
     let Prices { weight_base, weight_cpu, weight_memory, .. } = bill.prices;
     let total = bill.costs.fleet.total();
-    // Shared out like everything, so that they make a hundred.
-    let percents = if total == 0 { vec![0; 6] } else { share(100, &[base, cpu, memory, power, storage, egress]) };
-    let row = |what: String, micros: i64, percent: i64| {
-        vec![what, format!("{:>12}", money(micros)), format!("{percent:>3} %")]
+    let row = |what: String, micros: i64| {
+        let permille = (i128::from(micros) * 1000 + i128::from(total) / 2) / i128::from(total.max(1));
+        vec![what, format!("{:>12}", money(micros)), format!("{:>3}.{} %", permille / 10, permille % 10)]
     };
     let number = terminal::count(i64::try_from(bill.costs.each.len()).unwrap_or(i64::MAX));
     terminal::table(&[
-        row(format!("All {number} together"), total, percents.iter().sum()),
-        row(format!("  machines, borne alike ({weight_base} %)"), base, percents[0]),
-        row(format!("  machines, by processor time ({weight_cpu} %)"), cpu, percents[1]),
-        row(format!("  machines, by memory ({weight_memory} %)"), memory, percents[2]),
-        row("  power".into(), power, percents[3]),
-        row("  disk".into(), storage, percents[4]),
-        row("  what goes out".into(), egress, percents[5]),
+        row(format!("All {number} together"), total),
+        row(format!("  machines, borne alike ({weight_base} %)"), base),
+        row(format!("  machines, by processor time ({weight_cpu} %)"), cpu),
+        row(format!("  machines, by memory ({weight_memory} %)"), memory),
+        row("  power".into(), power),
+        row("  disk".into(), storage),
+        row("  what goes out".into(), egress),
     ])
 }
 
@@ -262,4 +261,49 @@ fn dearest(each: &[Cost], limit: usize) -> String {
         row
     }));
     format!("\nThe dearest; `--csv` has all of them\n{}", terminal::table(&rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::costs::{Elapsed, Share, costs};
+
+    /// A thousand perclouds: most sleep most of the time, a few work a lot.
+    fn thousand() -> Vec<Share> {
+        let share = |at: i64| {
+            let busy = 1_000_000 / (at + 1);
+            Share {
+                tenant_id: format!("t-{at:016}"),
+                domain: (at != 3).then(|| format!("p{at}.percloud.example")),
+                days: 16,
+                cpu_micros: busy * 600_000,
+                memory_byte_seconds: busy * 3_000_000_000,
+                storage_byte_days: 16 * busy * 40_000,
+                egress_bytes: busy * 90_000,
+            }
+        };
+        (0..1000).map(share).collect()
+    }
+
+    #[test]
+    fn what_a_thousand_cost_is_said_on_a_page() {
+        let prices = Prices {
+            currency: "EUR".into(),
+            machine_micros: 49_000_000,
+            machines: 2,
+            share_percent: 80,
+            watts: 60,
+            kwh_micros: 300_000,
+            storage_gb_micros: 20_000,
+            egress_gb_micros: 10_000,
+            weight_base: 20,
+            weight_cpu: 40,
+            weight_memory: 40,
+        };
+        let month: Month = "2026-11".parse().unwrap();
+        let elapsed = Elapsed::of(month, "2026-11-16T12:00:00Z".parse().unwrap()).unwrap();
+        let costs = costs(&prices, elapsed, &thousand());
+        let page = words(&Bill { month, elapsed, prices, costs }, 3);
+        assert_eq!(page, include_str!("costs/page.txt"));
+    }
 }
