@@ -13,7 +13,7 @@ macro_rules! statements {
 /// Every statement of the program, noun by noun. A noun that has SQL has a line here.
 #[must_use]
 pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
-    let nouns: [(&str, &[(&str, &str)]); 15] = [
+    let nouns: [(&str, &[(&str, &str)]); 16] = [
         ("accounts", crate::accounts::sql::ALL),
         ("api_tokens", crate::api_tokens::sql::ALL),
         ("audit", crate::audit::sql::ALL),
@@ -22,6 +22,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("doctor", crate::doctor::sql::ALL),
         ("domains", crate::domains::sql::ALL),
         ("edge", crate::edge::sql::ALL),
+        ("ledger", crate::ledger::sql::ALL),
         ("mails", crate::mails::sql::ALL),
         ("names", crate::names::sql::ALL),
         ("owners", crate::owners::sql::ALL),
