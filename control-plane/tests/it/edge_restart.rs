@@ -45,6 +45,8 @@ impl Edge {
         let log = cloud.common.data.join(format!("edge-{number}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_percloud"))
             .args(["edge", "--listen", "127.0.0.1", "--workers", "2", "--port", &port.to_string()])
+            // These clients never pause, and are to be told apart from those who are turned away for that.
+            .args(["--requests-per-second", "1000000"])
             .args(more)
             .arg("--data")
             .arg(&cloud.common.data)
