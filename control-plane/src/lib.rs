@@ -13,6 +13,7 @@ pub mod domains;
 pub mod edge;
 pub mod egress;
 pub mod hosts;
+pub mod ledger;
 pub mod mails;
 pub mod names;
 pub mod owners;

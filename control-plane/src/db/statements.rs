@@ -22,6 +22,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("doctor", crate::doctor::sql::ALL),
         ("domains", crate::domains::sql::ALL),
         ("edge", crate::edge::sql::ALL),
+        ("ledger", crate::ledger::sql::ALL),
         ("mails", crate::mails::sql::ALL),
         ("names", crate::names::sql::ALL),
         ("owners", crate::owners::sql::ALL),

@@ -128,6 +128,9 @@ async fn pass(
             }
             note.class = Class::Edge;
             let too_large = note.sent.as_ref().is_some_and(|sent| sent.is_too_large());
+            if let (true, Some(account)) = (too_large, note.tenant.as_ref().and_then(|route| route.counted())) {
+                account.refuse();
+            }
             let why = if too_large { Own::TooLarge } else { said(&failure, portal) };
             finish(note, connection, own(why))
         }
@@ -164,8 +167,11 @@ fn find(connection: &Connection, asked: &Asked, uri: &http::Uri, said_length: u6
         (State::Failing, _) => Way::Own(Own::CannotStart),
         (State::Suspended, Some(_)) if !open_while_suspended(path) => Way::Own(Own::Suspended),
         (State::Suspended, None) => Way::Own(Own::Suspended),
-        (State::Running | State::Suspended, Some(_)) if said_length > route.body_max() => Way::Own(Own::TooLarge),
-        (State::Running | State::Suspended, Some(socket)) => match route.enter(edge.workers, edge.pace, now) {
+        (State::Running | State::Suspended, Some(_)) if said_length > route.body_max() => {
+            route.account(&edge.ledger).refuse();
+            Way::Own(Own::TooLarge)
+        }
+        (State::Running | State::Suspended, Some(socket)) => match route.enter(edge, now) {
             Some(busy) => Way::Percloud(route, socket, busy),
             None => Way::Own(Own::Crowded),
         },

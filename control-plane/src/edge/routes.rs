@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::limits;
-use super::pace::{Pace, Share};
+use super::pace::Share;
+use super::{Edge, limits};
+use crate::ledger::{Account, Ledger};
 
 /// What the edge may let through to a percloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +59,20 @@ pub struct Route {
     pub(super) row: Row,
     busy: AtomicUsize,
     share: Share,
+    /// The percloud's, the same for all its names; from the first request on: most have none for long.
+    account: OnceLock<Arc<Account>>,
 }
 
 /// A request that counts among a percloud's.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Route>);
+
+impl Busy {
+    /// Where it is put down what passes.
+    pub(super) fn account(&self) -> Option<&Account> {
+        self.0.counted()
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -72,7 +82,7 @@ impl Drop for Busy {
 
 impl Route {
     fn new(row: Row) -> Arc<Self> {
-        Arc::new(Self { row, busy: AtomicUsize::new(0), share: Share::default() })
+        Arc::new(Self { row, busy: AtomicUsize::new(0), share: Share::default(), account: OnceLock::new() })
     }
 
     /// Where whoever asks for this path here shall ask instead. Not where machines look at one certain name: a CA for its challenge, the
@@ -84,11 +94,28 @@ impl Route {
         (!stays && path_and_query.starts_with('/')).then(|| format!("https://{to}{port}{path_and_query}"))
     }
 
+    /// Where it is put down what this percloud uses.
+    pub(super) fn account(&self, ledger: &Ledger) -> &Account {
+        self.account.get_or_init(|| ledger.account(&self.row.tenant_id))
+    }
+
+    /// The same, once there was a request.
+    pub(super) fn counted(&self) -> Option<&Account> {
+        self.account.get().map(|account| &**account)
+    }
+
     /// Counts a request that comes so long after the edge began; none when this percloud has as many as it may, at once or in a while.
-    pub(super) fn enter(self: &Arc<Self>, workers: usize, pace: Pace, now: Duration) -> Option<Busy> {
+    pub(super) fn enter(self: &Arc<Self>, edge: &Edge, now: Duration) -> Option<Busy> {
         let busy = Busy(self.clone());
         let before = self.busy.fetch_add(1, Ordering::Relaxed);
-        (before < limits::BUSY_PER_TENANT * workers.max(1) && self.share.take(pace, now)).then_some(busy)
+        let enters = before < limits::BUSY_PER_TENANT * edge.workers.max(1) && self.share.take(edge.pace, now);
+        let account = self.account(&edge.ledger);
+        if enters {
+            account.request()
+        } else {
+            account.refuse()
+        }
+        enters.then_some(busy)
     }
 
     /// No request's body is larger: it would not fit into the whole percloud, whatever was taken away before.

@@ -192,6 +192,7 @@ async fn private_postgres(paths: &Paths, secrets: &Secrets, supervisor: &mut Sup
         edge: url("percloud_edge", &secrets.edge),
         web: url("percloud_web", &secrets.web),
         reconcile: url("percloud_reconcile", &secrets.reconcile),
+        egress: url("percloud_egress", &secrets.egress),
     })
 }
 
@@ -201,13 +202,14 @@ struct Urls {
     edge: String,
     web: String,
     reconcile: String,
+    egress: String,
 }
 
 impl Urls {
     /// An existing server: its administrator decides on users; `percloud doctor` says that they are one.
     fn all_the_same(url: &str) -> Self {
         let url = url.to_owned();
-        Self { owner: url.clone(), edge: url.clone(), web: url.clone(), reconcile: url }
+        Self { owner: url.clone(), edge: url.clone(), web: url.clone(), reconcile: url.clone(), egress: url }
     }
 }
 
@@ -247,7 +249,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
     let key = vec![(egress::KEY.to_owned(), secrets.egress_key.clone())];
     let role = |name, uid, args, url, env| supervise::role(name, uid, args, url, env, &options.common, paths);
     Ok(vec![
-        role("egress", Some(privileges::EGRESS), egress, None, key)?,
+        role("egress", Some(privileges::EGRESS), egress, Some(&urls.egress), key)?,
         role("host", None, host, None, Vec::new())?,
         role("reconcile", Some(privileges::RECONCILE), reconcile, Some(&urls.reconcile), cas)?,
         role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web), Vec::new())?,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bundle::TenantId;
-use control_plane::hosts::{Host, Used};
+use control_plane::hosts::{Host, State, Used};
 
 use crate::{
     machine::{Machine, get},
@@ -62,6 +62,15 @@ async fn a_percloud_is_held_to_its_share_of_the_machine_and_that_is_counted() {
     assert_eq!(used(&machine, &bob.id).await.limits_met, Default::default());
     get(&unit.socket, "/").await.unwrap();
     assert_eq!(used(&machine, &ada.id).await.wakes, 2);
+
+    // Again at once, it is a pattern, and the operator hears what it is.
+    assert!(get(&unit.socket, "/memory?mib=200").await.is_err(), "it has got more than it may");
+    let why = eventually("a reason", async || match machine.host.look(&ada.id).await.unwrap()?.state {
+        State::Failing(why) => Some(why),
+        _ => get(&unit.socket, "/memory?mib=200").await.err().and(None),
+    })
+    .await;
+    assert_eq!(why, "wanted more memory than the 64 MiB that it may have (--memory-max), and was ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ mod naps;
 mod prepare;
 mod pressure;
 mod process;
+mod reasons;
 mod restart;
 mod schedule;
 mod seccomp;

@@ -45,6 +45,11 @@ impl Troubles {
         self.reason = reason(end, last);
     }
 
+    /// The host knows better why it ended than its end says.
+    pub(super) fn because(&mut self, reason: String) {
+        self.reason = reason;
+    }
+
     /// It has run for [`SETTLED`], or is to be something else now.
     pub(super) fn forget(&mut self) {
         *self = Self::default();

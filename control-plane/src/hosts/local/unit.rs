@@ -28,6 +28,7 @@ use super::{
     folders,
     logs::Log,
     pressure::Activity,
+    reasons,
     restart::Troubles,
     schedule::{Alarm, Timetable, Turn},
     spawn::{Running, Spawner},
@@ -380,6 +381,9 @@ impl Unit {
         metrics::gauge!("percloud_host_awake").decrement(1.0);
         let last = run.log.last_line().await;
         self.troubles.ended(&end, run.since.elapsed(), &last, Instant::now());
+        if let Some(why) = reasons::known_better(&end, &self.used).await {
+            self.troubles.because(why);
+        }
         if !matches!(end, End::Left(0)) {
             self.used.failed();
             metrics::counter!("percloud_host_failures_total").increment(1);

@@ -44,6 +44,8 @@ struct Count {
     run: Option<Run>,
     /// The last look at the group, and which making of it that was.
     seen: (u64, Reading),
+    /// How often it had been ended for memory when its last run began.
+    kills_before: u64,
 }
 
 /// A process that runs now.
@@ -110,6 +112,7 @@ impl Counters {
         {
             let mut count = self.count();
             count.wakes += 1;
+            count.kills_before = count.limits_met.memory;
             let now = Instant::now();
             count.run = Some(Run { process: process.clone(), since: now, looked: None, cpu: Duration::ZERO });
         }
@@ -145,6 +148,17 @@ impl Counters {
         if count.run.is_none() {
             groups.asleep(&self.id);
         }
+    }
+
+    /// MiB that it may have, if its last run was ended by the kernel for wanting more. Reads files of the kernel's.
+    pub(super) fn outgrown(&self) -> Option<u64> {
+        let groups = self.groups.as_ref()?;
+        let read = groups.read(&self.id);
+        let mut count = self.count();
+        if let Some((making, reading)) = read {
+            count.group(making, reading);
+        }
+        (count.limits_met.memory > count.kills_before).then(|| groups.memory_max())
     }
 
     /// Looks at it, if it is awake. Reads files of the kernel's.
