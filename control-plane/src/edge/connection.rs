@@ -23,6 +23,7 @@ use super::ending::Ending;
 use super::gather::Gather;
 use super::proxy::{self, Connection};
 use super::stall::Stall;
+use super::turns::Turns;
 use super::upstream::Pool;
 use super::{Edge, challenge, limits, plain};
 
@@ -113,11 +114,12 @@ pub(super) struct Inside {
     pub(super) ending: Ending,
     pub(super) tasks: TaskTracker,
     pub(super) scribe: Arc<Scribe>,
+    pub(super) turns: Arc<Turns>,
 }
 
 /// Serves one connection until it ends, or until the edge does: requests in flight end, no new ones begin.
 pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr) {
-    let Inside { edge, pool, ending, tasks, scribe } = inside;
+    let Inside { edge, pool, ending, tasks, scribe, turns } = inside;
     // Small pieces (an event, the end of a page) must not wait for more.
     let _ = stream.set_nodelay(true);
     let began = Instant::now();
@@ -126,7 +128,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         Ok(Ok(false)) => return plain::explain(edge, stream).await,
         Ok(Err(_)) | Err(_) => return,
     }
-    let shaken = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&edge, stream)).await;
+    let shaken = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&edge, &turns, stream)).await;
     let Ok(Ok(shaken)) = shaken else {
         edge.meter.handshakes_failed.increment(1);
         return;
@@ -177,7 +179,7 @@ enum Shaken {
 }
 
 /// The handshake in two halves: between them there is time to fetch a certificate that is not in memory.
-async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
+async fn shake(edge: &Edge, turns: &Arc<Turns>, stream: TcpStream) -> io::Result<Shaken> {
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
     let hello = start.client_hello();
     let name = hello.server_name().map(str::to_owned);
@@ -188,7 +190,10 @@ async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
     }
     match edge.certificates.shown(name.as_deref()).await {
         Some(shown) => {
-            let stream = start.into_stream(shown.config).await?;
+            let key = edge.routes.key(name.as_deref().unwrap_or(&edge.base_domain), &edge.base_domain);
+            // Where it is called it does most of its work already.
+            let shaking = turns.take(&key, async { start.into_stream(shown.config).await });
+            let stream = shaking.await.ok_or(io::ErrorKind::ConnectionRefused)??;
             Ok(Shaken::Visitor { stream, public: shown.public })
         }
         // An alert says so.

@@ -43,6 +43,7 @@ pub mod routes;
 pub mod sql;
 mod stall;
 mod tunnel;
+mod turns;
 mod upstream;
 mod watch;
 mod worker;

@@ -157,6 +157,16 @@ impl Routes {
         self.by_host.read().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
     }
 
+    /// What handshakes for a name are counted under: the percloud, whatever it is called; for names that lead nowhere one thing together.
+    pub(super) fn key(&self, name: &str, base_domain: &str) -> String {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        match self.find(&name) {
+            Some(route) => route.row.tenant_id.clone(),
+            None if name == base_domain => name,
+            None => String::new(),
+        }
+    }
+
     /// Begins to know all of them anew; what is known now stays until [`Anew::replace`].
     #[must_use]
     pub fn anew(&self) -> Anew<'_> {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     cgroups::{Groups, Reading},
     disk::Stored,
+    lane::Lane,
     process::Process,
     wire::Spent,
 };
@@ -24,6 +25,7 @@ const COUNTED_AWAKE: Duration = Duration::from_secs(600);
 pub(super) struct Counters {
     id: TenantId,
     groups: Option<Arc<Groups>>,
+    lane: Option<Arc<Lane>>,
     count: Mutex<Count>,
 }
 
@@ -92,9 +94,14 @@ impl Count {
 
 impl Counters {
     /// Of one that may have `quota` bytes on the disk, where that is known yet.
-    pub(super) fn new(id: TenantId, groups: Option<Arc<Groups>>, quota: Option<u64>) -> Arc<Self> {
+    pub(super) fn new(
+        id: TenantId,
+        groups: Option<Arc<Groups>>,
+        lane: Option<Arc<Lane>>,
+        quota: Option<u64>,
+    ) -> Arc<Self> {
         let count = Count { quota: quota.unwrap_or(u64::MAX), ..Count::default() };
-        Arc::new(Self { id, groups, count: Mutex::new(count) })
+        Arc::new(Self { id, groups, lane, count: Mutex::new(count) })
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {
@@ -116,6 +123,9 @@ impl Counters {
             let now = Instant::now();
             count.run = Some(Run { process: process.clone(), since: now, looked: None, cpu: Duration::ZERO });
         }
+        if let Some(lane) = &self.lane {
+            lane.began(&self.id, process.clone());
+        }
         let Some(groups) = self.groups.clone() else { return };
         if groups.by_birth() {
             return;
@@ -130,6 +140,9 @@ impl Counters {
 
     /// Its runtime has ended.
     pub(super) fn ended(self: &Arc<Self>, spent: Spent) {
+        if let Some(lane) = &self.lane {
+            lane.ended(&self.id);
+        }
         self.count().end(spent, Instant::now());
         if self.groups.is_some() {
             let this = self.clone();
@@ -275,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_counted_while_it_ran_is_not_lost_at_its_end() {
-        let counters = Counters::new(TenantId::random(), None, None);
+        let counters = Counters::new(TenantId::random(), None, None, None);
         let pid = rustix::process::getpid();
         let own = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
         counters.began(Process::new(own));
