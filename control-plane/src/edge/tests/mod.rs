@@ -114,7 +114,7 @@ impl House {
         let socket = socket.map(Into::into);
         let row = Row {
             host: host.into(),
-            tenant_id: format!("t-{host}"),
+            tenant_id: format!("t-{host}").into(),
             state,
             socket,
             redirect_to: None,
