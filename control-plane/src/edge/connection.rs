@@ -24,7 +24,7 @@ use super::gather::Gather;
 use super::proxy::{self, Connection};
 use super::stall::Stall;
 use super::upstream::Pool;
-use super::{Edge, challenge, limits, plain};
+use super::{Edge, challenge, desk, limits, plain};
 
 /// What of an HTTP/2 connection must be seen from outside its streams: how many there are, and whether the client takes what it asked for.
 pub(super) struct Watch {
@@ -152,7 +152,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         watch,
     });
     let io = Stall::new(stream, limits::CLIENT_TAKES);
-    if h2 { serve_h2(connection, Gather::new(io)).await } else { serve_h1(connection, TokioIo::new(io)).await }
+    if h2 { serve_h2(connection, Gather::new(io)).await } else { serve_h1(connection, io).await }
 }
 
 /// A TLS connection begins with a handshake record (22); anything else is somebody speaking plain HTTP, or nonsense.
@@ -200,7 +200,8 @@ async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
 
 type Io = Stall<TlsStream<TcpStream>>;
 
-async fn serve_h1(connection: Arc<Connection>, io: TokioIo<Io>) {
+async fn serve_h1(connection: Arc<Connection>, io: Io) {
+    let Some(io) = desk::serve(&connection, io).await else { return };
     let watched = connection.clone();
     // Boxed: the library moves the future around, and it is large.
     let service =
@@ -212,7 +213,7 @@ async fn serve_h1(connection: Arc<Connection>, io: TokioIo<Io>) {
         .header_read_timeout(limits::REQUEST_HEAD)
         .max_header_size(limits::HEAD_BYTES)
         .max_buf_size(limits::H1_BUFFER);
-    let mut served = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
     // A connection that breaks is the client's affair; what was lost is in the access log.
     tokio::select! {
         _ = served.as_mut() => return,

@@ -1,6 +1,7 @@
 //! The edge as a whole: a real TLS client in front, sockets of made-up perclouds behind.
 
 mod balancers;
+mod desk;
 mod drain;
 mod fake;
 mod frames;
