@@ -230,10 +230,10 @@ async fn serve_h1(connection: Arc<Connection>, io: Io) {
 async fn serve_h2(connection: Arc<Connection>, io: Gather<Io>) {
     let watched = connection.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let open = Open::new(connection.clone());
-        let answer = proxy::handle(connection.clone(), request);
+        let (open, connection) = (Open::new(connection.clone()), connection.clone());
+        // What answers is large; it comes to be where it stays.
         Box::pin(async move {
-            let answer = answer.await;
+            let answer = proxy::handle(connection, request).await;
             open.answered();
             answer
         })

@@ -81,11 +81,10 @@ pub(super) async fn answer(
     let began = Instant::now();
     let id = RequestId::fresh();
     if !connection.edge.traced {
-        return pass(&connection, parts, body, id, id.trace_parent(), began).await;
+        return pass(&connection, parts, body, id, None, began).await;
     }
     let span = tracing::info_span!("edge.request", request.id = id.as_str());
     let parent = span.in_scope(crate::telemetry::trace_parent).and_then(|parent| parent.try_into().ok());
-    let parent = parent.unwrap_or_else(|| id.trace_parent());
     // Boxed, so that the others need no room for it.
     Box::pin(tracing::Instrument::instrument(pass(&connection, parts, body, id, parent, began), span)).await
 }
@@ -95,7 +94,7 @@ async fn pass(
     parts: Parts,
     body: Option<Incoming>,
     id: RequestId,
-    trace_parent: HeaderValue,
+    trace_parent: Option<HeaderValue>,
     began: Instant,
 ) -> Response<ResponseBody> {
     let edge = &connection.edge;
@@ -126,7 +125,7 @@ async fn pass(
     let portal = busy.is_none();
     let body_max = note.tenant.as_ref().map_or(u64::MAX, |route| route.body_max());
     note.class = if portal { Class::Portal } else { Class::Percloud };
-    let origin = Origin { said: connection.said(&asked.authority), request_id: id.to_header(), trace_parent };
+    let origin = Origin { said: connection.said(&asked.authority), request_id: id, trace_parent };
     let out = Outbound::new(parts, body, &asked, origin, body_max);
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
