@@ -13,7 +13,7 @@ macro_rules! statements {
 /// Every statement of the program, noun by noun. A noun that has SQL has a line here.
 #[must_use]
 pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
-    let nouns: [(&str, &[(&str, &str)]); 16] = [
+    let nouns: [(&str, &[(&str, &str)]); 17] = [
         ("accounts", crate::accounts::sql::ALL),
         ("api_tokens", crate::api_tokens::sql::ALL),
         ("audit", crate::audit::sql::ALL),

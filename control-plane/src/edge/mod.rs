@@ -24,6 +24,7 @@ mod body;
 mod certificates;
 mod challenge;
 mod connection;
+mod desk;
 mod ending;
 mod forwarded;
 mod gather;
