@@ -22,13 +22,16 @@ pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-sr
 const HOST: &str = "the-host-that-was-asked-for.invalid";
 const ID: &str = "the-number-of-the-request";
 
+/// Pages by kind, language and theme.
+type Kept = HashMap<(&'static str, Lang, Theme), Arc<Shown>>;
+
 /// Renders them.
 pub(super) struct Pages {
     site: String,
     portal: String,
     assets: Router,
     /// Each kind once for each language and theme: to render costs as much as a handshake, and crowds are told why they wait.
-    kept: RwLock<HashMap<(&'static str, Lang, Theme), Arc<Shown>>>,
+    kept: RwLock<Kept>,
 }
 
 /// One, rendered.

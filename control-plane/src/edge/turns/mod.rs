@@ -2,7 +2,7 @@
 //!
 //! A full handshake costs as much as ten requests, and thousands may be wanted at once of one percloud. So each percloud's wait in a queue of its own,
 //! and the queues take turns. Whose visitors come faster than fifty a second waits for turns that others leave, and for so long after each of
-//! them that the worker spends at most half of its time on such.
+//! them that the worker spends at most a quarter of its time on such.
 
 mod line;
 
