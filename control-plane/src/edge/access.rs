@@ -110,6 +110,10 @@ impl Scribe {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let first = lines.text.is_empty();
         let Lines { text, count, second, .. } = &mut *lines;
+        if first {
+            // Room for all that is gathered: it does not move while it grows.
+            text.reserve(FULL + 1024);
+        }
         line(text, entry, second.say(self.log.clock.now()));
         *count += 1;
         let full = text.len() >= FULL;
@@ -213,14 +217,28 @@ fn line(out: &mut Vec<u8>, entry: &Entry, (second, micros): (&str, u32)) {
     out.extend_from_slice(b"},\"target\":\"access\"}\n");
 }
 
+/// Two digits each.
+const PAIRS: [[u8; 2]; 100] = {
+    let (mut pairs, mut at) = ([[0; 2]; 100], 0);
+    while at < 100 {
+        pairs[at] = [b'0' + (at / 10) as u8, b'0' + (at % 10) as u8];
+        at += 1;
+    }
+    pairs
+};
+
 /// A number, with zeros in front until it has `least` digits.
 pub(super) fn digits(out: &mut Vec<u8>, mut number: u64, least: usize) {
     let mut buffer = [b'0'; 20];
     let mut at = buffer.len();
-    while number > 0 {
+    while number >= 10 {
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
+        number /= 100;
+    }
+    if number > 0 {
         at -= 1;
-        buffer[at] = b'0' + (number % 10) as u8;
-        number /= 10;
+        buffer[at] = b'0' + number as u8;
     }
     out.extend_from_slice(&buffer[at.min(buffer.len() - least)..]);
 }

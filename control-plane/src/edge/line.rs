@@ -12,8 +12,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep};
@@ -21,6 +20,7 @@ use tokio::time::{Instant, Sleep};
 pub(super) use answer::Answer;
 use answer::Left;
 
+use super::body::RequestBody;
 use super::headers::{Origin, lists};
 use super::limits;
 use super::upstream::{Failure, Pool};
@@ -85,7 +85,7 @@ async fn talk(stream: &mut UnixStream, buffer: &mut BytesMut, head: &[u8]) -> Re
 pub(super) async fn ask(
     pool: &Arc<Pool>,
     socket: &Arc<Path>,
-    request: &Parts,
+    request: &Request<RequestBody>,
     origin: &Origin,
 ) -> Result<Response<Answer>, Failure> {
     let written = write(request, origin);
@@ -97,7 +97,7 @@ pub(super) async fn ask(
             None => Line::new(pool.connect(socket).await?),
         };
         match line.ask(&written).await {
-            Ok(head) => return head.into_response(line, pool, socket, &request.method),
+            Ok(head) => return head.into_response(line, pool, socket, request.method()),
             Err(Failure::Broken(_)) if tries < 2 => {
                 tries += 1;
                 pool.meter.retries.increment(1);
@@ -108,13 +108,13 @@ pub(super) async fn ask(
 }
 
 /// The request's head as HTTP/1.1 has it. Its target holds no line break: its type does not allow one.
-fn write(request: &Parts, origin: &Origin) -> Vec<u8> {
+fn write(request: &Request<RequestBody>, origin: &Origin) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    for piece in [request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+    let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    for piece in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(piece.as_bytes());
     }
-    origin.write(&request.headers, &mut out);
+    origin.write(request.headers(), &mut out);
     out.extend_from_slice(b"\r\n");
     out
 }

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Scribe;
 use super::answers::{self, Asker, Own};
-use super::body::{ClientBody, Gate, RequestBody, ResponseBody};
+use super::body::{ClientBody, Coming, Gate, RequestBody, ResponseBody};
 use super::ending::Ending;
 use super::headers::{self, Origin, Said};
 use super::ids::RequestId;
@@ -24,7 +24,7 @@ use super::meter::{self, Class, Entry, Progress};
 use super::request::{self, Asked, Refusal, Upgrade};
 use super::routes::{Busy, Route, State};
 use super::upstream::{self, Failure, Pool};
-use super::{Edge, limits, tunnel};
+use super::{Edge, limits, line, tunnel};
 
 /// What is known of a connection before its first request.
 pub(super) struct Connection {
@@ -126,7 +126,8 @@ async fn pass(
     let body_max = note.tenant.as_ref().map_or(u64::MAX, |route| route.body_max());
     note.class = if portal { Class::Portal } else { Class::Percloud };
     let origin = Origin { said: connection.said(&asked.authority), request_id: id, trace_parent };
-    let out = Outbound::new(parts, body, &asked, origin, body_max);
+    // Boxed, so that it is not moved from hand to hand.
+    let out = Box::new(Outbound::new(parts, body, &asked, origin, body_max));
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
         Ok(mut response) => {
@@ -243,14 +244,15 @@ impl Outbound {
 async fn exchange(
     connection: &Arc<Connection>,
     socket: &Arc<Path>,
-    out: Outbound,
+    mut out: Box<Outbound>,
     asked: &Asked,
     busy: Option<Busy>,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let Outbound { request, origin, progress, gate, client } = out;
-    let mut response = if upstream::may_be_asked_again(&request) {
-        connection.pool.ask(socket, request, origin).await?
+    let (gate, client) = (out.gate.take(), out.client.take());
+    let mut response = if asked.upgrade == Upgrade::No && upstream::may_be_asked_again(&out.request) {
+        line::ask(&connection.pool, socket, &out.request, &out.origin).await?.map(Coming::Line)
     } else {
+        let Outbound { request, origin, progress, .. } = *out;
         // Boxed, so that what is asked most needs no room for it.
         Box::pin(patiently(connection.pool.send(socket, request, origin), progress)).await?
     };

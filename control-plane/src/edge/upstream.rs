@@ -20,7 +20,7 @@ use tokio::time::{Duration, Instant};
 use super::body::{BodyError, Coming, RequestBody};
 use super::headers::Origin;
 use super::limits;
-use super::line::{self, Line};
+use super::line::Line;
 use super::meter::Meter;
 
 /// Why there is no answer.
@@ -146,18 +146,7 @@ impl Pool {
         Ok(sender)
     }
 
-    /// Sends a request that [`may_be_asked_again`], with what we say of its origin, and waits for the head of the answer, not for ever.
-    pub(super) async fn ask(
-        self: &Arc<Self>,
-        socket: &Arc<Path>,
-        request: Request<RequestBody>,
-        origin: Origin,
-    ) -> Result<Response<Coming>, Failure> {
-        let (head, _) = request.into_parts();
-        Ok(line::ask(self, socket, &head, &origin).await?.map(Coming::Line))
-    }
-
-    /// Sends any request and waits for the head of the answer, for as long as it takes.
+    /// Sends any request, with what we say of its origin, and waits for the head of the answer, for as long as it takes.
     pub(super) async fn send(
         self: &Arc<Self>,
         socket: &Arc<Path>,
@@ -202,12 +191,11 @@ impl Pool {
 }
 
 /// Whether doing it twice is doing it once, and there is nothing to it but a head. A length that belongs to no body would make the
-/// percloud take the next request for one.
+/// percloud take the next request for one. What becomes a WebSocket is not asked about here.
 pub(super) fn may_be_asked_again(request: &Request<RequestBody>) -> bool {
     let lengths = request.headers().get_all(http::header::CONTENT_LENGTH);
     request.method().is_idempotent()
         && matches!(request.body(), RequestBody::Empty)
-        && !request.headers().contains_key(http::header::UPGRADE)
         && lengths.iter().all(|length| length == "0")
 }
 
