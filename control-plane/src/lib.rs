@@ -25,4 +25,5 @@ pub mod telemetry;
 pub mod tenants;
 pub mod terminal;
 pub mod up;
+pub mod usage;
 pub mod web;

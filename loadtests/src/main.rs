@@ -1,5 +1,6 @@
 //! Load tests and benches: each starts a provider of its own, measures it, and ends with one line of JSON.
 
+mod ahead;
 mod figures;
 mod processes;
 mod provider;
@@ -48,7 +49,11 @@ fn main() -> anyhow::Result<()> {
         Scenario::Edge(options) => many()?.block_on(edge::run(&options))?,
         Scenario::Wake(options) => many()?.block_on(wake::run(&options))?,
         Scenario::Density(options) => many()?.block_on(density::run(&options))?,
-        Scenario::Neighbours(options) => many()?.block_on(neighbours::run(&options))?,
+        Scenario::Neighbours(options) => {
+            ahead::go();
+            let ahead = tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(ahead::go).build()?;
+            ahead.block_on(neighbours::run(&options))?
+        }
         Scenario::Upstream(options) => return one()?.block_on(edge::upstream::run(&options)),
         Scenario::Handshakes(options) => one()?.block_on(edge::handshakes::run(&options))?,
         Scenario::Flood(options) => one()?.block_on(neighbours::flood::run(&options))?,

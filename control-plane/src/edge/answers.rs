@@ -56,7 +56,7 @@ impl Own {
     }
 
     /// The word for it in a problem's `type`.
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Malformed => "malformed-request",
             Self::Method => "method-not-allowed",

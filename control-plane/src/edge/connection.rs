@@ -23,8 +23,9 @@ use super::ending::Ending;
 use super::gather::Gather;
 use super::proxy::{self, Connection};
 use super::stall::Stall;
+use super::turns::Turns;
 use super::upstream::Pool;
-use super::{Edge, challenge, limits, plain};
+use super::{Edge, challenge, desk, limits, plain};
 
 /// What of an HTTP/2 connection must be seen from outside its streams: how many there are, and whether the client takes what it asked for.
 pub(super) struct Watch {
@@ -113,11 +114,12 @@ pub(super) struct Inside {
     pub(super) ending: Ending,
     pub(super) tasks: TaskTracker,
     pub(super) scribe: Arc<Scribe>,
+    pub(super) turns: Arc<Turns>,
 }
 
 /// Serves one connection until it ends, or until the edge does: requests in flight end, no new ones begin.
 pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr) {
-    let Inside { edge, pool, ending, tasks, scribe } = inside;
+    let Inside { edge, pool, ending, tasks, scribe, turns } = inside;
     // Small pieces (an event, the end of a page) must not wait for more.
     let _ = stream.set_nodelay(true);
     let began = Instant::now();
@@ -126,7 +128,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         Ok(Ok(false)) => return plain::explain(edge, stream).await,
         Ok(Err(_)) | Err(_) => return,
     }
-    let shaken = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&edge, stream)).await;
+    let shaken = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&edge, &turns, stream)).await;
     let Ok(Ok(shaken)) = shaken else {
         edge.meter.handshakes_failed.increment(1);
         return;
@@ -152,7 +154,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         watch,
     });
     let io = Stall::new(stream, limits::CLIENT_TAKES);
-    if h2 { serve_h2(connection, Gather::new(io)).await } else { serve_h1(connection, TokioIo::new(io)).await }
+    if h2 { serve_h2(connection, Gather::new(io)).await } else { serve_h1(connection, io).await }
 }
 
 /// A TLS connection begins with a handshake record (22); anything else is somebody speaking plain HTTP, or nonsense.
@@ -177,7 +179,7 @@ enum Shaken {
 }
 
 /// The handshake in two halves: between them there is time to fetch a certificate that is not in memory.
-async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
+async fn shake(edge: &Edge, turns: &Arc<Turns>, stream: TcpStream) -> io::Result<Shaken> {
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
     let hello = start.client_hello();
     let name = hello.server_name().map(str::to_owned);
@@ -188,7 +190,10 @@ async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
     }
     match edge.certificates.shown(name.as_deref()).await {
         Some(shown) => {
-            let stream = start.into_stream(shown.config).await?;
+            let key = edge.routes.key(name.as_deref().unwrap_or(&edge.base_domain), &edge.base_domain);
+            // Where it is called it does most of its work already.
+            let shaking = turns.take(&key, async { start.into_stream(shown.config).await });
+            let stream = shaking.await.ok_or(io::ErrorKind::ConnectionRefused)??;
             Ok(Shaken::Visitor { stream, public: shown.public })
         }
         // An alert says so.
@@ -200,7 +205,8 @@ async fn shake(edge: &Edge, stream: TcpStream) -> io::Result<Shaken> {
 
 type Io = Stall<TlsStream<TcpStream>>;
 
-async fn serve_h1(connection: Arc<Connection>, io: TokioIo<Io>) {
+async fn serve_h1(connection: Arc<Connection>, io: Io) {
+    let Some(io) = desk::serve(&connection, io).await else { return };
     let watched = connection.clone();
     // Boxed: the library moves the future around, and it is large.
     let service =
@@ -212,7 +218,7 @@ async fn serve_h1(connection: Arc<Connection>, io: TokioIo<Io>) {
         .header_read_timeout(limits::REQUEST_HEAD)
         .max_header_size(limits::HEAD_BYTES)
         .max_buf_size(limits::H1_BUFFER);
-    let mut served = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
     // A connection that breaks is the client's affair; what was lost is in the access log.
     tokio::select! {
         _ = served.as_mut() => return,
@@ -229,10 +235,10 @@ async fn serve_h1(connection: Arc<Connection>, io: TokioIo<Io>) {
 async fn serve_h2(connection: Arc<Connection>, io: Gather<Io>) {
     let watched = connection.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let open = Open::new(connection.clone());
-        let answer = proxy::handle(connection.clone(), request);
+        let (open, connection) = (Open::new(connection.clone()), connection.clone());
+        // What answers is large; it comes to be where it stays.
         Box::pin(async move {
-            let answer = answer.await;
+            let answer = proxy::handle(connection, request).await;
             open.answered();
             answer
         })

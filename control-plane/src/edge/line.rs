@@ -7,6 +7,7 @@
 mod answer;
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -15,7 +16,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 pub(super) use answer::Answer;
 use answer::Left;
@@ -32,11 +33,14 @@ pub(super) struct Line {
     stream: UnixStream,
     buffer: BytesMut,
     pub(super) since: Instant,
+    /// Kept with the connection: to put off a timer costs nothing, to set up one for each request does.
+    patience: Pin<Box<Sleep>>,
 }
 
 impl Line {
     pub(super) fn new(stream: UnixStream) -> Self {
-        Self { stream, buffer: BytesMut::with_capacity(ROOM), since: Instant::now() }
+        let patience = Box::pin(tokio::time::sleep(limits::FIRST_BYTE));
+        Self { stream, buffer: BytesMut::with_capacity(ROOM), since: Instant::now(), patience }
     }
 
     /// Whether the other end is still there and silent, as it should be. Costs a system call only where something has come.
@@ -47,20 +51,31 @@ impl Line {
 
     /// Sends a head and waits for the head of the answer.
     async fn ask(&mut self, head: &[u8]) -> Result<Head, Failure> {
-        self.stream.write_all(head).await.map_err(|e| Failure::Broken(e.into()))?;
-        loop {
-            self.buffer.reserve(ROOM);
-            let read = self.stream.read_buf(&mut self.buffer).await.map_err(|e| Failure::Broken(e.into()))?;
-            if read == 0 {
-                return Err(Failure::Broken("no answer".into()));
-            }
-            while let Some(head) = parse(&mut self.buffer)? {
-                match head.status {
-                    StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::Unasked),
-                    // What it says on the way is for whoever asked for it.
-                    status if status.is_informational() => {}
-                    _ => return Ok(head),
-                }
+        let Self { stream, buffer, patience, .. } = self;
+        patience.as_mut().reset(Instant::now() + limits::FIRST_BYTE);
+        tokio::select! {
+            biased;
+            answer = talk(stream, buffer, head) => answer,
+            () = patience => Err(Failure::Slow),
+        }
+    }
+}
+
+/// Sends a head and takes the head of the answer from what comes back.
+async fn talk(stream: &mut UnixStream, buffer: &mut BytesMut, head: &[u8]) -> Result<Head, Failure> {
+    stream.write_all(head).await.map_err(|e| Failure::Broken(e.into()))?;
+    loop {
+        buffer.reserve(ROOM);
+        let read = stream.read_buf(buffer).await.map_err(|e| Failure::Broken(e.into()))?;
+        if read == 0 {
+            return Err(Failure::Broken("no answer".into()));
+        }
+        while let Some(head) = parse(buffer)? {
+            match head.status {
+                StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::Unasked),
+                // What it says on the way is for whoever asked for it.
+                status if status.is_informational() => {}
+                _ => return Ok(head),
             }
         }
     }

@@ -197,7 +197,13 @@ pub(super) async fn accept<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
+    let mut taken = 0_usize;
     loop {
+        taken += 1;
+        if taken.is_multiple_of(limits::TAKEN_AT_ONCE) {
+            // A crowd at the door does not keep those waiting who are in.
+            tokio::task::yield_now().await;
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = leaving.cancelled() => return,

@@ -1,6 +1,7 @@
 //! The pages behind [`super::answers`]: the portal's, in the visitor's language, and what they need to look right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -8,7 +9,7 @@ use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::BodyExt;
 use portal::pages::{CannotStart, Detour, NoSuchPercloud, Preparing, Suspended};
 use tower::ServiceExt;
-use ui::{Lang, Page, View};
+use ui::{Lang, Page, Theme, View};
 
 use super::answers::Own;
 use super::body::ResponseBody;
@@ -17,14 +18,21 @@ use super::body::ResponseBody;
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
+/// What stands in a kept page for the host that was asked for, and for the request's number.
+const HOST: &str = "the-host-that-was-asked-for.invalid";
+const ID: &str = "the-number-of-the-request";
+
 /// Renders them.
 pub(super) struct Pages {
     site: String,
     portal: String,
     assets: Router,
+    /// Each kind once for each language and theme: to render costs as much as a handshake, and crowds are told why they wait.
+    kept: RwLock<HashMap<(&'static str, Lang, Theme), Arc<Shown>>>,
 }
 
 /// One, rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) title: String,
     pub(super) html: String,
@@ -33,7 +41,8 @@ pub(super) struct Shown {
 impl Pages {
     /// For the provider `site`, whose portal is at the origin `portal`.
     pub(super) fn new(site: &str, portal: &str) -> Self {
-        Self { site: site.to_owned(), portal: portal.to_owned(), assets: ui::http::assets(portal::pages()) }
+        let assets = ui::http::assets(portal::pages());
+        Self { site: site.to_owned(), portal: portal.to_owned(), assets, kept: RwLock::default() }
     }
 
     /// A style sheet or picture of these pages, when that is what is asked for: at a name without a running percloud nobody else has it.
@@ -54,7 +63,25 @@ impl Pages {
 
     pub(super) fn show(&self, own: &Own, headers: &HeaderMap, host: &str, request_id: &str) -> Shown {
         let lang = ui::http::language(headers);
-        let view = View { lang, site: self.site.clone(), theme: ui::http::theme(headers), ..View::default() };
+        let theme = ui::http::theme(headers);
+        let elsewhere = matches!(own, Own::PlainHttp(Some(_)) | Own::Moved(_));
+        // What would be written otherwise in a page.
+        let odd = |b: u8| !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'-' | b'_');
+        if elsewhere || host.bytes().any(odd) {
+            return self.render(own, lang, theme, host, request_id);
+        }
+        let key = (own.name(), lang, theme);
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let kept = kept.unwrap_or_else(|| {
+            let shown = Arc::new(self.render(own, lang, theme, HOST, ID));
+            self.kept.write().unwrap_or_else(PoisonError::into_inner).insert(key, shown.clone());
+            shown
+        });
+        Shown { title: kept.title.clone(), html: kept.html.replace(HOST, host).replace(ID, request_id) }
+    }
+
+    fn render(&self, own: &Own, lang: Lang, theme: Theme, host: &str, request_id: &str) -> Shown {
+        let view = View { lang, site: self.site.clone(), theme, ..View::default() };
         let (domain, portal, id) = (host.to_owned(), self.portal.clone(), request_id.to_owned());
         match own {
             Own::NoSuchPercloud => self.page(&NoSuchPercloud { domain, portal }, "no-such.title", &view),
@@ -89,4 +116,38 @@ impl Pages {
 
 fn say(lang: Lang, key: &str) -> String {
     portal::pages().message(lang, key, &BTreeMap::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_kept_is_the_one_that_would_be_made() {
+        let pages = Pages::new("A provider", "https://cloud.example");
+        let kinds = [
+            Own::Malformed,
+            Own::Method,
+            Own::Misdirected,
+            Own::NoSuchPercloud,
+            Own::Preparing,
+            Own::Suspended,
+            Own::CannotStart,
+            Own::Crowded,
+            Own::TooLarge,
+            Own::Slow,
+            Own::PortalAway,
+            Own::PlainHttp(None),
+            Own::PlainHttp(Some("https://ada.example/".into())),
+            Own::Moved("https://bob.example/".into()),
+        ];
+        for (own, language) in kinds.iter().flat_map(|own| [(own, "en"), (own, "it")]) {
+            let headers = HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, http::HeaderValue::from_static(language))]);
+            for host in ["ada.example", "bob.example", "[::1]", ""] {
+                let made = pages.render(own, ui::http::language(&headers), Theme::Auto, host, "r-1");
+                assert_eq!(pages.show(own, &headers, host, "r-1"), made, "{own:?} {host}");
+                assert!(!made.html.is_empty());
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@ use super::access::Scribe;
 use super::connection::{self, Inside};
 use super::ending::Ending;
 use super::listen::{self, Doorman};
+use super::turns::Turns;
 use super::upstream::Pool;
 use super::{Edge, plain};
 
@@ -45,6 +46,8 @@ async fn work(edge: Arc<Edge>, doors: Doors, ending: Ending) -> anyhow::Result<(
     let doorman = Doorman::new(edge.clone(), tasks.clone());
     let scribe = Scribe::new(edge.meter.clone(), edge.log.clone());
     tokio::spawn(scribe.clone().run());
+    let turns = Turns::new();
+    tokio::spawn(turns.clone().run());
     for listener in doors.https {
         let inside = Inside {
             edge: edge.clone(),
@@ -52,6 +55,7 @@ async fn work(edge: Arc<Edge>, doors: Doors, ending: Ending) -> anyhow::Result<(
             ending: ending.clone(),
             tasks: tasks.clone(),
             scribe: scribe.clone(),
+            turns: turns.clone(),
         };
         let serve = move |stream, client: SocketAddr| connection::serve(inside.clone(), stream, client);
         tokio::spawn(listen::accept(tokio_listener(listener)?, doorman.clone(), ending.leaving.clone(), serve));

@@ -68,6 +68,9 @@ pub struct Options {
     /// The private port with all roles' metrics on 127.0.0.1; 10,000 above the HTTPS port unless given.
     #[arg(long, value_name = "N")]
     pub metrics_port: Option<u16>,
+    /// Name each percloud in the metrics of what is used: five series each.
+    #[arg(long)]
+    pub metrics_per_percloud: bool,
     /// The tenants' program; beside this one unless given.
     #[arg(long, value_name = "FILE")]
     pub runtime: Option<PathBuf>,
@@ -233,6 +236,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
         command.and_then(|c| c.as_argument()).map(|c| vec!["--seal-key-command".into(), c]).unwrap_or_default();
     edge.extend(reconcile.clone());
     reconcile.extend(options.domains.args());
+    reconcile.extend(options.metrics_per_percloud.then(|| "--metrics-per-percloud".into()));
     // Checked here, where somebody reads it; the role would only fall again and again.
     options.certificates.read(options.common.base_domain.as_str())?;
     let cas = options.certificates.environment()?;

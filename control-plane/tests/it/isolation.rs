@@ -183,6 +183,7 @@ async fn a_runtime_is_told_what_it_must_know_and_nothing_else() {
             environment.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
         names.sort_unstable();
         let expected = [
+            "GLIBC_TUNABLES",
             "LISTEN_FDNAMES",
             "LISTEN_FDS",
             "LISTEN_PID",

@@ -1,6 +1,6 @@
 //! What a percloud may take of the machine, what it took, and that its control groups come and go with it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use bundle::TenantId;
 use control_plane::hosts::{Host, State, Used};
@@ -184,5 +184,39 @@ async fn who_goes_on_filling_the_disk_is_put_to_sleep_awake_or_not() {
         machine.host.place(&bundle::TenantSpec { quota_bytes: 2 << 30, ..ada.clone() }).await.unwrap();
         get(&unit.socket, "/").await.unwrap();
         tokio::time::timeout(Duration::from_secs(20), machine.host.remove(&ada.id)).await.unwrap().unwrap();
+    }
+}
+
+/// Where the threads of a process may run, each kind once.
+fn processors(pid: &str) -> BTreeSet<String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let allowed = |status: String| {
+        let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?.trim().to_owned();
+        Some(line)
+    };
+    threads.filter_map(|thread| allowed(fs::read_to_string(thread.path().join("status")).ok()?)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_a_processor_busy_may_use_some_of_them_only_until_it_is_quiet_again() {
+    let all = processors("self");
+    if std::thread::available_parallelism().unwrap().get() == 1 {
+        return println!("not tried: this machine has one processor");
+    }
+    for user in Machine::kinds() {
+        let machine = Machine::start_with(user, 300, &["--slow-lane-above", "5", "--slow-lane-seconds", "1"]).await;
+        let ((ada, unit), (bob, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
+        get(&bob_unit.socket, "/").await.unwrap();
+        let of = |id: &TenantId| processors(&machine.runtimes(id).first().map_or(String::new(), i32::to_string));
+        let spinning = tokio::spawn(async move { get(&unit.socket, "/spin?ms=2500").await });
+        let few = eventually("all threads on few processors", async || {
+            let now = of(&ada.id);
+            (now.len() == 1 && now != all).then_some(now)
+        })
+        .await;
+        assert_eq!(of(&bob.id), all, "its neighbour may run everywhere");
+        assert_eq!(spinning.await.unwrap().unwrap(), "dizzy");
+        assert_eq!(of(&ada.id), few, "it was busy just now");
+        eventually("all processors again", async || (of(&ada.id) == all).then_some(())).await;
     }
 }

@@ -14,6 +14,7 @@ use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    ahead,
     figures::{median, ms, percentile, rounded},
     provider::{BASE, Provider},
 };
@@ -87,6 +88,11 @@ impl Kind {
 /// When something does not start, or the quiet percloud's visitors get no answer while it is alone.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Value> {
     ensure!(options.rounds > 0, "nothing to measure");
+    if !ahead::allowed() {
+        println!(
+            "This user may not let the visitors go ahead (SCHED_RR): they wait for processors, too, and ratios are higher."
+        );
+    }
     println!("Starting a provider of our own, whose runtime is a hostile program…");
     let exe = std::env::current_exe()?;
     let hostile = exe.parent().context("this program is in a folder")?.join("examples/hostile");

@@ -2,6 +2,7 @@
 
 mod balancers;
 mod counts;
+mod desk;
 mod drain;
 mod fake;
 mod frames;
@@ -115,7 +116,7 @@ impl House {
         let socket = socket.map(Into::into);
         let row = Row {
             host: host.into(),
-            tenant_id: format!("t-{host}"),
+            tenant_id: format!("t-{host}").into(),
             state,
             socket,
             redirect_to: None,

@@ -280,6 +280,8 @@ fn start_program(rules: &Rules, given: &Given<'_>) -> String {
         format!("SQLITE_TMPDIR={inside}"),
         format!("PERCLOUD_SPEC={}", given.start.spec),
         format!("PERCLOUD_IDLE_SECONDS={}", given.start.idle_seconds),
+        // One heap for all threads: a second one would keep memory of its own, and there is one processor's worth of work.
+        "GLIBC_TUNABLES=glibc.malloc.arena_max=1".to_owned(),
     ];
     if given.start.errand == Errand::Schedule {
         environment.push("PERCLOUD_WOKEN=schedule".to_owned());

@@ -13,6 +13,7 @@ mod cgroups;
 mod confine;
 mod disk;
 mod folders;
+mod lane;
 mod layers;
 mod logs;
 mod naps;
@@ -181,6 +182,7 @@ impl Local {
         let shared = Arc::new(Shared {
             spawner,
             groups,
+            lane: lane::Lane::new(options.limits.lane()),
             memory,
             paths,
             root,

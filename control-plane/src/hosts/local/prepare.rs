@@ -54,7 +54,7 @@ async fn run(spawner: &Spawner, id: TenantId, uid: u32) -> anyhow::Result<()> {
     // It gets a socket that leads nowhere.
     let (socket, _other) = UnixStream::pair()?;
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let used = Counters::new(start.id.clone(), None, None);
+    let used = Counters::new(start.id.clone(), None, None, None);
     let mut running = spawner.start(start, &OwnedFd::from(socket), write, None, used).await?;
     let end = match tokio::time::timeout(PATIENCE, &mut running.end).await {
         Ok(end) => end.context("the spawner is gone")?,

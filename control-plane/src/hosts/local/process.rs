@@ -31,15 +31,15 @@ impl Process {
 
     /// The processor time that it has used.
     pub(super) fn cpu(&self) -> Option<Duration> {
+        let time = self.clock()?.read();
+        time.filter(|_| !self.ended())
+    }
+
+    /// What its processor time is read from, cheaply and again and again.
+    pub(super) fn clock(&self) -> Option<Clock> {
         let mut clock: libc::clockid_t = 0;
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: both calls write where they are told to.
-        let told = unsafe {
-            libc::clock_getcpuclockid(self.number()?, &raw mut clock) == 0
-                && libc::clock_gettime(clock, &raw mut time) == 0
-        };
-        let time = Duration::new(time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?);
-        (told && !self.ended()).then_some(time)
+        // SAFETY: the call writes where it is told to.
+        (unsafe { libc::clock_getcpuclockid(self.number()?, &raw mut clock) } == 0).then_some(Clock(clock))
     }
 
     /// Bytes in memory that are its own; the program and other files are not among them.
@@ -48,6 +48,19 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
         let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
         (!self.ended()).then_some(kib << 10)
+    }
+}
+
+/// A process's processor time. Once the process has ended it may become that of another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(libc::clockid_t);
+
+impl Clock {
+    pub(super) fn read(self) -> Option<Duration> {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the call writes where it is told to.
+        let told = unsafe { libc::clock_gettime(self.0, &raw mut time) == 0 };
+        told.then_some(Duration::new(time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?))
     }
 }
 

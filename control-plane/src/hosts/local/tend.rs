@@ -19,8 +19,11 @@ const OFTEN: Duration = Duration::from_secs(10);
 /// And folders that wait for it are counted this soon.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Starts both tasks; they end with the host.
+/// Starts all tasks; they end with the host.
 pub(super) fn start(local: &Arc<Local>) {
+    if let Some(lane) = &local.shared.lane {
+        local.shared.tasks.spawn(lane.clone().watch(local.shared.stop.clone()));
+    }
     local.shared.tasks.spawn(local.shared.stop.clone().run_until_cancelled_owned(look(Arc::downgrade(local))));
     local.shared.tasks.spawn(local.shared.stop.clone().run_until_cancelled_owned(count(Arc::downgrade(local))));
 }

@@ -26,6 +26,7 @@ use tokio_util::{
 use super::{
     cgroups::Groups,
     folders,
+    lane::Lane,
     logs::Log,
     pressure::Activity,
     reasons,
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     pub(super) spawner: Arc<Spawner>,
     /// Limits them, where the machine can.
     pub(super) groups: Option<Arc<Groups>>,
+    /// Keeps who is busy off some processors.
+    pub(super) lane: Option<Arc<Lane>>,
     /// Remembers perclouds.
     pub(super) memory: Memory,
     /// Where things are.
@@ -175,7 +178,7 @@ pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> 
     let seen = known.as_ref().map(|known| Seen { spec_hash: known.spec.hash(), state: State::Asleep });
     let (show, seen) = watch::channel(seen);
     let quota = known.as_ref().map(|known| known.spec.quota_bytes);
-    let used = Counters::new(id.clone(), shared.groups.clone(), quota);
+    let used = Counters::new(id.clone(), shared.groups.clone(), shared.lane.clone(), quota);
     let activity = Activity::default();
     let unit = Unit {
         shared: shared.clone(),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     cgroups::{Groups, Reading},
     disk::Stored,
+    lane::Lane,
     process::Process,
     wire::Spent,
 };
@@ -35,6 +36,7 @@ pub(super) struct Verdict {
 pub(super) struct Counters {
     id: TenantId,
     groups: Option<Arc<Groups>>,
+    lane: Option<Arc<Lane>>,
     count: Mutex<Count>,
 }
 
@@ -109,9 +111,14 @@ impl Count {
 
 impl Counters {
     /// Of one that may have `quota` bytes on the disk, where that is known yet.
-    pub(super) fn new(id: TenantId, groups: Option<Arc<Groups>>, quota: Option<u64>) -> Arc<Self> {
+    pub(super) fn new(
+        id: TenantId,
+        groups: Option<Arc<Groups>>,
+        lane: Option<Arc<Lane>>,
+        quota: Option<u64>,
+    ) -> Arc<Self> {
         let count = Count { quota: quota.unwrap_or(u64::MAX), ..Count::default() };
-        Arc::new(Self { id, groups, count: Mutex::new(count) })
+        Arc::new(Self { id, groups, lane, count: Mutex::new(count) })
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {
@@ -133,6 +140,9 @@ impl Counters {
             let now = Instant::now();
             count.run = Some(Run { process: process.clone(), since: now, looked: None, cpu: Duration::ZERO });
         }
+        if let Some(lane) = &self.lane {
+            lane.began(&self.id, process.clone());
+        }
         let Some(groups) = self.groups.clone() else { return };
         if groups.by_birth() {
             return;
@@ -147,6 +157,9 @@ impl Counters {
 
     /// Its runtime has ended.
     pub(super) fn ended(self: &Arc<Self>, spent: Spent) {
+        if let Some(lane) = &self.lane {
+            lane.ended(&self.id);
+        }
         self.count().end(spent, Instant::now());
         if self.groups.is_some() {
             let this = self.clone();
@@ -298,7 +311,7 @@ mod tests {
     #[test]
     fn who_grows_far_beyond_is_stopped_and_who_holds_much_or_makes_room_is_not() {
         let (gib, took) = (1_u64 << 30, Duration::ZERO);
-        let counters = Counters::new(TenantId::random(), None, Some(4 * gib));
+        let counters = Counters::new(TenantId::random(), None, None, Some(4 * gib));
         let stops = |bytes: u64| {
             let stored = Stored { bytes, files: 9, more: false };
             counters.stored(stored, took).stop.is_some()
@@ -325,7 +338,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_counted_while_it_ran_is_not_lost_at_its_end() {
-        let counters = Counters::new(TenantId::random(), None, None);
+        let counters = Counters::new(TenantId::random(), None, None, None);
         let pid = rustix::process::getpid();
         let own = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
         counters.began(Process::new(own));

@@ -14,12 +14,14 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bundle::TenantId;
 use sha2::{Digest, Sha256};
 
 use super::{
+    lane::Rule,
     layers::{Finding, Kind},
     process::Process,
 };
@@ -46,6 +48,13 @@ pub struct Limits {
     /// Threads that a percloud may have.
     #[arg(long, env = "PERCLOUD_THREADS_MAX", default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(24..=100_000))]
     pub threads_max: u64,
+    /// Percent of one processor above which a percloud keeps to the last half of the machine's processors for a while, so that the others
+    /// are free for whoever wakes; 0 for never.
+    #[arg(long, env = "PERCLOUD_SLOW_LANE_ABOVE", default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(..=100_000))]
+    pub slow_lane_above: u64,
+    /// Seconds for which it does, after it was last above.
+    #[arg(long, env = "PERCLOUD_SLOW_LANE_SECONDS", default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub slow_lane_seconds: u64,
 }
 
 impl Limits {
@@ -57,8 +66,15 @@ impl Limits {
             ("--memory-soft", self.memory_soft),
             ("--cpu-max", self.cpu_max),
             ("--threads-max", self.threads_max),
+            ("--slow-lane-above", self.slow_lane_above),
+            ("--slow-lane-seconds", self.slow_lane_seconds),
         ];
         all.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_string()]).collect()
+    }
+
+    /// Who must keep to some processors.
+    pub(super) fn lane(&self) -> Rule {
+        Rule { above: self.slow_lane_above, stay: Duration::from_secs(self.slow_lane_seconds) }
     }
 
     fn memory_max_bytes(&self) -> u64 {
@@ -342,7 +358,7 @@ fn remove(folder: &Path) -> io::Result<()> {
     for _ in 0..50 {
         match fs::remove_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                std::thread::sleep(Duration::from_millis(2));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => return other,
@@ -355,7 +371,14 @@ fn remove(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    pub(super) const LIMITS: Limits = Limits { memory_max: 512, memory_soft: 128, cpu_max: 150, threads_max: 64 };
+    pub(super) const LIMITS: Limits = Limits {
+        memory_max: 512,
+        memory_soft: 128,
+        cpu_max: 150,
+        threads_max: 64,
+        slow_lane_above: 70,
+        slow_lane_seconds: 5,
+    };
 
     #[test]
     fn limits_are_handed_on_as_they_are_read() {
