@@ -265,6 +265,7 @@ fn breaking(folder: &Path, to: &Path, fate: Arc<AtomicU8>) {
                             // It has been done once the server says so; what it still had to say before is not that.
                             while fate == ARRIVES_BUT_NOBODY_HEARS {
                                 let read = far.read(&mut heard).await.unwrap();
+                                assert!(read > 0, "the server hung up");
                                 if heard[..read].windows(7).any(|word| word == b"COMMIT\0") {
                                     break;
                                 }
