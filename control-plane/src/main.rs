@@ -48,7 +48,7 @@ enum Command {
     Migrate(Migrate),
     /// Say in words what is wrong
     Doctor(doctor::Options),
-    /// List, show, create, suspend, resume and delete perclouds; read mails; make API tokens
+    /// List, show, create, suspend, resume and delete perclouds; see what they use and cost; read mails; make API tokens
     Admin(admin::Options),
 }
 

@@ -46,6 +46,72 @@ pub fn bytes(count: i64) -> String {
     }
 }
 
+/// A number with its thousands set apart.
+#[must_use]
+pub fn count(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut out = String::from(if number < 0 { "-" } else { "" });
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Microseconds as people say them: the two largest units.
+#[must_use]
+pub fn span(micros: i64) -> String {
+    let seconds = micros / 1_000_000;
+    match seconds {
+        ..1 => format!("{} ms", micros / 1000),
+        1..60 => format!("{}.{} s", seconds, micros / 100_000 % 10),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..172_800 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// A record of a CSV file (RFC 4180), its end included. Fields that a spreadsheet would take for a formula begin with an apostrophe.
+#[must_use]
+pub fn csv<S: AsRef<str>>(fields: impl IntoIterator<Item = S>) -> String {
+    let field = |field: S| {
+        let text = field.as_ref();
+        let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+        match text.contains(['"', ',', '\r', '\n']) {
+            true => format!("\"{guard}{}\"", text.replace('"', "\"\"")),
+            false => format!("{guard}{text}"),
+        }
+    };
+    fields.into_iter().map(field).collect::<Vec<_>>().join(",") + "\r\n"
+}
+
+/// Millionths as a decimal number with so many places, rounded.
+#[must_use]
+pub fn decimal(micros: i64, places: u32) -> String {
+    let unit = 10_i64.pow(6_u32.saturating_sub(places));
+    let rounded = (micros.saturating_add(unit / 2)).div_euclid(unit);
+    let whole = 10_i64.pow(places.min(6));
+    let width = usize::try_from(places.min(6)).unwrap_or(6);
+    match width {
+        0 => rounded.to_string(),
+        _ => format!("{}.{:0width$}", rounded / whole, rounded % whole),
+    }
+}
+
+/// Reads a decimal number such as `49.00` as millionths.
+///
+/// # Errors
+/// When it is none, is less than nought, or has more than six places.
+pub fn parse_decimal(text: &str) -> Result<i64, String> {
+    let (whole, rest) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let fine = digits(whole) && digits(rest) && !whole.is_empty() && rest.len() <= 6;
+    let amount = fine.then(|| format!("{whole}{rest:0<6}").parse::<i64>().ok()).flatten();
+    amount.ok_or_else(|| "a price is a number such as 49.00, with six places at most".to_owned())
+}
+
 /// Reads an amount such as `500M` or `10G` (powers of ten) or plain bytes.
 ///
 /// # Errors
@@ -110,6 +176,51 @@ mod tests {
         ] {
             assert_eq!(parse_bytes(text).ok(), count, "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_and_spans_are_said() {
+        for (number, said) in [(0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567")] {
+            assert_eq!(count(number), said);
+        }
+        for (micros, said) in [
+            (0, "0 ms"),
+            (999_999, "999 ms"),
+            (12_340_000, "12.3 s"),
+            (61_000_000, "1 min 1 s"),
+            (12_000_000_000, "3 h 20 min"),
+            (200_000_000_000, "2 d 7 h"),
+        ] {
+            assert_eq!(span(micros), said);
+        }
+    }
+
+    #[test]
+    fn money_is_read_and_written_to_the_millionth() {
+        for (text, micros) in
+            [("49.00", Some(49_000_000)), ("0.3", Some(300_000)), ("7", Some(7_000_000)), ("0.000001", Some(1))]
+        {
+            assert_eq!(parse_decimal(text).ok(), micros);
+        }
+        for wrong in ["", ".5", "1.0000001", "-1", "1,5", "1.2.3", "99999999999999", "+1", "1e3"] {
+            assert!(parse_decimal(wrong).is_err(), "{wrong}");
+        }
+        for (micros, places, said) in [
+            (49_000_000, 2, "49.00"),
+            (1, 6, "0.000001"),
+            (1_999_999, 2, "2.00"),
+            (4_321, 4, "0.0043"),
+            (1_500_000, 0, "2"),
+        ] {
+            assert_eq!(decimal(micros, places), said);
+        }
+    }
+
+    #[test]
+    fn a_csv_record_is_quoted_and_holds_no_formula() {
+        assert_eq!(csv(["ada", "1.5", ""]), "ada,1.5,\r\n");
+        assert_eq!(csv(["a,b", "say \"x\"", "two\nlines"]), "\"a,b\",\"say \"\"x\"\"\",\"two\nlines\"\r\n");
+        assert_eq!(csv(["=1+1", "+2", "-3", "@x", "=a,b"]), "'=1+1,'+2,'-3,'@x,\"'=a,b\"\r\n");
     }
 
     #[test]

@@ -46,10 +46,10 @@ pub fn builder() -> Builder {
         .assets(ASSETS)
 }
 
-/// All pages of the portal, read on first use.
+/// All pages of the portal, read on first use; the role `web` reads them when it starts.
 ///
 /// # Panics
-/// When a template does not parse or a message is there twice; every test that renders a page would find it.
+/// When two templates or assets have the same name; every test that renders a page would find it.
 #[must_use]
 pub fn pages() -> &'static Pages {
     static PAGES: LazyLock<Pages> = LazyLock::new(|| builder().build().unwrap_or_else(|why| panic!("{why:#}")));

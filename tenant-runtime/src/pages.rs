@@ -52,10 +52,10 @@ const PARTS: &[&Part] = &[
     &crate::services::bookmarks::PAGES,
 ];
 
-/// All pages. Parsed on first use, so that a process that only hands out files starts without it.
+/// All pages. Each is read when it is first asked for: a percloud that wakes shows one of them.
 ///
 /// # Panics
-/// When a template does not parse or a message is there twice; every test that renders a page would find it.
+/// When two templates or assets have the same name; every test that renders a page would find it.
 #[must_use]
 pub fn pages() -> &'static Pages {
     static PAGES: LazyLock<Pages> = LazyLock::new(|| build().unwrap_or_else(|why| panic!("{why:#}")));

@@ -1,16 +1,20 @@
 //! Every address on one page.
 
-use std::sync::LazyLock;
+use std::{
+    convert::Infallible,
+    sync::{Arc, LazyLock, OnceLock},
+};
 
 use axum::{
     Router,
+    body::Body,
     extract::Request,
     middleware::{from_fn, from_fn_with_state},
     response::Response,
     routing::get,
 };
-use tower::ServiceExt;
-use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower::{ServiceBuilder, ServiceExt, service_fn, util::MapRequestLayer};
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutBody};
 
 use crate::{
     auth, control, exports, home, imports,
@@ -22,27 +26,53 @@ use crate::{
 /// How long a request's body may stand still.
 const STALLED: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// All pages of the percloud. The layers below the routes run from the last to the first.
+/// Where the owner's pages are, and nobody else's.
+const OWNERS: [&str; 2] = ["/app", "/control"];
+
+/// All pages of the percloud.
+///
+/// What stands before the pages is built once, not once around each of them; and of the pages only that half which is asked
+/// for: a percloud that was woken by a visitor need not know its owner's.
 pub fn router(rt: &Runtime) -> Router {
     let state = || rt.clone();
-    Router::new()
-        .merge(owner().route_layer(from_fn(gates::signed_in)))
-        .merge(public().route_layer(from_fn_with_state(state(), gates::closed)))
-        .merge(auth::web::routes())
-        .merge(ui::http::preferences())
-        .route("/assets/{*path}", get(asset))
-        .route("/manifest.webmanifest", get(today::manifest))
-        .route("/healthz", get(healthz))
-        .fallback(lost)
-        .layer(from_fn(ui::http::same_origin))
-        .layer(from_fn_with_state(state(), gates::suspended))
-        .layer(from_fn_with_state(state(), gates::right_host))
-        .layer(from_fn_with_state(state(), web::explain))
-        .layer(from_fn_with_state(state(), web::attach))
-        .layer(RequestBodyTimeoutLayer::new(STALLED))
-        .layer(ui::http::security_headers(ui::http::Csp::default()))
+    let halves = Arc::new(Halves { rt: rt.clone(), owner: OnceLock::new(), public: OnceLock::new() });
+    // The outermost first.
+    let before = ServiceBuilder::new()
         .layer(from_fn_with_state(state(), web::log))
-        .with_state(state())
+        .layer(ui::http::security_headers(ui::http::Csp::default()))
+        .layer(RequestBodyTimeoutLayer::new(STALLED))
+        .layer(MapRequestLayer::new(|request: Request<TimeoutBody<Body>>| request.map(Body::new)))
+        .layer(from_fn_with_state(state(), web::attach))
+        .layer(from_fn_with_state(state(), web::explain))
+        .layer(from_fn_with_state(state(), gates::right_host))
+        .layer(from_fn_with_state(state(), gates::suspended))
+        .layer(from_fn(ui::http::same_origin));
+    Router::new().fallback_service(before.service(service_fn(move |request| halves.clone().answer(request))))
+}
+
+/// The pages, each half built when the first of it is asked for.
+struct Halves {
+    rt: Runtime,
+    owner: OnceLock<Router>,
+    public: OnceLock<Router>,
+}
+
+impl Halves {
+    async fn answer(self: Arc<Self>, request: Request) -> Result<Response, Infallible> {
+        let path = request.uri().path();
+        let is_below =
+            |place: &str| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let half = if OWNERS.into_iter().any(is_below) {
+            self.owner.get_or_init(|| self.whole(owner().route_layer(from_fn(gates::signed_in))))
+        } else {
+            self.public.get_or_init(|| self.whole(everybody(&self.rt)))
+        };
+        half.clone().oneshot(request).await
+    }
+
+    fn whole(&self, pages: Router<Runtime>) -> Router {
+        pages.fallback(lost).layer(from_fn(web::note_route)).with_state(self.rt.clone())
+    }
 }
 
 /// The owner's pages.
@@ -55,7 +85,18 @@ fn owner() -> Router<Runtime> {
     owner
 }
 
-/// Everybody's pages.
+/// Everybody's pages, and the ways in.
+fn everybody(rt: &Runtime) -> Router<Runtime> {
+    public()
+        .route_layer(from_fn_with_state(rt.clone(), gates::closed))
+        .merge(auth::web::routes())
+        .merge(ui::http::preferences())
+        .route("/assets/{*path}", get(asset))
+        .route("/manifest.webmanifest", get(today::manifest))
+        .route("/healthz", get(healthz))
+}
+
+/// What a visitor may see.
 fn public() -> Router<Runtime> {
     let mut public = home::routes().route("/avatar/{sha256}", get(control::profile::avatar));
     for service in services::ALL {

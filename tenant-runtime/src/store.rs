@@ -1,6 +1,6 @@
 //! The percloud's SQLite file: one writer, many readers, WAL.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use anyhow::Context;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, functions::FunctionFlags};
@@ -18,9 +18,28 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     path: std::path::PathBuf,
     blobs: Blobs,
-    writer: Mutex<Option<Connection>>,
+    writer: Mutex<Writer>,
     readers: std::sync::Mutex<Vec<Connection>>,
     room: Semaphore,
+}
+
+/// The one connection that may change something. Opened when something is to be changed: most visits change nothing.
+enum Writer {
+    NotYet,
+    Open(Connection),
+    Closed,
+}
+
+impl Writer {
+    fn open(&mut self, path: &Path, blobs: &Blobs) -> anyhow::Result<&mut Connection> {
+        if matches!(self, Self::NotYet) {
+            *self = Self::Open(open_writer(path, blobs)?);
+        }
+        match self {
+            Self::Open(writer) => Ok(writer),
+            Self::NotYet | Self::Closed => anyhow::bail!("the store is closed"),
+        }
+    }
 }
 
 impl Store {
@@ -31,14 +50,18 @@ impl Store {
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join("percloud.db");
         let blobs = Blobs::open(folder)?;
-        let mut writer = Connection::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        prepare(&writer, &blobs)?;
-        migrate(&mut writer)?;
+        let mut writer = Writer::NotYet;
+        let mut reader = path.exists().then(|| open_reader(&path, &blobs)).transpose()?;
+        if reader.as_ref().map(missing_steps).transpose()?.is_none_or(|missing| !missing.is_empty()) {
+            // A connection keeps what it knows of the tables: this one would know the old ones.
+            drop(reader.take());
+            migrate(writer.open(&path, &blobs)?)?;
+        }
         Ok(Self(Arc::new(Inner {
             path,
             blobs,
-            writer: Mutex::new(Some(writer)),
-            readers: std::sync::Mutex::new(Vec::new()),
+            writer: Mutex::new(writer),
+            readers: std::sync::Mutex::new(reader.into_iter().collect()),
             room: Semaphore::new(READERS),
         })))
     }
@@ -51,9 +74,17 @@ impl Store {
 
     /// Closes all connections, the log folded into the database file. Whoever writes later gets an error.
     pub async fn close(&self) {
-        let mut slot = self.0.writer.lock().await;
-        self.0.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
-        *slot = None;
+        let mut writer = self.0.writer.lock().await;
+        self.0.readers().clear();
+        *writer = Writer::Closed;
+    }
+
+    /// Runs `work` on a reader here and now. For what is looked up before anybody is served, and nowhere else.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read_now<T>(&self, work: impl FnOnce(&Connection) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        self.0.read(work)
     }
 
     /// Runs `work` on a reader, off the async threads.
@@ -67,17 +98,7 @@ impl Store {
     {
         let _room = self.0.room.acquire().await?;
         let inner = self.0.clone();
-        tokio::task::spawn_blocking(move || {
-            let pooled = inner.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
-            let reader = match pooled {
-                Some(reader) => reader,
-                None => open_reader(&inner.path, &inner.blobs)?,
-            };
-            let result = work(&reader);
-            inner.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(reader);
-            result
-        })
-        .await?
+        tokio::task::spawn_blocking(move || inner.read(work)).await?
     }
 
     /// Runs `work` in one immediate transaction; commits when it returns Ok, else rolls back.
@@ -91,8 +112,8 @@ impl Store {
     {
         let inner = self.0.clone();
         tokio::task::spawn_blocking(move || {
-            let mut slot = inner.writer.blocking_lock();
-            let writer = slot.as_mut().context("the store is closed")?;
+            let mut writer = inner.writer.blocking_lock();
+            let writer = writer.open(&inner.path, &inner.blobs)?;
             let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let result = work(&tx)?;
             tx.commit()?;
@@ -102,12 +123,31 @@ impl Store {
     }
 }
 
-fn prepare(db: &Connection, blobs: &Blobs) -> anyhow::Result<()> {
+impl Inner {
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let pooled = self.readers().pop();
+        let reader = match pooled {
+            Some(reader) => reader,
+            None => open_reader(&self.path, &self.blobs)?,
+        };
+        let result = work(&reader);
+        self.readers().push(reader);
+        result
+    }
+}
+
+fn open_writer(path: &Path, blobs: &Blobs) -> anyhow::Result<Connection> {
+    let db = Connection::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
     db.execute_batch(
         "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma cache_size = -1024;",
     )?;
-    count_blobs(db, blobs)
+    count_blobs(&db, blobs)?;
+    Ok(db)
 }
 
 /// Lets SQL ask for the bytes of all blobs, so that whoever holds a connection can tell what room is left.
@@ -118,11 +158,13 @@ fn count_blobs(db: &Connection, blobs: &Blobs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A connection that changes nothing. The file is opened for writing all the same: whoever closes it last, of readers and the
+/// writer, folds the log into it.
 fn open_reader(path: &Path, blobs: &Blobs) -> anyhow::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let reader = Connection::open_with_flags(path, flags)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let reader = Connection::open_with_flags(path, flags).with_context(|| format!("cannot open {}", path.display()))?;
     reader.busy_timeout(std::time::Duration::from_secs(5))?;
-    reader.execute_batch("pragma cache_size = -512;")?;
+    reader.execute_batch("pragma query_only = on; pragma cache_size = -512;")?;
     count_blobs(&reader, blobs)?;
     Ok(reader)
 }
@@ -153,12 +195,18 @@ fn missing_steps(db: &Connection) -> anyhow::Result<Vec<(&'static str, usize, &'
         ("exports", crate::exports::SCHEMA),
         ("imports", crate::imports::SCHEMA),
     ];
-    let is_new = !db.table_exists(None, "schema_steps")?;
+    let mut done: HashMap<String, usize> = HashMap::new();
+    if db.table_exists(None, "schema_steps")? {
+        let mut counts = db.prepare("select part, count(*) from schema_steps group by part")?;
+        let counts = counts.query_map([], |row| Ok((row.get(0)?, row.get::<_, Count>(1)?)))?;
+        for counted in counts {
+            let (part, Count(steps)) = counted?;
+            done.insert(part, usize::try_from(steps)?);
+        }
+    }
     let mut missing = Vec::new();
     for (part, steps) in shared.into_iter().chain(services::ALL.iter().map(|s| (s.name(), s.schema()))) {
-        let count = || db.query_row("select count(*) from schema_steps where part = ?1", [part], |row| row.get(0));
-        let done: i64 = if is_new { 0 } else { count()? };
-        let done = usize::try_from(done)?;
+        let done = done.get(part).copied().unwrap_or(0);
         anyhow::ensure!(done <= steps.len(), "{part} was written by a newer percloud-runtime; run that version");
         missing.extend(steps.iter().enumerate().skip(done).map(|(number, step)| (part, number, *step)));
     }

@@ -17,6 +17,7 @@ mod functions;
 pub mod http;
 mod icons;
 mod lang;
+mod library;
 mod messages;
 mod pages;
 pub mod testing;

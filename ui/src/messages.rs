@@ -3,35 +3,86 @@
 //! `{name}` in a text is filled from the arguments. A key with an argument `count` picks `<key>.one` or `<key>.other`;
 //! the plural rules of English and Italian are the same for whole numbers (one when it is 1).
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::OnceLock,
+};
 
 use anyhow::{Context, ensure};
+use serde::Deserialize;
 
 use crate::{Lang, words};
 
-/// All messages of a program.
+/// All messages of a program. A file is read when a key of it is first asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
-    by_lang: HashMap<Lang, HashMap<String, String>>,
+    files: Vec<MessageFile>,
+}
+
+#[derive(Debug)]
+struct MessageFile {
+    lang: Lang,
+    json: &'static str,
+    texts: OnceLock<Texts>,
+}
+
+/// Messages by their keys, most of them still where they stand in the file.
+type Texts = HashMap<&'static str, Cow<'static, str>>;
+
+/// A text of a file, copied only when it holds an escape.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl MessageFile {
+    fn read(&self) -> anyhow::Result<Texts> {
+        let texts: HashMap<&'static str, Text<'static>> = serde_json::from_str(self.json)
+            .with_context(|| format!("a {} message file is not flat JSON", self.lang.code()))?;
+        Ok(texts.into_iter().map(|(key, Text(text))| (key, text)).collect())
+    }
+
+    /// The texts. None of a file that is wrong, so that keys are shown instead; [`Messages::read_all`] says what is.
+    fn texts(&self) -> &Texts {
+        self.texts.get_or_init(|| self.read().unwrap_or_default())
+    }
+
+    /// The text of a key. A file in which the key does not stand is not read for it.
+    fn get(&self, key: &str) -> Option<&str> {
+        if self.texts.get().is_none() && !self.json.contains(&format!("\"{key}\"")) {
+            return None;
+        }
+        self.texts().get(key).map(AsRef::as_ref)
+    }
 }
 
 impl Messages {
-    /// Takes a file in; a key may be said once only.
-    pub(crate) fn add(&mut self, lang: Lang, json: &str) -> anyhow::Result<()> {
-        let file: BTreeMap<String, String> =
-            serde_json::from_str(json).with_context(|| format!("a {} message file is not flat JSON", lang.code()))?;
-        let known = self.by_lang.entry(lang).or_default();
-        for (key, text) in file {
-            ensure!(known.insert(key.clone(), text).is_none(), "the message {key} is there twice ({})", lang.code());
+    /// Takes flat JSON files in.
+    pub(crate) fn new(files: Vec<(Lang, &'static str)>) -> Self {
+        let files = files.into_iter().map(|(lang, json)| MessageFile { lang, json, texts: OnceLock::new() });
+        Self { files: files.collect() }
+    }
+
+    /// Reads every file now, and looks whether any key is said twice.
+    pub(crate) fn read_all(&self) -> anyhow::Result<()> {
+        let mut known = HashSet::new();
+        for file in &self.files {
+            file.read()?;
+            for key in file.texts().keys() {
+                ensure!(known.insert((file.lang, key)), "the message {key} is there twice ({})", file.lang.code());
+            }
         }
         Ok(())
     }
 
+    fn of(&self, lang: Lang) -> impl Iterator<Item = &MessageFile> {
+        self.files.iter().filter(move |file| file.lang == lang)
+    }
+
     /// The text of a key, filled in; none when the language lacks it.
     pub(crate) fn get(&self, lang: Lang, key: &str, args: &BTreeMap<String, String>) -> Option<String> {
-        let texts = self.by_lang.get(&lang)?;
         let counted = args.get("count").map(|n| format!("{key}.{}", if n == "1" { "one" } else { "other" }));
-        let text = counted.and_then(|key| texts.get(&key)).or_else(|| texts.get(key))?;
+        let text = counted.and_then(|key| self.raw(lang, &key)).or_else(|| self.raw(lang, key))?;
         Some(fill(text, lang, args))
     }
 
@@ -42,12 +93,12 @@ impl Messages {
 
     /// Every key of a language.
     pub(crate) fn keys(&self, lang: Lang) -> impl Iterator<Item = &str> {
-        self.by_lang.get(&lang).into_iter().flat_map(|texts| texts.keys().map(String::as_str))
+        self.of(lang).flat_map(|file| file.texts().keys().copied())
     }
 
     /// A text as it is in the file.
     pub(crate) fn raw(&self, lang: Lang, key: &str) -> Option<&str> {
-        self.by_lang.get(&lang)?.get(key).map(String::as_str)
+        self.of(lang).find_map(|file| file.get(key))
     }
 }
 
@@ -89,16 +140,28 @@ mod tests {
 
     #[test]
     fn places_are_filled_and_counts_pick_their_form() {
-        let mut messages = Messages::default();
-        let json = r#"{"hi": "Hello {name}, {x} {", "files.one": "{count} file", "files.other": "{count} files"}"#;
-        messages.add(Lang::En, json).unwrap();
+        let json = r#"{"hi": "Hello {name}, {x} {", "files.one": "{count} file", "files.other": "{count} \u0066iles"}"#;
+        let messages = Messages::new(vec![(Lang::En, json)]);
         let get = |key: &str, pairs: &[(&str, &str)]| messages.get(Lang::En, key, &args(pairs));
         assert_eq!(get("hi", &[("name", "Ada {x}")]).unwrap(), "Hello Ada {x}, {x} {");
         assert_eq!(get("files", &[("count", "1")]).unwrap(), "1 file");
         assert_eq!(get("files", &[("count", "12345")]).unwrap(), "12,345 files");
         assert_eq!(get("nothing", &[]), None);
         assert_eq!(messages.say(Lang::It, "files", &args(&[("count", "0")])), "0 files");
-        assert!(messages.add(Lang::En, r#"{"hi": "again"}"#).is_err());
-        assert!(messages.add(Lang::En, "[]").is_err());
+    }
+
+    #[test]
+    fn a_file_is_read_when_it_is_asked_and_what_is_wrong_is_told() {
+        let wrong = |second: &'static str| {
+            let messages = Messages::new(vec![(Lang::En, r#"{"hi": "Hi"}"#), (Lang::It, "{}"), (Lang::En, second)]);
+            assert_eq!(messages.say(Lang::It, "hi", &args(&[])), "Hi");
+            let read: Vec<_> = messages.files.iter().map(|file| file.texts.get().is_some()).collect();
+            assert_eq!(read, [true, false, false], "the key stands in the first file");
+            messages.read_all().err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert_eq!(wrong(r#"{"ho": "hi"}"#), "");
+        assert_eq!(wrong(r#"{"hi": "again"}"#), "the message hi is there twice (en)");
+        assert_eq!(wrong("[]"), "a en message file is not flat JSON");
+        assert_eq!(wrong(r#"{"ho": 1}"#), "a en message file is not flat JSON");
     }
 }

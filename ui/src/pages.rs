@@ -1,4 +1,4 @@
-//! [`Pages`]: everything that a program shows, checked once and then only rendered.
+//! [`Pages`]: everything that a program shows; each page is read when it is first asked for.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,6 +10,7 @@ use crate::{
     Asset, Lang, Page, View, accents,
     assets::{self, Assets},
     functions::{self, Speaker},
+    library::Library,
     messages::Messages,
 };
 
@@ -27,7 +28,7 @@ const OURS: &[Template] = crate::templates!("templates":
 pub struct Pages(Arc<Inner>);
 
 struct Inner {
-    tera: Tera,
+    library: Library,
     messages: Arc<Messages>,
     assets: Arc<Assets>,
 }
@@ -68,22 +69,17 @@ impl Builder {
         self
     }
 
-    /// Reads everything.
+    /// Takes everything in, and reads none of it yet: see [`Pages::read_all`].
     ///
     /// # Errors
-    /// When a template does not parse, extends what is not there, a message file is not flat JSON, or something is
-    /// there twice; a programmer's mistake, found by any test that builds the pages.
+    /// When two templates, components or assets have the same name; a programmer's mistake, found by any test.
     pub fn build(self) -> anyhow::Result<Pages> {
-        let mut messages = Messages::default();
-        for (lang, json) in self.messages {
-            messages.add(lang, json)?;
-        }
-        let messages = Arc::new(messages);
+        let messages = Arc::new(Messages::new(self.messages));
         let assets = Arc::new(Assets::new(&self.assets)?);
         let mut tera = Tera::new();
         functions::register(&mut tera, &messages, &assets);
-        tera.add_raw_templates(self.templates).map_err(|e| anyhow::anyhow!("{e}"))?;
-        Ok(Pages(Arc::new(Inner { tera, messages, assets })))
+        let library = Library::new(&self.templates, tera)?;
+        Ok(Pages(Arc::new(Inner { library, messages, assets })))
     }
 }
 
@@ -96,6 +92,17 @@ impl Pages {
             .messages(Lang::En, include_str!("../locales/en.json"))
             .messages(Lang::It, include_str!("../locales/it.json"))
             .assets(assets::OURS)
+    }
+
+    /// Reads every template and message file now. A program that runs for long does so when it starts: then its first
+    /// visitors wait for nothing, and nothing can be wrong with a page that is rarely asked for.
+    ///
+    /// # Errors
+    /// When a template does not parse or needs what is not there, a message file is not flat JSON, or a key is there twice;
+    /// a programmer's mistake, found by the samples test.
+    pub fn read_all(&self) -> anyhow::Result<()> {
+        self.0.messages.read_all()?;
+        self.0.library.parse_all()
     }
 
     /// Renders a page for somebody.
@@ -121,7 +128,7 @@ impl Pages {
         let mut context = tera::Context::from_serialize(fields).context("a page is a struct")?;
         context.insert("view", &Shown { view, accent_name });
         let _speaking = Speaker { lang: view.lang, now: view.now }.speak();
-        self.0.tera.render(template, &context).map_err(|e| anyhow::anyhow!("{template}: {e:#}"))
+        self.0.library.render(template, &context)
     }
 
     /// Renders a mail's part or another text in a language; `.txt` templates are not escaped.

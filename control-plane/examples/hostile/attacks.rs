@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     ffi::CString,
     fs,
-    io::Error,
+    io::{Error, Write},
     mem::zeroed,
     os::{
         linux::net::SocketAddrExt,
@@ -119,6 +119,7 @@ fn files(target: &Target) -> Attacks {
     let up = Path::new("/data/../../../../../../..").join(secret.strip_prefix("/").unwrap_or(&secret));
     let (outside, inside) = (c(&secret), c("/data/stolen"));
     let node = c("/data/node");
+    let tmp_node = c("/tmp/sda");
     let mut handle = [0u8; 136];
     handle[0] = 128;
     vec![
@@ -165,6 +166,12 @@ fn files(target: &Target) -> Attacks {
             "move its folder's parent",
             io(fs::rename("/data/..", "/data/up"), &[ENOENT, EACCES, libc::EBUSY, libc::EXDEV]),
         ),
+        ("read what Bob put into /tmp", read("/tmp/secret")),
+        ("list what the machine has in /tmp", list(&target.data)),
+        ("find anything in /tmp", empty("/tmp")),
+        ("write to /tmp without end", filled("/tmp/endless")),
+        ("make files in /tmp without end", crowded("/tmp")),
+        ("make a device node in /tmp", unlisted(libc::SYS_mknodat, [usize::MAX, at(&tmp_node), 0o60666, 0x0801, 0])),
         ("find a folder among its descriptors", no_strange_descriptors()),
         ("read the provider's database password", list(target.data.join("secrets"))),
         ("read the provider's keys", list(target.data.join("keys"))),
@@ -179,9 +186,35 @@ fn files(target: &Target) -> Attacks {
     ]
 }
 
+/// Nothing of others', and nothing of the attacks before.
+fn empty(folder: &str) -> Outcome {
+    let names: Vec<_> = match fs::read_dir(folder) {
+        Err(error) => return Err(error.to_string()),
+        Ok(entries) => entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
+    };
+    if names.is_empty() { Ok("it is empty".into()) } else { Err(names.join(" ")) }
+}
+
+/// Writes where only little has room.
+fn filled(path: &str) -> Outcome {
+    let piece = [1; 1 << 20];
+    let filling = fs::File::create(path).and_then(|mut file| (0..64).try_for_each(|_| file.write_all(&piece)));
+    let outcome = io(filling, &[libc::ENOSPC]);
+    let _ = fs::remove_file(path);
+    outcome
+}
+
+/// Makes files where only few have room.
+fn crowded(folder: &str) -> Outcome {
+    let name = |n: u32| Path::new(folder).join(n.to_string());
+    let outcome = io((0..5000).try_for_each(|n| fs::File::create(name(n)).map(drop)), &[libc::ENOSPC]);
+    (0..5000).for_each(|n| drop(fs::remove_file(name(n))));
+    outcome
+}
+
 fn only_its_folder() -> Outcome {
     // A program that is linked dynamically has its libraries there.
-    let known = ["data", "lib", "lib64", "usr"];
+    let known = ["data", "tmp", "egress", "lib", "lib64", "usr"];
     let names = match fs::read_dir("/") {
         Err(error) => return Ok(error.to_string()),
         Ok(entries) => entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()),

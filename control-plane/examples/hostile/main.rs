@@ -145,6 +145,9 @@ fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
         "/threads" => bombs::threads().unwrap_or_else(|made| made),
         "/spin" => bombs::spin(Duration::from_millis(u64::try_from(number("ms")).unwrap_or(0))),
         "/fill" => bombs::fill(number("mib"), number("files")),
+        "/tmp" => {
+            std::fs::write("/tmp/secret", "Bob's").map_or_else(|error| error.to_string(), |()| "put there".into())
+        }
         "/log" => {
             for i in 0..number("lines") {
                 eprintln!("line {i} {}", "x".repeat(200));

@@ -2,12 +2,15 @@
 //!
 //! Everything here is a wish or a look, as in the portal and in the API: the reconciler makes wishes true a moment later.
 
+mod abuse;
 mod certificates;
+mod costs;
 mod domains;
 mod mails;
 mod perclouds;
 mod seal;
 mod tokens;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -69,6 +72,12 @@ pub enum Command {
     Domains(domains::Domains),
     /// List certificates, show one, have one tried at once, pause and resume one
     Certificates(certificates::Certificates),
+    /// What each percloud used: processor, memory, disk, requests, bytes that went out
+    Usage(usage::Usage),
+    /// What a percloud costs, and how that is spread; `costs set` says what you pay
+    Costs(costs::Costs),
+    /// Who met limits lately, the worst first
+    Abuse(abuse::Abuse),
     /// The keys that seal secrets in the database
     Seal(seal::Seal),
 }
@@ -113,6 +122,9 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Command::Token(token) => tokens::run(&desk, token).await?,
         Command::Domains(asked) => domains::run(&desk, asked).await?,
         Command::Certificates(asked) => certificates::run(&desk, asked).await?,
+        Command::Usage(asked) => usage::run(&desk, asked).await?,
+        Command::Costs(asked) => costs::run(&desk, asked).await?,
+        Command::Abuse(asked) => abuse::run(&desk, &asked).await?,
         Command::Seal(seal) => seal::run(&desk, &seal).await?,
     }
     Ok(ExitCode::SUCCESS)

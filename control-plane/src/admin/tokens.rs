@@ -17,7 +17,8 @@ pub enum Token {
     Create {
         /// What you call it: who or what uses it
         name: String,
-        /// What it may do, may be repeated: tenants:read, tenants:write, mails:read, certificates:read, certificates:write
+        /// What it may do, may be repeated: tenants:read, tenants:write, mails:read, domains:read, domains:write, certificates:read,
+        /// certificates:write, usage:read
         #[arg(long = "scope", required = true, value_name = "SCOPE")]
         scopes: Vec<Scope>,
         /// End it after so many days

@@ -34,11 +34,14 @@ pub enum Scope {
     /// Have certificates tried at once, pause and resume them.
     #[serde(rename = "certificates:write")]
     CertificatesWrite,
+    /// See what perclouds use and what they cost.
+    #[serde(rename = "usage:read")]
+    UsageRead,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TenantsRead,
         Self::TenantsWrite,
         Self::MailsRead,
@@ -46,6 +49,7 @@ impl Scope {
         Self::DomainsWrite,
         Self::CertificatesRead,
         Self::CertificatesWrite,
+        Self::UsageRead,
     ];
 
     /// As it is written.
@@ -59,6 +63,7 @@ impl Scope {
             Self::DomainsWrite => "domains:write",
             Self::CertificatesRead => "certificates:read",
             Self::CertificatesWrite => "certificates:write",
+            Self::UsageRead => "usage:read",
         }
     }
 }
@@ -79,7 +84,7 @@ impl FromStr for Scope {
 /// Not a scope.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(
-    "a scope is tenants:read, tenants:write, mails:read, domains:read, domains:write, certificates:read or certificates:write"
+    "a scope is tenants:read, tenants:write, mails:read, domains:read, domains:write, certificates:read, certificates:write or usage:read"
 )]
 pub struct UnknownScope;
 

@@ -13,7 +13,7 @@ macro_rules! statements {
 /// Every statement of the program, noun by noun. A noun that has SQL has a line here.
 #[must_use]
 pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
-    let nouns: [(&str, &[(&str, &str)]); 15] = [
+    let nouns: [(&str, &[(&str, &str)]); 17] = [
         ("accounts", crate::accounts::sql::ALL),
         ("api_tokens", crate::api_tokens::sql::ALL),
         ("audit", crate::audit::sql::ALL),
@@ -22,6 +22,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("doctor", crate::doctor::sql::ALL),
         ("domains", crate::domains::sql::ALL),
         ("edge", crate::edge::sql::ALL),
+        ("ledger", crate::ledger::sql::ALL),
         ("mails", crate::mails::sql::ALL),
         ("names", crate::names::sql::ALL),
         ("owners", crate::owners::sql::ALL),
@@ -29,6 +30,7 @@ pub fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("seals", crate::seals::sql::ALL),
         ("tenants", crate::tenants::sql::ALL),
         ("tenants::reconcile", crate::tenants::reconcile::sql::ALL),
+        ("usage", crate::usage::sql::ALL),
     ];
     nouns.iter().flat_map(|(noun, list)| list.iter().map(move |(name, sql)| (*noun, *name, *sql))).collect()
 }

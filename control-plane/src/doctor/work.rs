@@ -8,6 +8,7 @@ use crate::{
     config::Common,
     db, domains, reconcile,
     tenants::{self, Filter},
+    usage::abuse,
 };
 
 /// How many perclouds in trouble are named one by one.
@@ -35,6 +36,7 @@ pub(super) async fn all(common: &Common, pool: &Pool, url: &str, now: DateTime<U
         perclouds(&client, now).await,
         mails(&client, now).await,
         own_domains(&client, now).await,
+        limits(&client, now).await,
     ];
     for checked in checks {
         findings.extend(checked.unwrap_or_else(|error| {
@@ -64,7 +66,7 @@ async fn database(common: &Common, client: &Client, url: &str) -> Vec<Finding> {
         Err(error) => Finding::wrong("schema", format!("{error:#}"), "see the database's log"),
     });
     let users: i64 = client.query_one(sql::ROLES, &[]).await.and_then(|row| row.try_get(0)).unwrap_or(0);
-    findings.push(if common.database_url.is_some() || users < 3 {
+    findings.push(if common.database_url.is_some() || users < 4 {
         Finding::warning(
             "database users",
             "all roles use the same one, so each may do what any of them may",
@@ -80,7 +82,7 @@ async fn reconcilers(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>
     let health = reconcile::health(client).await?;
     let to_do = "see whether the reconcile role runs, and its log";
     let mut findings = Vec::new();
-    for noun in ["tenants", "mails", "certificates", "domains"] {
+    for noun in ["tenants", "mails", "certificates", "domains", "usage"] {
         let about = format!("reconciling {noun}");
         findings.push(match health.iter().find(|one| one.noun == noun) {
             None => Finding::wrong(about, "has never begun", to_do),
@@ -161,6 +163,20 @@ async fn mails(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::
         }
         (waiting, _) => Finding::wrong("mails", format!("{waiting} wait for longer than five minutes{why}"), to_do),
     }])
+}
+
+/// Who met limits since yesterday: nobody is harmed, but somebody should look.
+async fn limits(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
+    let cases = abuse::list(client, now - TimeDelta::days(1)).await?;
+    let Some(worst) = cases.first() else {
+        return Ok(vec![Finding::well("limits", "no percloud met one worth telling in the last 24 hours")]);
+    };
+    let who = worst.domain.as_ref().unwrap_or(&worst.tenant_id);
+    let said = match cases.len() {
+        1 => format!("1 percloud met limits in the last 24 hours, {who}: {}", worst.did),
+        more => format!("{more} perclouds met limits in the last 24 hours; the worst is {who}: {}", worst.did),
+    };
+    Ok(vec![Finding::warning("limits", said, "`percloud admin abuse` has them all, and says what to do")])
 }
 
 async fn own_domains(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {

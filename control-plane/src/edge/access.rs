@@ -85,6 +85,7 @@ struct Lines {
     text: Vec<u8>,
     count: u64,
     second: Second,
+    date: Date,
 }
 
 impl Scribe {
@@ -108,7 +109,11 @@ impl Scribe {
         }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let first = lines.text.is_empty();
-        let Lines { text, count, second } = &mut *lines;
+        let Lines { text, count, second, .. } = &mut *lines;
+        if first {
+            // Room for all that is gathered: it does not move while it grows.
+            text.reserve(FULL + 1024);
+        }
         line(text, entry, second.say(self.log.clock.now()));
         *count += 1;
         let full = text.len() >= FULL;
@@ -118,6 +123,12 @@ impl Scribe {
             (false, true) => self.begun.notify_one(),
             (false, false) => {}
         }
+    }
+
+    /// Writes the line of a head that says when this is.
+    pub(super) fn date(&self, out: &mut Vec<u8>) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        out.extend_from_slice(lines.date.say(self.log.clock.now()).as_bytes());
     }
 
     /// Gives away what there is.
@@ -148,6 +159,23 @@ impl Second {
             self.text.truncate(self.text.len() - 1);
         }
         (&self.text, now.timestamp_subsec_micros().min(999_999))
+    }
+}
+
+/// The header `Date`, written anew once a second.
+#[derive(Default)]
+struct Date {
+    is: i64,
+    text: String,
+}
+
+impl Date {
+    fn say(&mut self, now: DateTime<Utc>) -> &str {
+        if self.text.is_empty() || self.is != now.timestamp() {
+            self.is = now.timestamp();
+            self.text = now.format("date: %a, %d %b %Y %H:%M:%S GMT\r\n").to_string();
+        }
+        &self.text
     }
 }
 
@@ -189,14 +217,28 @@ fn line(out: &mut Vec<u8>, entry: &Entry, (second, micros): (&str, u32)) {
     out.extend_from_slice(b"},\"target\":\"access\"}\n");
 }
 
+/// Two digits each.
+const PAIRS: [[u8; 2]; 100] = {
+    let (mut pairs, mut at) = ([[0; 2]; 100], 0);
+    while at < 100 {
+        pairs[at] = [b'0' + (at / 10) as u8, b'0' + (at % 10) as u8];
+        at += 1;
+    }
+    pairs
+};
+
 /// A number, with zeros in front until it has `least` digits.
-fn digits(out: &mut Vec<u8>, mut number: u64, least: usize) {
+pub(super) fn digits(out: &mut Vec<u8>, mut number: u64, least: usize) {
     let mut buffer = [b'0'; 20];
     let mut at = buffer.len();
-    while number > 0 {
+    while number >= 10 {
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
+        number /= 100;
+    }
+    if number > 0 {
         at -= 1;
-        buffer[at] = b'0' + (number % 10) as u8;
-        number /= 10;
+        buffer[at] = b'0' + number as u8;
     }
     out.extend_from_slice(&buffer[at.min(buffer.len() - least)..]);
 }

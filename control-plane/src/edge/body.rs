@@ -277,7 +277,7 @@ impl ResponseBody {
         let Some(entry) = &mut self.entry else { return };
         match frame {
             Poll::Ready(Some(Ok(frame))) => {
-                entry.bytes_out += frame.data_ref().map_or(0, |d| d.len() as u64);
+                entry.passes(frame.data_ref().map_or(0, |d| d.len() as u64));
                 entry.whole = ended;
             }
             Poll::Ready(None) => entry.whole = true,

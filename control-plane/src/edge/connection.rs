@@ -25,7 +25,7 @@ use super::proxy::{self, Connection};
 use super::stall::Stall;
 use super::turns::Turns;
 use super::upstream::Pool;
-use super::{Edge, challenge, limits, plain};
+use super::{Edge, challenge, desk, limits, plain};
 
 /// What of an HTTP/2 connection must be seen from outside its streams: how many there are, and whether the client takes what it asked for.
 pub(super) struct Watch {
@@ -154,7 +154,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         watch,
     });
     let io = Stall::new(stream, limits::CLIENT_TAKES);
-    if h2 { serve_h2(connection, Gather::new(io)).await } else { serve_h1(connection, TokioIo::new(io)).await }
+    if h2 { serve_h2(connection, Gather::new(io)).await } else { serve_h1(connection, io).await }
 }
 
 /// A TLS connection begins with a handshake record (22); anything else is somebody speaking plain HTTP, or nonsense.
@@ -205,7 +205,8 @@ async fn shake(edge: &Edge, turns: &Arc<Turns>, stream: TcpStream) -> io::Result
 
 type Io = Stall<TlsStream<TcpStream>>;
 
-async fn serve_h1(connection: Arc<Connection>, io: TokioIo<Io>) {
+async fn serve_h1(connection: Arc<Connection>, io: Io) {
+    let Some(io) = desk::serve(&connection, io).await else { return };
     let watched = connection.clone();
     // Boxed: the library moves the future around, and it is large.
     let service =
@@ -217,7 +218,7 @@ async fn serve_h1(connection: Arc<Connection>, io: TokioIo<Io>) {
         .header_read_timeout(limits::REQUEST_HEAD)
         .max_header_size(limits::HEAD_BYTES)
         .max_buf_size(limits::H1_BUFFER);
-    let mut served = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
     // A connection that breaks is the client's affair; what was lost is in the access log.
     tokio::select! {
         _ = served.as_mut() => return,
@@ -234,10 +235,10 @@ async fn serve_h1(connection: Arc<Connection>, io: TokioIo<Io>) {
 async fn serve_h2(connection: Arc<Connection>, io: Gather<Io>) {
     let watched = connection.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let open = Open::new(connection.clone());
-        let answer = proxy::handle(connection.clone(), request);
+        let (open, connection) = (Open::new(connection.clone()), connection.clone());
+        // What answers is large; it comes to be where it stays.
         Box::pin(async move {
-            let answer = answer.await;
+            let answer = proxy::handle(connection, request).await;
             open.answered();
             answer
         })

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::ids::RequestId;
 use super::request::{Asked, Upgrade};
 
 const FORWARDED: HeaderName = header::FORWARDED;
@@ -84,14 +85,17 @@ impl Said {
 /// Who asks, and how we call the request.
 pub(super) struct Origin {
     pub(super) said: Arc<Said>,
-    pub(super) request_id: HeaderValue,
-    pub(super) trace_parent: HeaderValue,
+    pub(super) request_id: RequestId,
+    /// What the trace says, where there is one.
+    pub(super) trace_parent: Option<HeaderValue>,
 }
 
 impl Origin {
     /// Puts it into headers.
     pub(super) fn insert(self, headers: &mut HeaderMap) {
-        let own = [(X_REQUEST_ID, self.request_id), (TRACEPARENT, self.trace_parent)];
+        let trace_parent = self.trace_parent.or_else(|| HeaderValue::from_bytes(&self.request_id.trace_parent()).ok());
+        let trace_parent = trace_parent.unwrap_or_else(|| HeaderValue::from_static(""));
+        let own = [(X_REQUEST_ID, self.request_id.to_header()), (TRACEPARENT, trace_parent)];
         for (name, value) in self.said.all().into_iter().chain(own) {
             headers.insert(name, value);
         }
@@ -103,8 +107,11 @@ impl Origin {
             put(out, name.as_str(), value.as_bytes());
         }
         out.extend_from_slice(&self.said.written);
-        put(out, X_REQUEST_ID.as_str(), self.request_id.as_bytes());
-        put(out, TRACEPARENT.as_str(), self.trace_parent.as_bytes());
+        put(out, X_REQUEST_ID.as_str(), self.request_id.as_str().as_bytes());
+        match &self.trace_parent {
+            Some(told) => put(out, TRACEPARENT.as_str(), told.as_bytes()),
+            None => put(out, TRACEPARENT.as_str(), &self.request_id.trace_parent()),
+        }
     }
 }
 
@@ -246,12 +253,12 @@ mod tests {
             ("accept", "text/html"),
             ("range", "bytes=0-1"),
         ]);
-        let said = HeaderValue::from_static;
         let origin = Origin {
             said: Arc::new(Said::new("2001:db8::1".parse().unwrap(), "ada.example:8443")),
-            request_id: said("r1"),
-            trace_parent: said("00-t"),
+            request_id: RequestId::fresh(),
+            trace_parent: Some(HeaderValue::from_static("00-t")),
         };
+        let id = format!("x-request-id: {}", origin.request_id.as_str());
         inward(&mut headers, &asked());
         let mut head = Vec::new();
         origin.write(&headers, &mut head);
@@ -273,7 +280,7 @@ mod tests {
                 "x-forwarded-for: 2001:db8::1",
                 "x-forwarded-host: ada.example:8443",
                 "x-forwarded-proto: https",
-                "x-request-id: r1",
+                &*id,
             ]
         );
     }

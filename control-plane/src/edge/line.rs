@@ -7,19 +7,20 @@
 mod answer;
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 pub(super) use answer::Answer;
 use answer::Left;
 
+use super::body::RequestBody;
 use super::headers::{Origin, lists};
 use super::limits;
 use super::upstream::{Failure, Pool};
@@ -32,11 +33,14 @@ pub(super) struct Line {
     stream: UnixStream,
     buffer: BytesMut,
     pub(super) since: Instant,
+    /// Kept with the connection: to put off a timer costs nothing, to set up one for each request does.
+    patience: Pin<Box<Sleep>>,
 }
 
 impl Line {
     pub(super) fn new(stream: UnixStream) -> Self {
-        Self { stream, buffer: BytesMut::with_capacity(ROOM), since: Instant::now() }
+        let patience = Box::pin(tokio::time::sleep(limits::FIRST_BYTE));
+        Self { stream, buffer: BytesMut::with_capacity(ROOM), since: Instant::now(), patience }
     }
 
     /// Whether the other end is still there and silent, as it should be. Costs a system call only where something has come.
@@ -47,20 +51,31 @@ impl Line {
 
     /// Sends a head and waits for the head of the answer.
     async fn ask(&mut self, head: &[u8]) -> Result<Head, Failure> {
-        self.stream.write_all(head).await.map_err(|e| Failure::Broken(e.into()))?;
-        loop {
-            self.buffer.reserve(ROOM);
-            let read = self.stream.read_buf(&mut self.buffer).await.map_err(|e| Failure::Broken(e.into()))?;
-            if read == 0 {
-                return Err(Failure::Broken("no answer".into()));
-            }
-            while let Some(head) = parse(&mut self.buffer)? {
-                match head.status {
-                    StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::Unasked),
-                    // What it says on the way is for whoever asked for it.
-                    status if status.is_informational() => {}
-                    _ => return Ok(head),
-                }
+        let Self { stream, buffer, patience, .. } = self;
+        patience.as_mut().reset(Instant::now() + limits::FIRST_BYTE);
+        tokio::select! {
+            biased;
+            answer = talk(stream, buffer, head) => answer,
+            () = patience => Err(Failure::Slow),
+        }
+    }
+}
+
+/// Sends a head and takes the head of the answer from what comes back.
+async fn talk(stream: &mut UnixStream, buffer: &mut BytesMut, head: &[u8]) -> Result<Head, Failure> {
+    stream.write_all(head).await.map_err(|e| Failure::Broken(e.into()))?;
+    loop {
+        buffer.reserve(ROOM);
+        let read = stream.read_buf(buffer).await.map_err(|e| Failure::Broken(e.into()))?;
+        if read == 0 {
+            return Err(Failure::Broken("no answer".into()));
+        }
+        while let Some(head) = parse(buffer)? {
+            match head.status {
+                StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::Unasked),
+                // What it says on the way is for whoever asked for it.
+                status if status.is_informational() => {}
+                _ => return Ok(head),
             }
         }
     }
@@ -70,7 +85,7 @@ impl Line {
 pub(super) async fn ask(
     pool: &Arc<Pool>,
     socket: &Arc<Path>,
-    request: &Parts,
+    request: &Request<RequestBody>,
     origin: &Origin,
 ) -> Result<Response<Answer>, Failure> {
     let written = write(request, origin);
@@ -82,7 +97,7 @@ pub(super) async fn ask(
             None => Line::new(pool.connect(socket).await?),
         };
         match line.ask(&written).await {
-            Ok(head) => return head.into_response(line, pool, socket, &request.method),
+            Ok(head) => return head.into_response(line, pool, socket, request.method()),
             Err(Failure::Broken(_)) if tries < 2 => {
                 tries += 1;
                 pool.meter.retries.increment(1);
@@ -93,13 +108,13 @@ pub(super) async fn ask(
 }
 
 /// The request's head as HTTP/1.1 has it. Its target holds no line break: its type does not allow one.
-fn write(request: &Parts, origin: &Origin) -> Vec<u8> {
+fn write(request: &Request<RequestBody>, origin: &Origin) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    for piece in [request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+    let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    for piece in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(piece.as_bytes());
     }
-    origin.write(&request.headers, &mut out);
+    origin.write(request.headers(), &mut out);
     out.extend_from_slice(b"\r\n");
     out
 }

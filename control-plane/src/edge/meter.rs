@@ -131,6 +131,14 @@ impl Entry {
     pub(super) fn bytes_in(&self) -> u64 {
         self.sent.as_ref().map_or(0, |p| p.bytes())
     }
+
+    /// Counts a piece of the answer's body; as the percloud's, where it answers itself.
+    pub(super) fn passes(&mut self, bytes: u64) {
+        self.bytes_out += bytes;
+        if let (Class::Percloud, Some(account)) = (self.class, self.tenant.as_ref().and_then(|route| route.counted())) {
+            account.bytes(bytes);
+        }
+    }
 }
 
 impl Drop for Entry {

@@ -14,7 +14,8 @@
 //! an answer of our own ([`answers`]). Headers that a client must not set are dropped, ours put in ([`headers`]); then
 //! request and answer pass piece by piece ([`body`]), as a WebSocket if both want ([`tunnel`]).
 //!
-//! **What the edge may know.** It reads two relations of the database and opens sealed certificate keys; it can write nothing.
+//! **What the edge may know.** It reads two relations of the database and opens sealed certificate keys; it can write nothing but
+//! add to what perclouds have used ([`crate::ledger`]).
 //! When Postgres is away it goes on with what it knew last.
 
 mod access;
@@ -23,6 +24,7 @@ mod body;
 mod certificates;
 mod challenge;
 mod connection;
+mod desk;
 mod ending;
 mod forwarded;
 mod gather;
@@ -55,6 +57,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use bundle::Clock;
 use ending::Ending;
 pub use forwarded::Network;
 use handover::Predecessor;
@@ -64,6 +67,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Common, SealOptions};
+use crate::ledger::{Books, Ledger};
 
 /// Requests that one percloud may have in a second, unless the operator says otherwise: three hundredths of a core's work here, and more
 /// than one person's devices and visitors ask for.
@@ -117,6 +121,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let pace = pace::Pace::new(options.requests_per_second);
     let edge = Edge::new(common, workers, options.proxy_protocol.clone(), rooms, pace)?;
     let source = certificates::Source::new(url, options.seal.open(&common.paths())?)?;
+    let keeping = Books::new(edge.ledger.clone(), url)?.keep();
     let ending = Ending::new();
     // Whoever drops this future ends the workers, too.
     let _ended = (ending.asked.clone().drop_guard(), ending.over.clone().drop_guard());
@@ -159,6 +164,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let served = wait_out(threads, &ending, asked, watch).await;
     edge.log.flush();
+    // Another edge that has taken over writes what it counts itself.
+    keeping.end().await;
     served
 }
 
@@ -241,6 +248,8 @@ pub(crate) struct Edge {
     pages: pages::Pages,
     meter: Arc<meter::Meter>,
     log: Arc<access::Log>,
+    /// What perclouds use of us.
+    ledger: Arc<Ledger>,
     workers: usize,
     /// How fast one percloud's requests may come.
     pace: pace::Pace,
@@ -275,6 +284,7 @@ impl Edge {
             pages: pages::Pages::new(&common.provider_name, &common.portal_origin()),
             meter: Arc::new(meter::Meter::new()),
             log: Arc::new(access::Log::start()?),
+            ledger: Arc::new(Ledger::new(Clock::system())),
             workers,
             pace,
             began: Instant::now(),

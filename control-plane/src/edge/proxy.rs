@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -15,15 +16,15 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Scribe;
 use super::answers::{self, Asker, Own};
-use super::body::{ClientBody, Gate, RequestBody, ResponseBody};
+use super::body::{ClientBody, Coming, Gate, RequestBody, ResponseBody};
 use super::ending::Ending;
 use super::headers::{self, Origin, Said};
 use super::ids::RequestId;
 use super::meter::{self, Class, Entry, Progress};
 use super::request::{self, Asked, Refusal, Upgrade};
 use super::routes::{Busy, Route, State};
-use super::upstream::{Failure, Pool};
-use super::{Edge, limits, tunnel};
+use super::upstream::{self, Failure, Pool};
+use super::{Edge, limits, line, tunnel};
 
 /// What is known of a connection before its first request.
 pub(super) struct Connection {
@@ -67,26 +68,36 @@ pub(super) async fn handle(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
+    let (parts, body) = request.into_parts();
+    Ok(answer(connection, parts, Some(body)).await)
+}
+
+/// The same for a head, and a body where there may be one.
+pub(super) async fn answer(
+    connection: Arc<Connection>,
+    parts: Parts,
+    body: Option<Incoming>,
+) -> Response<ResponseBody> {
     let began = Instant::now();
     let id = RequestId::fresh();
     if !connection.edge.traced {
-        return Ok(pass(&connection, request, id, id.trace_parent(), began).await);
+        return pass(&connection, parts, body, id, None, began).await;
     }
     let span = tracing::info_span!("edge.request", request.id = id.as_str());
     let parent = span.in_scope(crate::telemetry::trace_parent).and_then(|parent| parent.try_into().ok());
-    let parent = parent.unwrap_or_else(|| id.trace_parent());
-    Ok(tracing::Instrument::instrument(pass(&connection, request, id, parent, began), span).await)
+    // Boxed, so that the others need no room for it.
+    Box::pin(tracing::Instrument::instrument(pass(&connection, parts, body, id, parent, began), span)).await
 }
 
 async fn pass(
     connection: &Arc<Connection>,
-    request: Request<Incoming>,
+    parts: Parts,
+    body: Option<Incoming>,
     id: RequestId,
-    trace_parent: HeaderValue,
+    trace_parent: Option<HeaderValue>,
     began: Instant,
 ) -> Response<ResponseBody> {
     let edge = &connection.edge;
-    let (parts, body) = request.into_parts();
     let asker = Asker::of(&parts.method, &parts.headers);
     let mut note = begin(connection, &parts, id, began);
     let asked = match request::check(&parts) {
@@ -97,7 +108,8 @@ async fn pass(
         }
     };
     let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, id.as_str());
-    let (socket, busy) = match find(connection, &asked, &parts.uri, body.size_hint().lower(), began) {
+    let said_length = body.as_ref().map_or(0, |body| body.size_hint().lower());
+    let (socket, busy) = match find(connection, &asked, &parts.uri, said_length, began) {
         Way::Own(why) => {
             if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()).await {
                 return finish(note, connection, asset);
@@ -113,8 +125,9 @@ async fn pass(
     let portal = busy.is_none();
     let body_max = note.tenant.as_ref().map_or(u64::MAX, |route| route.body_max());
     note.class = if portal { Class::Portal } else { Class::Percloud };
-    let origin = Origin { said: connection.said(&asked.authority), request_id: id.to_header(), trace_parent };
-    let out = Outbound::new(parts, body, &asked, origin, body_max);
+    let origin = Origin { said: connection.said(&asked.authority), request_id: id, trace_parent };
+    // Boxed, so that it is not moved from hand to hand.
+    let out = Box::new(Outbound::new(parts, body, &asked, origin, body_max));
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
         Ok(mut response) => {
@@ -128,6 +141,9 @@ async fn pass(
             }
             note.class = Class::Edge;
             let too_large = note.sent.as_ref().is_some_and(|sent| sent.is_too_large());
+            if let (true, Some(account)) = (too_large, note.tenant.as_ref().and_then(|route| route.counted())) {
+                account.refuse();
+            }
             let why = if too_large { Own::TooLarge } else { said(&failure, portal) };
             finish(note, connection, own(why))
         }
@@ -164,8 +180,11 @@ fn find(connection: &Connection, asked: &Asked, uri: &http::Uri, said_length: u6
         (State::Failing, _) => Way::Own(Own::CannotStart),
         (State::Suspended, Some(_)) if !open_while_suspended(path) => Way::Own(Own::Suspended),
         (State::Suspended, None) => Way::Own(Own::Suspended),
-        (State::Running | State::Suspended, Some(_)) if said_length > route.body_max() => Way::Own(Own::TooLarge),
-        (State::Running | State::Suspended, Some(socket)) => match route.enter(edge.workers, edge.pace, now) {
+        (State::Running | State::Suspended, Some(_)) if said_length > route.body_max() => {
+            route.account(&edge.ledger).refuse();
+            Way::Own(Own::TooLarge)
+        }
+        (State::Running | State::Suspended, Some(socket)) => match route.enter(edge, now) {
             Some(busy) => Way::Percloud(route, socket, busy),
             None => Way::Own(Own::Crowded),
         },
@@ -188,7 +207,7 @@ struct Outbound {
 }
 
 impl Outbound {
-    fn new(mut parts: http::request::Parts, body: Incoming, asked: &Asked, origin: Origin, body_max: u64) -> Self {
+    fn new(mut parts: Parts, body: Option<Incoming>, asked: &Asked, origin: Origin, body_max: u64) -> Self {
         let client = (asked.upgrade != Upgrade::No).then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
         headers::inward(&mut parts.headers, asked);
         if asked.upgrade == Upgrade::Connect {
@@ -204,7 +223,7 @@ impl Outbound {
         *request.uri_mut() = target.into();
         *request.headers_mut() = parts.headers;
         let mut out = Self { request, origin, progress: None, gate: None, client };
-        if !body.is_end_stream() && asked.upgrade != Upgrade::Connect {
+        if let Some(body) = body.filter(|body| !body.is_end_stream() && asked.upgrade != Upgrade::Connect) {
             let progress = Arc::new(Progress::of_at_most(body_max));
             out.gate = asked.waits.then(Arc::default);
             *out.request.body_mut() = RequestBody::Client(ClientBody::new(body, progress.clone(), out.gate.clone()));
@@ -221,25 +240,21 @@ impl Outbound {
     }
 }
 
-/// Sends it and waits for the head of the answer, as long as the client's body moves and then a while.
+/// Sends it and waits for the head of the answer.
 async fn exchange(
     connection: &Arc<Connection>,
     socket: &Arc<Path>,
-    out: Outbound,
+    mut out: Box<Outbound>,
     asked: &Asked,
     busy: Option<Busy>,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let Outbound { request, origin, progress, gate, client } = out;
-    let mut answer = std::pin::pin!(connection.pool.send(socket, request, origin));
-    let mut seen = 0;
-    let mut response = loop {
-        match timeout(limits::FIRST_BYTE, &mut answer).await {
-            Ok(answer) => break answer?,
-            Err(_) => match &progress {
-                Some(p) if !p.is_done() && p.bytes() != seen => seen = p.bytes(),
-                _ => return Err(Failure::Slow),
-            },
-        }
+    let (gate, client) = (out.gate.take(), out.client.take());
+    let mut response = if asked.upgrade == Upgrade::No && upstream::may_be_asked_again(&out.request) {
+        line::ask(&connection.pool, socket, &out.request, &out.origin).await?.map(Coming::Line)
+    } else {
+        let Outbound { request, origin, progress, .. } = *out;
+        // Boxed, so that what is asked most needs no room for it.
+        Box::pin(patiently(connection.pool.send(socket, request, origin), progress)).await?
     };
     if let Some(gate) = gate {
         gate.close();
@@ -255,6 +270,24 @@ async fn exchange(
     let (meter, asked) = (connection.edge.meter.clone(), connection.ending.asked.clone());
     connection.tasks.spawn(tunnel::join(client, percloud, meter, busy, asked));
     Ok(response.map(|_| ResponseBody::own(bytes::Bytes::new())))
+}
+
+/// Waits for an answer as long as the client's body moves and then a while.
+async fn patiently<T>(
+    answer: impl Future<Output = Result<T, Failure>>,
+    progress: Option<Arc<Progress>>,
+) -> Result<T, Failure> {
+    let mut answer = std::pin::pin!(answer);
+    let mut seen = 0;
+    loop {
+        match timeout(limits::FIRST_BYTE, &mut answer).await {
+            Ok(answer) => return answer,
+            Err(_) => match &progress {
+                Some(p) if !p.is_done() && p.bytes() != seen => seen = p.bytes(),
+                _ => return Err(Failure::Slow),
+            },
+        }
+    }
 }
 
 /// Says to the client, in its own HTTP, that the connection is a WebSocket from now on.
@@ -273,7 +306,7 @@ fn restore_upgrade(response: &mut Response<ResponseBody>, asked: &Asked) {
 }
 
 /// The log's line, begun: what is dropped without an answer (the client is gone) is noted as such.
-fn begin(connection: &Connection, parts: &http::request::Parts, id: RequestId, began: Instant) -> Entry {
+fn begin(connection: &Connection, parts: &Parts, id: RequestId, began: Instant) -> Entry {
     Entry {
         scribe: connection.scribe.clone(),
         request_id: id,

@@ -1,5 +1,7 @@
 //! The head of a request, checked before anything is done with it: which host is meant, and is it said in one voice?
 
+use std::borrow::Cow;
+
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Scheme;
@@ -115,16 +117,16 @@ fn host(authority: &str) -> Result<String, Refusal> {
             let (address, rest) = rest.split_once(']').ok_or(Refusal::Malformed)?;
             address.parse::<std::net::Ipv6Addr>().map_err(|_| Refusal::Malformed)?;
             let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':').ok_or(Refusal::Malformed)?) };
-            (format!("[{address}]"), port)
+            (Cow::from(format!("[{address}]")), port)
         }
         None => match authority.split_once(':') {
-            Some((name, port)) => (name.to_owned(), Some(port)),
-            None => (authority.to_owned(), None),
+            Some((name, port)) => (name.into(), Some(port)),
+            None => (authority.into(), None),
         },
     };
     let port_ok =
         port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok());
-    let name = name.strip_suffix('.').map_or(name.as_str(), |n| n);
+    let name = name.strip_suffix('.').unwrap_or(&name);
     let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'[' | b']' | b':');
     if port_ok && !name.is_empty() && name.len() <= 253 && name.bytes().all(letters) {
         Ok(name.to_owned())

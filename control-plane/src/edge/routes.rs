@@ -1,13 +1,16 @@
 //! Which host name leads where; in memory, so that a restart of Postgres is not noticed by anybody's visitors.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::limits;
-use super::pace::{Pace, Share};
+use super::pace::Share;
+use super::{Edge, limits};
+use crate::ledger::{Account, Ledger};
 
 /// What the edge may let through to a percloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,19 +38,19 @@ impl State {
     }
 }
 
-/// One row of `edge_routes`.
+/// One row of `edge_routes`. There are a hundred thousand: each text takes what it needs and no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The name.
-    pub host: String,
+    pub host: Box<str>,
     /// Whose.
-    pub tenant_id: String,
+    pub tenant_id: Box<str>,
     /// What may pass.
     pub state: State,
     /// Where its runtime listens, once there is a place.
     pub socket: Option<Arc<Path>>,
     /// The name that it answers at instead.
-    pub redirect_to: Option<String>,
+    pub redirect_to: Option<Box<str>>,
     /// Bytes that it may hold.
     pub quota_bytes: u64,
 }
@@ -58,11 +61,20 @@ pub struct Route {
     pub(super) row: Row,
     busy: AtomicUsize,
     share: Share,
+    /// The percloud's, the same for all its names; from the first request on: most have none for long.
+    account: OnceLock<Arc<Account>>,
 }
 
 /// A request that counts among a percloud's.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Route>);
+
+impl Busy {
+    /// Where it is put down what passes.
+    pub(super) fn account(&self) -> Option<&Account> {
+        self.0.counted()
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -72,7 +84,7 @@ impl Drop for Busy {
 
 impl Route {
     fn new(row: Row) -> Arc<Self> {
-        Arc::new(Self { row, busy: AtomicUsize::new(0), share: Share::default() })
+        Arc::new(Self { row, busy: AtomicUsize::new(0), share: Share::default(), account: OnceLock::new() })
     }
 
     /// Where whoever asks for this path here shall ask instead. Not where machines look at one certain name: a CA for its challenge, the
@@ -84,11 +96,28 @@ impl Route {
         (!stays && path_and_query.starts_with('/')).then(|| format!("https://{to}{port}{path_and_query}"))
     }
 
+    /// Where it is put down what this percloud uses.
+    pub(super) fn account(&self, ledger: &Ledger) -> &Account {
+        self.account.get_or_init(|| ledger.account(&self.row.tenant_id))
+    }
+
+    /// The same, once there was a request.
+    pub(super) fn counted(&self) -> Option<&Account> {
+        self.account.get().map(|account| &**account)
+    }
+
     /// Counts a request that comes so long after the edge began; none when this percloud has as many as it may, at once or in a while.
-    pub(super) fn enter(self: &Arc<Self>, workers: usize, pace: Pace, now: Duration) -> Option<Busy> {
+    pub(super) fn enter(self: &Arc<Self>, edge: &Edge, now: Duration) -> Option<Busy> {
         let busy = Busy(self.clone());
         let before = self.busy.fetch_add(1, Ordering::Relaxed);
-        (before < limits::BUSY_PER_TENANT * workers.max(1) && self.share.take(pace, now)).then_some(busy)
+        let enters = before < limits::BUSY_PER_TENANT * edge.workers.max(1) && self.share.take(edge.pace, now);
+        let account = self.account(&edge.ledger);
+        if enters {
+            account.request()
+        } else {
+            account.refuse()
+        }
+        enters.then_some(busy)
     }
 
     /// No request's body is larger: it would not fit into the whole percloud, whatever was taken away before.
@@ -97,24 +126,48 @@ impl Route {
     }
 }
 
+/// A route in the table, which has its name from there: a name is held once.
+#[derive(Debug)]
+struct Named(Arc<Route>);
+
+impl Borrow<str> for Named {
+    fn borrow(&self) -> &str {
+        &self.0.row.host
+    }
+}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.row.host.hash(state);
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.row.host == other.0.row.host
+    }
+}
+
+impl Eq for Named {}
+
 /// All names of the provider's perclouds.
 #[derive(Debug, Default)]
 pub struct Routes {
-    by_host: RwLock<HashMap<String, Arc<Route>>>,
+    by_host: RwLock<HashSet<Named>>,
 }
 
 /// All routes, coming in one by one.
 #[derive(Debug)]
 pub struct Anew<'a> {
     routes: &'a Routes,
-    fresh: HashMap<String, Arc<Route>>,
+    fresh: HashSet<Named>,
 }
 
 impl Anew<'_> {
     /// One more. A route that did not change keeps its counts and takes no memory.
     pub fn put(&mut self, row: Row) {
         let route = self.routes.find(&row.host).filter(|route| route.row == row).unwrap_or_else(|| Route::new(row));
-        self.fresh.insert(route.row.host.clone(), route);
+        self.fresh.insert(Named(route));
     }
 
     /// Knows exactly these from now on.
@@ -127,14 +180,14 @@ impl Routes {
     /// Where a name leads; the name in lower case and without a port.
     #[must_use]
     pub fn find(&self, host: &str) -> Option<Arc<Route>> {
-        self.by_host.read().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
+        self.by_host.read().unwrap_or_else(PoisonError::into_inner).get(host).map(|named| named.0.clone())
     }
 
     /// What handshakes for a name are counted under: the percloud, whatever it is called; for names that lead nowhere one thing together.
     pub(super) fn key(&self, name: &str, base_domain: &str) -> String {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         match self.find(&name) {
-            Some(route) => route.row.tenant_id.clone(),
+            Some(route) => route.row.tenant_id.to_string(),
             None if name == base_domain => name,
             None => String::new(),
         }
@@ -143,16 +196,16 @@ impl Routes {
     /// Begins to know all of them anew; what is known now stays until [`Anew::replace`].
     #[must_use]
     pub fn anew(&self) -> Anew<'_> {
-        Anew { fresh: HashMap::with_capacity(self.len()), routes: self }
+        Anew { fresh: HashSet::with_capacity(self.len()), routes: self }
     }
 
     /// Knows this of one name from now on.
     pub fn set(&self, host: &str, row: Option<Row>) {
         let mut by_host = self.by_host.write().unwrap_or_else(PoisonError::into_inner);
         match row {
-            None => drop(by_host.remove(host)),
-            Some(row) if by_host.get(host).is_some_and(|route| route.row == row) => {}
-            Some(row) => drop(by_host.insert(host.to_owned(), Route::new(row))),
+            None => drop(by_host.take(host)),
+            Some(row) if by_host.get(host).is_some_and(|named| named.0.row == row) => {}
+            Some(row) => drop(by_host.replace(Named(Route::new(row)))),
         }
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::limits;
 use super::meter::Meter;
 use super::routes::Busy;
+use crate::ledger::Account;
 
 /// Joins the two sides. It ends with them, or when the edge is asked to end: it has no end of its own to wait for.
 pub(super) async fn join(
@@ -27,9 +28,14 @@ pub(super) async fn join(
     let (client_in, client_out) = tokio::io::split(TokioIo::new(client));
     let (percloud_in, percloud_out) = tokio::io::split(TokioIo::new(percloud));
     let heard = Heard::default();
+    let account = busy.as_ref().and_then(Busy::account);
     // When one direction fails the other has nobody to talk to; when it ends in order, the other may still have something to say.
-    let both =
-        async { tokio::try_join!(one_way(client_in, percloud_out, &heard), one_way(percloud_in, client_out, &heard)) };
+    let both = async {
+        tokio::try_join!(
+            one_way(client_in, percloud_out, &heard, None),
+            one_way(percloud_in, client_out, &heard, account)
+        )
+    };
     let _ = asked.run_until_cancelled(both).await;
     meter.tunnels.decrement(1);
     drop(busy);
@@ -57,7 +63,13 @@ impl Heard {
     }
 }
 
-async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, heard: &Heard) -> io::Result<()> {
+/// Passes what comes, and puts it down where somebody counts it.
+async fn one_way(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    heard: &Heard,
+    account: Option<&Account>,
+) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let Ok(read) = timeout(limits::TUNNEL.saturating_sub(heard.ago()), from.read(&mut buffer)).await else {
@@ -73,5 +85,8 @@ async fn one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unp
         }
         timeout(limits::CLIENT_TAKES, to.write_all(&buffer[..read])).await??;
         timeout(limits::CLIENT_TAKES, to.flush()).await??;
+        if let Some(account) = account {
+            account.bytes(read as u64);
+        }
     }
 }

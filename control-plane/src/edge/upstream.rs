@@ -20,7 +20,7 @@ use tokio::time::{Duration, Instant};
 use super::body::{BodyError, Coming, RequestBody};
 use super::headers::Origin;
 use super::limits;
-use super::line::{self, Line};
+use super::line::Line;
 use super::meter::Meter;
 
 /// Why there is no answer.
@@ -146,17 +146,13 @@ impl Pool {
         Ok(sender)
     }
 
-    /// Sends a request, with what we say of its origin, and waits for the head of the answer.
+    /// Sends any request, with what we say of its origin, and waits for the head of the answer, for as long as it takes.
     pub(super) async fn send(
         self: &Arc<Self>,
         socket: &Arc<Path>,
         mut request: Request<RequestBody>,
         origin: Origin,
     ) -> Result<Response<Coming>, Failure> {
-        if may_be_asked_again(&request) {
-            let (head, _) = request.into_parts();
-            return Ok(line::ask(self, socket, &head, &origin).await?.map(Coming::Line));
-        }
         origin.insert(request.headers_mut());
         let (response, lent) = self.send_once(socket, request).await?;
         Ok(response.map(|incoming| Coming::Library { incoming, lent: Some(lent) }))
@@ -195,12 +191,11 @@ impl Pool {
 }
 
 /// Whether doing it twice is doing it once, and there is nothing to it but a head. A length that belongs to no body would make the
-/// percloud take the next request for one.
-fn may_be_asked_again(request: &Request<RequestBody>) -> bool {
+/// percloud take the next request for one. What becomes a WebSocket is not asked about here.
+pub(super) fn may_be_asked_again(request: &Request<RequestBody>) -> bool {
     let lengths = request.headers().get_all(http::header::CONTENT_LENGTH);
     request.method().is_idempotent()
         && matches!(request.body(), RequestBody::Empty)
-        && !request.headers().contains_key(http::header::UPGRADE)
         && lengths.iter().all(|length| length == "0")
 }
 

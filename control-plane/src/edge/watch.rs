@@ -136,7 +136,7 @@ impl Watch {
             let rows = db.query(sql::ROUTES_OF, &[&hosts]).await?;
             let mut rows: Vec<Row> = rows.iter().map(route).collect::<anyhow::Result<_>>()?;
             for host in hosts {
-                let row = rows.iter().position(|row| row.host == *host).map(|at| rows.swap_remove(at));
+                let row = rows.iter().position(|row| *row.host == **host).map(|at| rows.swap_remove(at));
                 self.edge.routes.set(host, row);
             }
             metrics::gauge!("percloud_edge_routes").set(self.edge.routes.len() as f64);

@@ -34,6 +34,9 @@ impl Egress {
         let end = match self.admit(&mut stream, uid, &mut story).await {
             Ok(word) => word,
             Err(refusal) => {
+                if let (true, Some(id)) = (refusal.is_ours(), &story.tenant) {
+                    self.tenants.refuse(id);
+                }
                 // Whoever does not read it will not know it.
                 let _ = timeout(limits::HEAD, stream.write_all(refusal.answer().as_bytes())).await;
                 if refusal.is_cheap() && self.lines.check_key(&uid).is_err() {

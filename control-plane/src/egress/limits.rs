@@ -11,6 +11,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::Refusal;
+use crate::ledger::{Account, Ledger};
 
 /// How long a request may take to arrive.
 pub(super) const HEAD: Duration = Duration::from_secs(5);
@@ -96,6 +97,7 @@ impl Way {
 pub(super) struct Tenants {
     limits: Options,
     clock: Clock,
+    ledger: Arc<Ledger>,
     known: Mutex<HashMap<TenantId, Arc<Tenant>>>,
 }
 
@@ -105,6 +107,8 @@ pub(super) struct Tenant {
     at_once: Arc<Semaphore>,
     rate: DefaultDirectRateLimiter,
     used: Mutex<Used>,
+    /// Where it is put down for whoever keeps the books.
+    account: Arc<Account>,
 }
 
 /// Bytes sent and received.
@@ -112,12 +116,11 @@ pub(super) struct Tenant {
 struct Used {
     day: NaiveDate,
     today: [u64; 2],
-    untold: [u64; 2],
 }
 
 impl Tenants {
-    pub(super) fn new(limits: Options, clock: Clock) -> Self {
-        Self { limits, clock, known: Mutex::default() }
+    pub(super) fn new(limits: Options, clock: Clock, ledger: Arc<Ledger>) -> Self {
+        Self { limits, clock, ledger, known: Mutex::default() }
     }
 
     pub(super) fn limits(&self) -> &Options {
@@ -130,7 +133,8 @@ impl Tenants {
 
     /// Lets a connection in, as long as the place is kept.
     pub(super) fn enter(&self, id: &TenantId) -> Result<(Arc<Tenant>, OwnedSemaphorePermit), Refusal> {
-        let tenant = self.known().entry(id.clone()).or_insert_with(|| Arc::new(Tenant::new(&self.limits))).clone();
+        let tenant = || Arc::new(Tenant::new(&self.limits, self.ledger.account(id.as_str())));
+        let tenant = self.known().entry(id.clone()).or_insert_with(tenant).clone();
         let place = tenant.at_once.clone().try_acquire_owned().map_err(|_| Refusal::AtOnce)?;
         tenant.rate.check().map_err(|_| Refusal::TooFast)?;
         let today = tenant.today(&self.clock).today;
@@ -142,27 +146,25 @@ impl Tenants {
 
     /// Counts bytes; `false` when the day's are used up.
     pub(super) fn count(&self, tenant: &Tenant, way: Way, bytes: u64) -> bool {
+        if way == Way::Sent {
+            tenant.account.bytes(bytes);
+        }
         let mut used = tenant.today(&self.clock);
-        *way.of(&mut used.untold) += bytes;
         let today = way.of(&mut used.today);
         *today += bytes;
         *today <= self.limits.day_bytes
     }
 
-    /// What was sent and received since the last time that somebody asked, percloud by percloud.
-    pub(super) fn take(&self) -> Vec<(TenantId, u64, u64)> {
-        let taken = |(id, tenant): (&TenantId, &Arc<Tenant>)| {
-            let [sent, received] = std::mem::take(&mut tenant.used().untold);
-            (sent + received > 0).then(|| (id.clone(), sent, received))
-        };
-        self.known().iter().filter_map(taken).collect()
+    /// Counts a connection that was refused.
+    pub(super) fn refuse(&self, id: &TenantId) {
+        self.ledger.account(id.as_str()).refuse();
     }
 }
 
 impl Tenant {
-    fn new(limits: &Options) -> Self {
+    fn new(limits: &Options, account: Arc<Account>) -> Self {
         let rate = RateLimiter::direct(Quota::per_minute(limits.per_minute));
-        Self { at_once: Arc::new(Semaphore::new(limits.at_once)), rate, used: Mutex::default() }
+        Self { at_once: Arc::new(Semaphore::new(limits.at_once)), rate, used: Mutex::default(), account }
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -214,6 +216,7 @@ impl Drop for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Counts;
     use chrono::{DateTime, TimeDelta};
 
     fn tenants(clock: &Clock) -> Tenants {
@@ -225,7 +228,7 @@ mod tests {
             idle_seconds: 1,
             connection_seconds: 1,
         };
-        Tenants::new(limits, clock.clone())
+        Tenants::new(limits, clock.clone(), Arc::new(Ledger::new(clock.clone())))
     }
 
     #[test]
@@ -241,12 +244,10 @@ mod tests {
         assert!(!tenants.count(&first.0, Way::Sent, 1), "the day's bytes");
         let (other, _place) = tenants.enter(&bob).unwrap();
         assert!(tenants.count(&other, Way::Received, 4));
-        let mut taken = tenants.take();
-        taken.sort();
-        let mut expected = vec![(ada, 11, 0), (bob, 0, 4)];
-        expected.sort();
-        assert_eq!(taken, expected);
-        assert_eq!(tenants.take(), []);
+        tenants.refuse(&bob);
+        let counted = |id: &TenantId| tenants.ledger.account(id.as_str()).take();
+        assert_eq!(counted(&ada), Counts { bytes: 11, ..Counts::default() });
+        assert_eq!(counted(&bob), Counts { refused: 1, ..Counts::default() }, "what comes in is not what goes out");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bundle::{Clock, TenantId};
+use bundle::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,7 +35,13 @@ pub use key::{KEY, Key};
 pub use limits::Options as Limits;
 pub use rules::Options as RuleOptions;
 
-use crate::{config::Common, dns, dns::Dns, privileges};
+use crate::{
+    config::Common,
+    dns,
+    dns::Dns,
+    ledger::{Books, Ledger},
+    privileges,
+};
 use limits::{Lobby, Tenants};
 use rules::Rules;
 
@@ -78,11 +84,11 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// Ready to serve.
+    /// Ready to serve; what perclouds use goes into `ledger`.
     ///
     /// # Errors
     /// When there is no key.
-    pub fn new(options: &Options, clock: Clock) -> anyhow::Result<Self> {
+    pub fn new(options: &Options, clock: Clock, ledger: Arc<Ledger>) -> anyhow::Result<Self> {
         let key = match &options.key {
             Some(text) => Key::parse(text)?,
             None => Key::open(&options.common.paths().egress_key())?
@@ -91,19 +97,13 @@ impl Egress {
         Ok(Self {
             key,
             rules: Rules::new(&options.rules, options.common.port),
-            tenants: Tenants::new(options.limits.clone(), clock),
+            tenants: Tenants::new(options.limits.clone(), clock, ledger),
             dns: Dns::new(&options.dns),
             lobby: Arc::default(),
             places: Arc::new(Semaphore::new(limits::ALL)),
             lines: RateLimiter::keyed(Quota::per_minute(LINES.try_into()?)),
             root: rustix::process::geteuid().as_raw() == privileges::EGRESS,
         })
-    }
-
-    /// Bytes sent and received since the last call, percloud by percloud: for whoever keeps the books.
-    #[must_use]
-    pub fn take(&self) -> Vec<(TenantId, u64, u64)> {
-        self.tenants.take()
     }
 
     /// Serves until `stop`, then lets connections end for a while.
@@ -131,7 +131,15 @@ impl Egress {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     more_descriptors();
-    let egress = Arc::new(Egress::new(&options, Clock::system())?);
+    let ledger = Arc::new(Ledger::new(Clock::system()));
+    let egress = Arc::new(Egress::new(&options, Clock::system(), ledger.clone())?);
+    let keeping = match &options.common.database_url {
+        Some(url) => Some(Books::new(ledger, url)?.keep()),
+        None => {
+            tracing::warn!("no database is named: what perclouds use of the way out is in the metrics only, as a sum");
+            None
+        }
+    };
     let socket = options.common.paths().egress_socket();
     let listener = listen(&socket, egress.root || rustix::process::geteuid().is_root())?;
     tracing::info!(socket = %socket.display(), "the way out is open");
@@ -140,6 +148,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     stop.cancel();
     serving.await?;
+    if let Some(keeping) = keeping {
+        keeping.end().await;
+    }
     Ok(())
 }
 

@@ -125,6 +125,14 @@ impl Refusal {
         )
     }
 
+    /// Whether a rule or a limit of ours says no; else it is the request that makes no sense, or the host that does not answer.
+    pub(super) const fn is_ours(self) -> bool {
+        matches!(
+            self,
+            Literal | LocalName | Port | DeniedHost | NotPublic | OurOwn | AtOnce | TooFast | DayUsed | Crowded
+        )
+    }
+
     /// Seconds after which it makes sense to ask again, where that is known.
     const fn retry_after(self) -> Option<u32> {
         match self {

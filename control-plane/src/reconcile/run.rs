@@ -20,6 +20,7 @@ use crate::{
     hosts::client::HostClient,
     mails::{self, Mailer},
     tenants,
+    usage::reconcile::{HOST_WITHIN, Meter},
 };
 
 /// What `percloud reconcile` is told.
@@ -40,6 +41,9 @@ pub struct Options {
     /// Who issues certificates.
     #[command(flatten)]
     pub certificates: certificates::Options,
+    /// Name each percloud in the metrics of what is used: five series each.
+    #[arg(long)]
+    pub metrics_per_percloud: bool,
 }
 
 /// Makes what is wanted true, until SIGTERM; then ends the turns that run, and returns.
@@ -93,6 +97,16 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
     }
     spawn!(tenants);
     spawn!(mails);
+    {
+        let host = HostClient::new(common.paths().host_socket()).with_patience(HOST_WITHIN);
+        let per_percloud = options.metrics_per_percloud;
+        let meter = Meter { db: db.clone(), host: Arc::new(host), clock: clock.clone(), per_percloud };
+        let stop = stop.clone();
+        nouns.spawn(async move {
+            meter.keep(stop).await;
+            Ok(())
+        });
+    }
     let cas = options.certificates.read(common.base_domain.as_str())?;
     let domains =
         Domains { issuers: cas.known_as(), ..Domains::new(db.clone(), clock.clone(), common, &options.domains) };

@@ -68,6 +68,9 @@ pub struct Options {
     /// The private port with all roles' metrics on 127.0.0.1; 10,000 above the HTTPS port unless given.
     #[arg(long, value_name = "N")]
     pub metrics_port: Option<u16>,
+    /// Name each percloud in the metrics of what is used: five series each.
+    #[arg(long)]
+    pub metrics_per_percloud: bool,
     /// The tenants' program; beside this one unless given.
     #[arg(long, value_name = "FILE")]
     pub runtime: Option<PathBuf>,
@@ -189,6 +192,7 @@ async fn private_postgres(paths: &Paths, secrets: &Secrets, supervisor: &mut Sup
         edge: url("percloud_edge", &secrets.edge),
         web: url("percloud_web", &secrets.web),
         reconcile: url("percloud_reconcile", &secrets.reconcile),
+        egress: url("percloud_egress", &secrets.egress),
     })
 }
 
@@ -198,13 +202,14 @@ struct Urls {
     edge: String,
     web: String,
     reconcile: String,
+    egress: String,
 }
 
 impl Urls {
     /// An existing server: its administrator decides on users; `percloud doctor` says that they are one.
     fn all_the_same(url: &str) -> Self {
         let url = url.to_owned();
-        Self { owner: url.clone(), edge: url.clone(), web: url.clone(), reconcile: url }
+        Self { owner: url.clone(), edge: url.clone(), web: url.clone(), reconcile: url.clone(), egress: url }
     }
 }
 
@@ -231,6 +236,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
         command.and_then(|c| c.as_argument()).map(|c| vec!["--seal-key-command".into(), c]).unwrap_or_default();
     edge.extend(reconcile.clone());
     reconcile.extend(options.domains.args());
+    reconcile.extend(options.metrics_per_percloud.then(|| "--metrics-per-percloud".into()));
     // Checked here, where somebody reads it; the role would only fall again and again.
     options.certificates.read(options.common.base_domain.as_str())?;
     let cas = options.certificates.environment()?;
@@ -243,7 +249,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
     let key = vec![(egress::KEY.to_owned(), secrets.egress_key.clone())];
     let role = |name, uid, args, url, env| supervise::role(name, uid, args, url, env, &options.common, paths);
     Ok(vec![
-        role("egress", Some(privileges::EGRESS), egress, None, key)?,
+        role("egress", Some(privileges::EGRESS), egress, Some(&urls.egress), key)?,
         role("host", None, host, None, Vec::new())?,
         role("reconcile", Some(privileges::RECONCILE), reconcile, Some(&urls.reconcile), cas)?,
         role("web", Some(privileges::WEB), Vec::new(), Some(&urls.web), Vec::new())?,

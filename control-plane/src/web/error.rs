@@ -13,7 +13,7 @@ use serde::Serialize;
 use ui::{Page, View};
 
 use super::extract::{self, Asker};
-use crate::{app::App, certificates, db, domains, names::Refusal, tenants};
+use crate::{app::App, certificates, db, domains, names::Refusal, tenants, usage};
 
 /// What a handler gives up with.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -124,6 +124,17 @@ impl From<certificates::Error> for Error {
             certificates::Error::Going => Self::Conflict { code: "going", detail },
             certificates::Error::Paused => Self::Conflict { code: "paused", detail },
             certificates::Error::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<usage::prices::Error> for Error {
+    fn from(error: usage::prices::Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            usage::prices::Error::NoPrices => Self::Conflict { code: "no-prices", detail },
+            usage::prices::Error::NotBegun(_) => Self::Invalid { field: "month", code: "not-begun", detail },
+            usage::prices::Error::Db(error) => error.into(),
         }
     }
 }

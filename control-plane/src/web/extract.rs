@@ -173,4 +173,4 @@ macro_rules! scoped {
         }
     )+};
 }
-scoped! { TenantsRead TenantsWrite MailsRead DomainsRead DomainsWrite CertificatesRead CertificatesWrite }
+scoped! { TenantsRead TenantsWrite MailsRead DomainsRead DomainsWrite CertificatesRead CertificatesWrite UsageRead }

@@ -60,6 +60,7 @@ pub struct Options {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let common = &options.common;
     let url = common.database_url.as_deref().context("no database is named (PERCLOUD_DATABASE_URL)")?;
+    portal::pages().read_all()?;
     let app = App {
         db: db::pool(url)?,
         clock: Clock::system(),

@@ -84,6 +84,9 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(api::certificates::retry))
         .routes(routes!(api::certificates::pause))
         .routes(routes!(api::certificates::resume))
+        .routes(routes!(api::usage::all))
+        .routes(routes!(api::usage::of_tenant))
+        .routes(routes!(api::usage::costs))
 }
 
 /// The description at `/api/openapi.json`.

@@ -31,20 +31,22 @@ use crate::{
     postgres::{self, eventually},
 };
 
-const HOST: &str = "ada.percloud.localhost";
+pub(crate) const HOST: &str = "ada.percloud.localhost";
 
 /// An edge in a process of its own, and what it said.
-struct Edge {
-    child: Child,
+pub(crate) struct Edge {
+    pub(crate) child: Child,
     log: PathBuf,
 }
 
 impl Edge {
-    fn start(cloud: &TestCloud, port: u16, number: usize, more: &[&str]) -> Self {
+    pub(crate) fn start(cloud: &TestCloud, port: u16, number: usize, more: &[&str]) -> Self {
         std::fs::create_dir_all(cloud.common.data.join("run/metrics")).unwrap();
         let log = cloud.common.data.join(format!("edge-{number}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_percloud"))
             .args(["edge", "--listen", "127.0.0.1", "--workers", "2", "--port", &port.to_string()])
+            // These clients never pause, and are to be told apart from those who are turned away for that.
+            .args(["--requests-per-second", "1000000"])
             .args(more)
             .arg("--data")
             .arg(&cloud.common.data)
@@ -60,7 +62,7 @@ impl Edge {
         std::fs::read_to_string(&self.log).unwrap_or_default().contains(what)
     }
 
-    async fn says(&mut self, what: &str) {
+    pub(crate) async fn says(&mut self, what: &str) {
         let log = self.log.clone();
         eventually(&format!("{what:?} in {}", log.display()), async || {
             let ended = self.child.try_wait().unwrap();
@@ -123,13 +125,13 @@ impl Slow {
 }
 
 /// A client that asks each thing once. Only where HTTP says that nothing of a request was looked at does it ask again.
-enum Client {
+pub(crate) enum Client {
     H1(conn::http1::SendRequest<Empty<Bytes>>),
     H2(conn::http2::SendRequest<Empty<Bytes>>),
 }
 
 #[derive(Clone)]
-struct World {
+pub(crate) struct World {
     port: u16,
     root: Arc<String>,
     done: Arc<AtomicUsize>,
@@ -137,13 +139,17 @@ struct World {
 }
 
 impl World {
-    async fn tls(&self, alpn: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(crate) fn new(port: u16, root: Arc<String>) -> Self {
+        Self { port, root, done: Arc::default(), stop: Arc::default() }
+    }
+
+    pub(crate) async fn tls(&self, alpn: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let config = tls::client_config(&self.root, &[alpn]).unwrap();
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(HOST).unwrap(), stream).await
     }
 
-    async fn client(&self, version: Version) -> Client {
+    pub(crate) async fn client(&self, version: Version) -> Client {
         if version == Version::HTTP_2 {
             let io = TokioIo::new(self.tls("h2").await.expect("a connection"));
             let (client, connection) = conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
@@ -184,7 +190,7 @@ impl World {
 
 impl Client {
     /// The answer; none when the connection was closed in order, before this request was sent on it.
-    async fn ask(&mut self, path: &str) -> Option<Response<Incoming>> {
+    pub(crate) async fn ask(&mut self, path: &str) -> Option<Response<Incoming>> {
         let request = |uri: String| Request::get(uri).header("host", HOST).body(Empty::new()).unwrap();
         match self {
             Self::H1(client) => {
@@ -216,7 +222,7 @@ async fn an_edge_that_is_replaced_under_load_loses_no_request() {
     let update = format!("update tenants set socket = '{}'", socket.display());
     postgres::execute(&cloud.url, &update).await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let world = World { port, root, done: Arc::default(), stop: Arc::default() };
+    let world = World::new(port, root);
     // The clients of this test ask as fast as they can, for one percloud.
     let options = ["--take-over", "--requests-per-second", "1000000"];
     let mut running = Edge::start(&cloud, port, 0, &options);

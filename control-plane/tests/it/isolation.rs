@@ -102,6 +102,7 @@ async fn a_hostile_program_gets_nowhere_and_its_neighbour_serves_on() {
         let machine = Machine::start(user, 300).await;
         let ((ada, ada_unit), (bob, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
         let mut bait = Bait::lay(&machine, &machine.folder(&bob.id));
+        assert_eq!(get(&bob_unit.socket, "/tmp").await.unwrap(), "put there", "each has a /tmp");
         let stop = Arc::new(AtomicBool::new(false));
         let visits = tokio::spawn(visit(bob_unit.socket.clone(), stop.clone()));
 
@@ -161,6 +162,8 @@ fn held_by(name: &str, how: &str) -> &'static str {
         (_, how) if how.contains("(os error 2)") => "empty-root",
         (_, how) if how.contains("(os error 13)") || how.contains("(os error 18)") => "landlock, own-user",
         (_, how) if how.contains("(os error 3)") => "pid-namespace",
+        (name, how) if name.contains("/tmp") && !how.contains("(os error") => "empty-root (each has its own)",
+        (_, how) if how.contains("(os error 28)") => "empty-root (a small /tmp)",
         (name, how) if name.contains("bomb") || how.contains("(os error 27)") => "limits, control-groups",
         ("a core file", _) => "limits",
         ("find a folder among its descriptors", _) => "descriptors",
@@ -180,6 +183,7 @@ async fn a_runtime_is_told_what_it_must_know_and_nothing_else() {
             environment.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
         names.sort_unstable();
         let expected = [
+            "GLIBC_TUNABLES",
             "LISTEN_FDNAMES",
             "LISTEN_FDS",
             "LISTEN_PID",
@@ -187,6 +191,7 @@ async fn a_runtime_is_told_what_it_must_know_and_nothing_else() {
             "PERCLOUD_EGRESS",
             "PERCLOUD_IDLE_SECONDS",
             "PERCLOUD_SPEC",
+            "SQLITE_TMPDIR",
         ];
         assert_eq!(names, expected);
         assert!(environment.contains(&format!("PERCLOUD_EGRESS={}.", spec.id)), "{environment}");

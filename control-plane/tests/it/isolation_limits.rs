@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, time::Duration};
 
 use bundle::TenantId;
-use control_plane::hosts::{Host, Used};
+use control_plane::hosts::{Host, State, Used};
 
 use crate::{
     machine::{Machine, get},
@@ -62,6 +62,15 @@ async fn a_percloud_is_held_to_its_share_of_the_machine_and_that_is_counted() {
     assert_eq!(used(&machine, &bob.id).await.limits_met, Default::default());
     get(&unit.socket, "/").await.unwrap();
     assert_eq!(used(&machine, &ada.id).await.wakes, 2);
+
+    // Again at once, it is a pattern, and the operator hears what it is.
+    assert!(get(&unit.socket, "/memory?mib=200").await.is_err(), "it has got more than it may");
+    let why = eventually("a reason", async || match machine.host.look(&ada.id).await.unwrap()?.state {
+        State::Failing(why) => Some(why),
+        _ => get(&unit.socket, "/memory?mib=200").await.err().and(None),
+    })
+    .await;
+    assert_eq!(why, "wanted more memory than the 64 MiB that it may have (--memory-max), and was ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,6 +158,32 @@ async fn a_percloud_that_fills_the_disk_is_found_by_bytes_and_by_files() {
         .await;
         assert!(found.storage_bytes >= least, "{found:?}");
         tokio::time::timeout(Duration::from_secs(20), machine.host.remove(&spec.id)).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_on_filling_the_disk_is_put_to_sleep_awake_or_not() {
+    // One sleeps and is counted then; the other does not sleep, and the disk says that somebody fills it.
+    for (idle_seconds, mib) in [(0, "320"), (300, "1280")] {
+        let machine = Machine::start(None, idle_seconds).await;
+        let ((ada, unit), (_, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
+        assert_eq!(get(&unit.socket, "/fill?mib=32").await.unwrap(), "filled");
+        assert_eq!(get(&bob_unit.socket, "/fill?mib=32").await.unwrap(), "filled");
+        eventually("a first count", async || (used(&machine, &ada.id).await.storage_bytes > 0).then_some(())).await;
+        assert_eq!(get(&unit.socket, &format!("/fill?mib={mib}")).await.unwrap(), "filled");
+        let why = eventually("a reason", async || match machine.host.look(&ada.id).await.unwrap()?.state {
+            State::Failing(why) => Some(why),
+            _ => None,
+        })
+        .await;
+        assert!(why.contains(&format!("holds {mib} MiB")) && why.contains("may hold 64 MiB"), "{why}");
+        assert!(machine.runtimes(&ada.id).is_empty(), "it does not run");
+        assert!(get(&unit.socket, "/").await.is_err(), "whoever comes is told so, and starts nothing");
+        get(&bob_unit.socket, "/").await.unwrap();
+        // A larger quota is another spec, and the wait is over.
+        machine.host.place(&bundle::TenantSpec { quota_bytes: 2 << 30, ..ada.clone() }).await.unwrap();
+        get(&unit.socket, "/").await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), machine.host.remove(&ada.id)).await.unwrap().unwrap();
     }
 }
 

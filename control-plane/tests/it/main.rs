@@ -21,6 +21,7 @@ mod edge_restart;
 mod egress;
 mod isolation;
 mod isolation_limits;
+mod ledger;
 mod machine;
 mod mails;
 mod operator;

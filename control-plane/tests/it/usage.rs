@@ -1,5 +1,9 @@
 //! What perclouds use: what edge and egress may add, and the partitions that hold it.
 
+mod counted;
+mod rolled;
+mod shown;
+
 use crate::{
     cloud::TestCloud,
     postgres::{self, client},

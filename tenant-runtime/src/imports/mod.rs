@@ -159,8 +159,8 @@ pub fn unfinished(
 ///
 /// # Errors
 /// When the tables cannot be read.
-pub async fn resume(rt: &Runtime) -> anyhow::Result<()> {
-    for row in rt.store().read(rows::at_work).await? {
+pub fn resume(rt: &Runtime) -> anyhow::Result<()> {
+    for row in rt.store().read_now(rows::at_work)? {
         work::ensure(rt, &row.id);
     }
     Ok(())

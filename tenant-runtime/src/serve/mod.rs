@@ -46,7 +46,7 @@ async fn until_the_end(rt: &Runtime, listeners: Vec<Box<dyn Accept>>, sleep: Opt
             tokio::spawn(async move { connections.accept(listener).await })
         })
         .collect();
-    imports::resume(rt).await?;
+    imports::resume(rt)?;
     let end = wait(rt, sleep).await?;
     for task in accepting {
         task.abort();

@@ -1,6 +1,9 @@
 //! One line for each request: what was asked for and how it went, never who asked or what for.
 
-use std::time::Instant;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -11,16 +14,31 @@ use http::HeaderMap;
 
 use crate::runtime::{Place, Runtime};
 
+/// The route that a request took, to be filled in by [`note_route`].
+#[derive(Clone, Default)]
+struct Route(Arc<OnceLock<MatchedPath>>);
+
+/// Tells [`log`], which stands before the routes, which of them was taken.
+pub async fn note_route(request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    if let (Some(Route(taken)), Some(path)) = (extensions.get(), extensions.get::<MatchedPath>()) {
+        let _first = taken.set(path.clone());
+    }
+    next.run(request).await
+}
+
 /// Logs a request by its route (not its path, which holds names of files), status and time.
-pub async fn log(State(rt): State<Runtime>, request: Request, next: Next) -> Response {
+pub async fn log(State(rt): State<Runtime>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_owned();
+    let route = Route::default();
+    request.extensions_mut().insert(route.clone());
     // Whoever stands before us at home is anybody; only the edge's word goes into the log.
     let told =
         (rt.place() == Place::Hosted).then(|| (word(request.headers(), "x-request-id"), trace(request.headers())));
     let (id, trace) = told.unwrap_or_default();
     let response = next.run(request).await;
+    let route = route.0.get().map_or("-", MatchedPath::as_str);
     let (status, ms) = (response.status().as_u16(), start.elapsed().as_secs_f64() * 1000.0);
     if route != "/assets/{*path}" && route != "/healthz" {
         tracing::info!(%method, route, status, ms, request.id = id, trace.id = trace, "request");

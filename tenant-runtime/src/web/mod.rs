@@ -8,7 +8,7 @@ mod request;
 mod respond;
 
 pub use error::{Error, Result};
-pub use log::log;
+pub use log::{log, note_route};
 pub use problem::{ErrorPage, explain};
 pub(crate) use request::cookie;
 pub use request::{Client, Request, attach};

@@ -32,7 +32,8 @@ pub struct Check<'a> {
 /// Starts to check a program's pages.
 pub fn check(pages: &Pages) -> Check<'_> {
     let gallery = std::env::var_os("PERCLOUD_GALLERY").map(PathBuf::from);
-    let check = Check { pages, said: BTreeSet::new(), elsewhere: vec!["ui."], wrong: Vec::new(), gallery };
+    let wrong = pages.read_all().err().map(|why| format!("{why:#}")).into_iter().collect();
+    let check = Check { pages, said: BTreeSet::new(), elsewhere: vec!["ui."], wrong, gallery };
     for (address, bytes) in pages.assets() {
         check.show(&address, &bytes);
     }

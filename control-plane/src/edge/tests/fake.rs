@@ -82,6 +82,8 @@ impl Fake {
             "/refuse" => answer.status(StatusCode::PAYLOAD_TOO_LARGE).body(full("too large")).unwrap(),
             "/events" => answer.header("content-type", "text/event-stream").body(self.events()).unwrap(),
             "/big" => answer.body(self.big()).unwrap(),
+            "/film" => answer.body(full(film())).unwrap(),
+            "/film-in-pieces" => answer.body(in_pieces(film())).unwrap(),
             "/half" => answer.header("content-length", "1000").body(broken()).unwrap(),
             "/half-chunked" => answer.body(broken()).unwrap(),
             "/never" => std::future::pending().await,
@@ -126,6 +128,21 @@ impl Fake {
         });
         BodyExt::boxed(StreamBody::new(pieces))
     }
+}
+
+/// A few megabytes that are nowhere the same.
+pub(super) fn film() -> Bytes {
+    (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect()
+}
+
+/// Small and large pieces, in turn.
+fn in_pieces(mut whole: Bytes) -> Body {
+    let mut sizes = [1, 100, 5_000, 70_000, 3].into_iter().cycle();
+    let pieces = std::iter::from_fn(move || {
+        let size = sizes.next()?.min(whole.len());
+        (size > 0).then(|| Ok(Frame::data(whole.split_to(size))))
+    });
+    BodyExt::boxed(StreamBody::new(futures_util::stream::iter(pieces)))
 }
 
 fn broken() -> Body {

@@ -1,6 +1,8 @@
 //! The edge as a whole: a real TLS client in front, sockets of made-up perclouds behind.
 
 mod balancers;
+mod counts;
+mod desk;
 mod drain;
 mod fake;
 mod frames;
@@ -114,7 +116,7 @@ impl House {
         let socket = socket.map(Into::into);
         let row = Row {
             host: host.into(),
-            tenant_id: format!("t-{host}"),
+            tenant_id: format!("t-{host}").into(),
             state,
             socket,
             redirect_to: None,

@@ -9,7 +9,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::time::timeout;
 
-use super::super::pace::Pace;
 use super::*;
 
 #[tokio::test]
@@ -114,8 +113,7 @@ async fn a_percloud_has_its_share_and_no_more() {
     let house = House::new();
     house.ada();
     let route = house.edge.routes.find(ADA).unwrap();
-    let pace = Pace::new(PER_SECOND);
-    let enter = || route.enter(1, pace, Duration::ZERO);
+    let enter = || route.enter(&house.edge, Duration::ZERO);
     let crowd: Vec<_> = (0..super::super::limits::BUSY_PER_TENANT).map(|_| enter().unwrap()).collect();
     assert_eq!(house.get(ADA, "/").await.status(), 503);
     drop(crowd);
@@ -131,7 +129,7 @@ async fn a_percloud_that_is_asked_too_fast_makes_its_own_visitors_wait_and_nobod
     let route = house.edge.routes.find(ADA).unwrap();
     // The whole burst and more, at a moment that is still to come: nothing of it comes back during the test.
     let later = Duration::from_secs(3600);
-    while route.enter(1, house.edge.pace, later).is_some() {}
+    while route.enter(&house.edge, later).is_some() {}
     for version in BOTH {
         let busy = house.ask(version, get(ADA, "/")).await;
         assert_eq!((busy.status().as_u16(), said(&busy, "retry-after")), (503, "1"), "{version:?}");

@@ -167,7 +167,7 @@ async fn a_name_that_has_moved_leads_on_with_its_path_and_keeps_its_method() {
         tenant_id: "t-ada".into(),
         state: State::Running,
         socket: socket.clone(),
-        redirect_to: redirect_to.map(ToOwned::to_owned),
+        redirect_to: redirect_to.map(Into::into),
         quota_bytes: QUOTA,
     };
     house.edge.routes.set(ADA, Some(row(ADA, Some("own.example"))));

@@ -97,7 +97,7 @@ fn put_on(rules: &Rules, given: &Given<'_>, note: &mut dyn FnMut(Kind, anyhow::R
         (Kind::OomScore, |_, _| Ok(fs::write("/proc/self/oom_score_adj", "500")?)),
         (Kind::Descriptors, |_, given| close_all_but(given)),
         (Kind::Limits, |_, given| limit(given.start.file_max)),
-        (Kind::EmptyRoot, |_, given| Ok(stage::enter_root(&given.folder)?)),
+        (Kind::EmptyRoot, |rules, given| enter_root(rules, given)),
         (Kind::OwnUser, become_user),
         (Kind::Capabilities, |_, _| Ok(set_capabilities(None, none())?)),
         (Kind::NoNewPrivileges, |_, _| Ok(set_no_new_privs(true)?)),
@@ -194,6 +194,14 @@ pub(super) fn bound_capabilities() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn enter_root(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
+    let own = rules.root && !rules.without.contains(&Kind::OwnUser);
+    Ok(stage::enter_root(
+        &given.folder,
+        if own { (given.start.uid, given.start.uid) } else { (rules.user, rules.group) },
+    )?)
+}
+
 /// Its own user and group, for good.
 fn become_user(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
     anyhow::ensure!(rules.root, "only root can give users away; all perclouds run as this user");
@@ -224,7 +232,7 @@ pub(super) fn landlock_version() -> i64 {
     unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, null, 0usize, version) }.max(0)
 }
 
-/// Its folder, without running anything in it; the program itself may be run, and with it the libraries of the root.
+/// Its folder and its `/tmp`, without running anything in them; the program itself may be run, and with it the libraries of the root.
 fn landlock_folder(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
     let version = landlock_version();
     anyhow::ensure!(version >= LANDLOCK_MIN, "the kernel has version {version} of it, {LANDLOCK_MIN} is needed");
@@ -245,6 +253,9 @@ fn landlock_folder(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
         .create()?
         .add_rule(PathBeneath::new(PathFd::new(folder)?, own))?
         .add_rule(PathBeneath::new(program, run))?;
+    if rooted {
+        ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(stage::TMP)?, own))?;
+    }
     for library in &rules.libraries {
         ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(library)?, run))?;
     }
@@ -265,8 +276,12 @@ fn start_program(rules: &Rules, given: &Given<'_>) -> String {
         "LISTEN_FDNAMES=http".to_owned(),
         format!("LISTEN_PID={}", std::process::id()),
         format!("PERCLOUD_DATA={inside}"),
+        // SQLite would take /tmp for what it puts aside, and a large one has no room there.
+        format!("SQLITE_TMPDIR={inside}"),
         format!("PERCLOUD_SPEC={}", given.start.spec),
         format!("PERCLOUD_IDLE_SECONDS={}", given.start.idle_seconds),
+        // One heap for all threads: a second one would keep memory of its own, and there is one processor's worth of work.
+        "GLIBC_TUNABLES=glibc.malloc.arena_max=1".to_owned(),
     ];
     if given.start.errand == Errand::Schedule {
         environment.push("PERCLOUD_WOKEN=schedule".to_owned());

@@ -14,6 +14,8 @@ const BESIDE: u64 = 64 << 20;
 const BYTES_A_FILE: u64 = 16 << 10;
 /// And so many files are nobody's harm.
 const FILES_FREE: u64 = 4096;
+/// So many times what it may: an import holds what it was given beside what comes out of it, and nothing honest holds more.
+const FAR: u64 = 2;
 /// Folders in folders in folders: ours have three.
 const DEPTH: usize = 32;
 /// Who has more is told as such, and not counted to the end.
@@ -42,6 +44,51 @@ impl Stored {
         }
         (self.files > files).then(|| format!("{} files, and {files} go with its quota", self.files))
     }
+
+    /// The same, for so much more that nothing honest needs it.
+    pub(super) fn far_too_much(&self, quota: u64) -> Option<String> {
+        let (mib, files, may) = (self.bytes >> 20, self.files, quota >> 20);
+        self.too_much(quota.saturating_mul(FAR))?;
+        Some(format!(
+            "holds {mib} MiB in {files} files on the disk, may hold {may} MiB, and goes on; it is started now and then, so that its owner can make room"
+        ))
+    }
+
+    /// Whether that is more than a moment ago, by more than a database needs for what it does.
+    pub(super) fn grown_since(&self, before: &Self, quota: u64) -> bool {
+        self.more
+            || self.bytes > before.bytes.saturating_add((quota / 20).max(BESIDE))
+            || self.files > before.files.saturating_add(FILES_FREE)
+    }
+
+    /// What both have.
+    pub(super) fn least(self, other: Self) -> Self {
+        Self { bytes: self.bytes.min(other.bytes), files: self.files.min(other.files), more: self.more && other.more }
+    }
+}
+
+/// Whether much went within a short time, of all that the disk has.
+#[derive(Debug, Default)]
+pub(super) struct Level(Option<[u64; 2]>);
+
+impl Level {
+    /// `free` are bytes and files that there is room for.
+    pub(super) fn falls(&mut self, free: [u64; 2]) -> bool {
+        let most = self.0.get_or_insert(free);
+        let much = [(most[0] / 1000).max(256 << 20), (most[1] / 1000).max(50_000)];
+        *most = [0, 1].map(|i| most[i].max(free[i]));
+        let falls = [0, 1].iter().any(|&i| most[i] - free[i] > much[i]);
+        if falls {
+            *most = free;
+        }
+        falls
+    }
+}
+
+/// Bytes and files that the disk of a folder has room for.
+pub(super) fn free(folder: &Path) -> io::Result<[u64; 2]> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok([disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_favail])
 }
 
 /// Counts as long as `go_on` says so; follows no link.
@@ -132,6 +179,15 @@ mod tests {
         fs::create_dir_all(&deep).unwrap();
         let stored = count(folder.path(), &|| true).unwrap();
         assert!(stored.more && stored.too_much(1 << 40).is_some());
+    }
+
+    #[test]
+    fn a_disk_that_fills_is_noticed_and_one_that_empties_is_not() {
+        let (mut level, gib, files) = (Level::default(), 1 << 30, 1 << 20);
+        let bytes: Vec<bool> = [100, 100, 90, 90, 120, 119].map(|free| level.falls([free * gib, files])).into();
+        assert_eq!(bytes, [false, false, true, false, false, true]);
+        assert!(!level.falls([119 * gib - (200 << 20), files]) && level.falls([119 * gib - (300 << 20), files]));
+        assert!(level.falls([119 * gib, files - 60_000]));
     }
 
     #[test]

@@ -20,12 +20,14 @@ mod naps;
 mod prepare;
 mod pressure;
 mod process;
+mod reasons;
 mod restart;
 mod schedule;
 mod seccomp;
 mod spawn;
 mod spawner;
 mod stage;
+mod start;
 mod state;
 mod tend;
 mod unit;
@@ -209,6 +211,14 @@ impl Local {
     fn counters(&self) -> Vec<Arc<Counters>> {
         let units = self.units();
         units.values().filter(|handle| handle.seen.borrow().is_some()).map(|handle| handle.used.clone()).collect()
+    }
+
+    /// Puts one to sleep that fills the disk. Should it be too busy to hear that, it is told again when it is next counted.
+    fn stop_filling(&self, id: &TenantId, why: String) {
+        let orders = self.units().get(id).map(|handle| handle.orders.clone());
+        if let Some(orders) = orders {
+            let _ = orders.try_send(Order::StopFilling(why));
+        }
     }
 
     /// Gives a unit an order. One that is just being removed is waited for, and followed by a new one.

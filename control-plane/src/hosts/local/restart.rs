@@ -13,6 +13,11 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// So many failures in a row are a pattern, which the operator hears of.
 const PATTERN: u32 = 2;
+/// Who fills the disk waits so long at first, twice as long each time that it does so again, and no longer than the last.
+const FILLS_WAIT: Duration = Duration::from_secs(300);
+const FILLS_LONGEST: Duration = Duration::from_secs(6 * 3600);
+/// After so long that is forgotten.
+const FILLS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 /// Whoever leaves sooner has not looked at the connection that it was started for.
 const TOO_QUICK: Duration = Duration::from_millis(10);
 /// And may do so this often: it may have been its time just then.
@@ -25,6 +30,8 @@ pub(super) struct Troubles {
     quick: u32,
     not_before: Option<Instant>,
     reason: String,
+    /// How often it has filled the disk lately, and when it last did.
+    fills: Option<(u32, Instant)>,
 }
 
 impl Troubles {
@@ -45,9 +52,23 @@ impl Troubles {
         self.reason = reason(end, last);
     }
 
+    /// The host knows better why it ended than its end says.
+    pub(super) fn because(&mut self, reason: String) {
+        self.reason = reason;
+    }
+
+    /// It was put to sleep for filling the disk. Now and then it is started, so that its owner can make room.
+    pub(super) fn fills(&mut self, reason: String, now: Instant) {
+        let before = self.fills.filter(|(_, last)| now.duration_since(*last) < FILLS_FORGOTTEN).map_or(0, |(n, _)| n);
+        self.fills = Some((before + 1, now));
+        self.failures = self.failures.max(PATTERN);
+        self.not_before = Some(now + FILLS_WAIT.saturating_mul(1 << before.min(10)).min(FILLS_LONGEST));
+        self.reason = reason;
+    }
+
     /// It has run for [`SETTLED`], or is to be something else now.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self { fills: self.fills, ..Self::default() };
     }
 
     /// Not to be started before this moment.
@@ -123,6 +144,22 @@ mod tests {
         assert!(troubles.failing().is_some());
         troubles.forget();
         assert_eq!(troubles.failing(), None);
+    }
+
+    #[tokio::test]
+    async fn who_fills_the_disk_waits_longer_each_time_though_it_runs_well_in_between() {
+        let (mut troubles, mut now, mut waits) = (Troubles::default(), Instant::now(), Vec::new());
+        for _ in 0..9 {
+            troubles.fills("holds much".into(), now);
+            assert_eq!(troubles.failing(), Some("holds much"));
+            waits.push((troubles.not_before().unwrap() - now).as_secs() / 60);
+            now = troubles.not_before().unwrap();
+            troubles.forget();
+            assert_eq!((troubles.failing(), troubles.not_before()), (None, None));
+        }
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 360, 360]);
+        troubles.fills("again".into(), now + FILLS_FORGOTTEN);
+        assert_eq!(troubles.not_before(), Some(now + FILLS_FORGOTTEN + FILLS_WAIT));
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@
 //! /tenants   the folder of all perclouds' folders (nosuid, nodev, noexec)
 //! /proc      the machine's, for oom_score_adj and user maps
 //! /root      tmpfs, read only: what becomes / of each runtime, with its folder mounted on /root/data, and on /root/egress,
-//!            read only, once for all, the folder that holds the way out's socket
+//!            read only, once for all, the folder that holds the way out's socket; on /root/tmp a small tmpfs of each one's own
 //! ```
 
 use std::{
@@ -32,6 +32,8 @@ use super::wire::Prepare;
 
 /// The folder that a runtime sees as its own.
 pub(super) const DATA: &str = "/data";
+/// Where it may put what it needs for a moment: in memory, counted as its memory, gone with it.
+pub(super) const TMP: &str = "/tmp";
 
 /// The runtime's program, opened, and what it needs to run.
 pub(super) struct Program {
@@ -95,6 +97,7 @@ pub(super) fn build(prepare: &Prepare, program: &Program) -> anyhow::Result<()> 
     tmpfs(&at("root"))?;
     fs::create_dir(at("root/data"))?;
     fs::create_dir(at("root/egress"))?;
+    fs::create_dir(at("root/tmp"))?;
     // The folder, not the socket: the role makes a new one whenever it starts. To connect is no writing.
     mount_bind(&prepare.egress, at("root/egress")).context("binding the way out")?;
     let closed = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOEXEC | still;
@@ -124,12 +127,15 @@ fn enter(root: &Path) -> io::Result<()> {
     Ok(chdir("/")?)
 }
 
-/// Moves a runtime's process, which has a mount namespace of its own, into a root with just `/data` in it.
-pub(super) fn enter_root(folder: &Path) -> io::Result<()> {
+/// Moves a runtime's process, which has a mount namespace of its own, into a root with just `/data` in it and a `/tmp` for its user.
+pub(super) fn enter_root(folder: &Path, (user, group): (u32, u32)) -> io::Result<()> {
     // A mount of this namespace's own: those that came from the spawner's cannot become the root.
     // With what is mounted in it: in a user namespace it would be refused without.
     mount_bind_recursive("/root", "/root")?;
     mount_bind(folder, "/root/data")?;
+    let still = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let options = format!("mode=0700,uid={user},gid={group},size=16m,nr_inodes=1024");
+    mount("tmpfs", "/root/tmp", "tmpfs", still, std::ffi::CString::new(options)?.as_c_str())?;
     enter(Path::new("/root"))?;
     Ok(chdir(DATA)?)
 }

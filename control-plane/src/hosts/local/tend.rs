@@ -8,7 +8,11 @@ use std::{
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Local, disk, used::Counters};
+use super::{
+    Local,
+    disk::{self, Level},
+    used::Counters,
+};
 
 /// Those who are awake are looked at this often.
 const OFTEN: Duration = Duration::from_secs(10);
@@ -46,9 +50,13 @@ pub(super) async fn look_at(all: Vec<Arc<Counters>>) {
 async fn count(local: Weak<Local>) {
     let mut ticks = interval(SOON);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut level = Level::default();
     loop {
         ticks.tick().await;
         let Some(local) = local.upgrade() else { return };
+        if disk::free(&local.shared.paths.tenants()).is_ok_and(|free| level.falls(free)) {
+            local.counters().iter().for_each(|counters| counters.suspect());
+        }
         for counters in local.counters() {
             if counters.to_be_counted() {
                 count_one(&local, counters).await;
@@ -60,21 +68,27 @@ async fn count(local: Weak<Local>) {
 async fn count_one(local: &Local, counters: Arc<Counters>) {
     let folder = local.shared.paths.tenants().join(counters.id().as_str());
     let stop = local.shared.stop.clone();
+    let id = counters.id().clone();
     let counted = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
         let stored = disk::count(&folder, &|| !stop.is_cancelled());
         let took = began.elapsed();
         match stored {
             Ok(stored) => {
-                if let Some(why) = counters.stored(stored, took) {
+                let verdict = counters.stored(stored, took);
+                if let Some(why) = &verdict.too_much {
                     tracing::warn!(tenant.id = %counters.id(), why, "a percloud has more on the disk than it may");
                 }
+                return verdict.stop;
             }
             Err(_) if disk::gone(&folder) || stop.is_cancelled() => {}
             Err(error) => tracing::warn!(tenant.id = %counters.id(), %error, "a percloud's folder cannot be counted"),
         }
+        None
     });
-    if let Err(error) = counted.await {
-        tracing::error!(%error, "what folders take is not counted");
+    match counted.await {
+        Ok(None) => {}
+        Ok(Some(why)) => local.stop_filling(&id, why),
+        Err(error) => tracing::error!(%error, "what folders take is not counted"),
     }
 }

@@ -29,13 +29,14 @@ use super::{
     lane::Lane,
     logs::Log,
     pressure::Activity,
+    reasons,
     restart::Troubles,
     schedule::{Alarm, Timetable, Turn},
     spawn::{Running, Spawner},
     state::{Known, Memory},
     used::Counters,
     waiting::{end_of, wanted},
-    wire::{End, Errand, Start},
+    wire::End,
 };
 use crate::{
     config::Paths,
@@ -47,8 +48,6 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(12);
 /// And less when its percloud is removed.
 const LEAVE: Duration = Duration::from_secs(3);
-/// A runtime's files may be as large as its quota, and its database's log has to fit too.
-const FILE_EXTRA: u64 = 256 << 20;
 
 /// What all units of a host share.
 pub(super) struct Shared {
@@ -85,7 +84,7 @@ impl Shared {
         self.paths.tenants().join(id.as_str())
     }
 
-    fn log(&self, id: &TenantId) -> PathBuf {
+    pub(super) fn log(&self, id: &TenantId) -> PathBuf {
         self.paths.logs().join("tenants").join(format!("{id}.log"))
     }
 
@@ -147,6 +146,8 @@ pub(super) enum Order {
     Remove(oneshot::Sender<Result<(), Error>>),
     /// Go to sleep: when nothing is going on, or `firmly` as soon as what is going on is done.
     Sleep { firmly: bool },
+    /// Go to sleep, for this reason, and do not wake soon.
+    StopFilling(String),
 }
 
 /// What can be seen of a unit without asking it.
@@ -217,10 +218,11 @@ struct Unit {
 pub(super) struct Run {
     /// The process.
     pub(super) running: Running,
-    log: Log,
+    pub(super) log: Log,
     /// When it was started.
     pub(super) since: Instant,
-    _turn: Option<DropGuard>,
+    /// Its place among those whom nobody visits.
+    pub(super) _turn: Option<DropGuard>,
 }
 
 /// What happens to a unit.
@@ -263,6 +265,7 @@ impl Unit {
                     }
                 }
                 Event::Order(Order::Sleep { firmly }) => self.sleep(firmly).await,
+                Event::Order(Order::StopFilling(why)) => self.stop_filling(why).await,
                 Event::Start(turn) => self.start(turn).await,
                 Event::Ended(end) => self.ended(end).await,
                 Event::Settled => self.troubles.forget(),
@@ -383,6 +386,9 @@ impl Unit {
         metrics::gauge!("percloud_host_awake").decrement(1.0);
         let last = run.log.last_line().await;
         self.troubles.ended(&end, run.since.elapsed(), &last, Instant::now());
+        if let Some(why) = reasons::known_better(&end, &self.used).await {
+            self.troubles.because(why);
+        }
         if !matches!(end, End::Left(0)) {
             self.used.failed();
             metrics::counter!("percloud_host_failures_total").increment(1);
@@ -397,6 +403,14 @@ impl Unit {
             Some(run) => self.shared.spawner.hurry(run.running.key).await,
             None => {}
         }
+    }
+
+    /// It fills the disk.
+    async fn stop_filling(&mut self, why: String) {
+        self.drain(LEAVE).await;
+        metrics::counter!("percloud_host_stopped_for_disk_total").increment(1);
+        tracing::warn!(tenant.id = %self.id, reason = why, "a percloud is put to sleep");
+        self.troubles.fills(why, Instant::now());
     }
 
     /// Asks the runtime to end, and ends it when it takes longer than `patience`.
@@ -416,34 +430,5 @@ impl Unit {
         self.shared.spawner.kill(run.running.key).await;
         let _ = timeout(LEAVE, &mut run.running.end).await;
         metrics::gauge!("percloud_host_awake").decrement(1.0);
-    }
-}
-
-impl Shared {
-    async fn order_start(
-        &self,
-        known: &Known,
-        listener: &OwnedFd,
-        turn: Option<Turn>,
-        activity: Activity,
-        used: &Arc<Counters>,
-    ) -> io::Result<Run> {
-        used.may_store(known.spec.quota_bytes);
-        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let start = Start {
-            key: 0,
-            id: known.spec.id.clone(),
-            uid: known.uid,
-            spec: serde_json::to_string(&known.spec)?,
-            idle_seconds: self.idle_seconds,
-            errand: if turn.is_some() { Errand::Schedule } else { Errand::Visitors },
-            egress: self.egress.as_ref().map(|key| key.token(&known.spec.id, known.uid)),
-            file_max: known.spec.quota_bytes.saturating_add(FILE_EXTRA),
-        };
-        let since = Instant::now();
-        let group = self.groups.as_ref().map_or(Ok(None), |groups| groups.door(&known.spec.id))?;
-        let running = self.spawner.start(start, listener, write, group, used.clone()).await?;
-        let log = Log::take(read, self.log(&known.spec.id), activity)?;
-        Ok(Run { running, log, since, _turn: turn.map(Turn::begin) })
     }
 }

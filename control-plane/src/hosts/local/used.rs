@@ -20,6 +20,17 @@ use crate::hosts::{LimitsMet, Used};
 
 /// The folder of one who does not sleep is counted this often.
 const COUNTED_AWAKE: Duration = Duration::from_secs(600);
+/// And this often when it was far too much last time.
+const COUNTED_FAR: Duration = Duration::from_secs(5);
+
+/// What is to be said of a folder.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// Why it is too much, when it is.
+    pub(super) too_much: Option<String>,
+    /// Why its percloud is to be stopped, when it is.
+    pub(super) stop: Option<String>,
+}
 
 /// The counters of one percloud. They only grow as long as the host lives.
 pub(super) struct Counters {
@@ -39,6 +50,12 @@ struct Count {
     storage_bytes: u64,
     limits_met: LimitsMet,
     quota: u64,
+    /// What was found then; while that is far too much, the least that was found since.
+    before: Option<Stored>,
+    /// That was far more than it may have.
+    far: bool,
+    /// Somebody is filling the disk.
+    suspected: bool,
     /// When the folder was last counted, and how long that took.
     counted: Option<(Instant, Duration)>,
     /// It has run since.
@@ -46,6 +63,8 @@ struct Count {
     run: Option<Run>,
     /// The last look at the group, and which making of it that was.
     seen: (u64, Reading),
+    /// How often it had been ended for memory when its last run began.
+    kills_before: u64,
 }
 
 /// A process that runs now.
@@ -117,6 +136,7 @@ impl Counters {
         {
             let mut count = self.count();
             count.wakes += 1;
+            count.kills_before = count.limits_met.memory;
             let now = Instant::now();
             count.run = Some(Run { process: process.clone(), since: now, looked: None, cpu: Duration::ZERO });
         }
@@ -160,6 +180,17 @@ impl Counters {
         }
     }
 
+    /// MiB that it may have, if its last run was ended by the kernel for wanting more. Reads files of the kernel's.
+    pub(super) fn outgrown(&self) -> Option<u64> {
+        let groups = self.groups.as_ref()?;
+        let read = groups.read(&self.id);
+        let mut count = self.count();
+        if let Some((making, reading)) = read {
+            count.group(making, reading);
+        }
+        (count.limits_met.memory > count.kills_before).then(|| groups.memory_max())
+    }
+
     /// Looks at it, if it is awake. Reads files of the kernel's.
     pub(super) fn look(&self) {
         let Some(process) = self.count().run.as_ref().map(|run| run.process.clone()) else { return };
@@ -190,15 +221,29 @@ impl Counters {
         self.count().quota = quota;
     }
 
-    /// Its folder was counted, which took so long; why it is too much, when it is.
-    pub(super) fn stored(&self, stored: Stored, took: Duration) -> Option<String> {
+    /// Its folder was counted, which took so long.
+    pub(super) fn stored(&self, stored: Stored, took: Duration) -> Verdict {
         let mut count = self.count();
+        let far = stored.far_too_much(count.quota);
+        count.far = far.is_some();
+        count.suspected = false;
+        // Whose quota was made smaller than what they hold has not grown, and is left alone.
+        let grows = |before: &Stored| stored.grown_since(before, count.quota);
+        let stop = far.filter(|_| count.before.as_ref().is_some_and(grows));
+        let least = count.before.filter(|_| count.far && stop.is_none());
+        count.before = Some(least.map_or(stored, |before| before.least(stored)));
         count.storage_bytes = stored.bytes;
         count.counted = Some((Instant::now(), took));
         count.changed = false;
         let too_much = stored.too_much(count.quota);
         count.limits_met.disk += u64::from(too_much.is_some());
-        too_much
+        Verdict { too_much, stop }
+    }
+
+    /// The disk fills: whoever is awake may be the one.
+    pub(super) fn suspect(&self) {
+        let mut count = self.count();
+        count.suspected = count.run.is_some();
     }
 
     /// Whether it is time to count its folder.
@@ -207,7 +252,8 @@ impl Counters {
         count.counted.is_none_or(|(when, took)| {
             let since = when.elapsed();
             // Those who wake and sleep all day cost a twentieth of a processor at most.
-            since > took * 20 && (count.changed || count.run.is_some() && since > COUNTED_AWAKE)
+            let awake = count.suspected || since > if count.far { COUNTED_FAR } else { COUNTED_AWAKE };
+            since > took * 20 && (count.changed || count.run.is_some() && awake)
         })
     }
 
@@ -260,6 +306,24 @@ mod tests {
         count.run = Some(run(after(30, start)));
         count.end(Spent { cpu_micros: 1, most_memory: 1000 }, after(31, start));
         assert_eq!((count.byte_seconds as u64, count.awake.as_secs(), count.cpu.as_micros()), (2600, 23, 8));
+    }
+
+    #[test]
+    fn who_grows_far_beyond_is_stopped_and_who_holds_much_or_makes_room_is_not() {
+        let (gib, took) = (1_u64 << 30, Duration::ZERO);
+        let counters = Counters::new(TenantId::random(), None, None, Some(4 * gib));
+        let stops = |bytes: u64| {
+            let stored = Stored { bytes, files: 9, more: false };
+            counters.stored(stored, took).stop.is_some()
+        };
+        assert!(!stops(3 * gib));
+        counters.may_store(gib);
+        assert!(!stops(3 * gib) && !stops(3 * gib), "it may have less than it has from now on");
+        assert!(!stops(3 * gib - (30 << 20)) && !stops(3 * gib), "its database grows and shrinks");
+        assert!(stops(4 * gib) && !stops(4 * gib), "it goes on, and is stopped once");
+        assert!(!stops(3 * gib) && !stops(gib), "its owner makes room");
+        assert!(!stops(2 * gib), "too much, but not far too much");
+        assert!(stops(3 * gib));
     }
 
     #[test]

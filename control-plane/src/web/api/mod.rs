@@ -4,3 +4,4 @@ pub(super) mod certificates;
 pub(super) mod domains;
 pub(super) mod mails;
 pub(super) mod tenants;
+pub(super) mod usage;

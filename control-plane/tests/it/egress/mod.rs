@@ -346,3 +346,31 @@ async fn whoever_asks_slowly_is_sent_away_and_keeps_nobody_waiting() {
         assert_eq!(word(&head), "head-too-slow");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_out_is_counted_for_whose_it_is_and_what_is_refused_too() {
+    let Some(internet) = Internet::new() else { return };
+    internet.name("public.example.org", &[&[HOST]]);
+    internet.name("private.example.org", &[&[PRIVATE]]);
+    let cloud = crate::cloud::TestCloud::new().await;
+    let (ada, bob) = (cloud.sign_up("ada").await.id, cloud.sign_up("bob").await.id);
+    let url = cloud.url.replace("percloud_owner", "percloud_egress");
+    let mut role = Role::start(&internet, &["--database-url", &url]).await;
+    let (to, mut sent) = ("public.example.org:80", 0);
+    for path in ["/x", "/some/where"] {
+        assert!(role.page(&token(&ada), to, path).await.ends_with(path));
+        sent += format!("GET {path} HTTP/1.1\r\nHost: {to}\r\n\r\n").len();
+    }
+    assert_eq!(word(&role.connect(&token(&bob), "private.example.org:80").await.0), "not-public");
+    assert_eq!(word(&role.connect(&token(&bob), "127.0.0.1:80").await.0), "literal");
+    assert_eq!(word(&role.connect(&token(&bob), "nothing.example.org:80").await.0), "no-address", "nobody's fault");
+    // One that still goes on when the role is asked to end, and is cut off then.
+    let (head, mut open) = role.connect(&token(&ada), to).await;
+    assert_eq!(word(&head), "through");
+    open.write_all(b"GET /quiet HTTP/1.1\r\n\r\n").await.unwrap();
+    open.read_u8().await.unwrap();
+    sent += "GET /quiet HTTP/1.1\r\n\r\n".len();
+    crate::ledger::end(&mut role.child).await;
+    let rows = "select string_agg(concat_ws(' ', tenant_id, requests, egress_bytes, refused), ', ' order by refused) from usage_hours";
+    assert_eq!(cloud.value::<String>(rows).await, format!("{ada} 0 {sent} 0, {bob} 0 0 2"));
+}

@@ -218,6 +218,11 @@ impl Groups {
         }
     }
 
+    /// MiB of memory that a percloud may have.
+    pub(super) fn memory_max(&self) -> u64 {
+        self.limits.memory_max
+    }
+
     /// Makes the group of a percloud that is placed, so that its first wake finds it.
     pub(super) fn prepare(&self, id: &TenantId) -> io::Result<()> {
         self.make(&mut self.known(), id)?;

@@ -1,0 +1,213 @@
+//! Who met which limit: what an operator looks at to find abuse. Pure but for the one question.
+//!
+//! Limits hold by themselves, so nobody else is harmed; but a percloud that meets them again and again is broken, has outgrown its plan,
+//! or does what it should not. Each kind has a *floor*, below which everyday life stays (a start may be held back for a moment), and a
+//! number of *points*; the most points are the worst.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{list::Used, sql};
+use crate::{
+    db::{self, GenericClient},
+    terminal,
+};
+
+/// A kind of limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// It wanted more processor time than it may have; counted in seconds.
+    Throttled,
+    /// It was ended for using too much memory.
+    Memory,
+    /// It was refused a thread.
+    Threads,
+    /// It had more on the disk than it may hold.
+    Disk,
+    /// Its runtime failed.
+    Failures,
+    /// Requests, of its visitors or its own, that were refused.
+    Refused,
+}
+
+/// Points of one kind end here: a loop that is refused a million threads is not a thousand times worse than one that is refused a thousand.
+const MOST: i64 = 1_000;
+
+impl Kind {
+    /// All of them, with the count from which on it is told, and how many of it make a point.
+    const ALL: [(Self, i64, i64); 6] = [
+        (Self::Throttled, 60, 30),
+        (Self::Memory, 1, 1),
+        (Self::Threads, 1, 10),
+        (Self::Disk, 1, 1),
+        (Self::Failures, 3, 1),
+        (Self::Refused, 100, 100),
+    ];
+
+    fn count(self, used: &Used) -> i64 {
+        match self {
+            Self::Throttled => used.throttled_micros / 1_000_000,
+            Self::Memory => used.memory_limits,
+            Self::Threads => used.thread_limits,
+            Self::Disk => used.disk_limits,
+            Self::Failures => used.failures,
+            Self::Refused => used.refused,
+        }
+    }
+
+    /// What it did, in a sentence.
+    fn did(self, count: i64) -> String {
+        let times = |count: i64| match count {
+            1 => "once".to_owned(),
+            more => format!("{} times", terminal::count(more)),
+        };
+        match self {
+            Self::Throttled => {
+                let long = terminal::span(count.saturating_mul(1_000_000));
+                format!("It wanted more than its share of the processor, and was held back for {long}.")
+            }
+            Self::Memory => format!("It was ended {} for using more memory than it may.", times(count)),
+            Self::Threads => format!("It was refused another thread {}.", times(count)),
+            Self::Disk => format!("It was found {} with more on the disk than it may hold.", times(count)),
+            Self::Failures => format!("Its runtime failed {}.", times(count)),
+            Self::Refused => {
+                format!(
+                    "{} requests, of its visitors or its own, were refused for being too many.",
+                    terminal::count(count)
+                )
+            }
+        }
+    }
+
+    /// What the operator can do about it.
+    fn to_do(self, name: &str) -> String {
+        let stop = format!("`percloud admin suspend {name} --reason …` closes it");
+        match self {
+            Self::Throttled => format!("Its neighbours keep their share. Ask its owner what runs there; {stop}."),
+            Self::Memory => {
+                format!(
+                    "See its log in log/tenants/. If large uploads or imports need it, give all more (--memory-max); else {stop}."
+                )
+            }
+            Self::Threads => {
+                format!("A percloud needs some twenty threads: this one does something else. See its log; {stop}.")
+            }
+            Self::Disk => format!(
+                "Ask its owner to make room. Where it goes on growing, {stop}; the owner can still take everything along."
+            ),
+            Self::Failures => {
+                format!(
+                    "`percloud admin show {name}` and its log in log/tenants/ say why; `percloud admin resume {name}` tries at once."
+                )
+            }
+            Self::Refused => format!(
+                "Somebody asks too fast, or it asks too much of others: log/edge.log and log/egress.log say which; {stop}."
+            ),
+        }
+    }
+}
+
+/// One that met limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Case {
+    /// Which.
+    pub tenant_id: String,
+    /// Its host name; none when it has gone.
+    pub domain: Option<String>,
+    /// How bad it is; the most is the worst.
+    pub points: i64,
+    /// Which limits and how often (seconds where it was held back), the worst first.
+    pub met: Vec<(Kind, i64)>,
+    /// What it did, in plain words.
+    pub did: String,
+    /// What the operator can do.
+    #[serde(rename = "do")]
+    pub to_do: String,
+}
+
+/// Judges what one used; none where nothing is to be told.
+#[must_use]
+pub fn judge(used: &Used) -> Option<Case> {
+    let mut met: Vec<(i64, Kind, i64)> = Kind::ALL
+        .into_iter()
+        .map(|(kind, floor, per_point)| (kind, kind.count(used), floor, per_point))
+        .filter(|(_, count, floor, _)| count >= floor)
+        .map(|(kind, count, _, per_point)| ((count / per_point).clamp(1, MOST), kind, count))
+        .collect();
+    met.sort_by_key(|(points, ..)| std::cmp::Reverse(*points));
+    let (_, worst, _) = *met.first()?;
+    let name = used.domain.as_deref().unwrap_or(&used.tenant_id);
+    let did: Vec<String> = met.iter().map(|(_, kind, count)| kind.did(*count)).collect();
+    let to_do = match &used.domain {
+        Some(_) => worst.to_do(name),
+        None => "It has gone: nothing.".to_owned(),
+    };
+    Some(Case {
+        tenant_id: used.tenant_id.clone(),
+        domain: used.domain.clone(),
+        points: met.iter().map(|(points, ..)| points).sum(),
+        did: did.join(" "),
+        to_do,
+        met: met.into_iter().map(|(_, kind, count)| (kind, count)).collect(),
+    })
+}
+
+/// Who met limits since the hour of `since`, the worst first.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(db: &impl GenericClient, since: DateTime<Utc>) -> Result<Vec<Case>, db::Error> {
+    let rows = db.query(sql::MET, &[&super::hour_of(since)]).await?;
+    let used = rows.iter().map(Used::from_row).collect::<Result<Vec<_>, _>>()?;
+    let mut cases: Vec<Case> = used.iter().filter_map(judge).collect();
+    cases.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.tenant_id.cmp(&b.tenant_id)));
+    Ok(cases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used() -> Used {
+        Used {
+            tenant_id: "t-aaaaaaaaaaaaaaaa".into(),
+            domain: Some("ada.example".into()),
+            begin: DateTime::UNIX_EPOCH,
+            cpu_micros: 0,
+            memory_byte_seconds: 0,
+            awake_seconds: 0,
+            wakes: 0,
+            storage_bytes: None,
+            requests: 0,
+            egress_bytes: 0,
+            throttled_micros: 0,
+            memory_limits: 0,
+            thread_limits: 0,
+            disk_limits: 0,
+            failures: 0,
+            refused: 0,
+        }
+    }
+
+    #[test]
+    fn everyday_life_is_no_abuse_and_the_worst_comes_first() {
+        let everyday = Used { throttled_micros: 59_999_999, failures: 2, refused: 99, requests: 1_000_000, ..used() };
+        assert_eq!(judge(&everyday), None);
+        let one =
+            judge(&Used { throttled_micros: 12_000_000_000, memory_limits: 1, refused: 1_234, ..used() }).unwrap();
+        assert_eq!(one.met, [(Kind::Throttled, 12_000), (Kind::Refused, 1_234), (Kind::Memory, 1)]);
+        assert_eq!(one.points, 400 + 12 + 1);
+        assert_eq!(
+            one.did,
+            "It wanted more than its share of the processor, and was held back for 3 h 20 min. \
+            1,234 requests, of its visitors or its own, were refused for being too many. \
+            It was ended once for using more memory than it may."
+        );
+        assert!(one.to_do.contains("`percloud admin suspend ada.example --reason …`"), "{}", one.to_do);
+        let bomb = judge(&Used { thread_limits: 50_000_000, ..used() }).unwrap();
+        assert_eq!(bomb.points, MOST);
+        let gone = judge(&Used { domain: None, disk_limits: 1, ..used() }).unwrap();
+        assert_eq!(gone.to_do, "It has gone: nothing.");
+    }
+}

@@ -1,0 +1,141 @@
+//! What the whole fleet uses, as metrics. No label per percloud unless the operator asks for it (`--metrics-per-percloud`): ten thousand of
+//! them are fifty thousand series, and show every reader of a dashboard who is awake when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_postgres::Row;
+
+use super::{hour_of, sql};
+use crate::db::{self, GenericClient, Pool};
+
+/// Hours that are looked at each time: what is added later than this is in the days, not in the metrics.
+const BACK: TimeDelta = TimeDelta::hours(2);
+
+/// What can be added up, and how it is shown: the column, the counter, its unit, and the kind of limit.
+const SHOWN: [(&str, &str, u64, Option<&str>); 12] = [
+    ("cpu_micros", "percloud_usage_cpu_seconds_total", 1_000_000, None),
+    ("memory_byte_seconds", "percloud_usage_memory_byte_seconds_total", 1, None),
+    ("awake_seconds", "percloud_usage_awake_seconds_total", 1, None),
+    ("wakes", "percloud_usage_wakes_total", 1, None),
+    ("requests", "percloud_usage_requests_total", 1, None),
+    ("egress_bytes", "percloud_usage_egress_bytes_total", 1, None),
+    ("throttled_micros", "percloud_usage_throttled_seconds_total", 1_000_000, None),
+    ("memory_limits", "percloud_usage_limits_met_total", 1, Some("memory")),
+    ("thread_limits", "percloud_usage_limits_met_total", 1, Some("threads")),
+    ("disk_limits", "percloud_usage_limits_met_total", 1, Some("disk")),
+    ("failures", "percloud_usage_limits_met_total", 1, Some("failures")),
+    ("refused", "percloud_usage_limits_met_total", 1, Some("refused")),
+];
+
+type Sums = [u64; SHOWN.len()];
+
+/// What this process has seen the fleet use since it began. Every reconcile role shows the whole fleet: they are not to be added up.
+#[derive(Debug, Default)]
+pub(super) struct Fleet {
+    /// The last hours as they were last seen; none before the first look, which only sets the beginning.
+    hours: Option<BTreeMap<DateTime<Utc>, Sums>>,
+    totals: Sums,
+    /// The names that were shown last, when each percloud is.
+    named: Option<BTreeSet<String>>,
+}
+
+impl Fleet {
+    pub(super) fn new(per_percloud: bool) -> Self {
+        Self { named: per_percloud.then(BTreeSet::new), ..Self::default() }
+    }
+
+    /// Looks at the last hours and shows them.
+    pub(super) async fn show(&mut self, db: &Pool, now: DateTime<Utc>) -> Result<(), db::Error> {
+        let db = db.get().await?;
+        let rows = db.query(sql::FLEET, &[&(hour_of(now) - BACK)]).await?;
+        self.add(rows.iter().map(read).collect::<Result<_, _>>()?);
+        let stored = db.query_one(sql::STORED, &[]).await?;
+        let (perclouds, bytes): (i64, i64) = (stored.try_get(0)?, stored.try_get(1)?);
+        metrics::gauge!("percloud_usage_perclouds").set(perclouds as f64);
+        metrics::gauge!("percloud_usage_storage_bytes").set(bytes as f64);
+        for ((_, name, unit, limit), total) in SHOWN.iter().zip(self.totals) {
+            match limit {
+                Some(limit) => metrics::counter!(*name, "limit" => *limit).absolute(total / unit),
+                None => metrics::counter!(*name).absolute(total / unit),
+            }
+        }
+        if let Some(named) = &mut self.named {
+            *named = name(db.query(sql::EACH, &[]).await?.as_slice(), named)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what has come to these hours since they were last seen.
+    fn add(&mut self, hours: BTreeMap<DateTime<Utc>, Sums>) {
+        if let Some(seen) = &self.hours {
+            for (hour, sums) in &hours {
+                let before = seen.get(hour).copied().unwrap_or_default();
+                for (total, (now, before)) in self.totals.iter_mut().zip(sums.iter().zip(before)) {
+                    *total += now.saturating_sub(before);
+                }
+            }
+        }
+        self.hours = Some(hours);
+    }
+}
+
+/// Shows each percloud since the host's epoch began, and nothing any more of those that have gone.
+fn name(rows: &[Row], before: &BTreeSet<String>) -> Result<BTreeSet<String>, db::Error> {
+    let show = |percloud: &str, values: [f64; 5]| {
+        let names = [
+            "percloud_usage_each_cpu_seconds",
+            "percloud_usage_each_memory_byte_seconds",
+            "percloud_usage_each_awake_seconds",
+            "percloud_usage_each_wakes",
+            "percloud_usage_each_storage_bytes",
+        ];
+        for (name, value) in names.into_iter().zip(values) {
+            metrics::gauge!(name, "percloud" => percloud.to_owned()).set(value);
+        }
+    };
+    let mut now = BTreeSet::new();
+    for row in rows {
+        let value = |at| row.try_get::<_, i64>(at).map(|value| value as f64);
+        let percloud: String = row.try_get(0)?;
+        show(&percloud, [value(1)? / 1e6, value(2)?, value(3)?, value(4)?, value(5)?]);
+        now.insert(percloud);
+    }
+    for gone in before.difference(&now) {
+        show(gone, [f64::NAN; 5]);
+    }
+    Ok(now)
+}
+
+fn read(row: &Row) -> Result<(DateTime<Utc>, Sums), db::Error> {
+    let mut sums = Sums::default();
+    for (sum, (column, ..)) in sums.iter_mut().zip(SHOWN) {
+        *sum = u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or_default();
+    }
+    Ok((row.try_get("hour")?, sums))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_grow_by_what_is_new_whichever_hour_it_is_in() {
+        let hour = |hour: i64, cpu: u64| {
+            let mut sums = Sums::default();
+            sums[0] = cpu;
+            (DateTime::from_timestamp(hour * 3600, 0).unwrap(), sums)
+        };
+        let mut fleet = Fleet::default();
+        for (hours, total) in [
+            (vec![hour(1, 500), hour(2, 100)], 0),
+            (vec![hour(1, 500), hour(2, 150)], 50),
+            (vec![hour(1, 510), hour(2, 150)], 60),
+            (vec![hour(2, 170), hour(3, 5)], 85),
+            (vec![hour(3, 5)], 85),
+        ] {
+            fleet.add(hours.into_iter().collect());
+            assert_eq!(fleet.totals[0], total);
+        }
+    }
+}
