@@ -45,6 +45,8 @@ impl Edge {
         let log = cloud.common.data.join(format!("edge-{number}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_percloud"))
             .args(["edge", "--listen", "127.0.0.1", "--workers", "2", "--port", &port.to_string()])
+            // How fast one percloud may be asked is tested elsewhere.
+            .args(["--requests-per-second", "1000000"])
             .args(more)
             .arg("--data")
             .arg(&cloud.common.data)
@@ -164,7 +166,7 @@ impl World {
                 client = self.client(version).await;
                 continue;
             };
-            assert_eq!(response.status(), 200);
+            assert_eq!(response.status(), 200, "{:?}", response.headers());
             let last = response.headers().get("connection").is_some_and(|v| v == "close");
             let body = response.into_body().collect().await.expect("a whole body").to_bytes();
             assert_eq!(body, "quick");
