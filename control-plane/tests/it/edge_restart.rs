@@ -170,7 +170,7 @@ impl World {
                 client = self.client(version).await;
                 continue;
             };
-            assert_eq!(response.status(), 200);
+            assert_eq!(response.status(), 200, "{:?}", response.headers());
             let last = response.headers().get("connection").is_some_and(|v| v == "close");
             let body = response.into_body().collect().await.expect("a whole body").to_bytes();
             assert_eq!(body, "quick");
