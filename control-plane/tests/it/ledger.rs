@@ -263,12 +263,11 @@ fn breaking(folder: &Path, to: &Path, fate: Arc<AtomicU8>) {
                                 far.write_all(&said[..read]).await.unwrap();
                             }
                             // It has been done once the server says so; what it still had to say before is not that.
-                            while fate == ARRIVES_BUT_NOBODY_HEARS {
+                            let mut done = fate != ARRIVES_BUT_NOBODY_HEARS;
+                            while !done {
                                 let read = far.read(&mut heard).await.unwrap();
                                 assert!(read > 0, "the server hung up");
-                                if heard[..read].windows(7).any(|word| word == b"COMMIT\0") {
-                                    break;
-                                }
+                                done = heard[..read].windows(7).any(|word| word == b"COMMIT\0");
                             }
                             if fate != PASSED {
                                 return;
