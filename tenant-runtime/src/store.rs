@@ -79,7 +79,8 @@ impl Store {
         *writer = Writer::Closed;
     }
 
-    /// Runs `work` on a reader here and now. For what is looked up before anybody is served, and nowhere else.
+    /// Runs `work` on a reader here and now, while nobody else is served. For what is found by its key, which takes less time than
+    /// to wake another thread for it; and for what is looked up before anybody is served.
     ///
     /// # Errors
     /// As [`Store::read`].

@@ -23,6 +23,7 @@ mod answers;
 mod body;
 mod certificates;
 mod challenge;
+mod company;
 mod connection;
 mod desk;
 mod ending;
@@ -254,6 +255,8 @@ pub(crate) struct Edge {
     /// How fast one percloud's requests may come.
     pace: pace::Pace,
     began: Instant,
+    /// Whom a crowd could keep waiting.
+    company: Arc<company::Company>,
     /// Who may say where a connection comes from.
     balancers: Vec<Network>,
     /// Cancelled once routes and certificates have been read.
@@ -288,6 +291,7 @@ impl Edge {
             workers,
             pace,
             began: Instant::now(),
+            company: Arc::new(company::Company::new(Instant::now())),
             balancers,
             informed: CancellationToken::new(),
             traced: std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some(),

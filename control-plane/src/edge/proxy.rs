@@ -168,6 +168,7 @@ fn find(connection: &Connection, asked: &Asked, uri: &http::Uri, said_length: u6
         return Way::Own(Own::Misdirected);
     }
     if asked.host == edge.base_domain {
+        edge.company.visited(&asked.host, began);
         return Way::Portal;
     }
     let Some(route) = edge.routes.find(&asked.host) else { return Way::Own(Own::NoSuchPercloud) };
@@ -185,7 +186,10 @@ fn find(connection: &Connection, asked: &Asked, uri: &http::Uri, said_length: u6
             Way::Own(Own::TooLarge)
         }
         (State::Running | State::Suspended, Some(socket)) => match route.enter(edge, now) {
-            Some(busy) => Way::Percloud(route, socket, busy),
+            Some(busy) => {
+                edge.company.visited(&route.row.tenant_id, began);
+                Way::Percloud(route, socket, busy)
+            }
             None => Way::Own(Own::Crowded),
         },
     }

@@ -100,7 +100,7 @@ pub async fn closed(
     request: axum::extract::Request,
     next: Next,
 ) -> Result<Response> {
-    let closing = rt.store().read(|db| Ok(auth::owner(db)?.is_some_and(|owner| owner.delete_after.is_some()))).await?;
+    let closing = rt.store().read_now(|db| Ok(auth::owner(db)?.is_some_and(|owner| owner.delete_after.is_some())))?;
     if closing && !asked.signed_in() {
         return page_with_status(&rt, &asked, &Closed {}, StatusCode::GONE).await;
     }

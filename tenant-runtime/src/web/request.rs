@@ -62,7 +62,6 @@ impl Request {
 /// Finds out who asks, for all that comes after; keeps a session that is in use alive.
 pub async fn attach(State(rt): State<Runtime>, mut request: axum::extract::Request, next: Next) -> Response {
     let asked = look(&rt, request.headers(), request.uri(), request.extensions().get().copied());
-    let asked = asked.await;
     let stale = asked.session.as_ref().filter(|session| session.is_stale(rt.clock().now())).map(|s| s.id.clone());
     let token = stale.as_ref().and_then(|_| cookie(request.headers(), sessions::COOKIE));
     request.extensions_mut().insert(asked);
@@ -82,10 +81,10 @@ fn sets_session(headers: &HeaderMap) -> bool {
     headers.get_all(header::SET_COOKIE).iter().any(|value| value.as_bytes().starts_with(sessions::COOKIE.as_bytes()))
 }
 
-async fn look(rt: &Runtime, headers: &HeaderMap, uri: &http::Uri, client: Option<Client>) -> Request {
+fn look(rt: &Runtime, headers: &HeaderMap, uri: &http::Uri, client: Option<Client>) -> Request {
     let path = uri.path().to_owned();
     let (session, chosen) = match cookie(headers, sessions::COOKIE) {
-        Some(token) if !path.starts_with("/assets/") => known(rt, token).await,
+        Some(token) if !path.starts_with("/assets/") => known(rt, &token),
         _ => (None, None),
     };
     let client = match rt.place() {
@@ -113,14 +112,14 @@ fn language(rt: &Runtime, headers: &HeaderMap, chosen: Option<Lang>) -> Lang {
 }
 
 /// The session of a cookie, and the language that its owner chose.
-async fn known(rt: &Runtime, token: String) -> (Option<Session>, Option<Lang>) {
+fn known(rt: &Runtime, token: &str) -> (Option<Session>, Option<Lang>) {
     let now = rt.clock().now();
-    let found = rt.store().read(move |db| {
-        let session = sessions::find(db, &token, now)?;
+    let found = rt.store().read_now(|db| {
+        let session = sessions::find(db, token, now)?;
         let language = if session.is_some() { settings::get(db)?.language } else { None };
         Ok((session, language))
     });
-    found.await.unwrap_or_else(|error| {
+    found.unwrap_or_else(|error| {
         tracing::error!(error = format!("{error:#}"), "a session cannot be looked up");
         (None, None)
     })

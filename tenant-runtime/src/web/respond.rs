@@ -27,7 +27,7 @@ pub async fn page<P: Page>(rt: &Runtime, req: &Request, page: &P) -> Result<Resp
 /// # Errors
 /// When the template fails (a programmer's mistake) or the store does not answer.
 pub async fn page_with_status<P: Page>(rt: &Runtime, req: &Request, page: &P, status: StatusCode) -> Result<Response> {
-    let settings = rt.store().read(settings::get).await?;
+    let settings = rt.store().read_now(settings::get)?;
     let view = View {
         lang: req.lang,
         path: req.path.clone(),

@@ -2,7 +2,7 @@
 //!
 //! A full handshake costs as much as ten requests, and thousands may be wanted at once of one percloud. So each percloud's wait in a queue of its own,
 //! and the queues take turns. Whose visitors come faster than fifty a second waits for turns that others leave, and for so long after each of
-//! them that the worker spends at most a quarter of its time on such.
+//! them that the worker spends at most an eighth of its time on such, unless nobody else was visited within the last second.
 
 mod line;
 
@@ -14,6 +14,7 @@ use metrics::{Counter, counter, gauge};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Duration, Instant, sleep_until};
 
+use super::company::Company;
 use line::{Line, Next, SLICE, Waiter};
 
 /// The handshakes of one worker.
@@ -59,9 +60,9 @@ impl Drop for Waiting<'_> {
 }
 
 impl Turns {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(company: Arc<Company>) -> Arc<Self> {
         Arc::new(Self {
-            line: Mutex::new(Line::new(Instant::now(), gauge!("percloud_edge_handshakes_waiting"))),
+            line: Mutex::new(Line::new(company, Instant::now(), gauge!("percloud_edge_handshakes_waiting"))),
             asked: Notify::new(),
             over: Notify::new(),
             given_up: counter!("percloud_edge_handshakes_given_up_total"),
@@ -148,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn between_two_turns_whatever_is_ready_is_done() {
-        let turns = Turns::new();
+        let turns = Turns::new(Arc::new(Company::new(Instant::now())));
         tokio::spawn(turns.clone().run());
         let log = Arc::new(Mutex::new(Vec::new()));
         let note = |what| {
@@ -184,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_step_that_waits_leaves_the_turn_to_others() {
-        let turns = Turns::new();
+        let turns = Turns::new(Arc::new(Company::new(Instant::now())));
         tokio::spawn(turns.clone().run());
         let (tell, told) = oneshot::channel::<()>();
         let waiting = tokio::spawn({
