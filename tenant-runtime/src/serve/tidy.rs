@@ -29,6 +29,7 @@ pub(super) async fn forever(rt: &Runtime, at_once: bool) {
             Ok(false) => {}
             Err(error) => tracing::error!(error = format!("{error:#}"), "housekeeping failed"),
         }
+        give_back();
         drop(busy);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(600)) => {}
@@ -37,6 +38,15 @@ pub(super) async fn forever(rt: &Runtime, at_once: bool) {
                 sweep(rt).await;
             }
         }
+    }
+}
+
+/// What start and housekeeping needed and nobody needs now goes back to the machine: a runtime that waits holds little.
+fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: may be called at any time, by any thread.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
