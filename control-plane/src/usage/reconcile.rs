@@ -24,9 +24,11 @@ use crate::{
     reconcile,
 };
 
+/// At a start of everything the host comes a moment later than we do.
+const FIRST: Duration = Duration::from_secs(3);
 /// How often it is counted.
 const EVERY: Duration = Duration::from_secs(60);
-/// How soon again when the host or the database does not answer: at a start, the host may not be there yet.
+/// How soon again when the host or the database does not answer.
 const SOON: Duration = Duration::from_secs(10);
 /// How long the host may take to say what was used: the transaction waits meanwhile, and the server ends one that waits for 15 seconds.
 pub const HOST_WITHIN: Duration = Duration::from_secs(10);
@@ -89,6 +91,10 @@ impl Meter {
     pub async fn keep(self, stop: CancellationToken) {
         let mut fleet = Fleet::new(self.per_percloud);
         let mut last_error = None;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(FIRST) => {}
+        }
         loop {
             // Cut off anywhere, the transaction is taken back, and whoever counts next counts it all.
             let error = tokio::select! {
