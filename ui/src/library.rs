@@ -93,35 +93,26 @@ impl Sources {
     /// A template or a component with all that it needs, each once: the name that it is parsed under, and its text.
     fn needed<'a>(&'a self, mut asked: Vec<&'a str>) -> anyhow::Result<Vec<(String, &'static str)>> {
         let (mut seen, mut needed) = (HashSet::new(), Vec::new());
-        while let Some(name) = asked.pop() {
-            if !seen.insert(name) {
+        while let Some(one) = asked.pop() {
+            if !seen.insert(one) {
                 continue;
             }
-            let text = match (self.templates.get(name), self.components.get(name)) {
-                (Some(text), _) => {
-                    needed.push((name.to_owned(), *text));
-                    *text
-                }
-                (None, Some(text)) => {
-                    // What a name ends with says how the text is escaped.
-                    needed.push((format!("component {name}.html"), *text));
-                    *text
-                }
-                (None, None) => bail!("there is no template {name}"),
+            // What a name ends with says how the text is escaped.
+            let (known_as, text) = match (self.templates.get(one), self.components.get(one)) {
+                (Some(text), _) => (one.to_owned(), *text),
+                (None, Some(text)) => (format!("component {one}.html"), *text),
+                (None, None) => bail!("there is no template {one}"),
             };
+            needed.push((known_as, text));
             for begin in REFERENCES {
                 let named = text.match_indices(begin).map(|(at, _)| &text[at + begin.len()..]);
                 asked.extend(named.filter_map(|rest| rest.split('"').next()));
             }
-            let called = text.match_indices('<').map(|(at, _)| name_at(text, at + 1));
+            let called = text.match_indices('<').map(|(at, _)| name(&text[at + 1..]));
             asked.extend(called.filter(|name| self.components.contains_key(name)));
         }
         Ok(needed)
     }
-}
-
-fn name_at(text: &'static str, at: usize) -> &'static str {
-    name(&text[at..])
 }
 
 /// The name that a text begins with.

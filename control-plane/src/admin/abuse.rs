@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::Desk;
+use super::{Desk, called};
 use crate::{
     terminal,
     usage::abuse::{self, Case},
@@ -53,7 +53,7 @@ fn words(cases: &[Case], hours: u16) -> String {
         ),
     };
     for case in cases {
-        let name = case.domain.clone().unwrap_or_else(|| format!("{} (gone)", case.tenant_id));
+        let name = called(case.domain.as_deref(), &case.tenant_id);
         text.push_str(&format!("\n{}\n  {}\n  → {}\n", terminal::plain(&name), case.did, case.to_do));
     }
     text

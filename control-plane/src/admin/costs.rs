@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Desk;
+use super::{Desk, called};
 use crate::{
     audit::{self, Actor},
     terminal,
@@ -255,8 +255,7 @@ fn dearest(each: &[Cost], limit: usize) -> String {
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(dearest.into_iter().take(limit).map(|cost| {
         let Parts { base, cpu, memory, power, storage, egress } = cost.parts;
-        let mut row =
-            vec![cost.domain.clone().unwrap_or_else(|| format!("{} (gone)", cost.tenant_id)), cost.days.to_string()];
+        let mut row = vec![called(cost.domain.as_deref(), &cost.tenant_id), cost.days.to_string()];
         row.extend([cost.total, base, cpu, memory, power, storage, egress].map(money));
         row
     }));

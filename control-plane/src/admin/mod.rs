@@ -129,3 +129,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+/// What a percloud is called that may have gone: only its id is then known.
+fn called(domain: Option<&str>, tenant_id: &str) -> String {
+    domain.map_or_else(|| format!("{tenant_id} (gone)"), str::to_owned)
+}

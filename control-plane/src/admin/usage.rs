@@ -3,7 +3,7 @@
 use anyhow::Context;
 use chrono::NaiveDate;
 
-use super::Desk;
+use super::{Desk, called};
 use crate::{
     db::GenericClient,
     tenants, terminal,
@@ -117,7 +117,7 @@ fn table(found: &[Used], by: By, limit: u16) -> String {
         // What it had in memory on average, while it was awake.
         let memory = used.memory_byte_seconds.checked_div(used.awake_seconds).map(terminal::bytes);
         vec![
-            used.domain.clone().unwrap_or_else(|| format!("{} (gone)", used.tenant_id)),
+            called(used.domain.as_deref(), &used.tenant_id),
             by.written(used.begin),
             terminal::span(used.cpu_micros),
             terminal::span(used.awake_seconds.saturating_mul(1_000_000)),

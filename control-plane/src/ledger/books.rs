@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Counts, Ledger, Row, hour_of, sql};
-use crate::db;
+use super::{Counts, Ledger, Row, sql};
+use crate::{db, usage::hour_of};
 
 /// How often it is written, a fifth more or less, so that several roles do not come together.
 const PAUSE: Duration = Duration::from_secs(60);

@@ -20,9 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bundle::Clock;
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use books::{Books, Keeping};
+
+use crate::usage::hour_of;
 
 /// More rows than this do not wait for a database that is away: hours are put together instead, so that what is kept grows with
 /// perclouds only and not with time.
@@ -168,10 +170,4 @@ fn fold(waiting: &mut BTreeMap<(DateTime<Utc>, Box<str>), Counts>) {
     for ((_, tenant), counts) in std::mem::take(waiting) {
         waiting.entry((last, tenant)).or_default().add(counts);
     }
-}
-
-/// When the hour of a moment began.
-fn hour_of(at: DateTime<Utc>) -> DateTime<Utc> {
-    // It fails beyond the years that anybody's clock shows; a whole hour is asked for by the database, which then says so.
-    at.duration_trunc(TimeDelta::hours(1)).unwrap_or(at)
 }

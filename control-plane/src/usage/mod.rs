@@ -22,6 +22,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 /// The hour in which a moment is.
 #[must_use]
 pub fn hour_of(at: DateTime<Utc>) -> DateTime<Utc> {
+    // It fails beyond the years that anybody's clock shows; a whole hour is asked for by the database, which then says so.
     at.duration_trunc(TimeDelta::hours(1)).unwrap_or(at)
 }
 
