@@ -36,8 +36,13 @@ impl Seen {
         at > 0 && self.who.load(Relaxed) != who_not && now.saturating_sub(at) <= millis(LATELY)
     }
 
+    fn is_fresh(&self, now: u64) -> bool {
+        let at = self.at.load(Relaxed);
+        at > 0 && now.saturating_sub(at) < millis(OLD)
+    }
+
     fn note(&self, now: u64) {
-        if now.saturating_sub(self.at.load(Relaxed)) >= millis(OLD) {
+        if !self.is_fresh(now) {
             self.at.store(now, Relaxed);
         }
     }
@@ -60,6 +65,10 @@ impl Company {
         }
         if self.other.is(who) {
             return self.other.note(now);
+        }
+        // Where two were visited just now, everybody has company, and a third need not be written down.
+        if self.last.is_fresh(now) && self.other.is_fresh(now) {
+            return;
         }
         self.other.who.store(self.last.who.load(Relaxed), Relaxed);
         self.other.at.store(self.last.at.load(Relaxed), Relaxed);
