@@ -72,7 +72,7 @@ impl Visitor {
             let domain = format!("{name}.{}", BASE);
             let mut stream = self.connector.connect(ServerName::try_from(domain)?, stream).await?;
             let shaken = start.elapsed();
-            let answer = first_byte(&mut stream, &self.host(name)).await?;
+            let answer = first_byte(&mut stream, &self.host(name), "/").await?;
             anyhow::Ok(Visit { whole: shaken + answer, answer })
         };
         timeout(PATIENCE, visit).await.context("no answer in time")?.with_context(|| format!("a visit to {name}"))
@@ -84,14 +84,14 @@ impl Visitor {
     }
 }
 
-/// The front page behind a percloud's own socket, without the edge: from the connection to the first byte.
+/// A page behind a percloud's own socket, without the edge: from the connection to the first byte.
 ///
 /// # Errors
 /// When the answer is no 200, or does not come in time.
-pub(crate) async fn knock(socket: &Path, host: &str) -> anyhow::Result<Duration> {
+pub(crate) async fn knock(socket: &Path, host: &str, path: &str) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let mut stream = UnixStream::connect(socket).await?;
-    timeout(PATIENCE, first_byte(&mut stream, host)).await.context("no answer in time")??;
+    timeout(PATIENCE, first_byte(&mut stream, host, path)).await.context("no answer in time")??;
     Ok(start.elapsed())
 }
 
@@ -102,9 +102,10 @@ pub(crate) async fn knock(socket: &Path, host: &str) -> anyhow::Result<Duration>
 pub(crate) async fn first_byte<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     host: &str,
+    path: &str,
 ) -> anyhow::Result<Duration> {
     let start = Instant::now();
-    let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\naccept: text/html\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\naccept: text/html\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
     let mut answer = Vec::with_capacity(16 << 10);

@@ -59,6 +59,9 @@ struct Halves {
 
 impl Halves {
     async fn answer(self: Arc<Self>, request: Request) -> Result<Response, Infallible> {
+        if let Some(kept) = home::keepsake::answer(&self.rt, &request) {
+            return Ok(kept);
+        }
         let path = request.uri().path();
         let is_below =
             |place: &str| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

@@ -12,6 +12,7 @@ use crate::{
     auth::passwords::Hasher,
     blobs::Blobs,
     egress::Client,
+    home::keepsake::Keepsake,
     pulse::{Busy, Patience, Pulse},
     store::Store,
 };
@@ -37,6 +38,7 @@ struct Inner {
     spec: TenantSpec,
     place: Place,
     store: Store,
+    keepsake: Keepsake,
     clock: Clock,
     hasher: Hasher,
     pulse: Arc<Pulse>,
@@ -64,18 +66,42 @@ impl Runtime {
         clock: Clock,
         egress: Client,
     ) -> anyhow::Result<Self> {
-        let store = Store::open(folder)?;
-        Ok(Self(Arc::new(Inner {
+        let parts = (Store::open(folder)?, Keepsake::never(folder));
+        Ok(Self::assemble(folder, spec, place, clock, egress, parts))
+    }
+
+    /// Under a host, which says which `program` this is (another word for each build): what this very program kept of Home is shown
+    /// before the database is opened, and kept anew when the percloud falls asleep.
+    ///
+    /// # Errors
+    /// As [`Runtime::open`].
+    pub fn wake(folder: &Path, spec: TenantSpec, clock: Clock, program: &str) -> anyhow::Result<Self> {
+        let keepsake = Keepsake::find(folder, &spec, program)?;
+        let store = if keepsake.is_there() { Store::open_later(folder)? } else { Store::open(folder)? };
+        let egress = Client::of(Place::Hosted);
+        Ok(Self::assemble(folder, spec, Place::Hosted, clock, egress, (store, keepsake)))
+    }
+
+    fn assemble(
+        folder: &Path,
+        spec: TenantSpec,
+        place: Place,
+        clock: Clock,
+        egress: Client,
+        (store, keepsake): (Store, Keepsake),
+    ) -> Self {
+        Self(Arc::new(Inner {
             folder: folder.to_owned(),
             spec,
             place,
             store,
+            keepsake,
             clock,
             hasher: Hasher::default(),
             pulse: Arc::default(),
             sweep: Notify::new(),
             egress,
-        })))
+        }))
     }
 
     /// The data folder: `percloud.db`, `blobs/`, `status.json`.
@@ -100,6 +126,12 @@ impl Runtime {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// What was kept of Home.
+    #[must_use]
+    pub fn keepsake(&self) -> &Keepsake {
+        &self.0.keepsake
     }
 
     /// The content.

@@ -30,11 +30,15 @@ pub struct Status {
     pub wake_at: Option<DateTime<Utc>>,
 }
 
-/// Looks at the store and writes the file, all or nothing; left alone when it says so already.
+/// Looks at the store and writes the file, all or nothing; left alone when it says so already, and as long as nobody has looked at
+/// the store or changed it.
 ///
 /// # Errors
 /// When the store does not answer or the folder cannot be written.
 pub async fn write(runtime: &Runtime) -> anyhow::Result<()> {
+    if runtime.store().is_untouched() {
+        return Ok(());
+    }
     let owner_key = if runtime.place() == Place::Hosted { Some(public_key(runtime).await?) } else { None };
     let now = runtime.clock().now();
     let look = move |db: &rusqlite::Connection| {
@@ -61,6 +65,11 @@ async fn public_key(runtime: &Runtime) -> anyhow::Result<String> {
         }
     };
     Ok(key.public())
+}
+
+/// What the file says; nothing when there is none that can be read.
+pub(crate) fn read(folder: &Path) -> Option<Status> {
+    serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()
 }
 
 fn store(folder: &Path, status: &Status) -> anyhow::Result<()> {

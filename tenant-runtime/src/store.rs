@@ -1,12 +1,29 @@
 //! The percloud's SQLite file: one writer, many readers, WAL.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use anyhow::Context;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, functions::FunctionFlags};
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::{blobs::Blobs, services};
+use crate::{blobs::Blobs, home::keepsake, services};
+
+/// The database's name in the data folder.
+pub(crate) const FILE: &str = "percloud.db";
+
+/// Where what was written last stands until the database is closed.
+pub(crate) fn log_of(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-wal");
+    path.into()
+}
 
 /// How many readers may be open at once.
 const READERS: usize = 4;
@@ -16,9 +33,12 @@ const READERS: usize = 4;
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    path: std::path::PathBuf,
+    folder: PathBuf,
+    path: PathBuf,
     blobs: Blobs,
     writer: Mutex<Writer>,
+    touched: AtomicBool,
+    written: AtomicBool,
     readers: std::sync::Mutex<Vec<Connection>>,
     room: Semaphore,
 }
@@ -30,38 +50,38 @@ enum Writer {
     Closed,
 }
 
-impl Writer {
-    fn open(&mut self, path: &Path, blobs: &Blobs) -> anyhow::Result<&mut Connection> {
-        if matches!(self, Self::NotYet) {
-            *self = Self::Open(open_writer(path, blobs)?);
-        }
-        match self {
-            Self::Open(writer) => Ok(writer),
-            Self::NotYet | Self::Closed => anyhow::bail!("the store is closed"),
-        }
-    }
-}
-
 impl Store {
     /// Opens the database in `folder`, makes it when there is none, and brings every service's tables up to date.
     ///
     /// # Errors
     /// When the folder cannot be written, or the file is not ours or of a newer version.
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
-        let path = folder.join("percloud.db");
-        let blobs = Blobs::open(folder)?;
-        let mut writer = Writer::NotYet;
-        let mut reader = path.exists().then(|| open_reader(&path, &blobs)).transpose()?;
+        let store = Self::open_later(folder)?;
+        let inner = &store.0;
+        let reader = inner.path.exists().then(|| inner.reader()).transpose()?;
         if reader.as_ref().map(missing_steps).transpose()?.is_none_or(|missing| !missing.is_empty()) {
             // A connection keeps what it knows of the tables: this one would know the old ones.
-            drop(reader.take());
-            migrate(writer.open(&path, &blobs)?)?;
+            drop(reader);
+            migrate(inner.open_writer(&mut *inner.writer.try_lock()?)?)?;
+        } else {
+            inner.readers().extend(reader);
         }
+        Ok(store)
+    }
+
+    /// The database in `folder`, which this same program left up to date; it is opened when somebody asks for something.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn open_later(folder: &Path) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Inner {
-            path,
-            blobs,
-            writer: Mutex::new(writer),
-            readers: std::sync::Mutex::new(reader.into_iter().collect()),
+            folder: folder.to_owned(),
+            path: folder.join(FILE),
+            blobs: Blobs::open(folder)?,
+            writer: Mutex::new(Writer::NotYet),
+            touched: AtomicBool::new(false),
+            written: AtomicBool::new(false),
+            readers: std::sync::Mutex::default(),
             room: Semaphore::new(READERS),
         })))
     }
@@ -70,6 +90,35 @@ impl Store {
     #[must_use]
     pub fn blobs(&self) -> &Blobs {
         &self.0.blobs
+    }
+
+    /// Nobody has asked for anything yet: the database is not open.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        !self.0.touched.load(Relaxed)
+    }
+
+    /// Something may have been changed since this process began.
+    #[must_use]
+    pub fn was_written(&self) -> bool {
+        self.0.written.load(Relaxed)
+    }
+
+    /// Closes what nobody uses right now, which gives back what it keeps in memory; whoever asks next opens it again.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub async fn rest(&self) -> anyhow::Result<()> {
+        let inner = self.0.clone();
+        let close = move || {
+            inner.readers().clear();
+            if let Ok(mut writer) = inner.writer.try_lock()
+                && matches!(*writer, Writer::Open(_))
+            {
+                *writer = Writer::NotYet;
+            }
+        };
+        Ok(tokio::task::spawn_blocking(close).await?)
     }
 
     /// Closes all connections, the log folded into the database file. Whoever writes later gets an error.
@@ -114,7 +163,7 @@ impl Store {
         let inner = self.0.clone();
         tokio::task::spawn_blocking(move || {
             let mut writer = inner.writer.blocking_lock();
-            let writer = writer.open(&inner.path, &inner.blobs)?;
+            let writer = inner.open_writer(&mut writer)?;
             let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let result = work(&tx)?;
             tx.commit()?;
@@ -133,11 +182,29 @@ impl Inner {
         let pooled = self.readers().pop();
         let reader = match pooled {
             Some(reader) => reader,
-            None => open_reader(&self.path, &self.blobs)?,
+            None => self.reader()?,
         };
         let result = work(&reader);
         self.readers().push(reader);
         result
+    }
+
+    fn reader(&self) -> anyhow::Result<Connection> {
+        self.touched.store(true, Relaxed);
+        open_reader(&self.path, &self.blobs)
+    }
+
+    fn open_writer<'a>(&self, writer: &'a mut Writer) -> anyhow::Result<&'a mut Connection> {
+        if matches!(writer, Writer::NotYet) {
+            self.touched.store(true, Relaxed);
+            self.written.store(true, Relaxed);
+            keepsake::remove(&self.folder)?;
+            *writer = Writer::Open(open_writer(&self.path, &self.blobs)?);
+        }
+        match writer {
+            Writer::Open(writer) => Ok(writer),
+            Writer::NotYet | Writer::Closed => anyhow::bail!("the store is closed"),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     auth::{self, sessions},
     router,
     runtime::{Place, Runtime},
+    serve,
 };
 
 /// The address of the percloud under test.
@@ -145,6 +146,19 @@ impl TestRuntime {
     pub fn restart(&mut self) {
         let spec = self.runtime.spec().clone();
         self.runtime = Runtime::open(self.folder.path(), spec, Place::Hosted, self.clock.clone()).expect("a percloud");
+        self.router = router::router(&self.runtime);
+    }
+
+    /// Falls asleep under a host that runs this program, as it were, and is woken.
+    pub async fn sleep(&mut self, program: &str) {
+        serve::leave(&self.runtime, true).await;
+        self.wake(program);
+    }
+
+    /// Is killed, as it were, and started again by a host that runs this program.
+    pub fn wake(&mut self, program: &str) {
+        let woken = Runtime::wake(self.folder.path(), self.runtime.spec().clone(), self.clock.clone(), program);
+        self.runtime = woken.expect("a percloud");
         self.router = router::router(&self.runtime);
     }
 

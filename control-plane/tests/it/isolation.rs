@@ -190,6 +190,7 @@ async fn a_runtime_is_told_what_it_must_know_and_nothing_else() {
             "PERCLOUD_DATA",
             "PERCLOUD_EGRESS",
             "PERCLOUD_IDLE_SECONDS",
+            "PERCLOUD_PROGRAM",
             "PERCLOUD_SPEC",
             "SQLITE_TMPDIR",
         ];

@@ -2,7 +2,8 @@
 //!
 //! Perclouds fall asleep 50 ms after their last visitor. Visitors come at a steady rate whether or not the one before was
 //! answered, each to the percloud that has slept longest, each by a new connection with a full handshake. In turn with that, round
-//! after round: a knock at a sleeping percloud's own socket, the bare runtime without sandbox, and the least program there is.
+//! after round: a knock at a sleeping percloud's own socket, the bare runtime without sandbox, and the least program there is; all
+//! ask for Home, which a percloud keeps while it sleeps, and one more knock for a page that it does not keep.
 
 mod alone;
 
@@ -19,6 +20,9 @@ use crate::{
     visitor::{Visit, Visitor, knock},
 };
 use alone::Alone;
+
+/// A page that nobody keeps.
+const OTHER: &str = "/posts";
 
 /// How much is measured.
 #[derive(clap::Args)]
@@ -91,6 +95,12 @@ impl Sleepers {
         self.perclouds[self.next % self.perclouds.len()].clone()
     }
 
+    /// Milliseconds until the first byte of a page behind the own socket of one that sleeps.
+    async fn start(&mut self, page: &str) -> anyhow::Result<f64> {
+        let (name, id) = self.next();
+        Ok(ms(knock(&self.provider.socket(&id), &self.visitor.host(&name), page).await?))
+    }
+
     async fn starts(&self) -> anyhow::Result<f64> {
         self.provider.metric(&self.client, "percloud_host_starts_total").await
     }
@@ -125,6 +135,8 @@ struct Measured {
     visits: Vec<Vec<Vec<Visit>>>,
     start: Vec<f64>,
     bare: Vec<f64>,
+    /// Starts for another page than Home.
+    other: Vec<f64>,
     floor: Vec<f64>,
     /// The medians of the rounds: floor, start, bare.
     rounds: Vec<[f64; 3]>,
@@ -162,7 +174,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Value> {
     Ok(line(&options.rates, &measured))
 }
 
-/// Floor, bare runtime and confined runtime, one after the other, over and over.
+/// Floor, confined runtime, bare runtime and confined runtime asked for another page, one after the other, over and over.
 async fn without_edge(
     sleepers: &mut Sleepers,
     alone: &Alone,
@@ -172,9 +184,9 @@ async fn without_edge(
     let (mut floor, mut start, mut bare) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..count {
         floor.push(ms(alone.floor().await?));
-        let (name, id) = sleepers.next();
-        start.push(ms(knock(&sleepers.provider.socket(&id), &sleepers.visitor.host(&name)).await?));
+        start.push(sleepers.start("/").await?);
         bare.push(ms(alone.bare().await?));
+        measured.other.push(sleepers.start(OTHER).await?);
     }
     measured.rounds.push([median(floor.clone()), median(start.clone()), median(bare.clone())]);
     measured.floor.extend(floor);
@@ -204,6 +216,7 @@ fn line(rates: &[u32], measured: &Measured) -> Value {
     for (key, value) in [
         ("start_p50_ms", percentile(&measured.start, 50)),
         ("start_p99_ms", percentile(&measured.start, 99)),
+        ("start_other_p50_ms", percentile(&measured.other, 50)),
         ("bare_p50_ms", percentile(&measured.bare, 50)),
         ("floor_p50_ms", percentile(&measured.floor, 50)),
         ("confinement_ms", confinement),

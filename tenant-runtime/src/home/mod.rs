@@ -1,6 +1,7 @@
 //! Home: the public page of the percloud, its feeds, and what public pages share.
 
 pub mod feeds;
+pub mod keepsake;
 pub mod parts;
 
 use axum::{
@@ -154,6 +155,14 @@ async fn home(State(rt): State<Runtime>, asked: Request, Query(paged): Query<Pag
         return Err(web::Error::NotFound);
     }
     web::page(&rt, &asked, &home).await
+}
+
+/// Home as any visitor without cookies sees it in this language.
+async fn for_visitors(rt: &Runtime, lang: ui::Lang) -> anyhow::Result<String> {
+    let spec = rt.spec().clone();
+    let home = rt.store().read(move |db| fill(db, &spec, 1)).await?;
+    let asked = Request { lang, path: "/".into(), target: "/".into(), ..Request::default() };
+    web::render(rt, &asked, &home)
 }
 
 fn fill(db: &rusqlite::Connection, spec: &bundle::TenantSpec, page: usize) -> anyhow::Result<Home> {

@@ -160,8 +160,17 @@ pub fn unfinished(
 /// # Errors
 /// When the tables cannot be read.
 pub fn resume(rt: &Runtime) -> anyhow::Result<()> {
+    // Whoever kept Home has seen that there is none.
+    if rt.keepsake().is_there() {
+        return Ok(());
+    }
     for row in rt.store().read_now(rows::at_work)? {
         work::ensure(rt, &row.id);
     }
     Ok(())
+}
+
+/// Whether a worker is, or should be, busy with an import.
+pub(crate) fn is_any_at_work(db: &Connection) -> anyhow::Result<bool> {
+    Ok(!rows::at_work(db)?.is_empty())
 }

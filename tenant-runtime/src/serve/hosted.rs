@@ -33,7 +33,10 @@ pub fn run() -> anyhow::Result<()> {
     let spec = spec()?;
     let folder = PathBuf::from(std::env::var_os("PERCLOUD_DATA").unwrap_or_else(|| "/data".into()));
     let _lock = super::lock::take(&folder, PREDECESSOR)?;
-    let rt = Runtime::open(&folder, spec, Place::Hosted, Clock::system())?;
+    let rt = match std::env::var("PERCLOUD_PROGRAM") {
+        Ok(program) => Runtime::wake(&folder, spec, Clock::system(), &program)?,
+        Err(_) => Runtime::open(&folder, spec, Place::Hosted, Clock::system())?,
+    };
     crate::cli::executor()?.block_on(async {
         let listener: Box<dyn Accept> = Box::new(Unix(UnixListener::from_std(listener)?));
         super::until_the_end(&rt, vec![listener], Some(Sleep::from_environment()?)).await

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{imports, router, runtime::Runtime, status};
+use crate::{home::keepsake, imports, router, runtime::Runtime, status};
 use connections::{Accept, Connections};
 use sleep::Sleep;
 
@@ -54,12 +54,22 @@ async fn until_the_end(rt: &Runtime, listeners: Vec<Box<dyn Accept>>, sleep: Opt
     }
     tokio::time::sleep(LAST_CALL).await;
     connections.drain(DRAIN).await;
+    leave(rt, end == End::Idle || end == End::Hurried).await;
+    tracing::info!(why = ?end, "stopped");
+    Ok(end)
+}
+
+/// Tells the host what there is to tell and closes the store. Who falls asleep keeps Home for whoever comes next; who was told to
+/// stop is quick.
+pub(crate) async fn leave(rt: &Runtime, falls_asleep: bool) {
     if let Err(error) = status::write(rt).await {
         tracing::error!(error = format!("{error:#}"), "status.json cannot be written");
     }
+    let fresh = if falls_asleep { keepsake::gather(rt).await } else { Ok(None) };
     rt.store().close().await;
-    tracing::info!(why = ?end, "stopped");
-    Ok(end)
+    if let Err(error) = fresh.and_then(|fresh| keepsake::put(rt, fresh)) {
+        tracing::error!(error = format!("{error:#}"), "Home cannot be kept for the next visitor");
+    }
 }
 
 async fn wait(rt: &Runtime, sleep: Option<Sleep>) -> anyhow::Result<End> {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{End, tidy};
-use crate::{due, pulse::Patience, runtime::Runtime};
+use crate::{due, pulse::Patience, runtime::Runtime, status};
 
 /// How long nobody may have come before we leave, when the host does not say.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -76,7 +76,7 @@ impl Sleep {
 /// How long it is until work that is due soon. What is due already has had its turn.
 async fn soon(rt: &Runtime) -> Option<Duration> {
     let now = rt.clock().now();
-    let next = match rt.store().read(move |db| due::next(db, now)).await {
+    let next = match next(rt, now).await {
         Ok(next) => next?,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "what is due next cannot be read");
@@ -84,6 +84,14 @@ async fn soon(rt: &Runtime) -> Option<Duration> {
         }
     };
     (next > now && next <= now + SOON).then(|| (next - now).to_std().unwrap_or_default())
+}
+
+/// When it next wants to run. What was told to the host last is still true when nobody has looked at the store since.
+async fn next(rt: &Runtime, now: DateTime<Utc>) -> anyhow::Result<Option<DateTime<Utc>>> {
+    if rt.store().is_untouched() {
+        return Ok(status::read(rt.folder()).and_then(|told| told.wake_at));
+    }
+    rt.store().read(move |db| due::next(db, now)).await
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) async fn forever(rt: &Runtime, at_once: bool) {
             Ok(false) => {}
             Err(error) => tracing::error!(error = format!("{error:#}"), "housekeeping failed"),
         }
-        give_back();
+        give_back(rt).await;
         drop(busy);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(600)) => {}
@@ -42,7 +42,10 @@ pub(super) async fn forever(rt: &Runtime, at_once: bool) {
 }
 
 /// What start and housekeeping needed and nobody needs now goes back to the machine: a runtime that waits holds little.
-fn give_back() {
+async fn give_back(rt: &Runtime) {
+    if let Err(error) = rt.store().rest().await {
+        tracing::error!(error = format!("{error:#}"), "the database cannot rest");
+    }
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: may be called at any time, by any thread.
     unsafe {

@@ -16,15 +16,22 @@ use crate::runtime::{Place, Runtime};
 
 /// The route that a request took, to be filled in by [`note_route`].
 #[derive(Clone, Default)]
-struct Route(Arc<OnceLock<MatchedPath>>);
+struct Route(Arc<OnceLock<Arc<str>>>);
 
 /// Tells [`log`], which stands before the routes, which of them was taken.
 pub async fn note_route(request: Request, next: Next) -> Response {
     let extensions = request.extensions();
     if let (Some(Route(taken)), Some(path)) = (extensions.get(), extensions.get::<MatchedPath>()) {
-        let _first = taken.set(path.clone());
+        let _first = taken.set(path.as_str().into());
     }
     next.run(request).await
+}
+
+/// The same, for what is answered before the routes.
+pub(crate) fn note_as(request: &Request, route: &'static str) {
+    if let Some(Route(taken)) = request.extensions().get() {
+        let _first = taken.set(route.into());
+    }
 }
 
 /// Logs a request by its route (not its path, which holds names of files), status and time.
@@ -38,7 +45,7 @@ pub async fn log(State(rt): State<Runtime>, mut request: Request, next: Next) ->
         (rt.place() == Place::Hosted).then(|| (word(request.headers(), "x-request-id"), trace(request.headers())));
     let (id, trace) = told.unwrap_or_default();
     let response = next.run(request).await;
-    let route = route.0.get().map_or("-", MatchedPath::as_str);
+    let route = route.0.get().map_or("-", |route| &**route);
     let (status, ms) = (response.status().as_u16(), start.elapsed().as_secs_f64() * 1000.0);
     if route != "/assets/{*path}" && route != "/healthz" {
         tracing::info!(%method, route, status, ms, request.id = id, trace.id = trace, "request");

@@ -27,6 +27,21 @@ pub async fn page<P: Page>(rt: &Runtime, req: &Request, page: &P) -> Result<Resp
 /// # Errors
 /// When the template fails (a programmer's mistake) or the store does not answer.
 pub async fn page_with_status<P: Page>(rt: &Runtime, req: &Request, page: &P, status: StatusCode) -> Result<Response> {
+    let mut response = html(status, render(rt, req, page)?, req.signed_in());
+    if req.toast.is_some() {
+        response.headers_mut().append(
+            header::SET_COOKIE,
+            HeaderValue::from_static("__Host-toast=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"),
+        );
+    }
+    Ok(response)
+}
+
+/// The text of a page for whoever asks.
+///
+/// # Errors
+/// As [`page`].
+pub(crate) fn render<P: Page>(rt: &Runtime, req: &Request, page: &P) -> anyhow::Result<String> {
     let settings = rt.store().read_now(settings::get)?;
     let view = View {
         lang: req.lang,
@@ -39,20 +54,18 @@ pub async fn page_with_status<P: Page>(rt: &Runtime, req: &Request, page: &P, st
         theme: req.theme.unwrap_or(settings.theme),
         now: Some(rt.clock().now()),
     };
-    let html = rt.pages().render(page, &view)?;
-    let mut response = (status, Html(html)).into_response();
+    Ok(rt.pages().render(page, &view)?)
+}
+
+/// The answer that a page is, for its owner or a visitor.
+pub(crate) fn html(status: StatusCode, page: String, signed_in: bool) -> Response {
+    let mut response = (status, Html(page)).into_response();
     let headers = response.headers_mut();
     // Shared caches never keep a page: it differs by language, cookie and moment.
-    let cache = if req.signed_in() { "private, no-store" } else { "private, no-cache" };
+    let cache = if signed_in { "private, no-store" } else { "private, no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(header::VARY, HeaderValue::from_static("cookie, accept-language, accept"));
-    if req.toast.is_some() {
-        headers.append(
-            header::SET_COOKIE,
-            HeaderValue::from_static("__Host-toast=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"),
-        );
-    }
-    Ok(response)
+    response
 }
 
 /// Sends the browser on (303), to a path of ours.

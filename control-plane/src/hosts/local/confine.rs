@@ -47,6 +47,8 @@ pub(super) struct Rules {
     pub(super) seccomp: BpfProgram,
     /// Files that the program needs besides itself; none when it is linked statically.
     pub(super) libraries: Vec<PathBuf>,
+    /// The value of `PERCLOUD_PROGRAM`.
+    pub(super) program: String,
 }
 
 /// What one process gets.
@@ -280,6 +282,8 @@ fn start_program(rules: &Rules, given: &Given<'_>) -> String {
         format!("SQLITE_TMPDIR={inside}"),
         format!("PERCLOUD_SPEC={}", given.start.spec),
         format!("PERCLOUD_IDLE_SECONDS={}", given.start.idle_seconds),
+        // What it kept is to be believed only by the same program.
+        format!("PERCLOUD_PROGRAM={}", rules.program),
         // One heap for all threads: a second one would keep memory of its own, and there is one processor's worth of work.
         "GLIBC_TUNABLES=glibc.malloc.arena_max=1".to_owned(),
     ];

@@ -162,6 +162,7 @@ impl Spawner {
                 without,
                 seccomp: seccomp::compile()?,
                 libraries: program.libraries,
+                program: program.sha256,
             },
             program: program.descriptor,
             null,

@@ -13,7 +13,7 @@ use std::{
     ffi::CStr,
     fs,
     io::{self, Read},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -27,6 +27,7 @@ use rustix::{
     },
     process::{chdir, pivot_root},
 };
+use sha2::{Digest, Sha256};
 
 use super::wire::Prepare;
 
@@ -41,6 +42,8 @@ pub(super) struct Program {
     pub(super) descriptor: OwnedFd,
     /// The loader and libraries, when it is not linked statically.
     pub(super) libraries: Vec<PathBuf>,
+    /// The SHA-256 of its file: the value of `PERCLOUD_PROGRAM`.
+    pub(super) sha256: String,
 }
 
 /// Opens the program.
@@ -48,7 +51,21 @@ pub(super) fn open_program(path: &Path) -> anyhow::Result<Program> {
     let descriptor = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .with_context(|| format!("the runtime at {}", path.display()))?;
     let libraries = libraries(path).with_context(|| format!("the libraries of {}", path.display()))?;
-    Ok(Program { descriptor, libraries })
+    let sha256 = sha256(&descriptor).with_context(|| format!("reading {}", path.display()))?;
+    Ok(Program { descriptor, libraries, sha256 })
+}
+
+/// Of the very file that will be run, whatever has its name by then.
+fn sha256(program: &OwnedFd) -> anyhow::Result<String> {
+    let mut file = fs::File::open(format!("/proc/self/fd/{}", program.as_raw_fd()))?;
+    let mut sum = Sha256::new();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hex::encode(sum.finalize())),
+            read => sum.update(&piece[..read]),
+        }
+    }
 }
 
 /// The loader that an ELF program names and the libraries that the loader then finds; nothing for a static one.

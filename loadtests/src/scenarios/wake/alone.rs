@@ -91,7 +91,7 @@ impl Alone {
 
 async fn ask(socket: &Path, host: &str) -> anyhow::Result<()> {
     let mut stream = UnixStream::connect(socket).await?;
-    first_byte(&mut stream, host).await.map(drop)
+    first_byte(&mut stream, host, "/").await.map(drop)
 }
 
 /// The environment of a runtime that the host started.
