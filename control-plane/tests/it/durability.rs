@@ -10,7 +10,7 @@ mod owner;
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::Duration,
 };
@@ -24,7 +24,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{machine::Machine, postgres::eventually};
+use crate::{
+    machine::{Machine, runtime},
+    postgres::eventually,
+};
 
 const OWNERS: usize = 6;
 /// Each kills every runtime once, and the host once.
@@ -78,13 +81,6 @@ async fn what_was_acknowledged_survives_two_hundred_deaths() {
     );
     assert!(runtimes + hosts >= 200, "only {runtimes} + {hosts} deaths");
     assert!(acknowledged > runtimes + hosts && acknowledged < begun, "the deaths did not come in the middle of writes");
-}
-
-/// The real runtime, beside the program under test.
-fn runtime() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_percloud")).with_file_name("percloud-runtime");
-    assert!(path.exists(), "this test needs the runtime; build it with: cargo build --package tenant-runtime");
-    path
 }
 
 fn spec(n: usize) -> TenantSpec {

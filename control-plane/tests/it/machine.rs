@@ -191,6 +191,13 @@ impl Drop for Machine {
     }
 }
 
+/// The real runtime, beside the program under test.
+pub(crate) fn runtime() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_percloud")).with_file_name("percloud-runtime");
+    assert!(path.exists(), "this test needs the runtime; build it with: cargo build --package tenant-runtime");
+    path
+}
+
 /// Its runtimes end with the host, a moment later.
 fn pause() -> bool {
     std::thread::sleep(Duration::from_millis(2));

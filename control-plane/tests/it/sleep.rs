@@ -7,8 +7,10 @@ use bundle::{Clock, TenantId};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use control_plane::hosts::{Host, State, Unit};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::{
-    machine::{Machine, get},
+    machine::{Machine, get, runtime},
     postgres::eventually,
 };
 
@@ -131,5 +133,31 @@ async fn a_new_percloud_has_its_database_before_it_is_first_awake() {
         machine.host.place(&ada).await.unwrap();
         assert_eq!(fs::read_to_string(database).unwrap(), "hers by now");
         assert_eq!(machine.host.list().await.unwrap(), [ada.id], "where it was made, nobody lives");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_percloud_keeps_of_its_home_is_shown_to_whoever_wakes_it() {
+    for user in Machine::kinds() {
+        let machine = Machine::with_runtime(user, 0, &[], &runtime()).await;
+        let (ada, unit) = machine.place("ada").await;
+        let home = async || {
+            let mut stream = tokio::net::UnixStream::connect(&unit.socket).await.unwrap();
+            let request = format!("GET / HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", ada.domain);
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+        };
+        let fresh = home().await;
+        assert!(fresh.contains("</html>"), "{fresh}");
+        sleeps(&machine, &ada.id).await;
+        let kept = machine.folder(&ada.id).join("home.json");
+        // Whether it is the kept one that is shown can be told by a word that only that one has.
+        let seen = fs::read_to_string(&kept).unwrap();
+        fs::write(&kept, seen.replace("</html>", "<!-- kept --></html>")).unwrap();
+        assert_eq!(home().await.replace("<!-- kept -->", ""), fresh);
+        sleeps(&machine, &ada.id).await;
+        assert!(home().await.contains("<!-- kept -->"), "nothing was written, and it stays");
     }
 }

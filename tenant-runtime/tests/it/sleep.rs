@@ -123,3 +123,28 @@ fn what_others_begin_with_holds_nothing_of_anybody() {
     let body = format!("password={}", PASSWORD.replace(' ', "+"));
     assert_eq!(unit.ask("POST", &link(), "", &body).0, 200);
 }
+
+#[test]
+fn what_it_kept_of_home_is_shown_before_its_database_is_opened() {
+    let unit = Unit::new();
+    let program = [("PERCLOUD_PROGRAM", "one")];
+    let home = || {
+        let mut stream = unit.connect();
+        let request = request("GET", "/", "", "", "close").replacen("Cookie: \r\n", "", 1);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").map(|(_, page)| page.to_owned()).unwrap()
+    };
+    let mut first = unit.start_with("0", &program);
+    let fresh = home();
+    assert!(first.wait(PATIENCE).success());
+
+    let mut second = unit.start_with("0", &program);
+    // To open the database would make its log's index.
+    let kept = home();
+    assert!(!unit.folder.path().join("data/percloud.db-shm").exists());
+    assert!(second.wait(PATIENCE).success());
+    assert_eq!(kept, fresh);
+    assert!(told(unit.folder.path())["owner_key"].is_string(), "what the host was told stays");
+}
