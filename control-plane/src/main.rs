@@ -170,6 +170,8 @@ async fn migrate(common: &Common) -> anyhow::Result<()> {
 }
 
 fn role(name: &'static str, common: &Common, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    // Of each huge page a role needs a part, and pays for the whole: docs/decisions/0021-registered.md. Its children inherit this.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     block_on(async {
         let _telemetry = telemetry::start(name, Some(&common.paths().metrics_socket(name)))?;
         work.await
