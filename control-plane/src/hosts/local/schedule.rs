@@ -113,12 +113,10 @@ impl Alarm {
                     Box::pin(tokio::time::sleep_until(at)).await;
                     self.next = Next::Unread;
                 }
-                Next::Start(at) => {
-                    match Box::pin(shared.timetable.turn(at)).await {
-                        Some(turn) => return turn,
-                        None => self.next = Next::Never,
-                    }
-                }
+                Next::Start(at) => match Box::pin(shared.timetable.turn(at)).await {
+                    Some(turn) => return turn,
+                    None => self.next = Next::Never,
+                },
             }
         }
     }
