@@ -93,6 +93,7 @@ impl Command {
 }
 
 fn main() -> std::process::ExitCode {
+    huge_pages(false);
     // Before anything that could start a thread.
     hosts::local::become_spawner_if_asked();
     match run() {
@@ -102,6 +103,12 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::FAILURE
         }
     }
+}
+
+/// Of each huge page a role needs a part and pays for the whole; the edge alone, which looks things up in much memory, may gain from them
+/// (docs/decisions/0021-registered.md). Whatever is started from here inherits this; a kernel without such pages does not mind.
+fn huge_pages(wanted: bool) {
+    let _ = rustix::thread::disable_transparent_huge_pages(!wanted);
 }
 
 fn run() -> anyhow::Result<std::process::ExitCode> {
@@ -120,7 +127,10 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
         Command::Up(options) => up::run(options)?,
         Command::Down(options) => up::down(&options)?,
         Command::RestartEdge(options) => up::restart_edge(&options)?,
-        Command::Edge(options) => role("edge", &options.common.clone(), edge::run(options))?,
+        Command::Edge(options) => {
+            huge_pages(true);
+            role("edge", &options.common.clone(), edge::run(options))?;
+        }
         Command::Egress(options) => role("egress", &options.common.clone(), egress::run(options))?,
         Command::Web(options) => role("web", &options.common.clone(), web::run(options))?,
         Command::Reconcile(options) => role("reconcile", &options.common.clone(), reconcile::run(options))?,

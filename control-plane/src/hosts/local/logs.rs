@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{io::AsyncReadExt, net::unix::pipe, task::JoinHandle, time::Instant};
+use tokio::{net::unix::pipe, task::JoinHandle, time::Instant};
 
 use super::pressure::Activity;
 
@@ -46,13 +46,11 @@ impl Log {
     }
 }
 
-async fn drain(mut pipe: pipe::Receiver, path: PathBuf, activity: Activity) -> String {
+async fn drain(pipe: pipe::Receiver, path: PathBuf, activity: Activity) -> String {
     let mut lines = Lines { file: None, path, line: Vec::new(), last: String::new() };
-    let mut buffer = vec![0; 4096];
     let (mut allowance, mut since) = (AT_ONCE, Instant::now());
-    while let Ok(n @ 1..) = pipe.read(&mut buffer).await {
+    while let Ok(n @ 1..) = lines.more(&pipe).await {
         activity.sign();
-        lines.add(&buffer[..n]);
         allowance = (allowance + since.elapsed().as_secs_f64() * PER_SECOND).min(AT_ONCE) - n as f64;
         since = Instant::now();
         if allowance < 0.0 {
@@ -71,6 +69,24 @@ struct Lines {
 }
 
 impl Lines {
+    /// How many bytes came, once some have; none at the end. While nothing comes no room is kept for it.
+    async fn more(&mut self, pipe: &pipe::Receiver) -> io::Result<usize> {
+        loop {
+            pipe.readable().await?;
+            match self.read(pipe) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn read(&mut self, pipe: &pipe::Receiver) -> io::Result<usize> {
+        let mut buffer = [0; 4096];
+        let n = pipe.try_read(&mut buffer)?;
+        self.add(&buffer[..n]);
+        Ok(n)
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if *byte == b'\n' {

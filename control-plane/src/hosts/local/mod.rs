@@ -11,6 +11,7 @@
 
 mod cgroups;
 mod confine;
+mod desk;
 mod disk;
 mod folders;
 mod lane;
@@ -57,11 +58,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::state::FIRST_UID;
 pub use self::{cgroups::Limits, layers::Kind, naps::Naps};
 use self::{
+    desk::{Order, Seen},
     layers::Finding,
     schedule::Timetable,
     spawn::Spawner,
     state::Memory,
-    unit::{Handle, Order, Shared},
+    unit::{Handle, Shared},
     used::Counters,
     wire::Prepare,
 };
@@ -210,14 +212,14 @@ impl Local {
     /// Of all perclouds that are placed.
     fn counters(&self) -> Vec<Arc<Counters>> {
         let units = self.units();
-        units.values().filter(|handle| handle.seen.borrow().is_some()).map(|handle| handle.used.clone()).collect()
+        units.values().filter(|handle| handle.desk.is_placed()).map(|handle| handle.used.clone()).collect()
     }
 
     /// Puts one to sleep that fills the disk. Should it be too busy to hear that, it is told again when it is next counted.
     fn stop_filling(&self, id: &TenantId, why: String) {
-        let orders = self.units().get(id).map(|handle| handle.orders.clone());
-        if let Some(orders) = orders {
-            let _ = orders.try_send(Order::StopFilling(why));
+        let desk = self.units().get(id).map(|handle| handle.desk.clone());
+        if let Some(desk) = desk {
+            desk.offer(Order::StopFilling(why));
         }
     }
 
@@ -228,24 +230,24 @@ impl Local {
         order: impl Fn(oneshot::Sender<Result<T, Error>>) -> Order,
     ) -> Result<T, Error> {
         for _ in 0..3 {
-            let handle = {
+            let desk = {
                 let mut units = self.units();
-                units.retain(|other, handle| other != id || !handle.orders.is_closed());
-                units.entry(id.clone()).or_insert_with(|| unit::live(&self.shared, id.clone(), None)).clone()
+                forget_closed(&mut units, id);
+                let unit = units.entry(id.clone()).or_insert_with(|| unit::live(&self.shared, id.clone(), None));
+                unit.desk.clone()
             };
             let (answer, answered) = oneshot::channel();
-            if handle.orders.send(order(answer)).await.is_ok()
-                && let Ok(done) = answered.await
-            {
+            desk.put(order(answer));
+            if let Ok(done) = answered.await {
                 return done;
             }
         }
         Err(Error::Unavailable("it is ending".into()))
     }
 
-    fn unit(&self, id: &TenantId, seen: unit::Seen, status: super::Status) -> Unit {
+    fn unit(&self, id: &TenantId, seen: Seen, status: super::Status) -> Unit {
         let socket = self.shared.paths.tenant_socket(id);
-        Unit { spec_hash: seen.spec_hash, socket, state: seen.state, status }
+        Unit { spec_hash: seen.known.spec.hash(), socket, state: seen.state, status }
     }
 
     async fn status(&self, id: &TenantId) -> super::Status {
@@ -257,7 +259,7 @@ impl Local {
 impl Host for Local {
     fn look<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>> {
         Box::pin(async move {
-            let seen = self.units().get(id).and_then(|handle| handle.seen.borrow().clone());
+            let seen = self.units().get(id).and_then(|handle| handle.desk.seen());
             let Some(seen) = seen else { return Ok(None) };
             let status = self.status(id).await;
             Ok(Some(self.unit(id, seen, status)))
@@ -275,7 +277,7 @@ impl Host for Local {
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             self.order(id, Order::Remove).await?;
-            self.units().retain(|other, handle| other != id || !handle.orders.is_closed());
+            forget_closed(&mut self.units(), id);
             Ok(())
         })
     }
@@ -293,9 +295,15 @@ impl Host for Local {
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<TenantId>, Error>> {
-        let placed = |handle: &Handle| handle.seen.borrow().is_some();
-        let ids = self.units().iter().filter(|(_, handle)| placed(handle)).map(|(id, _)| id.clone()).collect();
+        let ids = self.units().iter().filter(|(_, handle)| handle.desk.is_placed()).map(|(id, _)| id.clone()).collect();
         Box::pin(std::future::ready(Ok(ids)))
+    }
+}
+
+/// One that is removed makes room for another of the same name.
+fn forget_closed(units: &mut HashMap<TenantId, Handle>, id: &TenantId) {
+    if units.get(id).is_some_and(|handle| handle.desk.is_closed()) {
+        units.remove(id);
     }
 }
 

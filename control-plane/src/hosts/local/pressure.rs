@@ -17,7 +17,7 @@ use std::{
 use bundle::TenantId;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Local, unit::Order};
+use super::{Local, desk::Order};
 
 /// How often memory is looked at.
 const EVERY: Duration = Duration::from_secs(2);
@@ -181,7 +181,7 @@ pub(super) async fn watch(local: Arc<Local>, machine: impl Machine, low: f64) {
             tracing::info!(tenant.id = %id, ?level, ?call, "memory is short; a percloud is sent to sleep");
             metrics::counter!("percloud_host_sent_to_sleep_total").increment(1);
             // One that is busy with other orders is called another time.
-            let _full = handle.orders.try_send(Order::Sleep { firmly: call == Call::Tell });
+            handle.desk.offer(Order::Sleep { firmly: call == Call::Tell });
         }
     }
 }

@@ -37,6 +37,12 @@ impl Timetable {
     pub(super) fn new(clock: Clock, spread: Duration) -> Self {
         Self { clock, spread, turns: Arc::new(Semaphore::new(AT_ONCE)), looks: Semaphore::new(LOOKS) }
     }
+
+    /// The first turn that is free from this moment on.
+    async fn turn(&self, at: Instant) -> Option<Turn> {
+        tokio::time::sleep_until(at).await;
+        self.turns.clone().acquire_owned().await.ok().map(Turn)
+    }
 }
 
 /// What to do about a wish.
@@ -97,23 +103,20 @@ impl Alarm {
         }
     }
 
-    /// Waits until it wants to run, and for its turn.
+    /// Waits until it wants to run, and for its turn. Most never want to: what those who do need has a place of its own.
     pub(super) async fn rings(&mut self, shared: &Shared, id: &TenantId) -> Turn {
         loop {
             match self.next {
-                Next::Unread => self.next = self.read(shared, id).await,
+                Next::Unread => self.next = Box::pin(self.read(shared, id)).await,
                 Next::Never => std::future::pending().await,
                 Next::LookAgain(at) => {
-                    tokio::time::sleep_until(at).await;
+                    Box::pin(tokio::time::sleep_until(at)).await;
                     self.next = Next::Unread;
                 }
-                Next::Start(at) => {
-                    tokio::time::sleep_until(at).await;
-                    match shared.timetable.turns.clone().acquire_owned().await {
-                        Ok(turn) => return Turn(turn),
-                        Err(_) => self.next = Next::Never,
-                    }
-                }
+                Next::Start(at) => match Box::pin(shared.timetable.turn(at)).await {
+                    Some(turn) => return turn,
+                    None => self.next = Next::Never,
+                },
             }
         }
     }

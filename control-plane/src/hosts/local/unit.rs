@@ -3,6 +3,7 @@
 
 use std::{
     fs, io,
+    ops::ControlFlow,
     os::{
         fd::OwnedFd,
         unix::{fs::PermissionsExt, net::UnixListener},
@@ -14,10 +15,7 @@ use std::{
 
 use anyhow::Context;
 use bundle::{TenantId, TenantSpec};
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -25,6 +23,7 @@ use tokio_util::{
 
 use super::{
     cgroups::Groups,
+    desk::{Desk, Order, Seen},
     folders,
     lane::Lane,
     logs::Log,
@@ -138,34 +137,11 @@ fn remove_file(path: &std::path::Path) -> io::Result<()> {
     }
 }
 
-/// What a unit can be told.
-pub(super) enum Order {
-    /// [`crate::hosts::Host::place`]
-    Place(Box<TenantSpec>, oneshot::Sender<Result<Seen, Error>>),
-    /// [`crate::hosts::Host::remove`]
-    Remove(oneshot::Sender<Result<(), Error>>),
-    /// Go to sleep: when nothing is going on, or `firmly` as soon as what is going on is done.
-    Sleep { firmly: bool },
-    /// Go to sleep, for this reason, and do not wake soon.
-    StopFilling(String),
-}
-
-/// What can be seen of a unit without asking it.
-#[derive(Clone, Debug)]
-pub(super) struct Seen {
-    /// The spec's.
-    pub(super) spec_hash: String,
-    /// Whether it runs.
-    pub(super) state: State,
-}
-
 /// How a unit is reached.
 #[derive(Clone)]
 pub(super) struct Handle {
-    /// It obeys one after the other; closed, once it is removed.
-    pub(super) orders: mpsc::Sender<Order>,
-    /// None until it is placed.
-    pub(super) seen: watch::Receiver<Option<Seen>>,
+    /// Where it gets its orders; closed, once it is removed.
+    pub(super) desk: Arc<Desk>,
     /// What it has used.
     pub(super) used: Arc<Counters>,
     /// When it was last heard of.
@@ -174,9 +150,8 @@ pub(super) struct Handle {
 
 /// Starts the task of one unit.
 pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> Handle {
-    let (orders, inbox) = mpsc::channel(4);
-    let seen = known.as_ref().map(|known| Seen { spec_hash: known.spec.hash(), state: State::Asleep });
-    let (show, seen) = watch::channel(seen);
+    let known = known.map(Arc::new);
+    let desk = Desk::new(known.as_ref().map(|known| Seen { known: known.clone(), state: State::Asleep }));
     let quota = known.as_ref().map(|known| known.spec.quota_bytes);
     let used = Counters::new(id.clone(), shared.groups.clone(), shared.lane.clone(), quota);
     let activity = Activity::default();
@@ -190,28 +165,33 @@ pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> 
         alarm: Alarm::default(),
         activity: activity.clone(),
         broken: None,
-        inbox,
-        show,
+        desk: desk.clone(),
         used: used.clone(),
     };
-    shared.tasks.spawn(unit.live());
-    Handle { orders, seen, used, activity }
+    shared.tasks.spawn(Box::new(unit).live());
+    Handle { desk, used, activity }
 }
 
 struct Unit {
     shared: Arc<Shared>,
     id: TenantId,
-    known: Option<Known>,
+    known: Option<Arc<Known>>,
     listener: Option<OwnedFd>,
-    run: Option<Run>,
+    run: Option<Box<Run>>,
     troubles: Troubles,
     alarm: Alarm,
     activity: Activity,
     /// Why it has no socket.
     broken: Option<String>,
-    inbox: mpsc::Receiver<Order>,
-    show: watch::Sender<Option<Seen>>,
+    desk: Arc<Desk>,
     used: Arc<Counters>,
+}
+
+impl Drop for Unit {
+    /// However it ends: nobody waits for it in vain.
+    fn drop(&mut self) {
+        self.desk.close();
+    }
 }
 
 /// One run of its runtime.
@@ -240,38 +220,52 @@ pub(super) enum Event {
 }
 
 impl Unit {
-    async fn live(mut self) {
-        if let Err(why) = self.resume().await {
+    /// Ten thousand of these wait for [`Self::next`], so that nothing else is kept in here: what happens then has its room
+    /// while it happens.
+    async fn live(mut self: Box<Self>) {
+        if let Err(why) = Box::pin(self.resume()).await {
             tracing::error!(tenant.id = %self.id, "{why:#}");
             self.broken = Some(format!("{why:#}"));
         }
         self.tell();
         loop {
-            match self.next().await {
-                Event::Stop => {
-                    self.drain(DRAIN).await;
-                    return;
-                }
-                Event::Order(Order::Place(spec, answer)) => {
-                    let done = self.place(*spec).await;
-                    let _ = answer.send(done.map_err(|why| Error::Refused(format!("{why:#}"))));
-                }
-                Event::Order(Order::Remove(answer)) => {
-                    let done = self.remove().await;
-                    let gone = done.is_ok();
-                    let _ = answer.send(done.map_err(|why| Error::Refused(format!("{why:#}"))));
-                    if gone {
-                        return;
-                    }
-                }
-                Event::Order(Order::Sleep { firmly }) => self.sleep(firmly).await,
-                Event::Order(Order::StopFilling(why)) => self.stop_filling(why).await,
-                Event::Start(turn) => self.start(turn).await,
-                Event::Ended(end) => self.ended(end).await,
-                Event::Settled => self.troubles.forget(),
+            let event = self.next().await;
+            if Box::pin(self.happens(event)).await.is_break() {
+                return;
             }
             self.tell();
         }
+    }
+
+    async fn happens(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Stop => {
+                self.drain(DRAIN).await;
+                return ControlFlow::Break(());
+            }
+            Event::Order(Order::Place(spec, answer)) => {
+                let done = self.place(*spec).await;
+                let _ = answer.send(done.map_err(|why| Error::Refused(format!("{why:#}"))));
+            }
+            Event::Order(Order::Remove(answer)) => {
+                let done = self.remove().await;
+                let gone = done.is_ok();
+                if gone {
+                    // Before anybody hears of it: what is wanted next is for another one.
+                    self.desk.close();
+                }
+                let _ = answer.send(done.map_err(|why| Error::Refused(format!("{why:#}"))));
+                if gone {
+                    return ControlFlow::Break(());
+                }
+            }
+            Event::Order(Order::Sleep { firmly }) => self.sleep(firmly).await,
+            Event::Order(Order::StopFilling(why)) => self.stop_filling(why).await,
+            Event::Start(turn) => self.start(turn).await,
+            Event::Ended(end) => self.ended(end).await,
+            Event::Settled => self.troubles.forget(),
+        }
+        ControlFlow::Continue(())
     }
 
     /// Shows what is; nothing on the way of a wake waits for this.
@@ -282,16 +276,15 @@ impl Unit {
             (None, None, Some(_)) => State::Awake,
             (None, None, None) => State::Asleep,
         };
-        let seen = self.known.as_ref().map(|known| Seen { spec_hash: known.spec.hash(), state });
-        self.show.send_replace(seen);
+        self.desk.show(self.known.clone().map(|known| Seen { known, state }));
     }
 
     async fn next(&mut self) -> Event {
-        let Self { id, inbox, shared, run, listener, troubles, alarm, .. } = self;
+        let Self { id, desk, shared, run, listener, troubles, alarm, .. } = self;
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => Event::Stop,
-            order = inbox.recv() => order.map_or(Event::Stop, Event::Order),
+            order = desk.next() => order.map_or(Event::Stop, Event::Order),
             event = async {
                 match (run, listener) {
                     (Some(run), _) => end_of(run, troubles).await,
@@ -307,7 +300,7 @@ impl Unit {
         let Some(known) = self.known.clone() else { return Ok(()) };
         if known.leaving {
             self.remove().await?;
-            self.inbox.close();
+            self.desk.close();
             return Ok(());
         }
         let shared = self.shared.clone();
@@ -319,20 +312,17 @@ impl Unit {
         anyhow::ensure!(!self.known.as_ref().is_some_and(|known| known.leaving), "it is being removed");
         let same = self.known.as_ref().is_some_and(|known| known.spec == spec);
         if !same || self.listener.is_none() {
-            let (shared, before) = (self.shared.clone(), self.known.take());
+            let (shared, before) = (self.shared.clone(), self.known.clone());
             let listening = self.listener.is_some();
-            let (known, done) = tokio::task::spawn_blocking(move || match shared.settle(spec, before.as_ref()) {
-                Err(why) => (before, Err(why)),
-                Ok(known) if listening => (Some(known), Ok(None)),
-                Ok(known) => {
-                    let listener = shared.prepare(&known);
-                    (Some(known), listener.map(Some))
-                }
-            })
-            .await?;
-            self.known = known;
-            if let Some(listener) = done? {
-                self.listener = Some(listener);
+            let settled = tokio::task::spawn_blocking(move || {
+                let known = Arc::new(shared.settle(spec, before.as_deref())?);
+                let listener = (!listening).then(|| shared.prepare(&known));
+                anyhow::Ok((known, listener))
+            });
+            let (known, listener) = settled.await??;
+            self.known = Some(known);
+            if let Some(listener) = listener {
+                self.listener = Some(listener?);
                 self.broken = None;
             }
             // Connections that come meanwhile wait in the socket's queue for the next one.
@@ -340,13 +330,13 @@ impl Unit {
             self.troubles.forget();
         }
         self.tell();
-        self.show.borrow().clone().context("it was just placed")
+        self.desk.seen().context("it was just placed")
     }
 
     async fn remove(&mut self) -> anyhow::Result<()> {
         self.listener = None;
         if let Some(known) = &mut self.known {
-            known.leaving = true;
+            Arc::make_mut(known).leaving = true;
             self.shared.memory.remember(known)?;
         }
         self.drain(LEAVE).await;
@@ -370,7 +360,7 @@ impl Unit {
             Ok(run) => {
                 metrics::counter!("percloud_host_starts_total").increment(1);
                 metrics::gauge!("percloud_host_awake").increment(1.0);
-                self.run = Some(run);
+                self.run = Some(Box::new(run));
             }
             Err(error) => {
                 self.activity.asleep();

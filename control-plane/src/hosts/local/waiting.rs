@@ -1,6 +1,7 @@
 //! What a unit waits for: a reason to start its runtime, and the runtime's end.
 
 use std::{
+    future::poll_fn,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::Duration,
@@ -10,7 +11,10 @@ use rustix::{
     event::{PollFd, PollFlags},
     net::SocketFlags,
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::Instant,
+};
 
 use super::{
     restart::{SETTLED, Troubles},
@@ -35,32 +39,29 @@ pub(super) async fn end_of(run: &mut Run, troubles: &Troubles) -> Event {
 }
 
 /// A reason to start it: a connection; or the time that it named itself; or, when it fails, the time to try it again.
+///
+/// Nearly all units wait in here, and nearly all of those for a connection only: what the others need has a place of its own.
 pub(super) async fn wanted(listener: &OwnedFd, troubles: &Troubles, alarm: impl Future<Output = Turn>) -> Event {
-    let moment = troubles.not_before();
-    let pause = async {
-        if let Some(moment) = moment {
-            tokio::time::sleep_until(moment).await;
-        }
-    };
     let waiting = async {
-        if troubles.failing().is_some() {
-            // Nobody waits for one that does not start: the edge hears at once, and tells visitors in words.
-            tokio::select! { () = pause => Ok(None), turned = turn_away(listener) => turned.map(|()| None) }
-        } else {
-            pause.await;
-            let connections = connections(listener)?;
-            tokio::select! {
-                biased;
-                came = connections.readable() => came.map(|_| None),
-                turn = alarm => Ok(Some(turn)),
+        if let Some(moment) = troubles.not_before() {
+            if troubles.failing().is_some() {
+                // Nobody waits for one that does not start: the edge hears at once, and tells visitors in words.
+                return Box::pin(turn_away(listener, moment)).await.map(|()| None);
             }
+            Box::pin(tokio::time::sleep_until(moment)).await;
+        }
+        let connections = connections(listener)?;
+        tokio::select! {
+            biased;
+            came = poll_fn(|context| connections.poll_read_ready(context).map_ok(drop)) => came.map(|()| None),
+            turn = alarm => Ok(Some(turn)),
         }
     };
     match waiting.await {
         Ok(turn) => Event::Start(turn),
         Err(error) => {
             tracing::error!(%error, "a percloud's socket");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            Box::pin(tokio::time::sleep(Duration::from_secs(1))).await;
             Event::Start(None)
         }
     }
@@ -71,16 +72,19 @@ fn connections(listener: &OwnedFd) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
     Ok(unsafe { AsyncFd::register_with_interest(listener.as_fd(), Interest::READABLE) }?)
 }
 
-/// Takes and closes every connection that comes; ends only by an error.
-async fn turn_away(listener: &OwnedFd) -> io::Result<()> {
+/// Takes and closes every connection that comes before this moment.
+async fn turn_away(listener: &OwnedFd, until: Instant) -> io::Result<()> {
     let connections = connections(listener)?;
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-    loop {
-        let mut ready = connections.readable().await?;
-        // Asked each time: the socket's own mode belongs to the runtime, so taking one too many would wait.
-        while rustix::event::poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now))? > 0 {
-            drop(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?);
+    let away = async {
+        loop {
+            let mut ready = connections.readable().await?;
+            // Asked each time: the socket's own mode belongs to the runtime, so taking one too many would wait.
+            while rustix::event::poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now))? > 0 {
+                drop(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?);
+            }
+            ready.clear_ready();
         }
-        ready.clear_ready();
-    }
+    };
+    tokio::time::timeout_at(until, away).await.unwrap_or(Ok(()))
 }
