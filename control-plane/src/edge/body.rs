@@ -267,6 +267,18 @@ impl ResponseBody {
         self
     }
 
+    /// Puts all of it behind what is written, where it is a percloud's short answer and all there; says how long it was.
+    pub(super) fn take_whole(&mut self, out: &mut Vec<u8>) -> Option<u64> {
+        let Source::Percloud(answer) = &mut self.source else { return None };
+        let Coming::Line(coming) = &mut answer.coming else { return None };
+        let length = coming.take_whole(out)?;
+        if let Some(entry) = &mut self.entry {
+            entry.passes(length);
+            entry.whole = true;
+        }
+        Some(length)
+    }
+
     fn note(&mut self, frame: &Poll<Option<Result<Frame<Bytes>, BodyError>>>) {
         let ended = self.is_end_stream();
         if let Some((taken, epoch)) = &self.taken {

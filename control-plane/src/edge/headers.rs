@@ -18,6 +18,9 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// What browsers are told of TLS: to come with it only, for a year.
+const STRICT: &str = "max-age=31536000";
+
 /// What only a proxy may say, by beginning: some program behind some proxy believed each of these once.
 const NOT_A_CLIENTS: [&str; 12] = [
     "x-forwarded",
@@ -38,6 +41,8 @@ const NOT_A_CLIENTS: [&str; 12] = [
 #[derive(Debug)]
 pub(super) struct Said {
     authority: String,
+    /// The authority without its port.
+    pub(super) name: String,
     host: HeaderValue,
     client: HeaderValue,
     forwarded: HeaderValue,
@@ -46,7 +51,7 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn new(client: IpAddr, authority: &str) -> Self {
+    pub(super) fn new(client: IpAddr, authority: &str, name: String) -> Self {
         let client = client.to_canonical();
         let node = if client.is_ipv6() { format!("\"[{client}]\"") } else { client.to_string() };
         // Every part was checked or made by us; one that is no header value is left empty rather than guessed at.
@@ -56,6 +61,7 @@ impl Said {
             client: value(&client.to_string()),
             forwarded: value(&format!("for={node};host=\"{authority}\";proto=https")),
             authority: authority.to_owned(),
+            name,
             written: Vec::new(),
         };
         let mut written = Vec::with_capacity(256);
@@ -77,8 +83,8 @@ impl Said {
     }
 
     /// Whether it is about this host.
-    pub(super) fn is_of(&self, authority: &str) -> bool {
-        self.authority == authority
+    pub(super) fn is_of(&self, authority: &[u8]) -> bool {
+        self.authority.as_bytes() == authority
     }
 }
 
@@ -106,17 +112,23 @@ impl Origin {
         for (name, value) in headers.iter().filter(|(name, _)| *name != header::HOST) {
             put(out, name.as_str(), value.as_bytes());
         }
+        self.finish(out);
+    }
+
+    /// Writes it behind the headers of a head, and ends that.
+    pub(super) fn finish(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.said.written);
         put(out, X_REQUEST_ID.as_str(), self.request_id.as_str().as_bytes());
         match &self.trace_parent {
             Some(told) => put(out, TRACEPARENT.as_str(), told.as_bytes()),
             None => put(out, TRACEPARENT.as_str(), &self.request_id.trace_parent()),
         }
+        out.extend_from_slice(b"\r\n");
     }
 }
 
-/// A line of a head. Names and values hold no line break: their types do not allow one.
-fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+/// A line of a head. Names and values hold no line break: their types, or who parsed them, do not allow one.
+pub(super) fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
@@ -126,18 +138,39 @@ fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// Whether a header that is a list (RFC 9110 §5.6.1) holds a word.
 pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
+    headers.get_all(name).iter().any(|value| holds(value.as_bytes(), word.as_bytes()))
+}
+
+/// Whether one value of such a header holds it.
+pub(super) fn holds(value: &[u8], word: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+/// Writes a header with its name in lower case, if that name passes.
+fn put_passing(out: &mut Vec<u8>, name: &str, value: &[u8], passes: impl FnOnce(&[u8]) -> bool) {
+    let start = out.len();
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name.as_bytes());
+    out[start..].make_ascii_lowercase();
+    if !passes(&out[start..]) {
+        return out.truncate(start);
+    }
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a client's header into the head for a percloud, if it may be there. For heads in which `Connection` names no others.
+pub(super) fn put_inward(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    put_passing(out, name, value, |name| !belongs_to_connection(name) && !is_not_a_clients(name));
 }
 
 /// Makes a client's headers into those that a percloud gets, but for what [`Origin`] says.
 pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked) {
     let trailers = lists(headers, &header::TE, "trailers");
     take_out(headers, |name| match name {
-        "proxy" | "forwarded" | "proxy-authorization" => true,
-        "expect" => !asked.waits,
-        // Most names begin otherwise.
-        _ => name.starts_with(['x', 't', 'c', 'b']) && NOT_A_CLIENTS.iter().any(|prefix| name.starts_with(prefix)),
+        b"expect" => !asked.waits,
+        _ => is_not_a_clients(name),
     });
     join_cookies(headers);
     if trailers {
@@ -151,31 +184,87 @@ pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked) {
 
 /// Makes a percloud's headers into those that a client gets. `strict` is the value of HSTS, where it is due.
 pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: HeaderValue, strict: bool) {
-    take_out(headers, |name| matches!(name, "alt-svc" | "strict-transport-security"));
+    take_out(headers, is_not_a_perclouds);
     if strict {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT));
     }
     own_cookies_only(headers, host);
     headers.insert(X_REQUEST_ID, request_id);
 }
 
+/// The same for a head that is written as it comes: puts in a percloud's headers that a client may get, and what we say ourselves.
+pub(super) struct Outward<'a> {
+    pub(super) host: &'a str,
+    pub(super) request_id: &'a RequestId,
+    pub(super) strict: bool,
+    /// It is an answer to HEAD: its length is the one that a GET would have. Other lengths are for whoever frames the body to say.
+    pub(super) head_only: bool,
+}
+
+impl Outward<'_> {
+    /// Says whether there was a `Date` among them.
+    pub(super) fn write(&self, headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> bool {
+        let named = |name: &[u8]| {
+            let mut lists = headers.iter().filter(|one| one.name.eq_ignore_ascii_case("connection"));
+            lists.any(|one| holds(one.value, name))
+        };
+        let names_any = headers.iter().any(|one| one.name.eq_ignore_ascii_case("connection"));
+        let mut dated = false;
+        for one in headers {
+            put_passing(out, one.name, one.value, |name| {
+                let passes = !belongs_to_connection(name)
+                    && !is_not_a_perclouds(name)
+                    && name != b"x-request-id"
+                    && (name != b"content-length" || self.head_only)
+                    && !(name == b"set-cookie" && is_wide(one.value, self.host))
+                    && (!names_any || matches!(name, b"host" | b"content-length") || !named(name));
+                dated |= passes && name == b"date";
+                passes
+            });
+        }
+        if self.strict {
+            put(out, header::STRICT_TRANSPORT_SECURITY.as_str(), STRICT.as_bytes());
+        }
+        put(out, X_REQUEST_ID.as_str(), self.request_id.as_str().as_bytes());
+        dated
+    }
+}
+
+/// Whether a header, its name in lower case, belongs to one connection.
+fn belongs_to_connection(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"connection"
+            | b"transfer-encoding"
+            | b"te"
+            | b"upgrade"
+            | b"proxy-authenticate"
+            | b"keep-alive"
+            | b"proxy-connection"
+            | b"http2-settings"
+    )
+}
+
+/// Whether a header is not for a client to say.
+fn is_not_a_clients(name: &[u8]) -> bool {
+    // Most names begin otherwise.
+    matches!(name, b"proxy" | b"forwarded" | b"proxy-authorization")
+        || (matches!(name, [b'x' | b't' | b'c' | b'b', ..])
+            && NOT_A_CLIENTS.iter().any(|prefix| name.starts_with(prefix.as_bytes())))
+}
+
+/// Whether a header is not for a percloud to say.
+fn is_not_a_perclouds(name: &[u8]) -> bool {
+    matches!(name, b"alt-svc" | b"strict-transport-security")
+}
+
 /// Takes out what belongs to one connection, what `Connection` names as such, and what else `is_theirs` says. Most heads hold nothing of that.
-fn take_out(headers: &mut HeaderMap, is_theirs: impl Fn(&str) -> bool) {
-    let hop_by_hop = |name: &str| {
-        matches!(
-            name,
-            "connection"
-                | "transfer-encoding"
-                | "te"
-                | "upgrade"
-                | "proxy-authenticate"
-                | "keep-alive"
-                | "proxy-connection"
-                | "http2-settings"
-        )
+fn take_out(headers: &mut HeaderMap, is_theirs: impl Fn(&[u8]) -> bool) {
+    let goes = |name: &HeaderName| {
+        let name = name.as_str().as_bytes();
+        belongs_to_connection(name) || is_theirs(name)
     };
-    let mut out: Vec<HeaderName> =
-        headers.keys().filter(|name| hop_by_hop(name.as_str()) || is_theirs(name.as_str())).cloned().collect();
+    let mut out: Vec<HeaderName> = headers.keys().filter(|name| goes(name)).cloned().collect();
     if out.contains(&header::CONNECTION) {
         let values = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
         let named = values.flat_map(|v| v.split(',')).filter_map(|name| name.trim().parse().ok());
@@ -199,17 +288,20 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Drops cookies that a site sets for more than itself: under a shared domain, one percloud could plant them in all others.
+/// Whether a cookie is set for more than the site itself: under a shared domain, one percloud could plant it in all others.
+fn is_wide(cookie: &[u8], host: &str) -> bool {
+    cookie.split(|b| *b == b';').skip(1).any(|attribute| {
+        let attribute = attribute.trim_ascii();
+        attribute.len() >= 7 && attribute[..6].eq_ignore_ascii_case(b"domain") && {
+            let value = attribute[6..].trim_ascii_start().strip_prefix(b"=").unwrap_or_default().trim_ascii();
+            !value.is_empty() && !value.eq_ignore_ascii_case(host.as_bytes())
+        }
+    })
+}
+
+/// Drops such cookies.
 fn own_cookies_only(headers: &mut HeaderMap, host: &str) {
-    let wide = |value: &HeaderValue| {
-        value.as_bytes().split(|b| *b == b';').skip(1).any(|attribute| {
-            let attribute = attribute.trim_ascii();
-            attribute.len() >= 7 && attribute[..6].eq_ignore_ascii_case(b"domain") && {
-                let value = attribute[6..].trim_ascii_start().strip_prefix(b"=").unwrap_or_default().trim_ascii();
-                !value.is_empty() && !value.eq_ignore_ascii_case(host.as_bytes())
-            }
-        })
-    };
+    let wide = |value: &HeaderValue| is_wide(value.as_bytes(), host);
     if !headers.get_all(header::SET_COOKIE).iter().any(wide) {
         return;
     }
@@ -254,7 +346,7 @@ mod tests {
             ("range", "bytes=0-1"),
         ]);
         let origin = Origin {
-            said: Arc::new(Said::new("2001:db8::1".parse().unwrap(), "ada.example:8443")),
+            said: Arc::new(Said::new("2001:db8::1".parse().unwrap(), "ada.example:8443", "ada.example".into())),
             request_id: RequestId::fresh(),
             trace_parent: Some(HeaderValue::from_static("00-t")),
         };
@@ -263,7 +355,8 @@ mod tests {
         let mut head = Vec::new();
         origin.write(&headers, &mut head);
         origin.insert(&mut headers);
-        let mut written: Vec<&str> = std::str::from_utf8(&head).unwrap().lines().collect();
+        let head = std::str::from_utf8(&head).unwrap().strip_suffix("\r\n\r\n").unwrap();
+        let mut written: Vec<&str> = head.lines().collect();
         let mut seen: Vec<String> = headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         seen.sort();
         written.sort_unstable();

@@ -22,7 +22,7 @@ use super::headers::{self, Origin, Said};
 use super::ids::RequestId;
 use super::meter::{self, Class, Entry, Progress};
 use super::request::{self, Asked, Refusal, Upgrade};
-use super::routes::{Busy, Route, State};
+use super::routes::{Busy, State};
 use super::upstream::{self, Failure, Pool};
 use super::{Edge, limits, line, tunnel};
 
@@ -47,21 +47,22 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn said(&self, authority: &str) -> Arc<Said> {
+    /// What is said of the host that is asked for; none when no host is called so.
+    pub(super) fn said(&self, authority: &[u8]) -> Option<Arc<Said>> {
         let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some(said) if said.is_of(authority) => said.clone(),
-            _ => last.insert(Arc::new(Said::new(self.client, authority))).clone(),
+            Some(said) if said.is_of(authority) => Some(said.clone()),
+            _ => {
+                let authority = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
+                let name = request::host(&authority).ok()?;
+                Some(last.insert(Arc::new(Said::new(self.client, &authority, name))).clone())
+            }
         }
     }
 }
 
-/// Where a request goes.
-enum Way {
-    Portal,
-    Percloud(Arc<Route>, Arc<Path>, Busy),
-    Own(Own),
-}
+/// Where a request goes: to a socket, as one of those that keep its percloud busy if it is not the portal's. Or the edge answers itself.
+pub(super) type Way = Result<(Arc<Path>, Option<Busy>), Own>;
 
 /// Answers one request; never fails, since the answer to a failure is an answer too.
 pub(super) async fn handle(
@@ -73,20 +74,24 @@ pub(super) async fn handle(
 }
 
 /// The same for a head, and a body where there may be one.
-pub(super) async fn answer(
-    connection: Arc<Connection>,
-    parts: Parts,
-    body: Option<Incoming>,
-) -> Response<ResponseBody> {
+async fn answer(connection: Arc<Connection>, parts: Parts, body: Option<Incoming>) -> Response<ResponseBody> {
     let began = Instant::now();
+    called(&connection, |id, trace_parent| pass(&connection, parts, body, id, trace_parent, began)).await
+}
+
+/// Gives a request its id, and a span where spans go somewhere.
+pub(super) async fn called<F: Future>(
+    connection: &Connection,
+    pass: impl FnOnce(RequestId, Option<HeaderValue>) -> F,
+) -> F::Output {
     let id = RequestId::fresh();
     if !connection.edge.traced {
-        return pass(&connection, parts, body, id, None, began).await;
+        return pass(id, None).await;
     }
     let span = tracing::info_span!("edge.request", request.id = id.as_str());
     let parent = span.in_scope(crate::telemetry::trace_parent).and_then(|parent| parent.try_into().ok());
     // Boxed, so that the others need no room for it.
-    Box::pin(tracing::Instrument::instrument(pass(&connection, parts, body, id, parent, began), span)).await
+    Box::pin(tracing::Instrument::instrument(pass(id, parent), span)).await
 }
 
 async fn pass(
@@ -99,7 +104,8 @@ async fn pass(
 ) -> Response<ResponseBody> {
     let edge = &connection.edge;
     let asker = Asker::of(&parts.method, &parts.headers);
-    let mut note = begin(connection, &parts, id, began);
+    let path = parts.uri.path();
+    let mut note = begin(connection, id, began, (&parts.method, parts.version, path));
     let asked = match request::check(&parts) {
         Ok(asked) => asked,
         Err(refusal) => {
@@ -109,23 +115,21 @@ async fn pass(
     };
     let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, id.as_str());
     let said_length = body.as_ref().map_or(0, |body| body.size_hint().lower());
-    let (socket, busy) = match find(connection, &asked, &parts.uri, said_length, began) {
-        Way::Own(why) => {
-            if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()).await {
+    let whole = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let (socket, busy) = match find(connection, &asked.host, (path, whole), said_length, &mut note) {
+        Ok(way) => way,
+        Err(why) => {
+            if let Some(asset) = edge.pages.asset(&parts.method, path).await {
                 return finish(note, connection, asset);
             }
             return finish(note, connection, own(why));
         }
-        Way::Portal => (edge.portal.clone(), None),
-        Way::Percloud(route, socket, busy) => {
-            note.tenant = Some(route);
-            (socket, Some(busy))
-        }
     };
-    let portal = busy.is_none();
+    let Some(said) = connection.said(asked.authority.as_bytes()) else {
+        return finish(note, connection, own(Own::Malformed));
+    };
     let body_max = note.tenant.as_ref().map_or(u64::MAX, |route| route.body_max());
-    note.class = if portal { Class::Portal } else { Class::Percloud };
-    let origin = Origin { said: connection.said(&asked.authority), request_id: id, trace_parent };
+    let origin = Origin { said, request_id: id, trace_parent };
     // Boxed, so that it is not moved from hand to hand.
     let out = Box::new(Outbound::new(parts, body, &asked, origin, body_max));
     note.sent = out.progress.clone();
@@ -136,18 +140,26 @@ async fn pass(
             finish(note, connection, response)
         }
         Err(failure) => {
-            if !matches!(failure, Failure::Client) {
-                tracing::warn!(request.id = id.as_str(), portal, error = %failure, source = ?std::error::Error::source(&failure), "no answer");
-            }
-            note.class = Class::Edge;
-            let too_large = note.sent.as_ref().is_some_and(|sent| sent.is_too_large());
-            if let (true, Some(account)) = (too_large, note.tenant.as_ref().and_then(|route| route.counted())) {
-                account.refuse();
-            }
-            let why = if too_large { Own::TooLarge } else { said(&failure, portal) };
+            let why = failed(&mut note, &failure);
             finish(note, connection, own(why))
         }
     }
+}
+
+/// What a visitor is told when a percloud gave no answer; the log hears of it.
+pub(super) fn failed(note: &mut Entry, failure: &Failure) -> Own {
+    let portal = note.class == Class::Portal;
+    if !matches!(failure, Failure::Client) {
+        tracing::warn!(request.id = note.request_id.as_str(), portal, error = %failure, source = ?std::error::Error::source(failure), "no answer");
+    }
+    note.class = Class::Edge;
+    if !note.sent.as_ref().is_some_and(|sent| sent.is_too_large()) {
+        return said(failure, portal);
+    }
+    if let Some(account) = note.tenant.as_ref().and_then(|route| route.counted()) {
+        account.refuse();
+    }
+    Own::TooLarge
 }
 
 fn said(failure: &Failure, portal: bool) -> Own {
@@ -159,40 +171,44 @@ fn said(failure: &Failure, portal: bool) -> Own {
     }
 }
 
-/// Which way a host name leads.
-fn find(connection: &Connection, asked: &Asked, uri: &http::Uri, said_length: u64, began: Instant) -> Way {
-    let path = uri.path();
+/// Which way a host name leads, for a path alone and with its query; noted as going there.
+pub(super) fn find(
+    connection: &Connection,
+    host: &str,
+    (path, whole): (&str, &str),
+    said_length: u64,
+    note: &mut Entry,
+) -> Way {
     let edge = &connection.edge;
-    let now = began.duration_since(edge.began);
-    if !edge.same_certificate(connection.sni.as_deref(), &asked.host) {
-        return Way::Own(Own::Misdirected);
+    let now = note.began.duration_since(edge.began);
+    if !edge.same_certificate(connection.sni.as_deref(), host) {
+        return Err(Own::Misdirected);
     }
-    if asked.host == edge.base_domain {
-        edge.company.visited(&asked.host, began);
-        return Way::Portal;
+    if host == edge.base_domain {
+        edge.company.visited(host, note.began);
+        note.class = Class::Portal;
+        return Ok((edge.portal.clone(), None));
     }
-    let Some(route) = edge.routes.find(&asked.host) else { return Way::Own(Own::NoSuchPercloud) };
-    let whole = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let Some(route) = edge.routes.find(host) else { return Err(Own::NoSuchPercloud) };
     if let Some(to) = route.elsewhere(path, whole, edge.port) {
-        return Way::Own(Own::Moved(to));
+        return Err(Own::Moved(to));
     }
-    match (route.row.state, route.row.socket.clone()) {
-        (State::Preparing, _) | (State::Running, None) => Way::Own(Own::Preparing),
-        (State::Failing, _) => Way::Own(Own::CannotStart),
-        (State::Suspended, Some(_)) if !open_while_suspended(path) => Way::Own(Own::Suspended),
-        (State::Suspended, None) => Way::Own(Own::Suspended),
-        (State::Running | State::Suspended, Some(_)) if said_length > route.body_max() => {
-            route.account(&edge.ledger).refuse();
-            Way::Own(Own::TooLarge)
-        }
-        (State::Running | State::Suspended, Some(socket)) => match route.enter(edge, now) {
-            Some(busy) => {
-                edge.company.visited(&route.row.tenant_id, began);
-                Way::Percloud(route, socket, busy)
-            }
-            None => Way::Own(Own::Crowded),
-        },
+    let socket = match (route.row.state, &route.row.socket) {
+        (State::Preparing, _) | (State::Running, None) => return Err(Own::Preparing),
+        (State::Failing, _) => return Err(Own::CannotStart),
+        (State::Suspended, Some(_)) if !open_while_suspended(path) => return Err(Own::Suspended),
+        (State::Suspended, None) => return Err(Own::Suspended),
+        (State::Running | State::Suspended, Some(socket)) => socket.clone(),
+    };
+    if said_length > route.body_max() {
+        route.account(&edge.ledger).refuse();
+        return Err(Own::TooLarge);
     }
+    let busy = route.enter(edge, now).ok_or(Own::Crowded)?;
+    edge.company.visited(&route.row.tenant_id, note.began);
+    note.class = Class::Percloud;
+    note.tenant = Some(route);
+    Ok((socket, Some(busy)))
 }
 
 /// What a suspended percloud still answers: its owner may sign in and leave with everything.
@@ -254,7 +270,7 @@ async fn exchange(
 ) -> Result<Response<ResponseBody>, Failure> {
     let (gate, client) = (out.gate.take(), out.client.take());
     let mut response = if asked.upgrade == Upgrade::No && upstream::may_be_asked_again(&out.request) {
-        line::ask(&connection.pool, socket, &out.request, &out.origin).await?.map(Coming::Line)
+        line::ask_for(&connection.pool, socket, &out.request, &out.origin).await?.map(Coming::Line)
     } else {
         let Outbound { request, origin, progress, .. } = *out;
         // Boxed, so that what is asked most needs no room for it.
@@ -310,15 +326,20 @@ fn restore_upgrade(response: &mut Response<ResponseBody>, asked: &Asked) {
 }
 
 /// The log's line, begun: what is dropped without an answer (the client is gone) is noted as such.
-fn begin(connection: &Connection, parts: &Parts, id: RequestId, began: Instant) -> Entry {
+pub(super) fn begin(
+    connection: &Connection,
+    id: RequestId,
+    began: Instant,
+    (method, version, path): (&Method, Version, &str),
+) -> Entry {
     Entry {
         scribe: connection.scribe.clone(),
         request_id: id,
         tenant: None,
         class: Class::Edge,
-        area: meter::area(parts.uri.path()),
-        method: parts.method.clone(),
-        version: parts.version,
+        area: meter::area(path),
+        method: method.clone(),
+        version,
         status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         began,
         first_byte: Duration::ZERO,
@@ -329,10 +350,12 @@ fn begin(connection: &Connection, parts: &Parts, id: RequestId, began: Instant) 
 }
 
 /// Hands the log's line to the answer, which ends it.
-fn finish(mut entry: Entry, connection: &Connection, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
-    entry.status = response.status();
-    entry.first_byte = entry.began.elapsed();
-    entry.whole = response.body().is_end_stream();
+pub(super) fn finish(
+    mut entry: Entry,
+    connection: &Connection,
+    mut response: Response<ResponseBody>,
+) -> Response<ResponseBody> {
+    entry.answered(response.status(), response.body());
     let h2 = entry.version == Version::HTTP_2;
     if !h2 && connection.last_call.load(Ordering::Relaxed) && entry.status != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));

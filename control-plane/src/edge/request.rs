@@ -111,7 +111,7 @@ fn authority(parts: &Parts) -> Result<String, Refusal> {
 }
 
 /// The name in an authority; refuses user names, odd ports and anything that is neither a host name nor an address.
-fn host(authority: &str) -> Result<String, Refusal> {
+pub(super) fn host(authority: &str) -> Result<String, Refusal> {
     let (name, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, rest) = rest.split_once(']').ok_or(Refusal::Malformed)?;
