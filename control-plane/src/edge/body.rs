@@ -169,7 +169,7 @@ impl Body for RequestBody {
 /// What a client gets: a page of the edge's own, or a percloud's answer as it comes.
 pub(super) struct ResponseBody {
     source: Source,
-    entry: Option<Entry>,
+    entry: Option<Box<Entry>>,
     /// With when the connection began.
     taken: Option<(Arc<Taken>, Instant)>,
 }
@@ -256,7 +256,7 @@ impl ResponseBody {
     }
 
     /// The entry is written when this body ends.
-    pub(super) fn with_entry(mut self, entry: Entry) -> Self {
+    pub(super) fn with_entry(mut self, entry: Box<Entry>) -> Self {
         self.entry = Some(entry);
         self
     }

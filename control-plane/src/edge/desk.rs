@@ -54,7 +54,6 @@ where
         }
         let said = |host: &[u8]| connection.said(host);
         let Some(asked) = head::Plain::of(&mut visitor.heard, said) else { return Some(visitor.again()) };
-        let head_only = asked.method == http::Method::HEAD;
         // Boxed: it is large, and a silent connection needs no room for it.
         let mut answer = Box::pin(passing::answer(connection, asked));
         let reply = tokio::select! {
@@ -63,7 +62,7 @@ where
             () = visitor.gone() => return None,
         };
         drop(answer);
-        match answer::write(&mut visitor, &connection.scribe, reply, head_only).await {
+        match answer::write(&mut visitor, reply).await {
             Ok(answer::Then::Next) => {}
             Ok(answer::Then::End) => {
                 let _ = visitor.io.shutdown().await;

@@ -3,13 +3,17 @@
 //! Whatever says where a request came from is ours to say: a client's own `Forwarded`, `X-Forwarded-*`, request id or trace
 //! is dropped and never read. What belongs to one connection stays with it (RFC 9110 §7.6.1).
 
+mod outward;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+pub(super) use outward::{Outward, outward};
+
 use super::ids::RequestId;
-use super::request::{Asked, Upgrade};
+use super::request::{self, Asked, Upgrade};
 
 const FORWARDED: HeaderName = header::FORWARDED;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -17,9 +21,6 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// What browsers are told of TLS: to come with it only, for a year.
-const STRICT: &str = "max-age=31536000";
 
 /// What only a proxy may say, by beginning: some program behind some proxy believed each of these once.
 const NOT_A_CLIENTS: [&str; 12] = [
@@ -51,7 +52,14 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn new(client: IpAddr, authority: &str, name: String) -> Self {
+    /// Of a host by what it is called; none when nothing can be called so.
+    pub(super) fn of(client: IpAddr, authority: &[u8]) -> Option<Self> {
+        let authority = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
+        let name = request::host(&authority).ok()?;
+        Some(Self::new(client, &authority, name))
+    }
+
+    fn new(client: IpAddr, authority: &str, name: String) -> Self {
         let client = client.to_canonical();
         let node = if client.is_ipv6() { format!("\"[{client}]\"") } else { client.to_string() };
         // Every part was checked or made by us; one that is no header value is left empty rather than guessed at.
@@ -107,10 +115,33 @@ impl Origin {
         }
     }
 
-    /// Writes headers with it into a head; for a request's headers made ready by [`inward`] that is the same as putting it in first.
-    pub(super) fn write(&self, headers: &HeaderMap, out: &mut Vec<u8>) {
-        for (name, value) in headers.iter().filter(|(name, _)| *name != header::HOST) {
-            put(out, name.as_str(), value.as_bytes());
+    /// Writes a client's headers with it into a head, and ends that: the same as [`inward`] and then putting it in.
+    pub(super) fn write(&self, headers: &HeaderMap, asked: &Asked, out: &mut Vec<u8>) {
+        let named = headers.contains_key(header::CONNECTION);
+        let mut cookies = false;
+        for (name, value) in headers {
+            let text = name.as_str();
+            let passes = match *name {
+                header::HOST => false,
+                header::CONTENT_LENGTH => true,
+                header::EXPECT if !asked.waits => false,
+                _ => {
+                    !belongs_to_connection(text.as_bytes())
+                        && !is_not_a_clients(text.as_bytes())
+                        && !(named && lists(headers, &header::CONNECTION, text))
+                }
+            };
+            if passes && *name == header::COOKIE {
+                cookies = true;
+            } else if passes {
+                put(out, text, value.as_bytes());
+            }
+        }
+        if cookies {
+            put(out, header::COOKIE.as_str(), &joined(headers.get_all(header::COOKIE)));
+        }
+        if lists(headers, &header::TE, "trailers") {
+            put(out, header::TE.as_str(), b"trailers");
         }
         self.finish(out);
     }
@@ -182,54 +213,6 @@ pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked) {
     }
 }
 
-/// Makes a percloud's headers into those that a client gets. `strict` is the value of HSTS, where it is due.
-pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: HeaderValue, strict: bool) {
-    take_out(headers, is_not_a_perclouds);
-    if strict {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT));
-    }
-    own_cookies_only(headers, host);
-    headers.insert(X_REQUEST_ID, request_id);
-}
-
-/// The same for a head that is written as it comes: puts in a percloud's headers that a client may get, and what we say ourselves.
-pub(super) struct Outward<'a> {
-    pub(super) host: &'a str,
-    pub(super) request_id: &'a RequestId,
-    pub(super) strict: bool,
-    /// It is an answer to HEAD: its length is the one that a GET would have. Other lengths are for whoever frames the body to say.
-    pub(super) head_only: bool,
-}
-
-impl Outward<'_> {
-    /// Says whether there was a `Date` among them.
-    pub(super) fn write(&self, headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> bool {
-        let named = |name: &[u8]| {
-            let mut lists = headers.iter().filter(|one| one.name.eq_ignore_ascii_case("connection"));
-            lists.any(|one| holds(one.value, name))
-        };
-        let names_any = headers.iter().any(|one| one.name.eq_ignore_ascii_case("connection"));
-        let mut dated = false;
-        for one in headers {
-            put_passing(out, one.name, one.value, |name| {
-                let passes = !belongs_to_connection(name)
-                    && !is_not_a_perclouds(name)
-                    && name != b"x-request-id"
-                    && (name != b"content-length" || self.head_only)
-                    && !(name == b"set-cookie" && is_wide(one.value, self.host))
-                    && (!names_any || matches!(name, b"host" | b"content-length") || !named(name));
-                dated |= passes && name == b"date";
-                passes
-            });
-        }
-        if self.strict {
-            put(out, header::STRICT_TRANSPORT_SECURITY.as_str(), STRICT.as_bytes());
-        }
-        put(out, X_REQUEST_ID.as_str(), self.request_id.as_str().as_bytes());
-        dated
-    }
-}
-
 /// Whether a header, its name in lower case, belongs to one connection.
 fn belongs_to_connection(name: &[u8]) -> bool {
     matches!(
@@ -251,11 +234,6 @@ fn is_not_a_clients(name: &[u8]) -> bool {
     matches!(name, b"proxy" | b"forwarded" | b"proxy-authorization")
         || (matches!(name, [b'x' | b't' | b'c' | b'b', ..])
             && NOT_A_CLIENTS.iter().any(|prefix| name.starts_with(prefix.as_bytes())))
-}
-
-/// Whether a header is not for a percloud to say.
-fn is_not_a_perclouds(name: &[u8]) -> bool {
-    matches!(name, b"alt-svc" | b"strict-transport-security")
 }
 
 /// Takes out what belongs to one connection, what `Connection` names as such, and what else `is_theirs` says. Most heads hold nothing of that.
@@ -280,36 +258,17 @@ fn take_out(headers: &mut HeaderMap, is_theirs: impl Fn(&[u8]) -> bool) {
 
 /// HTTP/2 lets browsers send cookies in several headers; HTTP/1.1 does not (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let mut all = headers.get_all(header::COOKIE).iter();
-    let (Some(first), Some(second)) = (all.next(), all.next()) else { return };
-    let joined = [first, second].into_iter().chain(all).map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);
-    if let Ok(value) = HeaderValue::from_bytes(&joined) {
+    let all = headers.get_all(header::COOKIE);
+    if all.iter().nth(1).is_none() {
+        return;
+    }
+    if let Ok(value) = HeaderValue::from_bytes(&joined(all)) {
         headers.insert(header::COOKIE, value);
     }
 }
 
-/// Whether a cookie is set for more than the site itself: under a shared domain, one percloud could plant it in all others.
-fn is_wide(cookie: &[u8], host: &str) -> bool {
-    cookie.split(|b| *b == b';').skip(1).any(|attribute| {
-        let attribute = attribute.trim_ascii();
-        attribute.len() >= 7 && attribute[..6].eq_ignore_ascii_case(b"domain") && {
-            let value = attribute[6..].trim_ascii_start().strip_prefix(b"=").unwrap_or_default().trim_ascii();
-            !value.is_empty() && !value.eq_ignore_ascii_case(host.as_bytes())
-        }
-    })
-}
-
-/// Drops such cookies.
-fn own_cookies_only(headers: &mut HeaderMap, host: &str) {
-    let wide = |value: &HeaderValue| is_wide(value.as_bytes(), host);
-    if !headers.get_all(header::SET_COOKIE).iter().any(wide) {
-        return;
-    }
-    let kept: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().filter(|v| !wide(v)).cloned().collect();
-    headers.remove(header::SET_COOKIE);
-    for value in kept {
-        headers.append(header::SET_COOKIE, value);
-    }
+fn joined(cookies: header::GetAll<'_, HeaderValue>) -> Vec<u8> {
+    cookies.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..])
 }
 
 #[cfg(test)]
@@ -324,7 +283,8 @@ mod tests {
     }
 
     fn asked() -> Asked {
-        Asked { host: "ada.example".into(), authority: "ada.example:8443".into(), upgrade: Upgrade::No, waits: false }
+        let said = Said::of("2001:db8::1".parse().unwrap(), b"Ada.example:8443").unwrap();
+        Asked { said: Arc::new(said), upgrade: Upgrade::No, waits: false }
     }
 
     #[test]
@@ -346,14 +306,14 @@ mod tests {
             ("range", "bytes=0-1"),
         ]);
         let origin = Origin {
-            said: Arc::new(Said::new("2001:db8::1".parse().unwrap(), "ada.example:8443", "ada.example".into())),
+            said: asked().said,
             request_id: RequestId::fresh(),
             trace_parent: Some(HeaderValue::from_static("00-t")),
         };
         let id = format!("x-request-id: {}", origin.request_id.as_str());
-        inward(&mut headers, &asked());
         let mut head = Vec::new();
-        origin.write(&headers, &mut head);
+        origin.write(&headers, &asked(), &mut head);
+        inward(&mut headers, &asked());
         origin.insert(&mut headers);
         let head = std::str::from_utf8(&head).unwrap().strip_suffix("\r\n\r\n").unwrap();
         let mut written: Vec<&str> = head.lines().collect();
@@ -376,22 +336,5 @@ mod tests {
                 &*id,
             ]
         );
-    }
-
-    #[test]
-    fn a_site_sets_cookies_for_itself_only() {
-        let mut headers = HeaderMap::new();
-        for cookie in [
-            "a=1; Path=/",
-            "b=2; Domain=example",
-            "c=3; domain = .example; Path=/",
-            "d=4; Domain=ada.example",
-            "e=5; Domain=",
-        ] {
-            headers.append(header::SET_COOKIE, HeaderValue::from_static(cookie));
-        }
-        outward(&mut headers, "ada.example", HeaderValue::from_static("r"), false);
-        let left: Vec<&str> = headers.get_all(header::SET_COOKIE).iter().map(|v| &v.to_str().unwrap()[..1]).collect();
-        assert_eq!(left, ["a", "d", "e"]);
     }
 }

@@ -10,9 +10,10 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use bytes::{Buf, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{Response, StatusCode};
 use httparse::Header;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -21,9 +22,9 @@ use tokio::time::{Instant, Sleep};
 pub(super) use answer::Answer;
 use answer::Left;
 
-use super::body::RequestBody;
-use super::headers::{Origin, holds};
+use super::headers::{Origin, Outward, holds};
 use super::limits;
+use super::request::Asked;
 use super::upstream::{Failure, Pool};
 
 /// Room for what comes in one read: most answers.
@@ -144,27 +145,14 @@ pub(super) async fn ask<T: Taker>(
     }
 }
 
-/// The same for a request made ready by [`super::headers::inward`].
-pub(super) async fn ask_for(
-    pool: &Arc<Pool>,
-    socket: &Arc<Path>,
-    request: &Request<RequestBody>,
-    origin: &Origin,
-) -> Result<Response<Answer>, Failure> {
-    let head = write(request, origin);
-    let question = Question { head: &head, head_only: *request.method() == Method::HEAD };
-    let (head, answer) = ask(pool, socket, question, &Mapped).await?;
-    Ok(head.map(|()| answer))
-}
-
-/// The request's head as HTTP/1.1 has it. Its target holds no line break: its type does not allow one.
-fn write(request: &Request<RequestBody>, origin: &Origin) -> Vec<u8> {
+/// The head of a request that is checked, as HTTP/1.1 has it. Its target holds no line break: its type does not allow one.
+pub(super) fn head(parts: &Parts, asked: &Asked, origin: &Origin) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    for piece in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    for piece in [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(piece.as_bytes());
     }
-    origin.write(request.headers(), &mut out);
+    origin.write(&parts.headers, asked, &mut out);
     out
 }
 
@@ -283,9 +271,9 @@ impl<'a> Follows<'a> {
 }
 
 /// Makes a head for the library's server of what a percloud says.
-struct Mapped;
+pub(super) struct Mapped<'a>(pub(super) Outward<'a>);
 
-impl Taker for Mapped {
+impl Taker for Mapped<'_> {
     type Taken = Response<()>;
 
     fn take(
@@ -295,34 +283,26 @@ impl Taker for Mapped {
         whole: &[u8],
         body: Framing,
     ) -> Result<Response<()>, Failure> {
-        // One small copy, so that the buffer can be used again while the head travels on.
-        let head = Bytes::copy_from_slice(whole);
-        let start = whole.as_ptr() as usize;
-        let mut map = HeaderMap::with_capacity(headers.len() + 4);
-        for header in headers {
-            // Two opinions on the end: the coding is the one that counts (RFC 9112 §6.3), the other must not travel on.
-            if body == Framing::Open && header.name.eq_ignore_ascii_case("content-length") {
-                continue;
-            }
-            let name =
-                HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| Failure::Nonsense("a header's name"))?;
-            let at = header.value.as_ptr() as usize - start;
-            let value = head.slice(at..at + header.value.len());
-            map.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| Failure::Nonsense("a header's value"))?);
-        }
         let mut response = Response::new(());
         *response.status_mut() = status;
-        *response.headers_mut() = map;
+        *response.headers_mut() = self.0.map(headers, whole).ok_or(Failure::Nonsense("a header"))?;
+        if body == Framing::Open {
+            // Two opinions on the end: the coding is the one that counts (RFC 9112 §6.3), the other must not travel on.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         Ok(response)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::ids::RequestId;
     use super::*;
 
     fn asked(text: &str, head_only: bool) -> Result<Option<Head<Response<()>>>, Failure> {
-        Ok(parse(&mut BytesMut::from(text), head_only, &Mapped)?.map(|heard| match heard {
+        let request_id = RequestId::fresh();
+        let mapped = Mapped(Outward { host: "ada.example", request_id: &request_id, strict: false, head_only });
+        Ok(parse(&mut BytesMut::from(text), head_only, &mapped)?.map(|heard| match heard {
             Heard::Head(head) => head,
             Heard::Informational => panic!("{text} is no last word"),
         }))

@@ -18,13 +18,15 @@ use super::access::Scribe;
 use super::answers::{self, Asker, Own};
 use super::body::{ClientBody, Coming, Gate, RequestBody, ResponseBody};
 use super::ending::Ending;
-use super::headers::{self, Origin, Said};
+use super::headers::{self, Origin, Outward, Said};
 use super::ids::RequestId;
+use super::line::{self, Mapped, Question};
 use super::meter::{self, Class, Entry, Progress};
 use super::request::{self, Asked, Refusal, Upgrade};
-use super::routes::{Busy, State};
+use super::routes::Busy;
 use super::upstream::{self, Failure, Pool};
-use super::{Edge, limits, line, tunnel};
+use super::way;
+use super::{Edge, limits, tunnel};
 
 /// What is known of a connection before its first request.
 pub(super) struct Connection {
@@ -53,16 +55,12 @@ impl Connection {
         match &*last {
             Some(said) if said.is_of(authority) => Some(said.clone()),
             _ => {
-                let authority = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
-                let name = request::host(&authority).ok()?;
-                Some(last.insert(Arc::new(Said::new(self.client, &authority, name))).clone())
+                let said = Arc::new(Said::of(self.client, authority)?);
+                Some(last.insert(said).clone())
             }
         }
     }
 }
-
-/// Where a request goes: to a socket, as one of those that keep its percloud busy if it is not the portal's. Or the edge answers itself.
-pub(super) type Way = Result<(Arc<Path>, Option<Busy>), Own>;
 
 /// Answers one request; never fails, since the answer to a failure is an answer too.
 pub(super) async fn handle(
@@ -102,48 +100,100 @@ async fn pass(
     trace_parent: Option<HeaderValue>,
     began: Instant,
 ) -> Response<ResponseBody> {
-    let edge = &connection.edge;
-    let asker = Asker::of(&parts.method, &parts.headers);
     let path = parts.uri.path();
     let mut note = begin(connection, id, began, (&parts.method, parts.version, path));
-    let asked = match request::check(&parts) {
+    let asked = match request::check(&parts, |host| connection.said(host)) {
         Ok(asked) => asked,
         Err(refusal) => {
-            let own = if refusal == Refusal::Method { Own::Method } else { Own::Malformed };
-            return finish(note, connection, answers::answer(&edge.pages, &own, &asker, "", id.as_str()));
+            let why = if refusal == Refusal::Method { Own::Method } else { Own::Malformed };
+            return own(connection, note, &Asker::of(&parts.method, &parts.headers), "", &why);
         }
     };
-    let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, id.as_str());
     let said_length = body.as_ref().map_or(0, |body| body.size_hint().lower());
     let whole = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let (socket, busy) = match find(connection, &asked.host, (path, whole), said_length, &mut note) {
+    let way = match way::find(connection, &asked.said.name, (path, whole), said_length, &mut note) {
         Ok(way) => way,
         Err(why) => {
-            if let Some(asset) = edge.pages.asset(&parts.method, path).await {
+            if let Some(asset) = connection.edge.pages.asset(&parts.method, path).await {
                 return finish(note, connection, asset);
             }
-            return finish(note, connection, own(why));
+            return own(connection, note, &Asker::of(&parts.method, &parts.headers), &asked.said.name, &why);
         }
     };
-    let Some(said) = connection.said(asked.authority.as_bytes()) else {
-        return finish(note, connection, own(Own::Malformed));
-    };
+    let origin = Origin { said: asked.said.clone(), request_id: id, trace_parent };
+    let empty = body.as_ref().is_none_or(|body| body.is_end_stream());
+    if asked.upgrade == Upgrade::No && empty && upstream::may_be_asked_again(&parts) {
+        drop(body);
+        return plainly(connection, &parts, &asked, origin, way, note).await;
+    }
+    // Boxed, so that what is asked most needs no room for it.
+    Box::pin(carefully(connection, parts, body, asked, origin, way, note)).await
+}
+
+/// Passes on what our own client can.
+async fn plainly(
+    connection: &Arc<Connection>,
+    parts: &Parts,
+    asked: &Asked,
+    origin: Origin,
+    (socket, busy): (Arc<Path>, Option<Busy>),
+    mut note: Box<Entry>,
+) -> Response<ResponseBody> {
+    let head = line::head(parts, asked, &origin);
+    let head_only = parts.method == Method::HEAD;
+    let outward = outward(connection, asked, &origin.request_id, head_only);
+    match line::ask(&connection.pool, &socket, Question { head: &head, head_only }, &Mapped(outward)).await {
+        Ok((response, coming)) => {
+            finish(note, connection, response.map(|()| ResponseBody::percloud(Coming::Line(coming), busy)))
+        }
+        Err(failure) => {
+            let why = failed(&mut note, &failure);
+            own(connection, note, &Asker::of(&parts.method, &parts.headers), &asked.said.name, &why)
+        }
+    }
+}
+
+/// Passes on what needs the library's.
+async fn carefully(
+    connection: &Arc<Connection>,
+    parts: Parts,
+    body: Option<Incoming>,
+    asked: Asked,
+    origin: Origin,
+    (socket, busy): (Arc<Path>, Option<Busy>),
+    mut note: Box<Entry>,
+) -> Response<ResponseBody> {
+    let (id, asker) = (origin.request_id, Asker::of(&parts.method, &parts.headers));
     let body_max = note.tenant.as_ref().map_or(u64::MAX, |route| route.body_max());
-    let origin = Origin { said, request_id: id, trace_parent };
-    // Boxed, so that it is not moved from hand to hand.
-    let out = Box::new(Outbound::new(parts, body, &asked, origin, body_max));
+    let out = Outbound::new(parts, body, &asked, origin, body_max);
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
         Ok(mut response) => {
-            headers::outward(response.headers_mut(), &asked.host, id.to_answer(), connection.strict);
+            headers::outward(response.headers_mut(), &outward(connection, &asked, &id, false));
             restore_upgrade(&mut response, &asked);
             finish(note, connection, response)
         }
         Err(failure) => {
             let why = failed(&mut note, &failure);
-            finish(note, connection, own(why))
+            own(connection, note, &asker, &asked.said.name, &why)
         }
     }
+}
+
+fn outward<'a>(connection: &Connection, asked: &'a Asked, request_id: &'a RequestId, head_only: bool) -> Outward<'a> {
+    Outward { host: &asked.said.name, request_id, strict: connection.strict, head_only }
+}
+
+/// An answer of the edge's own.
+pub(super) fn own(
+    connection: &Connection,
+    note: Box<Entry>,
+    asker: &Asker,
+    host: &str,
+    why: &Own,
+) -> Response<ResponseBody> {
+    let id = note.request_id;
+    finish(note, connection, answers::answer(&connection.edge.pages, why, asker, host, id.as_str()))
 }
 
 /// What a visitor is told when a percloud gave no answer; the log hears of it.
@@ -169,52 +219,6 @@ fn said(failure: &Failure, portal: bool) -> Own {
         Failure::Connect(_) | Failure::Broken(_) | Failure::Nonsense(_) | Failure::Unasked if portal => Own::PortalAway,
         Failure::Connect(_) | Failure::Broken(_) | Failure::Nonsense(_) | Failure::Unasked => Own::CannotStart,
     }
-}
-
-/// Which way a host name leads, for a path alone and with its query; noted as going there.
-pub(super) fn find(
-    connection: &Connection,
-    host: &str,
-    (path, whole): (&str, &str),
-    said_length: u64,
-    note: &mut Entry,
-) -> Way {
-    let edge = &connection.edge;
-    let now = note.began.duration_since(edge.began);
-    if !edge.same_certificate(connection.sni.as_deref(), host) {
-        return Err(Own::Misdirected);
-    }
-    if host == edge.base_domain {
-        edge.company.visited(host, note.began);
-        note.class = Class::Portal;
-        return Ok((edge.portal.clone(), None));
-    }
-    let Some(route) = edge.routes.find(host) else { return Err(Own::NoSuchPercloud) };
-    if let Some(to) = route.elsewhere(path, whole, edge.port) {
-        return Err(Own::Moved(to));
-    }
-    let socket = match (route.row.state, &route.row.socket) {
-        (State::Preparing, _) | (State::Running, None) => return Err(Own::Preparing),
-        (State::Failing, _) => return Err(Own::CannotStart),
-        (State::Suspended, Some(_)) if !open_while_suspended(path) => return Err(Own::Suspended),
-        (State::Suspended, None) => return Err(Own::Suspended),
-        (State::Running | State::Suspended, Some(socket)) => socket.clone(),
-    };
-    if said_length > route.body_max() {
-        route.account(&edge.ledger).refuse();
-        return Err(Own::TooLarge);
-    }
-    let busy = route.enter(edge, now).ok_or(Own::Crowded)?;
-    edge.company.visited(&route.row.tenant_id, note.began);
-    note.class = Class::Percloud;
-    note.tenant = Some(route);
-    Ok((socket, Some(busy)))
-}
-
-/// What a suspended percloud still answers: its owner may sign in and leave with everything.
-fn open_while_suspended(path: &str) -> bool {
-    const OPEN: [&str; 6] = ["/sign-in", "/sign-out", "/recover", "/control", "/assets", "/exports"];
-    OPEN.iter().any(|open| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 /// A request made ready for a percloud.
@@ -264,18 +268,12 @@ impl Outbound {
 async fn exchange(
     connection: &Arc<Connection>,
     socket: &Arc<Path>,
-    mut out: Box<Outbound>,
+    out: Outbound,
     asked: &Asked,
     busy: Option<Busy>,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let (gate, client) = (out.gate.take(), out.client.take());
-    let mut response = if asked.upgrade == Upgrade::No && upstream::may_be_asked_again(&out.request) {
-        line::ask_for(&connection.pool, socket, &out.request, &out.origin).await?.map(Coming::Line)
-    } else {
-        let Outbound { request, origin, progress, .. } = *out;
-        // Boxed, so that what is asked most needs no room for it.
-        Box::pin(patiently(connection.pool.send(socket, request, origin), progress)).await?
-    };
+    let Outbound { request, origin, progress, gate, client } = out;
+    let mut response = patiently(connection.pool.send(socket, request, origin), progress).await?;
     if let Some(gate) = gate {
         gate.close();
     }
@@ -331,8 +329,9 @@ pub(super) fn begin(
     id: RequestId,
     began: Instant,
     (method, version, path): (&Method, Version, &str),
-) -> Entry {
-    Entry {
+) -> Box<Entry> {
+    // Boxed: it passes through many hands.
+    Box::new(Entry {
         scribe: connection.scribe.clone(),
         request_id: id,
         tenant: None,
@@ -346,12 +345,12 @@ pub(super) fn begin(
         sent: None,
         bytes_out: 0,
         whole: false,
-    }
+    })
 }
 
 /// Hands the log's line to the answer, which ends it.
 pub(super) fn finish(
-    mut entry: Entry,
+    mut entry: Box<Entry>,
     connection: &Connection,
     mut response: Response<ResponseBody>,
 ) -> Response<ResponseBody> {

@@ -5,7 +5,7 @@ use std::io;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::header;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -14,8 +14,9 @@ use super::super::access::Scribe;
 use super::super::body::{BodyError, ResponseBody};
 use super::super::headers::put;
 use super::super::line::Framing;
+use super::super::proxy::Connection;
 use super::Visitor;
-use super::passing::{Passed, Reply};
+use super::passing::Reply;
 
 /// Pieces up to this size are gathered; a larger one goes out at once, with what was gathered before it.
 const SMALL: usize = 4 * 1024;
@@ -37,42 +38,34 @@ fn framing(status: StatusCode, body: &ResponseBody, head_only: bool) -> Framing 
 }
 
 /// Writes an answer to its end. An error means that it is not whole.
-pub(super) async fn write<T>(
-    visitor: &mut Visitor<T>,
-    scribe: &Scribe,
-    reply: Reply,
-    head_only: bool,
-) -> io::Result<Then>
+pub(super) async fn write<T>(visitor: &mut Visitor<T>, reply: Reply) -> io::Result<Then>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let (Passed { head: mut out, framing, body: content }, then) = match reply {
-        Reply::Passed(passed) => (passed, Then::Next),
-        Reply::Own(response) => written(response, scribe, head_only),
-    };
+    let Reply { head: mut out, framing, body: content, ends } = reply;
     if framing != Framing::Nothing {
         body(visitor, content, framing, &mut out).await?;
     }
     visitor.io.write_all(&out).await?;
     visitor.io.flush().await?;
-    Ok(then)
+    Ok(if ends { Then::End } else { Then::Next })
 }
 
-/// The same for what the edge says itself: writes its head.
-fn written(response: Response<ResponseBody>, scribe: &Scribe, head_only: bool) -> (Passed, Then) {
+/// Writes the head of an answer that was made here.
+pub(super) fn made(response: Response<ResponseBody>, connection: &Connection, method: &Method) -> Reply {
+    let head_only = *method == Method::HEAD;
     let framing = framing(response.status(), response.body(), head_only);
     let ends = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
-    let mut out = Vec::with_capacity(2048);
-    begin(&mut out, response.status());
+    let mut head = Vec::with_capacity(2048);
+    begin(&mut head, response.status());
     for (name, value) in response.headers() {
-        // A length is said by who frames the body. Without one, it is what a GET would say, or nothing that could be believed.
-        if *name == header::CONTENT_LENGTH && !head_only {
-            continue;
+        // A length is said by who frames the body. Without one, it is what a GET would say.
+        if *name != header::CONTENT_LENGTH || head_only {
+            put(&mut head, name.as_str(), value.as_bytes());
         }
-        put(&mut out, name.as_str(), value.as_bytes());
     }
-    end(&mut out, framing, response.headers().contains_key(header::DATE), scribe);
-    (Passed { head: out, framing, body: response.into_body() }, if ends { Then::End } else { Then::Next })
+    end(&mut head, framing, response.headers().contains_key(header::DATE), &connection.scribe);
+    Reply { head, framing, body: response.into_body(), ends }
 }
 
 /// The first line of a head.

@@ -112,10 +112,7 @@ mod tests {
 
     fn taken(text: &str) -> Option<(String, usize)> {
         let mut heard = Bytes::copy_from_slice(text.as_bytes());
-        let said = |host: &[u8]| {
-            let host = std::str::from_utf8(host).unwrap();
-            Some(Arc::new(Said::new([192, 0, 2, 1].into(), host, host.to_owned())))
-        };
+        let said = |host: &[u8]| Said::of([192, 0, 2, 1].into(), host).map(Arc::new);
         let Some(asked) = Plain::of(&mut heard, said) else {
             assert_eq!(heard, text, "what is not taken stays as it was");
             return None;

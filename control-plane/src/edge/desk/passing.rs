@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use http::header::HeaderValue;
-use http::{Response, StatusCode, Version};
+use http::{StatusCode, Version};
 use httparse::Header;
 use tokio::time::Instant;
 
 use super::super::access::Scribe;
-use super::super::answers;
+use super::super::answers::Own;
 use super::super::body::{Coming, ResponseBody};
 use super::super::headers::{Origin, Outward};
 use super::super::ids::RequestId;
@@ -17,22 +17,17 @@ use super::super::line::{self, Framing, Question, Taker};
 use super::super::meter::Entry;
 use super::super::proxy::{self, Connection};
 use super::super::upstream::Failure;
+use super::super::way;
 use super::answer;
 use super::head::Plain;
 
-/// What a visitor gets.
-pub(super) enum Reply {
-    /// What the edge says itself.
-    Own(Response<ResponseBody>),
-    /// A percloud's answer.
-    Passed(Passed),
-}
-
 /// An answer whose head is written.
-pub(super) struct Passed {
+pub(super) struct Reply {
     pub(super) head: Vec<u8>,
     pub(super) framing: Framing,
     pub(super) body: ResponseBody,
+    /// The connection ends with it.
+    pub(super) ends: bool,
 }
 
 /// Answers a plain request.
@@ -50,13 +45,13 @@ async fn pass(
 ) -> Reply {
     let (path, whole) = asked.target();
     let mut note = proxy::begin(connection, id, began, (&asked.method, Version::HTTP_11, path));
-    let (socket, busy) = match proxy::find(connection, &asked.said.name, (path, whole), 0, &mut note) {
+    let (socket, busy) = match way::find(connection, &asked.said.name, (path, whole), 0, &mut note) {
         Ok(way) => way,
         Err(why) => {
-            if let Some(asset) = connection.edge.pages.asset(&asked.method, path).await {
-                return Reply::Own(proxy::finish(note, connection, asset));
-            }
-            return own(connection, note, &asked, &why);
+            return match connection.edge.pages.asset(&asked.method, path).await {
+                Some(asset) => answer::made(proxy::finish(note, connection, asset), connection, &asked.method),
+                None => own(connection, note, &asked, &why),
+            };
         }
     };
     let origin = Origin { said: asked.said.clone(), request_id: id, trace_parent };
@@ -69,7 +64,7 @@ async fn pass(
         Ok(((status, head, framing), coming)) => {
             let body = ResponseBody::percloud(Coming::Line(coming), busy);
             note.answered(status, &body);
-            Reply::Passed(Passed { head, framing, body: body.with_entry(note) })
+            Reply { head, framing, body: body.with_entry(note), ends: false }
         }
         Err(failure) => {
             let why = proxy::failed(&mut note, &failure);
@@ -78,10 +73,9 @@ async fn pass(
     }
 }
 
-fn own(connection: &Connection, note: Entry, asked: &Plain, why: &answers::Own) -> Reply {
-    let id = note.request_id;
-    let said = answers::answer(&connection.edge.pages, why, &asked.asker(), &asked.said.name, id.as_str());
-    Reply::Own(proxy::finish(note, connection, said))
+fn own(connection: &Connection, note: Box<Entry>, asked: &Plain, why: &Own) -> Reply {
+    let said = proxy::own(connection, note, &asked.asker(), &asked.said.name, why);
+    answer::made(said, connection, &asked.method)
 }
 
 /// Makes the head for a visitor of what a percloud says.
@@ -90,7 +84,7 @@ struct Written<'a> {
     scribe: &'a Scribe,
 }
 
-/// More than the head and a short body take.
+/// More than most heads and a short body take.
 const ROOM: usize = 2048;
 
 impl Taker for Written<'_> {
@@ -100,10 +94,10 @@ impl Taker for Written<'_> {
         &self,
         status: StatusCode,
         headers: &[Header<'_>],
-        whole: &[u8],
+        _: &[u8],
         body: Framing,
     ) -> Result<Self::Taken, Failure> {
-        let mut head = Vec::with_capacity(ROOM + whole.len());
+        let mut head = Vec::with_capacity(ROOM);
         answer::begin(&mut head, status);
         let dated = self.outward.write(headers, &mut head);
         answer::end(&mut head, body, dated, self.scribe);
