@@ -121,19 +121,19 @@ impl Origin {
         let mut cookies = false;
         for (name, value) in headers {
             let text = name.as_str();
-            let passes = match *name {
-                header::HOST => false,
-                header::CONTENT_LENGTH => true,
-                header::EXPECT if !asked.waits => false,
+            let stays = match *name {
+                header::HOST => true,
+                header::CONTENT_LENGTH => false,
+                header::EXPECT if !asked.waits => true,
                 _ => {
-                    !belongs_to_connection(text.as_bytes())
-                        && !is_not_a_clients(text.as_bytes())
-                        && !(named && lists(headers, &header::CONNECTION, text))
+                    belongs_to_connection(text.as_bytes())
+                        || is_not_a_clients(text.as_bytes())
+                        || (named && lists(headers, &header::CONNECTION, text))
                 }
             };
-            if passes && *name == header::COOKIE {
+            if !stays && *name == header::COOKIE {
                 cookies = true;
-            } else if passes {
+            } else if !stays {
                 put(out, text, value.as_bytes());
             }
         }

@@ -32,7 +32,7 @@ impl Outward<'_> {
         let (mut dated, named) = (false, named(headers));
         for one in headers {
             put_passing(out, one.name, one.value, |name| {
-                let passes = (name != b"content-length" || self.head_only) && self.passes(name, one.value, named);
+                let passes = (name != b"content-length" || self.head_only) && !self.keeps(name, one.value, named);
                 dated |= passes && name == b"date";
                 passes
             });
@@ -52,7 +52,7 @@ impl Outward<'_> {
         let (mut map, named) = (HeaderMap::with_capacity(headers.len() + 2), named(headers));
         for one in headers {
             let name = HeaderName::from_bytes(one.name.as_bytes()).ok()?;
-            if self.passes(name.as_str().as_bytes(), one.value, named) {
+            if !self.keeps(name.as_str().as_bytes(), one.value, named) {
                 let at = one.value.as_ptr() as usize - start;
                 map.append(name, HeaderValue::from_maybe_shared(head.slice(at..at + one.value.len())).ok()?);
             }
@@ -69,14 +69,14 @@ impl Outward<'_> {
         headers.insert(X_REQUEST_ID, self.request_id.to_answer());
     }
 
-    /// Whether a header, its name in lower case, passes; `named` are all, if some are named.
-    fn passes(&self, name: &[u8], value: &[u8], named: Option<&[Header<'_>]>) -> bool {
-        let goes = |one: &Header<'_>| is_connection(one) && holds(one.value, name);
-        !belongs_to_connection(name)
-            && !is_not_a_perclouds(name)
-            && name != b"x-request-id"
-            && !(name == b"set-cookie" && is_wide(value, self.host))
-            && (matches!(name, b"host" | b"content-length") || !named.is_some_and(|all| all.iter().any(goes)))
+    /// Whether a header, its name in lower case, stays behind; `named` are all, if some are named.
+    fn keeps(&self, name: &[u8], value: &[u8], named: Option<&[Header<'_>]>) -> bool {
+        let names = |one: &Header<'_>| is_connection(one) && holds(one.value, name);
+        belongs_to_connection(name)
+            || is_not_a_perclouds(name)
+            || name == b"x-request-id"
+            || (name == b"set-cookie" && is_wide(value, self.host))
+            || (named.is_some_and(|all| all.iter().any(names)) && !matches!(name, b"host" | b"content-length"))
     }
 }
 
