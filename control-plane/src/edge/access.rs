@@ -184,7 +184,7 @@ fn line(out: &mut Vec<u8>, entry: &Entry, (second, micros): (&str, u32)) {
     out.extend_from_slice(b"{\"timestamp\":\"");
     out.extend_from_slice(second.as_bytes());
     out.push(b'.');
-    digits(out, u64::from(micros), 6);
+    fraction(out, micros);
     out.extend_from_slice(b"Z\",\"level\":\"INFO\",\"fields\":{\"message\":\"request\",\"request.id\":\"");
     out.extend_from_slice(entry.request_id.as_str().as_bytes());
     if let Some(tenant) = &entry.tenant {
@@ -246,5 +246,11 @@ pub(super) fn digits(out: &mut Vec<u8>, mut number: u64, least: usize) {
 fn seconds(out: &mut Vec<u8>, duration: Duration) {
     digits(out, duration.as_secs(), 1);
     out.push(b'.');
-    digits(out, u64::from(duration.subsec_micros()), 6);
+    fraction(out, duration.subsec_micros());
+}
+
+/// Microseconds behind a point, six digits.
+fn fraction(out: &mut Vec<u8>, micros: u32) {
+    let [a, b, c] = [micros / 10_000, micros / 100 % 100, micros % 100].map(|pair| PAIRS[pair as usize % 100]);
+    out.extend_from_slice(&[a[0], a[1], b[0], b[1], c[0], c[1]]);
 }

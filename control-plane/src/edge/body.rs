@@ -169,7 +169,7 @@ impl Body for RequestBody {
 /// What a client gets: a page of the edge's own, or a percloud's answer as it comes.
 pub(super) struct ResponseBody {
     source: Source,
-    entry: Option<Entry>,
+    entry: Option<Box<Entry>>,
     /// With when the connection began.
     taken: Option<(Arc<Taken>, Instant)>,
 }
@@ -256,7 +256,7 @@ impl ResponseBody {
     }
 
     /// The entry is written when this body ends.
-    pub(super) fn with_entry(mut self, entry: Entry) -> Self {
+    pub(super) fn with_entry(mut self, entry: Box<Entry>) -> Self {
         self.entry = Some(entry);
         self
     }
@@ -265,6 +265,18 @@ impl ResponseBody {
     pub(super) fn watched(mut self, taken: Arc<Taken>, epoch: Instant) -> Self {
         self.taken = Some((taken, epoch));
         self
+    }
+
+    /// Puts all of it behind what is written, where it is a percloud's short answer and all there; says how long it was.
+    pub(super) fn take_whole(&mut self, out: &mut Vec<u8>) -> Option<u64> {
+        let Source::Percloud(answer) = &mut self.source else { return None };
+        let Coming::Line(coming) = &mut answer.coming else { return None };
+        let length = coming.take_whole(out)?;
+        if let Some(entry) = &mut self.entry {
+            entry.passes(length);
+            entry.whole = true;
+        }
+        Some(length)
     }
 
     fn note(&mut self, frame: &Poll<Option<Result<Frame<Bytes>, BodyError>>>) {

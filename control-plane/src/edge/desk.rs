@@ -6,6 +6,7 @@
 
 mod answer;
 mod head;
+mod passing;
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -18,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 use super::limits;
-use super::proxy::{self, Connection};
+use super::proxy::Connection;
 
 /// Room for what comes in one read: most heads.
 const ROOM: usize = 8 * 1024;
@@ -51,17 +52,17 @@ where
         if connection.ending.leaving.is_cancelled() {
             return Some(visitor.again());
         }
-        let Some(asked) = head::plain(&mut visitor.heard) else { return Some(visitor.again()) };
-        let head_only = asked.method == http::Method::HEAD;
+        let said = |host: &[u8]| connection.said(host);
+        let Some(asked) = head::Plain::of(&mut visitor.heard, said) else { return Some(visitor.again()) };
         // Boxed: it is large, and a silent connection needs no room for it.
-        let mut answer = Box::pin(proxy::answer(connection.clone(), asked, None));
-        let response = tokio::select! {
+        let mut answer = Box::pin(passing::answer(connection, asked));
+        let reply = tokio::select! {
             biased;
-            response = answer.as_mut() => response,
+            reply = answer.as_mut() => reply,
             () = visitor.gone() => return None,
         };
         drop(answer);
-        match answer::write(&mut visitor, &connection.scribe, response, head_only).await {
+        match answer::write(&mut visitor, reply).await {
             Ok(answer::Then::Next) => {}
             Ok(answer::Then::End) => {
                 let _ = visitor.io.shutdown().await;

@@ -3,13 +3,17 @@
 //! Whatever says where a request came from is ours to say: a client's own `Forwarded`, `X-Forwarded-*`, request id or trace
 //! is dropped and never read. What belongs to one connection stays with it (RFC 9110 §7.6.1).
 
+mod outward;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+pub(super) use outward::{Outward, outward};
+
 use super::ids::RequestId;
-use super::request::{Asked, Upgrade};
+use super::request::{self, Asked, Upgrade};
 
 const FORWARDED: HeaderName = header::FORWARDED;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -38,6 +42,8 @@ const NOT_A_CLIENTS: [&str; 12] = [
 #[derive(Debug)]
 pub(super) struct Said {
     authority: String,
+    /// The authority without its port.
+    pub(super) name: String,
     host: HeaderValue,
     client: HeaderValue,
     forwarded: HeaderValue,
@@ -46,7 +52,14 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn new(client: IpAddr, authority: &str) -> Self {
+    /// Of a host by what it is called; none when nothing can be called so.
+    pub(super) fn of(client: IpAddr, authority: &[u8]) -> Option<Self> {
+        let authority = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
+        let name = request::host(&authority).ok()?;
+        Some(Self::new(client, &authority, name))
+    }
+
+    fn new(client: IpAddr, authority: &str, name: String) -> Self {
         let client = client.to_canonical();
         let node = if client.is_ipv6() { format!("\"[{client}]\"") } else { client.to_string() };
         // Every part was checked or made by us; one that is no header value is left empty rather than guessed at.
@@ -56,6 +69,7 @@ impl Said {
             client: value(&client.to_string()),
             forwarded: value(&format!("for={node};host=\"{authority}\";proto=https")),
             authority: authority.to_owned(),
+            name,
             written: Vec::new(),
         };
         let mut written = Vec::with_capacity(256);
@@ -77,8 +91,8 @@ impl Said {
     }
 
     /// Whether it is about this host.
-    pub(super) fn is_of(&self, authority: &str) -> bool {
-        self.authority == authority
+    pub(super) fn is_of(&self, authority: &[u8]) -> bool {
+        self.authority.as_bytes() == authority
     }
 }
 
@@ -101,22 +115,51 @@ impl Origin {
         }
     }
 
-    /// Writes headers with it into a head; for a request's headers made ready by [`inward`] that is the same as putting it in first.
-    pub(super) fn write(&self, headers: &HeaderMap, out: &mut Vec<u8>) {
-        for (name, value) in headers.iter().filter(|(name, _)| *name != header::HOST) {
-            put(out, name.as_str(), value.as_bytes());
+    /// Writes a client's headers with it into a head, and ends that: the same as [`inward`] and then putting it in.
+    pub(super) fn write(&self, headers: &HeaderMap, asked: &Asked, out: &mut Vec<u8>) {
+        let named = headers.contains_key(header::CONNECTION);
+        let mut cookies = false;
+        for (name, value) in headers {
+            let text = name.as_str();
+            let stays = match *name {
+                header::HOST => true,
+                header::CONTENT_LENGTH => false,
+                header::EXPECT if !asked.waits => true,
+                _ => {
+                    belongs_to_connection(text.as_bytes())
+                        || is_not_a_clients(text.as_bytes())
+                        || (named && lists(headers, &header::CONNECTION, text))
+                }
+            };
+            if !stays && *name == header::COOKIE {
+                cookies = true;
+            } else if !stays {
+                put(out, text, value.as_bytes());
+            }
         }
+        if cookies {
+            put(out, header::COOKIE.as_str(), &joined(headers.get_all(header::COOKIE)));
+        }
+        if lists(headers, &header::TE, "trailers") {
+            put(out, header::TE.as_str(), b"trailers");
+        }
+        self.finish(out);
+    }
+
+    /// Writes it behind the headers of a head, and ends that.
+    pub(super) fn finish(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.said.written);
         put(out, X_REQUEST_ID.as_str(), self.request_id.as_str().as_bytes());
         match &self.trace_parent {
             Some(told) => put(out, TRACEPARENT.as_str(), told.as_bytes()),
             None => put(out, TRACEPARENT.as_str(), &self.request_id.trace_parent()),
         }
+        out.extend_from_slice(b"\r\n");
     }
 }
 
-/// A line of a head. Names and values hold no line break: their types do not allow one.
-fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+/// A line of a head. Names and values hold no line break: their types, or who parsed them, do not allow one.
+pub(super) fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
@@ -126,18 +169,39 @@ fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// Whether a header that is a list (RFC 9110 §5.6.1) holds a word.
 pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case(word))
+    headers.get_all(name).iter().any(|value| holds(value.as_bytes(), word.as_bytes()))
+}
+
+/// Whether one value of such a header holds it.
+pub(super) fn holds(value: &[u8], word: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+/// Writes a header with its name in lower case, if that name passes.
+fn put_passing(out: &mut Vec<u8>, name: &str, value: &[u8], passes: impl FnOnce(&[u8]) -> bool) {
+    let start = out.len();
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name.as_bytes());
+    out[start..].make_ascii_lowercase();
+    if !passes(&out[start..]) {
+        return out.truncate(start);
+    }
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a client's header into the head for a percloud, if it may be there. For heads in which `Connection` names no others.
+pub(super) fn put_inward(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    put_passing(out, name, value, |name| !belongs_to_connection(name) && !is_not_a_clients(name));
 }
 
 /// Makes a client's headers into those that a percloud gets, but for what [`Origin`] says.
 pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked) {
     let trailers = lists(headers, &header::TE, "trailers");
     take_out(headers, |name| match name {
-        "proxy" | "forwarded" | "proxy-authorization" => true,
-        "expect" => !asked.waits,
-        // Most names begin otherwise.
-        _ => name.starts_with(['x', 't', 'c', 'b']) && NOT_A_CLIENTS.iter().any(|prefix| name.starts_with(prefix)),
+        b"expect" => !asked.waits,
+        _ => is_not_a_clients(name),
     });
     join_cookies(headers);
     if trailers {
@@ -149,33 +213,36 @@ pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked) {
     }
 }
 
-/// Makes a percloud's headers into those that a client gets. `strict` is the value of HSTS, where it is due.
-pub(super) fn outward(headers: &mut HeaderMap, host: &str, request_id: HeaderValue, strict: bool) {
-    take_out(headers, |name| matches!(name, "alt-svc" | "strict-transport-security"));
-    if strict {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
-    }
-    own_cookies_only(headers, host);
-    headers.insert(X_REQUEST_ID, request_id);
+/// Whether a header, its name in lower case, belongs to one connection.
+fn belongs_to_connection(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"connection"
+            | b"transfer-encoding"
+            | b"te"
+            | b"upgrade"
+            | b"proxy-authenticate"
+            | b"keep-alive"
+            | b"proxy-connection"
+            | b"http2-settings"
+    )
+}
+
+/// Whether a header is not for a client to say.
+fn is_not_a_clients(name: &[u8]) -> bool {
+    // Most names begin otherwise.
+    matches!(name, b"proxy" | b"forwarded" | b"proxy-authorization")
+        || (matches!(name, [b'x' | b't' | b'c' | b'b', ..])
+            && NOT_A_CLIENTS.iter().any(|prefix| name.starts_with(prefix.as_bytes())))
 }
 
 /// Takes out what belongs to one connection, what `Connection` names as such, and what else `is_theirs` says. Most heads hold nothing of that.
-fn take_out(headers: &mut HeaderMap, is_theirs: impl Fn(&str) -> bool) {
-    let hop_by_hop = |name: &str| {
-        matches!(
-            name,
-            "connection"
-                | "transfer-encoding"
-                | "te"
-                | "upgrade"
-                | "proxy-authenticate"
-                | "keep-alive"
-                | "proxy-connection"
-                | "http2-settings"
-        )
+fn take_out(headers: &mut HeaderMap, is_theirs: impl Fn(&[u8]) -> bool) {
+    let goes = |name: &HeaderName| {
+        let name = name.as_str().as_bytes();
+        belongs_to_connection(name) || is_theirs(name)
     };
-    let mut out: Vec<HeaderName> =
-        headers.keys().filter(|name| hop_by_hop(name.as_str()) || is_theirs(name.as_str())).cloned().collect();
+    let mut out: Vec<HeaderName> = headers.keys().filter(|name| goes(name)).cloned().collect();
     if out.contains(&header::CONNECTION) {
         let values = headers.get_all(header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
         let named = values.flat_map(|v| v.split(',')).filter_map(|name| name.trim().parse().ok());
@@ -191,33 +258,17 @@ fn take_out(headers: &mut HeaderMap, is_theirs: impl Fn(&str) -> bool) {
 
 /// HTTP/2 lets browsers send cookies in several headers; HTTP/1.1 does not (RFC 9113 §8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let mut all = headers.get_all(header::COOKIE).iter();
-    let (Some(first), Some(second)) = (all.next(), all.next()) else { return };
-    let joined = [first, second].into_iter().chain(all).map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);
-    if let Ok(value) = HeaderValue::from_bytes(&joined) {
+    let all = headers.get_all(header::COOKIE);
+    if all.iter().nth(1).is_none() {
+        return;
+    }
+    if let Ok(value) = HeaderValue::from_bytes(&joined(all)) {
         headers.insert(header::COOKIE, value);
     }
 }
 
-/// Drops cookies that a site sets for more than itself: under a shared domain, one percloud could plant them in all others.
-fn own_cookies_only(headers: &mut HeaderMap, host: &str) {
-    let wide = |value: &HeaderValue| {
-        value.as_bytes().split(|b| *b == b';').skip(1).any(|attribute| {
-            let attribute = attribute.trim_ascii();
-            attribute.len() >= 7 && attribute[..6].eq_ignore_ascii_case(b"domain") && {
-                let value = attribute[6..].trim_ascii_start().strip_prefix(b"=").unwrap_or_default().trim_ascii();
-                !value.is_empty() && !value.eq_ignore_ascii_case(host.as_bytes())
-            }
-        })
-    };
-    if !headers.get_all(header::SET_COOKIE).iter().any(wide) {
-        return;
-    }
-    let kept: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().filter(|v| !wide(v)).cloned().collect();
-    headers.remove(header::SET_COOKIE);
-    for value in kept {
-        headers.append(header::SET_COOKIE, value);
-    }
+fn joined(cookies: header::GetAll<'_, HeaderValue>) -> Vec<u8> {
+    cookies.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..])
 }
 
 #[cfg(test)]
@@ -232,7 +283,8 @@ mod tests {
     }
 
     fn asked() -> Asked {
-        Asked { host: "ada.example".into(), authority: "ada.example:8443".into(), upgrade: Upgrade::No, waits: false }
+        let said = Said::of("2001:db8::1".parse().unwrap(), b"Ada.example:8443").unwrap();
+        Asked { said: Arc::new(said), upgrade: Upgrade::No, waits: false }
     }
 
     #[test]
@@ -254,16 +306,17 @@ mod tests {
             ("range", "bytes=0-1"),
         ]);
         let origin = Origin {
-            said: Arc::new(Said::new("2001:db8::1".parse().unwrap(), "ada.example:8443")),
+            said: asked().said,
             request_id: RequestId::fresh(),
             trace_parent: Some(HeaderValue::from_static("00-t")),
         };
         let id = format!("x-request-id: {}", origin.request_id.as_str());
-        inward(&mut headers, &asked());
         let mut head = Vec::new();
-        origin.write(&headers, &mut head);
+        origin.write(&headers, &asked(), &mut head);
+        inward(&mut headers, &asked());
         origin.insert(&mut headers);
-        let mut written: Vec<&str> = std::str::from_utf8(&head).unwrap().lines().collect();
+        let head = std::str::from_utf8(&head).unwrap().strip_suffix("\r\n\r\n").unwrap();
+        let mut written: Vec<&str> = head.lines().collect();
         let mut seen: Vec<String> = headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         seen.sort();
         written.sort_unstable();
@@ -283,22 +336,5 @@ mod tests {
                 &*id,
             ]
         );
-    }
-
-    #[test]
-    fn a_site_sets_cookies_for_itself_only() {
-        let mut headers = HeaderMap::new();
-        for cookie in [
-            "a=1; Path=/",
-            "b=2; Domain=example",
-            "c=3; domain = .example; Path=/",
-            "d=4; Domain=ada.example",
-            "e=5; Domain=",
-        ] {
-            headers.append(header::SET_COOKIE, HeaderValue::from_static(cookie));
-        }
-        outward(&mut headers, "ada.example", HeaderValue::from_static("r"), false);
-        let left: Vec<&str> = headers.get_all(header::SET_COOKIE).iter().map(|v| &v.to_str().unwrap()[..1]).collect();
-        assert_eq!(left, ["a", "d", "e"]);
     }
 }

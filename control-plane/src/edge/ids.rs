@@ -9,7 +9,8 @@ pub(super) struct RequestId([u8; 32]);
 impl RequestId {
     pub(super) fn fresh() -> Self {
         let mut text = [0; 32];
-        hex(&rand::random::<[u8; 16]>(), &mut text);
+        // As one number: bytes are drawn one by one, each at the price of four.
+        hex(&rand::random::<u128>().to_ne_bytes(), &mut text);
         Self(text)
     }
 
@@ -32,7 +33,7 @@ impl RequestId {
     pub(super) fn trace_parent(&self) -> [u8; 55] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         text[3..35].copy_from_slice(&self.0);
-        hex(&rand::random::<[u8; 8]>(), &mut text[36..52]);
+        hex(&rand::random::<u64>().to_ne_bytes(), &mut text[36..52]);
         text
     }
 }

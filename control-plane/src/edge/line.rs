@@ -10,9 +10,11 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{Method, Request, Response, StatusCode};
+use bytes::{Buf, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{Response, StatusCode};
+use httparse::Header;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep};
@@ -20,9 +22,9 @@ use tokio::time::{Instant, Sleep};
 pub(super) use answer::Answer;
 use answer::Left;
 
-use super::body::RequestBody;
-use super::headers::{Origin, lists};
+use super::headers::{Origin, Outward, holds};
 use super::limits;
+use super::request::Asked;
 use super::upstream::{Failure, Pool};
 
 /// Room for what comes in one read: most answers.
@@ -50,45 +52,79 @@ impl Line {
     }
 
     /// Sends a head and waits for the head of the answer.
-    async fn ask(&mut self, head: &[u8]) -> Result<Head, Failure> {
+    async fn ask<T: Taker>(&mut self, question: Question<'_>, taker: &T) -> Result<Head<T::Taken>, Failure> {
         let Self { stream, buffer, patience, .. } = self;
         patience.as_mut().reset(Instant::now() + limits::FIRST_BYTE);
         tokio::select! {
             biased;
-            answer = talk(stream, buffer, head) => answer,
+            answer = talk(stream, buffer, question, taker) => answer,
             () = patience => Err(Failure::Slow),
         }
     }
 }
 
+/// A request's head as HTTP/1.1 has it, and whether it is one of HEAD: then an answer has no body.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) head: &'a [u8],
+    pub(super) head_only: bool,
+}
+
+/// Who takes an answer's head from the buffer, and makes of it what they need.
+pub(super) trait Taker {
+    type Taken;
+
+    /// Takes the headers of a head; `whole` is all of it.
+    fn take(
+        &self,
+        status: StatusCode,
+        headers: &[Header<'_>],
+        whole: &[u8],
+        body: Framing,
+    ) -> Result<Self::Taken, Failure>;
+}
+
+/// How an answer's body ends, as whoever passes it on may say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none, whatever the head says.
+    Nothing,
+    /// So many bytes.
+    Length(u64),
+    /// Nobody knows yet.
+    Open,
+}
+
 /// Sends a head and takes the head of the answer from what comes back.
-async fn talk(stream: &mut UnixStream, buffer: &mut BytesMut, head: &[u8]) -> Result<Head, Failure> {
-    stream.write_all(head).await.map_err(|e| Failure::Broken(e.into()))?;
+async fn talk<T: Taker>(
+    stream: &mut UnixStream,
+    buffer: &mut BytesMut,
+    question: Question<'_>,
+    taker: &T,
+) -> Result<Head<T::Taken>, Failure> {
+    stream.write_all(question.head).await.map_err(|e| Failure::Broken(e.into()))?;
     loop {
         buffer.reserve(ROOM);
         let read = stream.read_buf(buffer).await.map_err(|e| Failure::Broken(e.into()))?;
         if read == 0 {
             return Err(Failure::Broken("no answer".into()));
         }
-        while let Some(head) = parse(buffer)? {
-            match head.status {
-                StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::Unasked),
-                // What it says on the way is for whoever asked for it.
-                status if status.is_informational() => {}
-                _ => return Ok(head),
+        // What it says on the way is for whoever asked for it.
+        while let Some(heard) = parse(buffer, question.head_only, taker)? {
+            if let Heard::Head(head) = heard {
+                return Ok(head);
             }
         }
     }
 }
 
 /// Asks on a kept connection if there is one, and again where a kept one was dead.
-pub(super) async fn ask(
+pub(super) async fn ask<T: Taker>(
     pool: &Arc<Pool>,
     socket: &Arc<Path>,
-    request: &Request<RequestBody>,
-    origin: &Origin,
-) -> Result<Response<Answer>, Failure> {
-    let written = write(request, origin);
+    question: Question<'_>,
+    taker: &T,
+) -> Result<(T::Taken, Answer), Failure> {
     let mut tries = 0;
     loop {
         let kept = if tries == 0 { pool.kept_line(socket) } else { None };
@@ -96,8 +132,10 @@ pub(super) async fn ask(
             Some(line) => line,
             None => Line::new(pool.connect(socket).await?),
         };
-        match line.ask(&written).await {
-            Ok(head) => return head.into_response(line, pool, socket, request.method()),
+        match line.ask(question, taker).await {
+            Ok(Head { taken, left, stays }) => {
+                return Ok((taken, Answer::new(line, left, stays.then(|| (pool.clone(), socket.clone())))));
+            }
             Err(Failure::Broken(_)) if tries < 2 => {
                 tries += 1;
                 pool.meter.retries.increment(1);
@@ -107,28 +145,33 @@ pub(super) async fn ask(
     }
 }
 
-/// The request's head as HTTP/1.1 has it. Its target holds no line break: its type does not allow one.
-fn write(request: &Request<RequestBody>, origin: &Origin) -> Vec<u8> {
+/// The head of a request that is checked, as HTTP/1.1 has it. Its target holds no line break: its type does not allow one.
+pub(super) fn head(parts: &Parts, asked: &Asked, origin: &Origin) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
-    let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    for piece in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    for piece in [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(piece.as_bytes());
     }
-    origin.write(request.headers(), &mut out);
-    out.extend_from_slice(b"\r\n");
+    origin.write(&parts.headers, asked, &mut out);
     out
 }
 
 /// An answer's head.
-struct Head {
-    status: StatusCode,
-    headers: HeaderMap,
-    /// It speaks HTTP/1.1, where a connection stays unless it is said otherwise.
-    modern: bool,
+struct Head<T> {
+    taken: T,
+    left: Left,
+    /// The connection can be used again.
+    stays: bool,
+}
+
+enum Heard<T> {
+    Head(Head<T>),
+    /// One that is followed by another (1xx).
+    Informational,
 }
 
 /// Takes a head out of the buffer, once it is whole.
-fn parse(buffer: &mut BytesMut) -> Result<Option<Head>, Failure> {
+fn parse<T: Taker>(buffer: &mut BytesMut, head_only: bool, taker: &T) -> Result<Option<Heard<T::Taken>>, Failure> {
     let broken = |what: &'static str| Failure::Nonsense(what);
     let mut space = [const { std::mem::MaybeUninit::uninit() }; limits::HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
@@ -141,91 +184,147 @@ fn parse(buffer: &mut BytesMut) -> Result<Option<Head>, Failure> {
         }
         httparse::Status::Partial => return Ok(None),
     };
-    // One small copy, so that the buffer can be used again while the head travels on.
-    let head = Bytes::copy_from_slice(&buffer[..length]);
-    let start = buffer.as_ptr() as usize;
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + 4);
-    for header in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| broken("a header's name"))?;
-        let at = header.value.as_ptr() as usize - start;
-        let value = head.slice(at..at + header.value.len());
-        headers.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| broken("a header's value"))?);
-    }
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| broken("a status"))?;
-    let modern = parsed.version == Some(1);
+    let heard = match status {
+        StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::Unasked),
+        status if status.is_informational() => Heard::Informational,
+        _ => {
+            let follows = Follows::of(parsed.headers);
+            let left = follows.left(status, head_only)?;
+            let stays = follows.stays(parsed.version == Some(1)) && left != Left::UntilEnd;
+            let framing = match left {
+                _ if head_only || is_bare(status) => Framing::Nothing,
+                Left::Bytes(length) => Framing::Length(length),
+                Left::Chunks(_) | Left::UntilEnd => Framing::Open,
+            };
+            let taken = taker.take(status, parsed.headers, &buffer[..length], framing)?;
+            Heard::Head(Head { taken, left, stays })
+        }
+    };
     buffer.advance(length);
-    Ok(Some(Head { status, headers, modern }))
+    Ok(Some(heard))
 }
 
-impl Head {
-    fn into_response(
-        mut self,
-        line: Line,
-        pool: &Arc<Pool>,
-        socket: &Arc<Path>,
-        method: &Method,
-    ) -> Result<Response<Answer>, Failure> {
-        let left = self.left(method)?;
-        let stays = self.stays() && !matches!(left, Left::UntilEnd);
-        if matches!(left, Left::Chunks(_)) {
-            // Two opinions on the end: the coding is the one that counts (RFC 9112 §6.3), the other must not travel on.
-            self.headers.remove(CONTENT_LENGTH);
+/// An answer that never has a body.
+fn is_bare(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// What an answer's head says of what follows it, found in one walk.
+#[derive(Default)]
+struct Follows<'a> {
+    codings: usize,
+    chunked: bool,
+    length: Option<&'a [u8]>,
+    /// Two lengths that are not the same.
+    contradicts: bool,
+    closes: bool,
+    keeps: bool,
+}
+
+impl<'a> Follows<'a> {
+    fn of(headers: &[Header<'a>]) -> Self {
+        let mut follows = Self::default();
+        for one in headers {
+            // Most names are of another length.
+            match one.name.len() {
+                14 if one.name.eq_ignore_ascii_case("content-length") => {
+                    follows.contradicts |= follows.length.is_some_and(|length| length != one.value);
+                    follows.length = Some(one.value);
+                }
+                17 if one.name.eq_ignore_ascii_case("transfer-encoding") => {
+                    follows.codings += 1;
+                    follows.chunked = one.value.eq_ignore_ascii_case(b"chunked");
+                }
+                10 if one.name.eq_ignore_ascii_case("connection") => {
+                    follows.closes |= holds(one.value, b"close");
+                    follows.keeps |= holds(one.value, b"keep-alive");
+                }
+                _ => {}
+            }
         }
-        let mut response = Response::new(Answer::new(line, left, stays.then(|| (pool.clone(), socket.clone()))));
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        Ok(response)
+        follows
     }
 
     /// How much of a body follows (RFC 9112 §6.3).
-    fn left(&self, method: &Method) -> Result<Left, Failure> {
-        if *method == Method::HEAD || matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+    fn left(&self, status: StatusCode, head_only: bool) -> Result<Left, Failure> {
+        if head_only || is_bare(status) {
             return Ok(Left::Bytes(0));
         }
-        let mut codings = self.headers.get_all(TRANSFER_ENCODING).iter();
-        match (codings.next(), codings.next()) {
-            (None, _) => {}
-            (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-                return Ok(Left::Chunks(answer::Chunks::Size));
-            }
+        match (self.codings, self.chunked) {
+            (0, _) => {}
+            (1, true) => return Ok(Left::Chunks(answer::Chunks::Size)),
             _ => return Err(Failure::Nonsense("a coding that nobody asked for")),
         }
-        let mut lengths = self.headers.get_all(CONTENT_LENGTH).iter();
-        let Some(first) = lengths.next() else { return Ok(Left::UntilEnd) };
-        let digits = first.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        let Some(length) = self.length else { return Ok(Left::UntilEnd) };
+        let digits = std::str::from_utf8(length).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
         match digits.and_then(|text| text.parse().ok()) {
-            Some(length) if lengths.all(|other| other == first) => Ok(Left::Bytes(length)),
+            Some(length) if !self.contradicts => Ok(Left::Bytes(length)),
             _ => Err(Failure::Nonsense("a length that is none")),
         }
     }
 
-    fn stays(&self) -> bool {
-        let says = |word| lists(&self.headers, &CONNECTION, word);
-        if self.modern { !says("close") } else { says("keep-alive") }
+    /// Whether the connection stays; HTTP/1.1 is modern: there it does unless it is said otherwise.
+    fn stays(&self, modern: bool) -> bool {
+        if modern { !self.closes } else { self.keeps }
+    }
+}
+
+/// Makes a head for the library's server of what a percloud says.
+pub(super) struct Mapped<'a>(pub(super) Outward<'a>);
+
+impl Taker for Mapped<'_> {
+    type Taken = Response<()>;
+
+    fn take(
+        &self,
+        status: StatusCode,
+        headers: &[Header<'_>],
+        whole: &[u8],
+        body: Framing,
+    ) -> Result<Response<()>, Failure> {
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = self.0.map(headers, whole).ok_or(Failure::Nonsense("a header"))?;
+        if body == Framing::Open {
+            // Two opinions on the end: the coding is the one that counts (RFC 9112 §6.3), the other must not travel on.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        Ok(response)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::ids::RequestId;
     use super::*;
 
-    fn head(text: &str) -> Result<Option<Head>, Failure> {
-        parse(&mut BytesMut::from(text))
+    fn asked(text: &str, head_only: bool) -> Result<Option<Head<Response<()>>>, Failure> {
+        let request_id = RequestId::fresh();
+        let mapped = Mapped(Outward { host: "ada.example", request_id: &request_id, strict: false, head_only });
+        Ok(parse(&mut BytesMut::from(text), head_only, &mapped)?.map(|heard| match heard {
+            Heard::Head(head) => head,
+            Heard::Informational => panic!("{text} is no last word"),
+        }))
     }
 
-    fn left(text: &str, method: &Method) -> Option<Left> {
-        head(text).ok()??.left(method).ok()
+    fn head(text: &str) -> Result<Option<Head<Response<()>>>, Failure> {
+        asked(text, false)
+    }
+
+    fn left(text: &str, head_only: bool) -> Option<Left> {
+        Some(asked(text, head_only).ok()??.left)
     }
 
     #[test]
     fn an_answers_end_is_where_http_says() {
-        let get = Method::GET;
-        assert_eq!(left("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", &get), Some(Left::Bytes(5)));
-        assert_eq!(left("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", &Method::HEAD), Some(Left::Bytes(0)));
-        assert_eq!(left("HTTP/1.1 304 x\r\ncontent-length: 5\r\n\r\n", &get), Some(Left::Bytes(0)));
-        assert_eq!(left("HTTP/1.1 200 OK\r\n\r\n", &get), Some(Left::UntilEnd));
+        let get = false;
+        assert_eq!(left("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", get), Some(Left::Bytes(5)));
+        assert_eq!(left("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", true), Some(Left::Bytes(0)));
+        assert_eq!(left("HTTP/1.1 304 x\r\ncontent-length: 5\r\n\r\n", get), Some(Left::Bytes(0)));
+        assert_eq!(left("HTTP/1.1 200 OK\r\n\r\n", get), Some(Left::UntilEnd));
         for coded in ["", "content-length: 5\r\n"] {
-            let chunks = left(&format!("HTTP/1.1 200 OK\r\n{coded}transfer-encoding: chunked\r\n\r\n"), &get);
+            let chunks = left(&format!("HTTP/1.1 200 OK\r\n{coded}transfer-encoding: chunked\r\n\r\n"), get);
             assert_eq!(chunks, Some(Left::Chunks(answer::Chunks::Size)));
         }
         for odd in [
@@ -235,7 +334,7 @@ mod tests {
             "transfer-encoding: gzip, chunked\r\n",
             "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
         ] {
-            assert_eq!(left(&format!("HTTP/1.1 200 OK\r\n{odd}\r\n"), &get), None, "{odd}");
+            assert_eq!(left(&format!("HTTP/1.1 200 OK\r\n{odd}\r\n"), get), None, "{odd}");
         }
     }
 
@@ -247,9 +346,9 @@ mod tests {
         {
             assert!(matches!(head(odd), Err(Failure::Nonsense(_))), "{odd:?}");
         }
-        assert!(head("HTTP/1.1 200 OK\r\n\r\n").unwrap().unwrap().stays());
-        assert!(!head("HTTP/1.1 200 OK\r\nconnection: Close\r\n\r\n").unwrap().unwrap().stays());
-        assert!(!head("HTTP/1.0 200 OK\r\n\r\n").unwrap().unwrap().stays());
+        assert!(head("HTTP/1.1 204 No Content\r\n\r\n").unwrap().unwrap().stays);
+        assert!(!head("HTTP/1.1 200 OK\r\nconnection: Close\r\n\r\n").unwrap().unwrap().stays);
+        assert!(!head("HTTP/1.0 200 OK\r\n\r\n").unwrap().unwrap().stays);
         let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(limits::H1_BUFFER));
         assert!(head(&endless).is_err());
     }

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Method, StatusCode, Version};
+use http_body::Body as _;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tokio::time::Instant;
 
+use super::body::ResponseBody;
 use super::ids::RequestId;
 
 /// Who answered.
@@ -130,6 +132,13 @@ impl Entry {
     /// Bytes of the request's body so far.
     pub(super) fn bytes_in(&self) -> u64 {
         self.sent.as_ref().map_or(0, |p| p.bytes())
+    }
+
+    /// There is an answer.
+    pub(super) fn answered(&mut self, status: StatusCode, body: &ResponseBody) {
+        self.status = status;
+        self.first_byte = self.began.elapsed();
+        self.whole = body.is_end_stream();
     }
 
     /// Counts a piece of the answer's body; as the percloud's, where it answers itself.

@@ -11,7 +11,7 @@
 //! **The life of a request.** A worker accepts the connection ([`listen`]), looks whether it speaks TLS at all ([`plain`] if not) and
 //! shakes hands with the certificate for the name ([`connection`]). Each request's head is checked ([`request`]): one host, one
 //! length, a host that the certificate stands for. The host's route ([`routes`], kept true by [`watch`]) leads to a socket or to
-//! an answer of our own ([`answers`]). Headers that a client must not set are dropped, ours put in ([`headers`]); then
+//! an answer of our own ([`way`], [`answers`]). Headers that a client must not set are dropped, ours put in ([`headers`]); then
 //! request and answer pass piece by piece ([`body`]), as a WebSocket if both want ([`tunnel`]).
 //!
 //! **What the edge may know.** It reads two relations of the database and opens sealed certificate keys; it can write nothing but
@@ -48,6 +48,7 @@ mod tunnel;
 mod turns;
 mod upstream;
 mod watch;
+mod way;
 mod worker;
 
 #[cfg(test)]

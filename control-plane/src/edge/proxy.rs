@@ -18,13 +18,15 @@ use super::access::Scribe;
 use super::answers::{self, Asker, Own};
 use super::body::{ClientBody, Coming, Gate, RequestBody, ResponseBody};
 use super::ending::Ending;
-use super::headers::{self, Origin, Said};
+use super::headers::{self, Origin, Outward, Said};
 use super::ids::RequestId;
+use super::line::{self, Mapped, Question};
 use super::meter::{self, Class, Entry, Progress};
 use super::request::{self, Asked, Refusal, Upgrade};
-use super::routes::{Busy, Route, State};
+use super::routes::Busy;
 use super::upstream::{self, Failure, Pool};
-use super::{Edge, limits, line, tunnel};
+use super::way;
+use super::{Edge, limits, tunnel};
 
 /// What is known of a connection before its first request.
 pub(super) struct Connection {
@@ -47,20 +49,17 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn said(&self, authority: &str) -> Arc<Said> {
+    /// What is said of the host that is asked for; none when no host is called so.
+    pub(super) fn said(&self, authority: &[u8]) -> Option<Arc<Said>> {
         let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some(said) if said.is_of(authority) => said.clone(),
-            _ => last.insert(Arc::new(Said::new(self.client, authority))).clone(),
+            Some(said) if said.is_of(authority) => Some(said.clone()),
+            _ => {
+                let said = Arc::new(Said::of(self.client, authority)?);
+                Some(last.insert(said).clone())
+            }
         }
     }
-}
-
-/// Where a request goes.
-enum Way {
-    Portal,
-    Percloud(Arc<Route>, Arc<Path>, Busy),
-    Own(Own),
 }
 
 /// Answers one request; never fails, since the answer to a failure is an answer too.
@@ -73,20 +72,24 @@ pub(super) async fn handle(
 }
 
 /// The same for a head, and a body where there may be one.
-pub(super) async fn answer(
-    connection: Arc<Connection>,
-    parts: Parts,
-    body: Option<Incoming>,
-) -> Response<ResponseBody> {
+async fn answer(connection: Arc<Connection>, parts: Parts, body: Option<Incoming>) -> Response<ResponseBody> {
     let began = Instant::now();
+    called(&connection, |id, trace_parent| pass(&connection, parts, body, id, trace_parent, began)).await
+}
+
+/// Gives a request its id, and a span where spans go somewhere.
+pub(super) async fn called<F: Future>(
+    connection: &Connection,
+    pass: impl FnOnce(RequestId, Option<HeaderValue>) -> F,
+) -> F::Output {
     let id = RequestId::fresh();
     if !connection.edge.traced {
-        return pass(&connection, parts, body, id, None, began).await;
+        return pass(id, None).await;
     }
     let span = tracing::info_span!("edge.request", request.id = id.as_str());
     let parent = span.in_scope(crate::telemetry::trace_parent).and_then(|parent| parent.try_into().ok());
     // Boxed, so that the others need no room for it.
-    Box::pin(tracing::Instrument::instrument(pass(&connection, parts, body, id, parent, began), span)).await
+    Box::pin(tracing::Instrument::instrument(pass(id, parent), span)).await
 }
 
 async fn pass(
@@ -97,57 +100,116 @@ async fn pass(
     trace_parent: Option<HeaderValue>,
     began: Instant,
 ) -> Response<ResponseBody> {
-    let edge = &connection.edge;
-    let asker = Asker::of(&parts.method, &parts.headers);
-    let mut note = begin(connection, &parts, id, began);
-    let asked = match request::check(&parts) {
+    let path = parts.uri.path();
+    let mut note = begin(connection, id, began, (&parts.method, parts.version, path));
+    let asked = match request::check(&parts, |host| connection.said(host)) {
         Ok(asked) => asked,
         Err(refusal) => {
-            let own = if refusal == Refusal::Method { Own::Method } else { Own::Malformed };
-            return finish(note, connection, answers::answer(&edge.pages, &own, &asker, "", id.as_str()));
+            let why = if refusal == Refusal::Method { Own::Method } else { Own::Malformed };
+            return own(connection, note, &Asker::of(&parts.method, &parts.headers), "", &why);
         }
     };
-    let own = |own: Own| answers::answer(&edge.pages, &own, &asker, &asked.host, id.as_str());
     let said_length = body.as_ref().map_or(0, |body| body.size_hint().lower());
-    let (socket, busy) = match find(connection, &asked, &parts.uri, said_length, began) {
-        Way::Own(why) => {
-            if let Some(asset) = edge.pages.asset(&parts.method, parts.uri.path()).await {
+    let whole = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let way = match way::find(connection, &asked.said.name, (path, whole), said_length, &mut note) {
+        Ok(way) => way,
+        Err(why) => {
+            if let Some(asset) = connection.edge.pages.asset(&parts.method, path).await {
                 return finish(note, connection, asset);
             }
-            return finish(note, connection, own(why));
-        }
-        Way::Portal => (edge.portal.clone(), None),
-        Way::Percloud(route, socket, busy) => {
-            note.tenant = Some(route);
-            (socket, Some(busy))
+            return own(connection, note, &Asker::of(&parts.method, &parts.headers), &asked.said.name, &why);
         }
     };
-    let portal = busy.is_none();
+    let origin = Origin { said: asked.said.clone(), request_id: id, trace_parent };
+    let empty = body.as_ref().is_none_or(|body| body.is_end_stream());
+    if asked.upgrade == Upgrade::No && empty && upstream::may_be_asked_again(&parts) {
+        drop(body);
+        return plainly(connection, &parts, &asked, origin, way, note).await;
+    }
+    // Boxed, so that what is asked most needs no room for it.
+    Box::pin(carefully(connection, parts, body, asked, origin, way, note)).await
+}
+
+/// Passes on what our own client can.
+async fn plainly(
+    connection: &Arc<Connection>,
+    parts: &Parts,
+    asked: &Asked,
+    origin: Origin,
+    (socket, busy): (Arc<Path>, Option<Busy>),
+    mut note: Box<Entry>,
+) -> Response<ResponseBody> {
+    let head = line::head(parts, asked, &origin);
+    let head_only = parts.method == Method::HEAD;
+    let outward = outward(connection, asked, &origin.request_id, head_only);
+    match line::ask(&connection.pool, &socket, Question { head: &head, head_only }, &Mapped(outward)).await {
+        Ok((response, coming)) => {
+            finish(note, connection, response.map(|()| ResponseBody::percloud(Coming::Line(coming), busy)))
+        }
+        Err(failure) => {
+            let why = failed(&mut note, &failure);
+            own(connection, note, &Asker::of(&parts.method, &parts.headers), &asked.said.name, &why)
+        }
+    }
+}
+
+/// Passes on what needs the library's.
+async fn carefully(
+    connection: &Arc<Connection>,
+    parts: Parts,
+    body: Option<Incoming>,
+    asked: Asked,
+    origin: Origin,
+    (socket, busy): (Arc<Path>, Option<Busy>),
+    mut note: Box<Entry>,
+) -> Response<ResponseBody> {
+    let (id, asker) = (origin.request_id, Asker::of(&parts.method, &parts.headers));
     let body_max = note.tenant.as_ref().map_or(u64::MAX, |route| route.body_max());
-    note.class = if portal { Class::Portal } else { Class::Percloud };
-    let origin = Origin { said: connection.said(&asked.authority), request_id: id, trace_parent };
-    // Boxed, so that it is not moved from hand to hand.
-    let out = Box::new(Outbound::new(parts, body, &asked, origin, body_max));
+    let out = Outbound::new(parts, body, &asked, origin, body_max);
     note.sent = out.progress.clone();
     match exchange(connection, &socket, out, &asked, busy).await {
         Ok(mut response) => {
-            headers::outward(response.headers_mut(), &asked.host, id.to_answer(), connection.strict);
+            headers::outward(response.headers_mut(), &outward(connection, &asked, &id, false));
             restore_upgrade(&mut response, &asked);
             finish(note, connection, response)
         }
         Err(failure) => {
-            if !matches!(failure, Failure::Client) {
-                tracing::warn!(request.id = id.as_str(), portal, error = %failure, source = ?std::error::Error::source(&failure), "no answer");
-            }
-            note.class = Class::Edge;
-            let too_large = note.sent.as_ref().is_some_and(|sent| sent.is_too_large());
-            if let (true, Some(account)) = (too_large, note.tenant.as_ref().and_then(|route| route.counted())) {
-                account.refuse();
-            }
-            let why = if too_large { Own::TooLarge } else { said(&failure, portal) };
-            finish(note, connection, own(why))
+            let why = failed(&mut note, &failure);
+            own(connection, note, &asker, &asked.said.name, &why)
         }
     }
+}
+
+fn outward<'a>(connection: &Connection, asked: &'a Asked, request_id: &'a RequestId, head_only: bool) -> Outward<'a> {
+    Outward { host: &asked.said.name, request_id, strict: connection.strict, head_only }
+}
+
+/// An answer of the edge's own.
+pub(super) fn own(
+    connection: &Connection,
+    note: Box<Entry>,
+    asker: &Asker,
+    host: &str,
+    why: &Own,
+) -> Response<ResponseBody> {
+    let id = note.request_id;
+    finish(note, connection, answers::answer(&connection.edge.pages, why, asker, host, id.as_str()))
+}
+
+/// What a visitor is told when a percloud gave no answer; the log hears of it.
+pub(super) fn failed(note: &mut Entry, failure: &Failure) -> Own {
+    let portal = note.class == Class::Portal;
+    if !matches!(failure, Failure::Client) {
+        tracing::warn!(request.id = note.request_id.as_str(), portal, error = %failure, source = ?std::error::Error::source(failure), "no answer");
+    }
+    note.class = Class::Edge;
+    if !note.sent.as_ref().is_some_and(|sent| sent.is_too_large()) {
+        return said(failure, portal);
+    }
+    if let Some(account) = note.tenant.as_ref().and_then(|route| route.counted()) {
+        account.refuse();
+    }
+    Own::TooLarge
 }
 
 fn said(failure: &Failure, portal: bool) -> Own {
@@ -157,48 +219,6 @@ fn said(failure: &Failure, portal: bool) -> Own {
         Failure::Connect(_) | Failure::Broken(_) | Failure::Nonsense(_) | Failure::Unasked if portal => Own::PortalAway,
         Failure::Connect(_) | Failure::Broken(_) | Failure::Nonsense(_) | Failure::Unasked => Own::CannotStart,
     }
-}
-
-/// Which way a host name leads.
-fn find(connection: &Connection, asked: &Asked, uri: &http::Uri, said_length: u64, began: Instant) -> Way {
-    let path = uri.path();
-    let edge = &connection.edge;
-    let now = began.duration_since(edge.began);
-    if !edge.same_certificate(connection.sni.as_deref(), &asked.host) {
-        return Way::Own(Own::Misdirected);
-    }
-    if asked.host == edge.base_domain {
-        edge.company.visited(&asked.host, began);
-        return Way::Portal;
-    }
-    let Some(route) = edge.routes.find(&asked.host) else { return Way::Own(Own::NoSuchPercloud) };
-    let whole = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    if let Some(to) = route.elsewhere(path, whole, edge.port) {
-        return Way::Own(Own::Moved(to));
-    }
-    match (route.row.state, route.row.socket.clone()) {
-        (State::Preparing, _) | (State::Running, None) => Way::Own(Own::Preparing),
-        (State::Failing, _) => Way::Own(Own::CannotStart),
-        (State::Suspended, Some(_)) if !open_while_suspended(path) => Way::Own(Own::Suspended),
-        (State::Suspended, None) => Way::Own(Own::Suspended),
-        (State::Running | State::Suspended, Some(_)) if said_length > route.body_max() => {
-            route.account(&edge.ledger).refuse();
-            Way::Own(Own::TooLarge)
-        }
-        (State::Running | State::Suspended, Some(socket)) => match route.enter(edge, now) {
-            Some(busy) => {
-                edge.company.visited(&route.row.tenant_id, began);
-                Way::Percloud(route, socket, busy)
-            }
-            None => Way::Own(Own::Crowded),
-        },
-    }
-}
-
-/// What a suspended percloud still answers: its owner may sign in and leave with everything.
-fn open_while_suspended(path: &str) -> bool {
-    const OPEN: [&str; 6] = ["/sign-in", "/sign-out", "/recover", "/control", "/assets", "/exports"];
-    OPEN.iter().any(|open| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 /// A request made ready for a percloud.
@@ -248,18 +268,12 @@ impl Outbound {
 async fn exchange(
     connection: &Arc<Connection>,
     socket: &Arc<Path>,
-    mut out: Box<Outbound>,
+    out: Outbound,
     asked: &Asked,
     busy: Option<Busy>,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let (gate, client) = (out.gate.take(), out.client.take());
-    let mut response = if asked.upgrade == Upgrade::No && upstream::may_be_asked_again(&out.request) {
-        line::ask(&connection.pool, socket, &out.request, &out.origin).await?.map(Coming::Line)
-    } else {
-        let Outbound { request, origin, progress, .. } = *out;
-        // Boxed, so that what is asked most needs no room for it.
-        Box::pin(patiently(connection.pool.send(socket, request, origin), progress)).await?
-    };
+    let Outbound { request, origin, progress, gate, client } = out;
+    let mut response = patiently(connection.pool.send(socket, request, origin), progress).await?;
     if let Some(gate) = gate {
         gate.close();
     }
@@ -310,29 +324,37 @@ fn restore_upgrade(response: &mut Response<ResponseBody>, asked: &Asked) {
 }
 
 /// The log's line, begun: what is dropped without an answer (the client is gone) is noted as such.
-fn begin(connection: &Connection, parts: &Parts, id: RequestId, began: Instant) -> Entry {
-    Entry {
+pub(super) fn begin(
+    connection: &Connection,
+    id: RequestId,
+    began: Instant,
+    (method, version, path): (&Method, Version, &str),
+) -> Box<Entry> {
+    // Boxed: it passes through many hands.
+    Box::new(Entry {
         scribe: connection.scribe.clone(),
         request_id: id,
         tenant: None,
         class: Class::Edge,
-        area: meter::area(parts.uri.path()),
-        method: parts.method.clone(),
-        version: parts.version,
+        area: meter::area(path),
+        method: method.clone(),
+        version,
         status: StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         began,
         first_byte: Duration::ZERO,
         sent: None,
         bytes_out: 0,
         whole: false,
-    }
+    })
 }
 
 /// Hands the log's line to the answer, which ends it.
-fn finish(mut entry: Entry, connection: &Connection, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
-    entry.status = response.status();
-    entry.first_byte = entry.began.elapsed();
-    entry.whole = response.body().is_end_stream();
+pub(super) fn finish(
+    mut entry: Box<Entry>,
+    connection: &Connection,
+    mut response: Response<ResponseBody>,
+) -> Response<ResponseBody> {
+    entry.answered(response.status(), response.body());
     let h2 = entry.version == Version::HTTP_2;
     if !h2 && connection.last_call.load(Ordering::Relaxed) && entry.status != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));

@@ -1,13 +1,14 @@
 //! The head of a request, checked before anything is done with it: which host is meant, and is it said in one voice?
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{Method, Version};
 
-use super::headers::lists;
+use super::headers::{Said, lists};
 
 /// Why a request is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +20,10 @@ pub(super) enum Refusal {
 }
 
 /// What a checked head asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Asked {
-    /// The name, in lower case, without port and without a dot at the end.
-    pub(super) host: String,
-    /// The name as a `Host` header says it: with the port, where there was one.
-    pub(super) authority: String,
+    /// The host that is meant.
+    pub(super) said: Arc<Said>,
     /// What the connection shall turn into.
     pub(super) upgrade: Upgrade,
     /// The client waits with its body for a go-ahead.
@@ -42,8 +41,8 @@ pub(super) enum Upgrade {
     Connect,
 }
 
-/// Checks a head. The HTTP library has done the syntax by now; this is about what it still lets through.
-pub(super) fn check(parts: &Parts) -> Result<Asked, Refusal> {
+/// Checks a head. The HTTP library has done the syntax by now; this is about what it still lets through. `said` knows what is called a host.
+pub(super) fn check(parts: &Parts, said: impl FnOnce(&[u8]) -> Option<Arc<Said>>) -> Result<Asked, Refusal> {
     let extended = parts.extensions.get::<hyper::ext::Protocol>();
     let upgrade = match (parts.version, extended) {
         (Version::HTTP_2, Some(protocol)) if protocol.as_str() == "websocket" => Upgrade::Connect,
@@ -57,8 +56,7 @@ pub(super) fn check(parts: &Parts) -> Result<Asked, Refusal> {
         return Err(Refusal::Method);
     }
     lengths(&parts.headers)?;
-    let authority = authority(parts)?;
-    let host = host(&authority)?;
+    let said = said(authority(parts)?).ok_or(Refusal::Malformed)?;
     let path = parts.uri.path();
     if !path.starts_with('/') || path.bytes().any(|b| b < 0x20 || b == 0x7f || b == b'\\') {
         return Err(Refusal::Malformed);
@@ -68,7 +66,7 @@ pub(super) fn check(parts: &Parts) -> Result<Asked, Refusal> {
     if !waits && parts.version == Version::HTTP_11 && parts.headers.contains_key(EXPECT) {
         return Err(Refusal::Malformed);
     }
-    Ok(Asked { host, authority, upgrade, waits })
+    Ok(Asked { said, upgrade, waits })
 }
 
 /// One length or one coding, plainly said. What follows is framed anew for the percloud in any case; a request with two
@@ -93,25 +91,25 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// The authority that the request names: in its target, in `Host`, or in both, which must then agree.
-fn authority(parts: &Parts) -> Result<String, Refusal> {
+fn authority(parts: &Parts) -> Result<&[u8], Refusal> {
     if parts.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTPS) {
         return Err(Refusal::Malformed);
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
-    let header = hosts.next().map(|v| v.to_str()).transpose().map_err(|_| Refusal::Malformed)?;
+    let header = hosts.next().map(http::HeaderValue::as_bytes);
     if hosts.next().is_some() {
         return Err(Refusal::Malformed);
     }
-    let target = parts.uri.authority().map(http::uri::Authority::as_str);
+    let target = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
     match (target, header) {
         (Some(target), Some(header)) if !target.eq_ignore_ascii_case(header) => Err(Refusal::Malformed),
-        (Some(name), _) | (None, Some(name)) => Ok(name.to_ascii_lowercase()),
+        (Some(name), _) | (None, Some(name)) => Ok(name),
         (None, None) => Err(Refusal::Malformed),
     }
 }
 
 /// The name in an authority; refuses user names, odd ports and anything that is neither a host name nor an address.
-fn host(authority: &str) -> Result<String, Refusal> {
+pub(super) fn host(authority: &str) -> Result<String, Refusal> {
     let (name, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, rest) = rest.split_once(']').ok_or(Refusal::Malformed)?;
@@ -152,7 +150,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(&request.body(()).unwrap().into_parts().0)
+        check(&request.body(()).unwrap().into_parts().0, |host| Said::of([192, 0, 2, 1].into(), host).map(Arc::new))
     }
 
     #[test]
@@ -163,9 +161,9 @@ mod tests {
             ("/", "ada.example."),
             ("https://ada.example/x", "ada.example"),
         ] {
-            assert_eq!(asked(uri, &[("host", host)]).unwrap().host, "ada.example", "{uri} {host}");
+            assert_eq!(asked(uri, &[("host", host)]).unwrap().said.name, "ada.example", "{uri} {host}");
         }
-        assert_eq!(asked("/", &[("host", "[::1]:8443")]).unwrap().host, "[::1]");
+        assert_eq!(asked("/", &[("host", "[::1]:8443")]).unwrap().said.name, "[::1]");
     }
 
     #[test]
@@ -186,7 +184,7 @@ mod tests {
             ("/", &[("host", "a.example"), ("expect", "a-miracle")]),
         ];
         for (uri, headers) in odd {
-            assert_eq!(asked(uri, headers), Err(Refusal::Malformed), "{uri} {headers:?}");
+            assert_eq!(asked(uri, headers).err(), Some(Refusal::Malformed), "{uri} {headers:?}");
         }
     }
 
@@ -203,7 +201,7 @@ mod tests {
             vec![("content-length", "3, 3")],
             vec![("content-length", "")],
         ] {
-            assert_eq!(asked("/", &[&[host], &odd[..]].concat()), Err(Refusal::Malformed), "{odd:?}");
+            assert_eq!(asked("/", &[&[host], &odd[..]].concat()).err(), Some(Refusal::Malformed), "{odd:?}");
         }
     }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -190,13 +191,11 @@ impl Pool {
     }
 }
 
-/// Whether doing it twice is doing it once, and there is nothing to it but a head. A length that belongs to no body would make the
-/// percloud take the next request for one. What becomes a WebSocket is not asked about here.
-pub(super) fn may_be_asked_again(request: &Request<RequestBody>) -> bool {
-    let lengths = request.headers().get_all(http::header::CONTENT_LENGTH);
-    request.method().is_idempotent()
-        && matches!(request.body(), RequestBody::Empty)
-        && lengths.iter().all(|length| length == "0")
+/// Whether doing a request without a body twice is doing it once. A length that belongs to no body would make the percloud take the next
+/// request for one. What becomes a WebSocket is not asked about here.
+pub(super) fn may_be_asked_again(parts: &Parts) -> bool {
+    parts.method.is_idempotent()
+        && parts.headers.get_all(http::header::CONTENT_LENGTH).iter().all(|length| length == "0")
 }
 
 /// Connects. A full queue says so at once instead of letting us wait, so the waiting is ours.

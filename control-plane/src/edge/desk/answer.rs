@@ -4,15 +4,19 @@ use std::io;
 
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
-use http::header::{self, HeaderValue};
-use http::{Response, StatusCode};
+use http::header;
+use http::{Method, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::super::access::Scribe;
 use super::super::body::{BodyError, ResponseBody};
+use super::super::headers::put;
+use super::super::line::Framing;
+use super::super::proxy::Connection;
 use super::Visitor;
+use super::passing::Reply;
 
 /// Pieces up to this size are gathered; a larger one goes out at once, with what was gathered before it.
 const SMALL: usize = 4 * 1024;
@@ -25,65 +29,57 @@ pub(super) enum Then {
     End,
 }
 
-/// How the end of a body is said.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    /// There is none, whatever the head says.
-    Nothing,
-    /// So many bytes.
-    Length(u64),
-    Chunks,
-}
-
-impl Framing {
-    fn of(status: StatusCode, body: &ResponseBody, head_only: bool) -> Self {
-        if head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            return Self::Nothing;
-        }
-        body.size_hint().exact().map_or(Self::Chunks, Self::Length)
+/// How the end of an answer's body is said.
+fn framing(status: StatusCode, body: &ResponseBody, head_only: bool) -> Framing {
+    if head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Framing::Nothing;
     }
+    body.size_hint().exact().map_or(Framing::Open, Framing::Length)
 }
 
 /// Writes an answer to its end. An error means that it is not whole.
-pub(super) async fn write<T>(
-    visitor: &mut Visitor<T>,
-    scribe: &Scribe,
-    response: Response<ResponseBody>,
-    head_only: bool,
-) -> io::Result<Then>
+pub(super) async fn write<T>(visitor: &mut Visitor<T>, reply: Reply) -> io::Result<Then>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let framing = Framing::of(response.status(), response.body(), head_only);
-    let ends = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
-    let mut out = Vec::with_capacity(2048);
-    head(&response, scribe, framing, head_only, &mut out);
+    let Reply { head: mut out, framing, body: content, ends } = reply;
     if framing != Framing::Nothing {
-        body(visitor, response.into_body(), framing, &mut out).await?;
+        body(visitor, content, framing, &mut out).await?;
     }
     visitor.io.write_all(&out).await?;
     visitor.io.flush().await?;
     Ok(if ends { Then::End } else { Then::Next })
 }
 
-fn head(response: &Response<ResponseBody>, scribe: &Scribe, framing: Framing, head_only: bool, out: &mut Vec<u8>) {
-    let status = response.status();
-    if status == StatusCode::OK {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-    } else {
-        for piece in ["HTTP/1.1 ", status.as_str(), " ", status.canonical_reason().unwrap_or_default(), "\r\n"] {
-            out.extend_from_slice(piece.as_bytes());
-        }
-    }
-    let mut dated = false;
+/// Writes the head of an answer that was made here.
+pub(super) fn made(response: Response<ResponseBody>, connection: &Connection, method: &Method) -> Reply {
+    let head_only = *method == Method::HEAD;
+    let framing = framing(response.status(), response.body(), head_only);
+    let ends = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
+    let mut head = Vec::with_capacity(2048);
+    begin(&mut head, response.status());
     for (name, value) in response.headers() {
-        // A length is said by who frames the body. Without one, it is what a GET would say, or nothing that could be believed.
-        if *name == header::CONTENT_LENGTH && !head_only {
-            continue;
+        // A length is said by who frames the body. Without one, it is what a GET would say.
+        if *name != header::CONTENT_LENGTH || head_only {
+            put(&mut head, name.as_str(), value.as_bytes());
         }
-        dated |= *name == header::DATE;
-        line(out, name.as_str(), value);
     }
+    end(&mut head, framing, response.headers().contains_key(header::DATE), &connection.scribe);
+    Reply { head, framing, body: response.into_body(), ends }
+}
+
+/// The first line of a head.
+pub(super) fn begin(out: &mut Vec<u8>, status: StatusCode) {
+    if status == StatusCode::OK {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    for piece in ["HTTP/1.1 ", status.as_str(), " ", status.canonical_reason().unwrap_or_default(), "\r\n"] {
+        out.extend_from_slice(piece.as_bytes());
+    }
+}
+
+/// The end of a head: how its body ends, and when this is.
+pub(super) fn end(out: &mut Vec<u8>, framing: Framing, dated: bool, scribe: &Scribe) {
     match framing {
         Framing::Nothing => {}
         Framing::Length(length) => {
@@ -91,19 +87,11 @@ fn head(response: &Response<ResponseBody>, scribe: &Scribe, framing: Framing, he
             super::super::access::digits(out, length, 1);
             out.extend_from_slice(b"\r\n");
         }
-        Framing::Chunks => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::Open => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
     if !dated {
         scribe.date(out);
     }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// A line of a head. Names and values hold no line break: their types do not allow one.
-fn line(out: &mut Vec<u8>, name: &str, value: &HeaderValue) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -119,6 +107,8 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let mut left = if let Framing::Length(length) = framing { length } else { u64::MAX };
+    // Most are short and came with their heads.
+    left -= if left <= SMALL as u64 { body.take_whole(out).unwrap_or_default() } else { 0 };
     while !body.is_end_stream() {
         let frame = match body.frame().now_or_never() {
             Some(frame) => frame,
@@ -131,18 +121,18 @@ where
             continue;
         }
         left = left.checked_sub(piece.len() as u64).ok_or_else(|| io::Error::other("more than was said"))?;
-        if framing == Framing::Chunks {
+        if framing == Framing::Open {
             size(out, piece.len());
         }
-        put(&mut visitor.io, out, piece).await?;
-        if framing == Framing::Chunks {
+        pass_on(&mut visitor.io, out, piece).await?;
+        if framing == Framing::Open {
             out.extend_from_slice(b"\r\n");
         }
     }
     match framing {
         Framing::Length(_) if left > 0 => return Err(io::Error::other("less than was said")),
         Framing::Length(_) | Framing::Nothing => {}
-        Framing::Chunks => out.extend_from_slice(b"0\r\n\r\n"),
+        Framing::Open => out.extend_from_slice(b"0\r\n\r\n"),
     }
     Ok(())
 }
@@ -167,7 +157,7 @@ where
 }
 
 /// A piece of the body: gathered if it is small, else sent behind what was gathered.
-async fn put<T: AsyncWrite + Unpin>(io: &mut T, out: &mut Vec<u8>, piece: Bytes) -> io::Result<()> {
+async fn pass_on<T: AsyncWrite + Unpin>(io: &mut T, out: &mut Vec<u8>, piece: Bytes) -> io::Result<()> {
     if piece.len() <= SMALL {
         out.extend_from_slice(&piece);
         if out.len() < RECORD {

@@ -1,88 +1,156 @@
 //! The head of a request that has nothing behind it.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
-use http::{Method, Request, Uri};
+use bytes::Bytes;
+use http::Method;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::super::answers::Asker;
+use super::super::headers::{self, Said};
 use super::super::limits;
 
-/// Takes the first request out of what was heard, if it is plainly one that reads something and has no body. Else nothing is taken, and
-/// nothing is said about it: whether it is good or bad is the library's to know.
-pub(super) fn plain(heard: &mut Bytes) -> Option<Parts> {
-    let mut space = [const { MaybeUninit::uninit() }; limits::HEADERS];
-    let mut parsed = httparse::Request::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let status = config.parse_request_with_uninit_headers(&mut parsed, heard, &mut space);
-    let Ok(httparse::Status::Complete(length)) = status else { return None };
-    let method = match parsed.method? {
-        "GET" => Method::GET,
-        "HEAD" => Method::HEAD,
-        _ => return None,
-    };
-    let target = parsed.path.filter(|path| path.starts_with('/'))?;
-    if parsed.version != Some(1) {
-        return None;
-    }
-    let start = heard.as_ptr() as usize;
-    let part = |text: &[u8]| {
-        let at = text.as_ptr() as usize - start;
-        heard.slice(at..at + text.len())
-    };
-    let uri = Uri::from_maybe_shared(part(target.as_bytes())).ok()?;
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
-    for one in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(one.name.as_bytes()).ok()?;
-        if !is_plain(&name, one.value) {
+/// A request that plainly reads something and has no body.
+#[derive(Debug)]
+pub(super) struct Plain {
+    pub(super) method: Method,
+    /// As it came.
+    head: Bytes,
+    target: Range<usize>,
+    pub(super) said: Arc<Said>,
+    /// What a percloud is told of it: all but what we say ourselves.
+    pub(super) text: Vec<u8>,
+}
+
+impl Plain {
+    /// Takes the first request out of what was heard, if it is plain and `said` knows something of its host. Else nothing is taken, and
+    /// nothing is said about it: whether it is good or bad is the library's to know.
+    pub(super) fn of(heard: &mut Bytes, said: impl FnOnce(&[u8]) -> Option<Arc<Said>>) -> Option<Self> {
+        let mut space = [const { MaybeUninit::uninit() }; limits::HEADERS];
+        let mut parsed = httparse::Request::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        let status = config.parse_request_with_uninit_headers(&mut parsed, heard, &mut space);
+        let Ok(httparse::Status::Complete(length)) = status else { return None };
+        let method = match parsed.method? {
+            "GET" => Method::GET,
+            "HEAD" => Method::HEAD,
+            _ => return None,
+        };
+        let target = parsed.path.filter(|target| target.starts_with('/') && target.bytes().all(is_plain_in_target))?;
+        if parsed.version != Some(1) {
             return None;
         }
-        headers.append(name, HeaderValue::from_maybe_shared(part(one.value)).ok()?);
+        let mut text = Vec::with_capacity(length + 512);
+        for piece in [method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+            text.extend_from_slice(piece.as_bytes());
+        }
+        let (mut host, mut cookies) = (None, 0);
+        for one in parsed.headers.iter() {
+            match one.name.len() {
+                4 if one.name.eq_ignore_ascii_case("host") => {
+                    if host.replace(one.value).is_some() {
+                        return None;
+                    }
+                    continue;
+                }
+                6 if one.name.eq_ignore_ascii_case("cookie") => cookies += 1,
+                _ if !is_plain(one.name, one.value) => return None,
+                _ => {}
+            }
+            headers::put_inward(&mut text, one.name, one.value);
+        }
+        // Several cookies are made one, which is not done here.
+        let said = (cookies < 2).then(|| said(host?)).flatten()?;
+        let start = target.as_ptr() as usize - heard.as_ptr() as usize;
+        let target = start..start + target.len();
+        Some(Self { method, head: heard.split_to(length), target, said, text })
     }
-    heard.advance(length);
-    let mut request = Request::new(());
-    (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
-    Some(request.into_parts().0)
+
+    /// What it asks for: without its query and with it.
+    pub(super) fn target(&self) -> (&str, &str) {
+        // It was text when it was read.
+        let whole = std::str::from_utf8(&self.head[self.target.clone()]).unwrap_or("/");
+        (whole.split_once('?').map_or(whole, |(path, _)| path), whole)
+    }
+
+    /// Who gets an answer of the edge's own; looked for only when there is one.
+    pub(super) fn asker(&self) -> Asker {
+        let mut space = [httparse::EMPTY_HEADER; limits::HEADERS];
+        let mut parsed = httparse::Request::new(&mut space);
+        let mut headers = HeaderMap::new();
+        if parsed.parse(&self.head).is_ok() {
+            for one in parsed.headers.iter() {
+                let name = HeaderName::from_bytes(one.name.as_bytes());
+                if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(one.value)) {
+                    headers.append(name, value);
+                }
+            }
+        }
+        Asker::of(&self.method, &headers)
+    }
+}
+
+/// What no two programs read in two ways.
+fn is_plain_in_target(byte: u8) -> bool {
+    matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
 /// Whether a header leaves a request what it is: one without a body, on a connection that stays what it is.
-fn is_plain(name: &HeaderName, value: &[u8]) -> bool {
-    match *name {
-        header::CONNECTION => value.eq_ignore_ascii_case(b"keep-alive"),
-        header::CONTENT_LENGTH
-        | header::TRANSFER_ENCODING
-        | header::UPGRADE
-        | header::EXPECT
-        | header::TE
-        | header::TRAILER => false,
-        _ => true,
+fn is_plain(name: &str, value: &[u8]) -> bool {
+    const ODD: [&str; 6] = ["content-length", "transfer-encoding", "upgrade", "expect", "te", "trailer"];
+    if name.eq_ignore_ascii_case("connection") {
+        return value.eq_ignore_ascii_case(b"keep-alive");
     }
+    !ODD.iter().any(|odd| name.eq_ignore_ascii_case(odd))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn taken(text: &str) -> Option<(String, usize, usize)> {
+    fn taken(text: &str) -> Option<(String, usize)> {
         let mut heard = Bytes::copy_from_slice(text.as_bytes());
-        let asked = plain(&mut heard);
-        assert!(asked.is_some() || heard == text, "what is not taken stays as it was");
-        asked.map(|asked| (format!("{} {}", asked.method, asked.uri), asked.headers.len(), heard.len()))
+        let said = |host: &[u8]| Said::of([192, 0, 2, 1].into(), host).map(Arc::new);
+        let Some(asked) = Plain::of(&mut heard, said) else {
+            assert_eq!(heard, text, "what is not taken stays as it was");
+            return None;
+        };
+        let (path, whole) = asked.target();
+        assert!(whole.starts_with(path));
+        let told = String::from_utf8_lossy(&asked.text);
+        Some((format!("{} {path} at {}: {told}", asked.method, asked.said.name), heard.len()))
     }
 
     #[test]
     fn what_is_plain_is_taken_and_what_follows_stays() {
-        let one = taken("GET /a?b=c HTTP/1.1\r\nHost: a.example\r\nConnection: Keep-Alive\r\n\r\nGET /");
-        assert_eq!(one, Some(("GET /a?b=c".to_owned(), 2, 5)));
-        assert_eq!(taken("HEAD / HTTP/1.1\r\n\r\n"), Some(("HEAD /".to_owned(), 0, 0)));
+        let head = "GET /a?b=c HTTP/1.1\r\nHost: a.example\r\nConnection: Keep-Alive\r\nAccept: x\r\n\r\n";
+        let told = "GET /a at a.example: GET /a?b=c HTTP/1.1\r\naccept: x\r\n";
+        assert_eq!(taken(&format!("{head}GET /")), Some((told.to_owned(), 5)));
+        let told = "HEAD / at a.example: HEAD / HTTP/1.1\r\n";
+        assert_eq!(taken("HEAD / HTTP/1.1\r\nhost: a.example\r\n\r\n").unwrap().0, told);
+    }
+
+    #[test]
+    fn a_host_of_which_nothing_is_known_is_left_to_the_library() {
+        let mut heard = Bytes::from_static(b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
+        assert!(Plain::of(&mut heard, |_| None).is_none() && heard.starts_with(b"GET"));
+    }
+
+    #[test]
+    fn a_percloud_is_not_told_what_is_not_a_clients_to_say() {
+        let said = "Forwarded: for=x\r\nX-Forwarded-For: x\r\nX-Real-IP: x\r\nX-Request-Id: x\r\nTraceparent: x\r\nProxy: x\r\n\
+            X-Percloud-Owner: x\r\nKeep-Alive: x\r\nCookie: a=b\r\nX-Mine: y\r\n";
+        let (told, _) = taken(&format!("GET / HTTP/1.1\r\nHost: a.example\r\n{said}\r\n")).unwrap();
+        assert_eq!(told, "GET / at a.example: GET / HTTP/1.1\r\ncookie: a=b\r\nx-mine: y\r\n");
     }
 
     #[test]
     fn whatever_is_not_plain_is_left_to_the_library() {
         for odd in [
             "",
-            "GET / HTTP/1.1\r\nHost: a.example\r\n",
+            "GET / HTTP/1.1\r\nX: y\r\n",
             "GET / HTTP/1.0\r\n\r\n",
             "POST / HTTP/1.1\r\n\r\n",
             "get / HTTP/1.1\r\n\r\n",
@@ -98,11 +166,18 @@ mod tests {
             "GET / HTTP/1.1\r\nX : y\r\n\r\n",
             "GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n",
             "GET /\0 HTTP/1.1\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\n\r\n",
+            "GET /a\\b HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nCookie: a=b\r\nCookie: c=d\r\n\r\n",
             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         ] {
-            assert_eq!(taken(odd), None, "{odd:?}");
+            let odd = odd.replacen("\r\n", "\r\nHost: a.example\r\n", 1);
+            assert_eq!(taken(&odd), None, "{odd:?}");
         }
-        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(limits::HEADERS + 1));
+        for hosts in ["", "host: a.example\r\nhost: a.example\r\n"] {
+            assert_eq!(taken(&format!("GET / HTTP/1.1\r\n{hosts}\r\n")), None);
+        }
+        let many = format!("GET / HTTP/1.1\r\nHost: a.example\r\n{}\r\n", "x: y\r\n".repeat(limits::HEADERS));
         assert_eq!(taken(&many), None);
     }
 }

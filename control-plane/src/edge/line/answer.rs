@@ -101,6 +101,17 @@ impl Answer {
         }
     }
 
+    /// Puts the body behind what is written, where it is a short one and all there; says how long it was.
+    pub(crate) fn take_whole(&mut self, out: &mut Vec<u8>) -> Option<u64> {
+        let (Left::Bytes(left @ 1..), Some(line)) = (self.left, &mut self.line) else { return None };
+        let length = usize::try_from(left).ok().filter(|length| *length <= SMALL.min(line.buffer.len()))?;
+        out.extend_from_slice(&line.buffer[..length]);
+        line.buffer.advance(length);
+        self.left = Left::Bytes(0);
+        self.end();
+        Some(left)
+    }
+
     /// All has been read. A connection on which more has come than was asked for is not kept.
     fn end(&mut self) {
         if let (Some(line), Some((pool, socket))) = (self.line.take(), self.home.take())
