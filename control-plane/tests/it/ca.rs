@@ -19,7 +19,7 @@ use rustls::server::{Acceptor, ClientHello, ResolvesServerCert};
 use sha2::{Digest, Sha256};
 use tls::{
     Seal,
-    acme::{Kind, dns::Txt},
+    acme::{Directory, Kind, dns::Txt},
     testing::{Pebble, PebbleOptions},
 };
 use tokio::{
@@ -75,14 +75,19 @@ impl Scene {
             seal: self.seal.clone(),
             ways: Ways { edge: edge.to_vec(), dns, base_domain: "percloud.localhost".into() },
             budgets: Budgets::default(),
-            caa: None,
+            dns: None,
         }
     }
 
     /// The reconciler, with these CAs in order and the local one.
     pub(crate) fn noun(&self, cas: &[&Pebble], shared: &Shared) -> Certificates {
-        let public = cas.iter().map(|ca| -> Arc<dyn Issuer> {
-            Arc::new(Acme::new(ca.directory(), Some("mailto:ops@example.org".into()), shared.clone()))
+        self.noun_at(cas.iter().map(|ca| ca.directory()), shared)
+    }
+
+    /// The same with CAs of any make, known in any way.
+    pub(crate) fn noun_at(&self, cas: impl IntoIterator<Item = Directory>, shared: &Shared) -> Certificates {
+        let public = cas.into_iter().map(|ca| -> Arc<dyn Issuer> {
+            Arc::new(Acme::new(ca, Some("mailto:ops@example.org".into()), shared.clone()))
         });
         let local: Arc<dyn Issuer> = Arc::new(Local::new(&self.cloud.common));
         self.noun_of(public.chain([local]).collect(), &shared.ways.base_domain)

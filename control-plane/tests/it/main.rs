@@ -6,6 +6,7 @@ mod api;
 mod ca;
 mod certificates;
 mod certificates_acme;
+mod certificates_asked;
 mod certificates_budgets;
 mod certificates_operator;
 mod certificates_thousand;
