@@ -78,6 +78,8 @@ async fn a_renewal_that_got_lost_is_ordered_again_without_what_has_been_replaced
     assert_ne!(chain(&scene).await, old);
     assert_eq!(renewals(&ca.orders())[2..], [(true, false), (false, true)], "the CA has replaced that one already");
     assert_eq!(scene.find("ada.test").await.state, State::Issued);
+    let counted: Vec<bool> = scene.cloud.value("select array_agg(renewal order by id) from acme_attempts").await;
+    assert_eq!(counted, [false, true, false], "what the CA took for a new order is in our budgets, too");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,7 +91,8 @@ impl Acme {
         };
         metrics::counter!("percloud_acme_orders_total", "account" => self.kept.id.clone(), "outcome" => outcome.as_str())
             .increment(1);
-        if let Err(error) = budgets::ended(&self.shared.db, attempt, outcome).await {
+        let renewal = issued.as_ref().ok().is_none_or(|issued| issued.replaces);
+        if let Err(error) = budgets::ended(&self.shared.db, attempt, outcome, renewal).await {
             tracing::warn!(%error, "how an order ended is not written down; it counts as one that runs");
         }
         match issued {
