@@ -8,6 +8,7 @@ mod certificates;
 mod certificates_acme;
 mod certificates_asked;
 mod certificates_budgets;
+mod certificates_guard;
 mod certificates_operator;
 mod certificates_thousand;
 mod certificates_wildcard;
