@@ -1,6 +1,7 @@
 //! What every role is told, and where things are in the data folder.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::Context;
 use bundle::Domain;
@@ -34,18 +35,45 @@ pub const SEAL_KEY_COMMAND: &str = "PERCLOUD_SEAL_KEY_COMMAND";
 /// Where the sealing keys are, which open what is secret in the database.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct SealOptions {
-    /// A program that prints the sealing keys, as the file `keys/seal.key` would hold them: its path, or a JSON list of path and arguments.
+    /// A program that prints the sealing keys, as the file `keys/seal.key` would hold them: its path, or a JSON list of path and arguments;
+    /// `none` for that file again.
     #[arg(long, env = SEAL_KEY_COMMAND, hide_env_values = true, value_name = "COMMAND")]
-    pub seal_key_command: Option<tls::SealSource>,
+    pub seal_key_command: Option<SealCommand>,
+}
+
+/// What is said of a program that prints the sealing keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealCommand {
+    /// There is none (any more): the keys are in their file.
+    None,
+    /// This one.
+    Program(tls::SealSource),
+}
+
+impl FromStr for SealCommand {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        if text == "none" { Ok(Self::None) } else { text.parse().map(Self::Program) }
+    }
 }
 
 impl SealOptions {
+    /// The program that prints the keys; none when they are in their file.
+    #[must_use]
+    pub fn program(&self) -> Option<&tls::SealSource> {
+        match &self.seal_key_command {
+            Some(SealCommand::Program(program)) => Some(program),
+            Some(SealCommand::None) | None => None,
+        }
+    }
+
     /// The keys.
     ///
     /// # Errors
     /// When there are none, or they cannot be read.
     pub fn open(&self, paths: &Paths) -> anyhow::Result<tls::Seal> {
-        let source = self.seal_key_command.clone().unwrap_or_else(|| tls::SealSource::File(paths.seal_key()));
+        let source = self.program().cloned().unwrap_or_else(|| tls::SealSource::File(paths.seal_key()));
         tls::Seal::of(source).context("the sealing keys (percloud up makes them)")
     }
 }
@@ -88,7 +116,7 @@ impl Remembered {
     pub fn of(common: &Common, certificates: &certificates::Options, seal: &SealOptions) -> Self {
         Self {
             certificates: certificates.clone(),
-            seal_key_command: seal.seal_key_command.as_ref().and_then(tls::SealSource::as_argument),
+            seal_key_command: seal.program().and_then(tls::SealSource::as_argument),
             base_domain: common.base_domain.clone(),
             port: common.port,
             provider_name: common.provider_name.clone(),
@@ -105,6 +133,12 @@ impl Remembered {
             options.seal_key_command = Some(command.parse().context("the remembered command for the sealing keys")?);
         }
         Ok(())
+    }
+
+    /// Whether a program printed the sealing keys.
+    #[must_use]
+    pub fn sealed_by_program(&self) -> bool {
+        self.seal_key_command.is_some()
     }
 
     /// What the last start left in the data folder; none where there is nothing, or nothing that can be read.
@@ -276,10 +310,17 @@ mod tests {
         let kept: Remembered = serde_json::from_slice(&serde_json::to_vec(&kept).unwrap()).unwrap();
         let mut silent = told(&[]).seal;
         kept.fill_seal(&mut silent).unwrap();
-        let said = |seal: &SealOptions| seal.seal_key_command.as_ref().and_then(tls::SealSource::as_argument);
+        let said = |seal: &SealOptions| seal.program().and_then(tls::SealSource::as_argument);
         assert_eq!(said(&silent), said(&first.seal));
         let mut other = told(&["--seal-key-command", "/usr/bin/others"]).seal;
         kept.fill_seal(&mut other).unwrap();
         assert_eq!(said(&other).as_deref(), Some(r#"["/usr/bin/others"]"#));
+        let mut file = told(&["--seal-key-command", "none"]);
+        kept.fill_seal(&mut file.seal).unwrap();
+        assert_eq!(said(&file.seal), None, "back to the file");
+        let kept = Remembered::of(&file.common, &certificates::Options::default(), &file.seal);
+        let mut silent = told(&[]).seal;
+        kept.fill_seal(&mut silent).unwrap();
+        assert_eq!(said(&silent), None, "and it stays so");
     }
 }

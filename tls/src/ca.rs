@@ -38,6 +38,8 @@ pub struct Issued {
     pub key_der: PrivatePkcs8KeyDer<'static>,
     /// When it ends.
     pub not_after: DateTime<Utc>,
+    /// Whether its authority took it for the renewal of the one that it was said to replace.
+    pub replaces: bool,
 }
 
 impl LocalCa {
@@ -132,7 +134,8 @@ impl LocalCa {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(&key, &self.issuer)?;
-        Ok(Issued { chain_pem: leaf.pem(), key_der: PrivatePkcs8KeyDer::from(key.serialize_der()), not_after })
+        let key_der = PrivatePkcs8KeyDer::from(key.serialize_der());
+        Ok(Issued { chain_pem: leaf.pem(), key_der, not_after, replaces: false })
     }
 
     /// Whether the first certificate of a chain says that this CA issued it: by its root's key, as both certificates name it.

@@ -2,7 +2,6 @@
 
 use anyhow::{Context, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
-use tls::SealSource;
 
 use super::Desk;
 use crate::{config::SealOptions, seals, terminal};
@@ -70,7 +69,7 @@ async fn rotate(desk: &Desk, keys: &SealOptions, key_only: bool) -> anyhow::Resu
     let db = desk.client().await?;
     let mut seal = keys.open(&desk.common.paths())?;
     let unfinished = seals::survey(&db, &seal).await?.anew > 0;
-    match (&keys.seal_key_command, unfinished) {
+    match (keys.program(), unfinished) {
         (_, true) => say("The last rotation was broken off; going on with it.")?,
         (None, false) => {
             seal = tls::Seal::rotate(&desk.common.paths().seal_key())?;
@@ -104,7 +103,7 @@ async fn prune(desk: &Desk, keys: &SealOptions) -> anyhow::Result<()> {
     let seal = keys.open(&desk.common.paths())?;
     let left = seals::survey(&desk.client().await?, &seal).await?.anew;
     ensure!(left == 0, "{left} secrets are still sealed with older keys; run `percloud admin seal rotate` first");
-    if let Some(SealSource::Command(_)) = keys.seal_key_command {
+    if keys.program().is_some() {
         return say("Nothing is sealed with older keys: the program that prints them may leave them out from now on.");
     }
     if seal.len() > 1 {

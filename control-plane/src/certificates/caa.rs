@@ -1,38 +1,49 @@
 //! Whether a domain lets a CA issue for it (CAA, RFC 8659), asked before the CA is: a refusal there would cost an order of the budget.
 
-use std::sync::Arc;
-
-use futures_util::future::BoxFuture;
-
 use crate::dns::{self, Caa, CaaAsker, Dns};
 
-/// Asks the DNS: for a name (without `*.`), whether it is for a wildcard, and by which domains the CA is known. The answer is what
-/// stands against it, in words; `None` when nothing does.
-pub type Check = Arc<
-    dyn Fn(String, bool, &'static [&'static str]) -> BoxFuture<'static, anyhow::Result<Option<String>>> + Send + Sync,
->;
+/// What the DNS is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The name, without `*.`.
+    pub name: &'a str,
+    /// Whether the wildcard below it is meant.
+    pub wildcard: bool,
+    /// By which domains the CA is known.
+    pub issuers: &'a [&'a str],
+    /// Our account there (RFC 8657).
+    pub account_uri: &'a str,
+    /// The way in which the name would be proved now; none: any.
+    pub method: Option<&'a str>,
+}
 
-/// Asks this DNS.
-#[must_use]
-pub fn by(dns: Arc<Dns>) -> Check {
-    Arc::new(move |name, wildcard, issuers| {
-        let dns = dns.clone();
-        Box::pin(async move {
-            let asker = CaaAsker { issuers, ..CaaAsker::default() };
-            Ok(match dns::caa_allows(&dns, &name, wildcard, &asker).await? {
-                Caa::Allowed => None,
-                Caa::Refused { at, issuers } if issuers.is_empty() => {
-                    Some(format!("the CAA records at {at} let no authority issue for {name}"))
-                }
-                Caa::Refused { at, issuers } => {
-                    Some(format!("the CAA records at {at} let only {} issue for {name}", issuers.join(", ")))
-                }
-            })
-        })
+/// What stands against it, in words; `None` when nothing does.
+///
+/// # Errors
+/// When the DNS does not say.
+pub async fn against(dns: &Dns, asked: &Asked<'_>) -> Result<Option<String>, dns::Silence> {
+    let Asked { name, wildcard, issuers: ours, account_uri, method } = *asked;
+    let methods: Vec<&str> = method.into_iter().collect();
+    let known = |one: &String| ours.iter().any(|our| our.eq_ignore_ascii_case(one));
+    let asker = CaaAsker { issuers: ours, account_uri: Some(account_uri), methods: &methods };
+    Ok(match dns::caa_allows(dns, name, wildcard, &asker).await? {
+        Caa::Allowed => None,
+        Caa::Refused { at, issuers } if issuers.is_empty() => {
+            Some(format!("the CAA records at {at} let no authority issue for {name}"))
+        }
+        // It is our CA, but another customer of it, or another way to prove the name (RFC 8657).
+        Caa::Refused { at, issuers } if issuers.iter().any(known) => {
+            let by = method.map(|method| format!(" by {method}")).unwrap_or_default();
+            Some(format!("the CAA records at {at} do not let our account {account_uri} issue for {name}{by}"))
+        }
+        Caa::Refused { at, issuers } => {
+            Some(format!("the CAA records at {at} let only {} issue for {name}", issuers.join(", ")))
+        }
     })
 }
 
-/// By which domains a CA is known in CAA records; none for a CA that we do not know: then it is not asked beforehand.
+/// By which domains a CA is known in CAA records, where its directory does not say so itself; none for a CA that we do not know: then
+/// nothing is asked beforehand.
 #[must_use]
 pub fn known_as(directory: &str) -> &'static [&'static str] {
     let host =

@@ -95,8 +95,12 @@ crate::statements! {
         where id = $1 and claim = $2";
     /// Its owner was told; it is looked at again at once. Lets go.
     TOLD = "update certificates set told_at = $3, claimed_until = '-infinity' where id = $1 and claim = $2";
-    /// Whether the percloud that it is for is still wanted.
-    STANDING = "select wanted <> 'deleted' from tenants where id = $1";
+    /// What the percloud that it is for shall be, and whether all of its names ($2) are proved to be that one's now.
+    STANDING = "select t.wanted, exists (
+            select from domains d
+            where d.tenant_id = t.id and d.wanted = 'active' and d.observed in ('verified', 'active')
+                and $2 <@ array[d.name, d.twin, t.own_domain])
+        from tenants t where t.id = $1";
     /// Whom to tell.
     OWNER = "select a.email, t.language from tenants t join accounts a on a.id = t.account_id where t.id = $1";
     /// The row goes.

@@ -15,7 +15,8 @@ use crate::{
 /// Wants a certificate for these names of a percloud (none: of the provider's own). Wanting it twice is wanting it once; names that
 /// go over to another percloud are wanted anew.
 ///
-/// Whoever calls stands for it that the names were verified; this is the only way in.
+/// Whoever calls stands for it that the names were verified; this is the only way in. Before each order the reconciler looks for itself
+/// whether they still are.
 ///
 /// # Errors
 /// When the database does not answer.

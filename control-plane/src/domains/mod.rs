@@ -32,7 +32,7 @@ pub use check::{Health, Verdict, Wished, judge};
 pub use name::{Kind, Name, Refusal, parse};
 pub use options::Options;
 pub use report::{DnsHost, KEYS, Record, RecordKind, RecordState, Report, Words};
-pub use wishes::{Choice, ask_check, choose, claim, forget, release, remove};
+pub use wishes::{Choice, ask_check, choose, claim, forget, release, remove, resumed};
 
 /// Why something asked of a domain is not done.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +153,9 @@ pub struct DomainRow {
     /// Whether the percloud itself is being deleted.
     #[serde(skip)]
     pub tenant_goes: bool,
+    /// Whether the percloud itself is suspended.
+    #[serde(skip)]
+    pub suspended: bool,
     /// Its owner's address.
     #[serde(skip)]
     pub email: String,
@@ -195,6 +198,7 @@ impl DomainRow {
             own_domain: row.try_get("own_domain")?,
             language: text("language")?,
             tenant_goes: text("tenant_wanted")? == "deleted",
+            suspended: text("tenant_wanted")? == "suspended",
             email: text("email")?,
         })
     }

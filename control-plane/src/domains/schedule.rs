@@ -83,7 +83,7 @@ pub(super) fn next_due(
     now: DateTime<Utc>,
 ) -> DateTime<Utc> {
     let waits = observed == Observed::Verified || (observed == Observed::Active && !row.serves());
-    if waits { check_at.min(now + CERTIFICATE) } else { check_at }
+    if waits && !row.suspended { check_at.min(now + CERTIFICATE) } else { check_at }
 }
 
 #[cfg(test)]

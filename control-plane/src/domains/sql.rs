@@ -97,8 +97,12 @@ crate::statements! {
     DELETE = "delete from domains where id = $1 and claim = $2";
     /// Whether the claim is still this worker's; locked.
     MINE = "select 1 from domains where id = $1 and claim = $2 for update";
-    /// Certificates of single names.
-    CERTIFICATES = "select names[1], wanted, observed from certificates where names in (array[$1::text], array[$2::text])";
+    /// Certificates of single names that are wanted: whether there is one that is good now ($3), and whether it will be in two days.
+    CERTIFICATES = "select names[1], observed = 'issued' and not_after > $3, observed = 'issued' and not_after > $3::timestamptz + interval '2 days'
+        from certificates
+        where names in (array[$1::text], array[$2::text]) and wanted = 'issued'";
+    /// A percloud runs again: a domain that rested meanwhile is looked at now.
+    RESUMED = "update domains set check_at = $2, due_at = $2, wish = wish + 1 where tenant_id = $1 and wanted = 'active' and observed = 'verified'";
     /// The percloud answers at its own domain from now on.
     OWN = "update tenants set own_domain = $2, due_at = $3, wish = wish + 1
         where id = $1 and wanted <> 'deleted' and own_domain is distinct from $2";

@@ -36,6 +36,7 @@ pub(crate) fn row() -> DomainRow {
         own_domain: None,
         language: "en".into(),
         tenant_goes: false,
+        suspended: false,
         email: "ada@example.org".into(),
     }
 }

@@ -136,7 +136,7 @@ fn certificates(
         seal: seal.clone(),
         ways: settings.ways,
         budgets: settings.budgets,
-        caa: Some(certificates::caa::by(Arc::new(Dns::new(&options.domains.dns)))),
+        dns: Some(Arc::new(Dns::new(&options.domains.dns))),
     };
     let public = settings.directories.into_iter().map(|directory| -> Arc<dyn issuer::Issuer> {
         Arc::new(acme::Acme::new(directory, settings.email.clone(), shared.clone()))

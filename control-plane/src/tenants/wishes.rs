@@ -9,6 +9,7 @@ use crate::{
     accounts::{self, Email},
     audit::{self, Actor},
     db::{self, GenericClient, Transaction, ensure_affected},
+    domains,
     mails::{self, Message},
     names::{self, Name, Refusal},
     telemetry,
@@ -217,6 +218,10 @@ pub async fn resume(tx: &Transaction<'_>, which: &str, actor: &Actor, now: DateT
     let before = living(tx, which).await?;
     if before.wanted == Wanted::Running && before.last_error.is_none() {
         return Ok(before);
+    }
+    // Claims are written before perclouds, as their reconciler does it, so that two transactions never wait for each other.
+    if before.wanted != Wanted::Running {
+        domains::resumed(tx, &before.id, now).await?;
     }
     // Also the way to say "try again" to one that is stuck.
     want(tx, &before.id, Wanted::Running, None, now).await?;

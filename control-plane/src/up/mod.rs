@@ -231,7 +231,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
         options.certificates_sealed_mib.iter().flat_map(|n| ["--certificates-sealed-mib".into(), n.to_string()]),
     );
     // What the environment says is handed on there: command lines are public.
-    let command = options.seal.seal_key_command.as_ref().filter(|_| std::env::var_os(SEAL_KEY_COMMAND).is_none());
+    let command = options.seal.program().filter(|_| std::env::var_os(SEAL_KEY_COMMAND).is_none());
     let mut reconcile: Vec<String> =
         command.and_then(|c| c.as_argument()).map(|c| vec!["--seal-key-command".into(), c]).unwrap_or_default();
     edge.extend(reconcile.clone());

@@ -6,13 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use bundle::Clock;
 use nix::unistd::{Gid, Uid, chown};
 
 use super::Options;
 use crate::{
-    config::{Paths, Remembered},
+    config::{Paths, Remembered, SealOptions},
     db, egress, privileges,
 };
 
@@ -123,15 +123,29 @@ pub(super) fn keys(options: &Options, paths: &Paths) -> anyhow::Result<()> {
     let name = format!("{} ({})", common.provider_name, common.base_domain);
     tls::LocalCa::open_or_create(&paths.keys(), &name, &[common.base_domain.as_str()], now)?
         .write_root(&paths.ca_pem())?;
-    if options.seal.seal_key_command.is_none() {
-        tls::Seal::open_or_create(&paths.seal_key())?;
-    }
+    sealing_keys(&options.seal, paths)?;
     for entry in std::fs::read_dir(paths.keys())? {
         let path = entry?.path();
         let sealing = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("seal"));
         give(&path, Some(privileges::RECONCILE), Some(privileges::EDGE))?;
         std::fs::set_permissions(&path, Permissions::from_mode(if sealing { 0o640 } else { 0o600 }))?;
     }
+    Ok(())
+}
+
+/// The key file, unless a program prints what would be in it. Where one did so until now, a new key would open nothing of what is sealed.
+fn sealing_keys(options: &SealOptions, paths: &Paths) -> anyhow::Result<()> {
+    if options.program().is_some() {
+        return Ok(());
+    }
+    let file = paths.seal_key();
+    let by_program = Remembered::read(paths).is_some_and(|before| before.sealed_by_program());
+    ensure!(
+        file.exists() || !by_program,
+        "first write what the program prints that gave the sealing keys until now into {}",
+        file.display()
+    );
+    tls::Seal::open_or_create(&file)?;
     Ok(())
 }
 
@@ -154,4 +168,34 @@ pub(super) fn remember(options: &Options) -> anyhow::Result<()> {
     let remembered = Remembered::of(common, &options.certificates, &options.seal);
     // It may hold the address of a database with its password.
     tls::files::write(&common.paths().remembered(), &serde_json::to_vec_pretty(&remembered)?, 0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SealCommand;
+
+    #[test]
+    fn going_back_to_the_key_file_never_makes_a_new_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths(folder.path().to_owned());
+        tls::files::private_folder(&paths.keys()).unwrap();
+        let said = |text: &str| SealOptions { seal_key_command: Some(text.parse().unwrap()) };
+        sealing_keys(&said("/usr/bin/keys"), &paths).unwrap();
+        assert!(!paths.seal_key().exists(), "the program has the keys");
+        let remembered = r#"{"base_domain":"percloud.localhost","port":8443,"provider_name":"","database_url":null,
+            "seal_key_command":"[\"/usr/bin/keys\"]"}"#;
+        std::fs::write(paths.remembered(), remembered).unwrap();
+        assert_eq!(said("none").seal_key_command, Some(SealCommand::None));
+        let refused = sealing_keys(&said("none"), &paths).unwrap_err().to_string();
+        assert!(refused.contains("first write") && !paths.seal_key().exists(), "{refused}");
+        let key = tempfile::tempdir().unwrap();
+        tls::Seal::open_or_create(&key.path().join("key")).unwrap();
+        std::fs::copy(key.path().join("key"), paths.seal_key()).unwrap();
+        sealing_keys(&said("none"), &paths).unwrap();
+        std::fs::remove_file(paths.remembered()).unwrap();
+        std::fs::remove_file(paths.seal_key()).unwrap();
+        sealing_keys(&SealOptions::default(), &paths).unwrap();
+        assert!(paths.seal_key().exists(), "a new provider gets one");
+    }
 }

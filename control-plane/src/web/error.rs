@@ -1,5 +1,7 @@
 //! What went wrong, for people (a page) and for programs (RFC 9457), by `Accept`. The log knows more, under the id that is shown.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     body::Body,
@@ -11,6 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use portal::pages::{ErrorPage, manage::WayInGone};
 use serde::Serialize;
 use ui::{Page, View};
+use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 use super::extract::{self, Asker};
 use crate::{app::App, certificates, db, domains, names::Refusal, tenants, usage};
@@ -207,6 +210,21 @@ pub struct Problem {
     /// Under which id the provider's log knows more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+}
+
+/// What every operation of the API answers to a token that does not open it, for its description.
+pub(super) struct Refused;
+
+impl utoipa::IntoResponses for Refused {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let one = |status: &str, description: &str| {
+            let problem = Ref::from_schema_name(<Problem as utoipa::ToSchema>::name());
+            let content = ContentBuilder::new().schema(Some(problem)).build();
+            let answer = ResponseBuilder::new().description(description).content("application/json", content);
+            (status.to_owned(), answer.build().into())
+        };
+        [one("401", "No token, or one that opens nothing."), one("403", "The token lacks the scope.")].into()
+    }
 }
 
 /// Gives every error its words: those of handlers, and axum's own (405, 413, a body that is no form).

@@ -3,6 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc, sync::Mutex};
 
+use bundle::TenantId;
 use chrono::TimeDelta;
 use control_plane::{
     certificates::{
@@ -19,7 +20,7 @@ use rustls::server::{Acceptor, ClientHello, ResolvesServerCert};
 use sha2::{Digest, Sha256};
 use tls::{
     Seal,
-    acme::{Kind, dns::Txt},
+    acme::{Directory, Kind, dns::Txt},
     testing::{Pebble, PebbleOptions},
 };
 use tokio::{
@@ -75,14 +76,19 @@ impl Scene {
             seal: self.seal.clone(),
             ways: Ways { edge: edge.to_vec(), dns, base_domain: "percloud.localhost".into() },
             budgets: Budgets::default(),
-            caa: None,
+            dns: None,
         }
     }
 
     /// The reconciler, with these CAs in order and the local one.
     pub(crate) fn noun(&self, cas: &[&Pebble], shared: &Shared) -> Certificates {
-        let public = cas.iter().map(|ca| -> Arc<dyn Issuer> {
-            Arc::new(Acme::new(ca.directory(), Some("mailto:ops@example.org".into()), shared.clone()))
+        self.noun_at(cas.iter().map(|ca| ca.directory()), shared)
+    }
+
+    /// The same with CAs of any make, known in any way.
+    pub(crate) fn noun_at(&self, cas: impl IntoIterator<Item = Directory>, shared: &Shared) -> Certificates {
+        let public = cas.into_iter().map(|ca| -> Arc<dyn Issuer> {
+            Arc::new(Acme::new(ca, Some("mailto:ops@example.org".into()), shared.clone()))
         });
         let local: Arc<dyn Issuer> = Arc::new(Local::new(&self.cloud.common));
         self.noun_of(public.chain([local]).collect(), &shared.ways.base_domain)
@@ -98,10 +104,37 @@ impl Scene {
         }
     }
 
-    /// Wants a certificate for a name of Ada's.
-    pub(crate) async fn want(&self, name: &str) {
+    /// Wants a certificate for a name that a percloud has proved: Ada's the first, somebody else's each further one.
+    pub(crate) async fn want(&self, name: &str) -> TenantId {
+        let claims: i64 = self.cloud.value("select count(*) from domains").await;
+        let tenant = match claims {
+            0 => self.ada.id.clone(),
+            n => self.cloud.sign_up(&format!("owner-{n}")).await.id,
+        };
+        self.prove(&tenant, name).await;
+        self.want_for(&tenant, name).await;
+        tenant
+    }
+
+    /// Wants one, whatever the percloud has proved.
+    pub(crate) async fn want_for(&self, tenant: &TenantId, name: &str) {
         let db = self.cloud.db.get().await.unwrap();
-        certificates::want(&db, Some(&self.ada.id), &[name.to_owned()], self.cloud.now()).await.unwrap();
+        certificates::want(&db, Some(tenant), &[name.to_owned()], self.cloud.now()).await.unwrap();
+    }
+
+    /// The name is this percloud's, as if DNS had said so.
+    pub(crate) async fn prove(&self, tenant: &TenantId, name: &str) {
+        let db = self.cloud.db.get().await.unwrap();
+        let random =
+            |size| data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 16]>()).to_lowercase()[..size].to_owned();
+        let (id, target, base) =
+            (format!("d-{}", random(16)), format!("t-{}", random(26)), name.strip_prefix("www.").unwrap_or(name));
+        let (tenant, challenge, now) = (tenant.as_str(), random(26), self.cloud.now());
+        db.execute("insert into domain_targets values ($1, $2, $3)", &[&target, &tenant, &now]).await.unwrap();
+        let claim = "insert into domains (id, tenant_id, name, base, target, challenge, challenge_expires_at, observed, claimed_at, asked_at,
+                check_at, verified_at)
+            values ($1, $2, $3, $4, $5, $6, $7, 'verified', $7, $7, $7, $7)";
+        db.execute(claim, &[&id, &tenant, &name, &base, &target, &challenge, &now]).await.unwrap();
     }
 
     /// Turns, several at once, until nothing is due at this moment.

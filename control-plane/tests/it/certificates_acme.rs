@@ -7,7 +7,7 @@ use control_plane::{
 };
 use tls::acme::Kind;
 
-use crate::{ca::Scene, cloud::Wish, postgres::eventually};
+use crate::{ca::Scene, postgres::eventually};
 
 /// Until every certificate is there, as the timetable allows.
 async fn until_all_are_issued(scene: &Scene, noun: &certificates::reconcile::Certificates, all: i64) {
@@ -173,29 +173,6 @@ async fn a_slow_order_keeps_its_lease() {
     };
     let (slow, ()) = tokio::join!(slow, watch);
     assert!(matches!(slow.unwrap(), Turn::Ok(_)));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn never_for_a_percloud_that_has_gone_nor_for_nobody() {
-    let scene = Scene::new().await;
-    let ca = scene.pebble(|_| {}).await;
-    let noun = scene.noun(&[&ca], &scene.shared(&[Kind::Http01], None));
-    let nobodys = ["stranger.test".to_owned()];
-    certificates::want(&scene.cloud.db.get().await.unwrap(), None, &nobodys, scene.cloud.now()).await.unwrap();
-    scene.settle(&noun).await;
-    let refused = scene.find("stranger.test").await;
-    assert!(refused.last_error.unwrap().contains("neither the provider's names nor a percloud's"));
-    // Suspended: its owner still signs in at it.
-    scene.cloud.wish(&scene.ada.id, Wish::Suspend).await.unwrap();
-    scene.want("ada.test").await;
-    scene.settle(&noun).await;
-    assert_eq!(scene.find("ada.test").await.state, State::Issued);
-    scene.cloud.wish(&scene.ada.id, Wish::Delete).await.unwrap();
-    scene.want("late.test").await;
-    scene.pass(TimeDelta::hours(8), &noun).await;
-    let left: i64 = scene.cloud.value("select count(*) from certificates where tenant_id is not null").await;
-    assert_eq!(left, 0, "rows go with their percloud");
-    assert_eq!(ca.count("Added order"), 1, "only the one of the suspended percloud was ordered");
 }
 
 #[tokio::test(flavor = "multi_thread")]

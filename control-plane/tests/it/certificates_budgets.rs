@@ -24,7 +24,7 @@ async fn order(
     let mut order = Order { id: ID, names: &names, replaces: None, serving: false, tries: 0, now: cloud.now() };
     change(&mut order);
     let attempt = BUDGETS.reserve(&cloud.worker, "ca.example", &order).await.unwrap()?;
-    ended(&cloud.worker, attempt, outcome).await.unwrap();
+    ended(&cloud.worker, attempt, outcome, order.replaces.is_some()).await.unwrap();
     Ok(())
 }
 

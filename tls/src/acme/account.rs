@@ -19,6 +19,7 @@ use crate::Issued;
 pub struct Account {
     pub(super) inner: instant_acme::Account,
     pub(super) profile: Option<String>,
+    caa_identities: Vec<String>,
 }
 
 impl Account {
@@ -42,12 +43,13 @@ impl Account {
                     (opened.map_err(|e| Error::sort(e, "asking for the authority's directory"))?, kept.to_vec())
                 }
                 None => {
-                    let (inner, fresh) = register(directory, http, contact).await?;
+                    let (inner, fresh) = register(directory, http.clone(), contact).await?;
                     let fresh = serde_json::to_vec(&fresh).context("cannot write the account down");
                     (inner, refused(fresh, "registering an account")?)
                 }
             };
-            Ok((Self { inner, profile: directory.profile.clone() }, kept))
+            let caa_identities = http.caa_identities(&directory.url).await;
+            Ok((Self { inner, profile: directory.profile.clone(), caa_identities }, kept))
         };
         Heard::remembering(opening).await
     }
@@ -56,6 +58,12 @@ impl Account {
     #[must_use]
     pub fn uri(&self) -> &str {
         self.inner.id()
+    }
+
+    /// By which domains the authority knows itself in CAA records (RFC 8555, section 9.7.6); none when it does not say.
+    #[must_use]
+    pub fn caa_identities(&self) -> &[String] {
+        &self.caa_identities
     }
 
     /// One order to its end: authorise (challenges through `solver`), finalise with a fresh P-256 key, download. What was

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use instant_acme::{BodyWrapper, BytesResponse, Error as AcmeError, HttpClient};
+use serde::Deserialize;
 
 use super::Directory;
 
@@ -86,19 +87,54 @@ impl Http {
         let mut answer = request.send().await.map_err(reqwest::Error::without_url)?;
         let heard = Heard { status: Some(answer.status()), retry_after: retry_after(answer.headers()) };
         heard.note();
-        let mut content = BytesMut::new();
-        while let Some(part) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
-            ensure!(content.len() + part.len() <= LARGEST, "its answer is longer than {LARGEST} bytes");
-            content.extend_from_slice(&part);
-        }
         let (mut head, ()) = http::Response::new(()).into_parts();
         head.status = answer.status();
         head.headers = std::mem::take(answer.headers_mut());
+        let content = whole(answer).await?;
         if parts.method == Method::GET && !head.headers.contains_key(header::RETRY_AFTER) {
             head.headers.insert(header::RETRY_AFTER, HeaderValue::from_static(SIX_HOURS));
         }
-        Ok(BytesResponse { parts: head, body: Box::new(content.freeze()) })
+        Ok(BytesResponse { parts: head, body: Box::new(content) })
     }
+}
+
+impl Http {
+    /// What a directory says of CAA, which `instant-acme` does not read. It has just been read for all the rest; should it not answer
+    /// now, nothing is known.
+    pub(super) async fn caa_identities(&self, directory: &str) -> Vec<String> {
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Meta {
+            caa_identities: Vec<String>,
+        }
+        #[derive(Deserialize)]
+        struct Read {
+            #[serde(default)]
+            meta: Meta,
+        }
+        let read = async {
+            let answer = self.0.get(directory).send().await?.error_for_status()?;
+            let content = whole(answer).await?;
+            anyhow::Ok(serde_json::from_slice::<Read>(&content)?.meta.caa_identities)
+        };
+        read.await.unwrap_or_else(|error| {
+            tracing::debug!(
+                error = format!("{error:#}"),
+                "a directory does not say how its authority is known in CAA records"
+            );
+            Vec::new()
+        })
+    }
+}
+
+/// All of an answer, up to a limit.
+async fn whole(mut answer: reqwest::Response) -> Result<Bytes> {
+    let mut content = BytesMut::new();
+    while let Some(part) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
+        ensure!(content.len() + part.len() <= LARGEST, "its answer is longer than {LARGEST} bytes");
+        content.extend_from_slice(&part);
+    }
+    Ok(content.freeze())
 }
 
 impl HttpClient for Http {

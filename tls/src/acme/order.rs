@@ -53,9 +53,9 @@ pub(super) async fn issue(
     let until = Instant::now() + patience;
     let mut failed = BTreeSet::new();
     loop {
-        let mut order = place(account, names, replaces.as_ref()).await?;
+        let (mut order, replaces) = place(account, names, replaces.as_ref()).await?;
         match authorise(&mut order, solver, &failed, until).await {
-            Ok(()) => return finish(&mut order, names, until).await,
+            Ok(()) => return Ok(Issued { replaces, ..finish(&mut order, names, until).await? }),
             Err(Failure { error, try_without: Some(way) }) if Instant::now() < until => {
                 debug!(error = error.words(), way = way.2, "another way is tried");
                 failed.insert(way);
@@ -65,11 +65,12 @@ pub(super) async fn issue(
     }
 }
 
+/// An order, and whether it is one that replaces.
 async fn place(
     account: &Account,
     names: &[String],
     replaces: Option<&CertificateIdentifier<'static>>,
-) -> Result<Order, Error> {
+) -> Result<(Order, bool), Error> {
     const DOING: &str = "placing an order";
     let identifiers: Vec<Identifier> = names.iter().cloned().map(Identifier::Dns).collect();
     let plain = || {
@@ -85,11 +86,11 @@ async fn place(
             Err(Error::Away { source, .. }) if Heard::last().status.is_some_and(|s| s.is_success()) => {
                 debug!(?source, "an order that replaces none is placed instead");
             }
-            answer => return answer,
+            answer => return Ok((answer?, true)),
         }
     }
     let order = plain();
-    with_nonces!(DOING, account.inner.new_order(&order))
+    Ok((with_nonces!(DOING, account.inner.new_order(&order))?, false))
 }
 
 /// One authorisation of an order, as far as we need it.
@@ -332,7 +333,7 @@ async fn finish(order: &mut Order, names: &[String], until: Instant) -> Result<I
     if let Some(missing) = names.iter().find(|name| !certified.names().contains(name)) {
         return Err(away(anyhow!("the certificate does not stand for {missing}")));
     }
-    Ok(Issued { chain_pem, key_der: key, not_after: certified.not_after() })
+    Ok(Issued { chain_pem, key_der: key, not_after: certified.not_after(), replaces: false })
 }
 
 fn request(names: &[String]) -> AnyResult<(PrivatePkcs8KeyDer<'static>, Vec<u8>)> {

@@ -284,15 +284,19 @@ fn settings(
     }})
 }
 
-/// Pebble ships no certificate for its own HTTPS: makes one, gives its root.
-fn api_certificate(folder: &tempfile::TempDir) -> Result<String> {
-    #[expect(clippy::disallowed_methods, reason = "whoever asks it verifies against the machine's clock")]
-    let now = chrono::Utc::now();
-    let ca = LocalCa::open_or_create(&folder.path().join("api-ca"), "Pebble's API", &[], now)?;
+/// An authority ships no certificate for its own HTTPS: makes `api.pem` and `api.key` in its folder, gives their root.
+pub(super) fn api_certificate(folder: &tempfile::TempDir) -> Result<String> {
+    let now = machine_time();
+    let ca = LocalCa::open_or_create(&folder.path().join("api-ca"), "The authority's API", &[], now)?;
     let issued = ca.issue(&["localhost", "127.0.0.1"], 30, now)?;
     let key = STANDARD.encode(issued.key_der.secret_pkcs8_der());
     let key = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
     files::write(&folder.path().join("api.pem"), issued.chain_pem.as_bytes(), 0o600)?;
     files::write(&folder.path().join("api.key"), key.as_bytes(), 0o600)?;
     Ok(ca.root_pem().to_owned())
+}
+
+#[expect(clippy::disallowed_methods, reason = "authorities, and whoever asks them, go by the machine's clock")]
+pub(super) fn machine_time() -> chrono::DateTime<chrono::Utc> {
+    chrono::Utc::now()
 }

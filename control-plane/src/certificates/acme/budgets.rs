@@ -177,14 +177,14 @@ async fn full(
     Ok(at.map(|at| at + window))
 }
 
-/// Writes down how an order ended.
+/// Writes down how an order ended, and whether it was a renewal after all: a CA that does not take it for one counts it.
 ///
 /// # Errors
 /// When the database does not answer; the order then stays pending, which counts as one.
-pub async fn ended(db: &Pool, attempt: Attempt, outcome: Outcome) -> Result<(), db::Error> {
+pub async fn ended(db: &Pool, attempt: Attempt, outcome: Outcome, renewal: bool) -> Result<(), db::Error> {
     let db = db.get().await?;
     let statement = db.prepare_cached(sql::OUTCOME).await?;
-    db.execute(&statement, &[&attempt.0, &outcome.as_str()]).await?;
+    db.execute(&statement, &[&attempt.0, &outcome.as_str(), &renewal]).await?;
     Ok(())
 }
 

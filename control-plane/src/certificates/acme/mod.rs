@@ -25,7 +25,7 @@ use super::{
     caa,
     issuer::{Error, Issuer, Order, Window},
 };
-use crate::db;
+use crate::{db, dns::Dns};
 use accounts::Kept;
 use budgets::{Budgets, Outcome};
 
@@ -45,8 +45,8 @@ pub struct Shared {
     pub ways: Ways,
     /// What may be ordered.
     pub budgets: Budgets,
-    /// Asks the DNS about CAA, where that is possible.
-    pub caa: Option<caa::Check>,
+    /// Is asked about CAA, where that is possible.
+    pub dns: Option<Arc<Dns>>,
 }
 
 /// A public CA.
@@ -66,8 +66,8 @@ impl Acme {
 
     async fn order(&self, order: &Order<'_>) -> Result<Issued, Error> {
         self.stands_open(order).await?;
-        self.lets(order).await?;
         let account = self.account().await?;
+        self.lets(order, &account).await?;
         let reserved = self.shared.budgets.reserve(&self.shared.db, &self.kept.id, order).await;
         let attempt = reserved.map_err(|error| self.database(error))?.map_err(|used_up| {
             metrics::counter!("percloud_acme_put_off_total", "account" => self.kept.id.clone()).increment(1);
@@ -91,7 +91,8 @@ impl Acme {
         };
         metrics::counter!("percloud_acme_orders_total", "account" => self.kept.id.clone(), "outcome" => outcome.as_str())
             .increment(1);
-        if let Err(error) = budgets::ended(&self.shared.db, attempt, outcome).await {
+        let renewal = issued.as_ref().ok().is_none_or(|issued| issued.replaces);
+        if let Err(error) = budgets::ended(&self.shared.db, attempt, outcome, renewal).await {
             tracing::warn!(%error, "how an order ended is not written down; it counts as one that runs");
         }
         match issued {
@@ -116,16 +117,20 @@ impl Acme {
     }
 
     /// Whether every name's domain lets the CA issue; where the DNS does not say, the CA shall find out.
-    async fn lets(&self, order: &Order<'_>) -> Result<(), Error> {
-        let Some(check) = self.shared.caa.as_ref().filter(|_| !self.known_as.is_empty()) else { return Ok(()) };
+    async fn lets(&self, order: &Order<'_>, account: &Account) -> Result<(), Error> {
+        let says: Vec<&str> = account.caa_identities().iter().map(String::as_str).collect();
+        let issuers = if says.is_empty() { self.known_as } else { &says };
+        let Some(dns) = self.shared.dns.as_ref().filter(|_| !issuers.is_empty()) else { return Ok(()) };
         for name in order.names {
-            let (bare, wildcard) = name.strip_prefix("*.").map_or((name.as_str(), false), |rest| (rest, true));
-            match check(bare.to_owned(), wildcard, self.known_as).await {
+            let (name, wildcard) = name.strip_prefix("*.").map_or((name.as_str(), false), |rest| (rest, true));
+            let method = self.shared.ways.kinds(name, wildcard, order.tries).first().map(|kind| kind.as_str());
+            let asked = caa::Asked { name, wildcard, issuers, account_uri: account.uri(), method };
+            match caa::against(dns, &asked).await {
                 Ok(None) => {}
                 Ok(Some(words)) => {
                     return Err(Error::Refused { issuer: self.kept.id.clone(), source: anyhow::Error::msg(words) });
                 }
-                Err(error) => tracing::debug!(name, error = format!("{error:#}"), "CAA cannot be looked up"),
+                Err(error) => tracing::debug!(name, %error, "CAA cannot be looked up"),
             }
         }
         Ok(())

@@ -39,8 +39,8 @@ crate::statements! {
         order by at desc offset $4 limit 1";
     /// An order begins.
     ATTEMPT = "insert into acme_attempts (at, account, certificate_id, names, registered, renewal) values ($1, $2, $3, $4, $5, $6) returning id";
-    /// How it ended.
-    OUTCOME = "update acme_attempts set outcome = $2 where id = $1";
+    /// How it ended; with $3 it stays a renewal, if it began as one.
+    OUTCOME = "update acme_attempts set outcome = $2, renewal = renewal and $3 where id = $1";
     /// What nobody counts any more goes.
     FORGET_ATTEMPTS = "delete from acme_attempts where at < $1";
     /// How many orders each account has made since $1.

@@ -123,6 +123,7 @@ impl Noun for Certificates {
             Step::Issue => self.issue(claimed, seen).await,
             Step::Ask => self.ask(claimed, seen).await,
             Step::Tell => self.tell(claimed, &seen).await,
+            Step::Wait => self.wait(claimed, seen.standing).await,
             Step::Refuse => {
                 Err(StepError::Stuck(anyhow::anyhow!("these are neither the provider's names nor a percloud's")))
             }
@@ -220,9 +221,14 @@ impl Certificates {
             return Ok(if ours { Standing::Provider } else { Standing::Nobody });
         };
         let db = self.db.get().await?;
-        let row = db.query_opt(&db.prepare_cached(sql::STANDING).await?, &[tenant]).await?;
-        let wanted = row.map(|row| row.try_get(0)).transpose()?.unwrap_or(false);
-        Ok(if wanted { Standing::Tenant } else { Standing::Gone })
+        let statement = db.prepare_cached(sql::STANDING).await?;
+        let Some(row) = db.query_opt(&statement, &[tenant, &one.names]).await? else { return Ok(Standing::Gone) };
+        Ok(match (row.try_get(0)?, row.try_get(1)?) {
+            ("deleted", _) => Standing::Gone,
+            (_, false) => Standing::Unproved,
+            ("suspended", true) => Standing::Suspended,
+            (_, true) => Standing::Tenant,
+        })
     }
 
     /// Asks its CA when to renew it. A CA that does not say so is no trouble: the fraction of its life holds.

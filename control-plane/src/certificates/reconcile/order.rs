@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tls::{Certified, Issued};
 
-use super::{Certificates, Held, Seen};
+use super::{Certificates, Held, Seen, Standing};
 use crate::{
     certificates::{
         Validity,
@@ -19,6 +19,8 @@ use crate::{
 
 /// A fresh certificate is not renewed before this, whatever it says of itself.
 const AT_LEAST: TimeDelta = TimeDelta::minutes(5);
+/// How soon names that may have none are looked at again.
+const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(10);
 /// How long a certificate that was issued is held on to while the database is away: it counts at its CA.
 const WRITE_FOR: Duration = Duration::from_secs(60);
 
@@ -108,21 +110,40 @@ impl Certificates {
                 };
                 Err(StepError::Later { after, source: error.into() })
             }
-            (None, Some((until, words, trouble))) => {
-                tracing::info!(%until, words, "a certificate waits");
-                let (id, now) = (&claimed.row.certificate.id, self.clock.now());
-                let until = until.max(now + TimeDelta::seconds(1));
-                let db = self.db.get().await.map_err(db::Error::from)?;
-                let statement = db.prepare_cached(sql::PUT_OFF).await.map_err(db::Error::from)?;
-                let affected = db
-                    .execute(&statement, &[id, &claimed.claim, &claimed.wish, &now, &until, &words, &trouble])
-                    .await
-                    .map_err(db::Error::from)?;
-                ensure_affected(affected, 1)?;
-                Ok(After::Written)
-            }
+            (None, Some((until, words, trouble))) => self.put_off(claimed, until, &words, trouble).await,
             (None, None) => Err(StepError::Stuck(anyhow::anyhow!("nobody was asked"))),
         }
+    }
+
+    /// Nobody is asked: these names may have none at the moment.
+    pub(super) async fn wait(&self, claimed: &Claimed<Held>, standing: Standing) -> Result<After<Seen>, StepError> {
+        let names = claimed.row.certificate.names.join(" ");
+        let words = match standing {
+            Standing::Suspended => "its percloud is suspended: nothing is ordered for it".to_owned(),
+            _ => format!("{names} is not proved to be its percloud's at the moment: nothing is ordered for it"),
+        };
+        self.put_off(claimed, self.clock.now() + LOOK_AGAIN, &words, false).await
+    }
+
+    async fn put_off(
+        &self,
+        claimed: &Claimed<Held>,
+        until: DateTime<Utc>,
+        words: &str,
+        trouble: bool,
+    ) -> Result<After<Seen>, StepError> {
+        tracing::info!(%until, words, "a certificate waits");
+        let (id, now) = (&claimed.row.certificate.id, self.clock.now());
+        let until = until.max(now + TimeDelta::seconds(1));
+        let write = async {
+            let db = self.db.get().await?;
+            let statement = db.prepare_cached(sql::PUT_OFF).await?;
+            let (claim, wish) = (&claimed.claim, &claimed.wish);
+            let affected = db.execute(&statement, &[id, claim, wish, &now, &until, &words, &trouble]).await?;
+            ensure_affected(affected, 1)
+        };
+        write.await?;
+        Ok(After::Written)
     }
 
     /// Seals and writes what was issued: a certificate that is not written is lost, and CAs count.

@@ -12,8 +12,12 @@ use crate::certificates::{
 pub enum Standing {
     /// The provider's own.
     Provider,
-    /// A percloud's that is wanted: also while it is suspended, since its owner still signs in and takes everything along.
+    /// A percloud's that runs, which has proved all of these names.
     Tenant,
+    /// A suspended percloud's: what there is serves on, nothing is ordered.
+    Suspended,
+    /// A percloud's that has not proved these names, or has lost them since: nothing is ordered.
+    Unproved,
     /// A percloud's that is gone, or going.
     Gone,
     /// Not the provider's and nobody's: never issued.
@@ -54,6 +58,8 @@ pub enum Step {
     Ask,
     /// Tell its owner that it has been failing for long.
     Tell,
+    /// Order nothing, say why, and look again soon: what there is serves on.
+    Wait,
     /// Say that nobody may have it.
     Refuse,
     /// Take the row away.
@@ -67,13 +73,18 @@ pub fn plan(wanted: Wanted, seen: &Seen) -> Option<Step> {
         (Wanted::Gone, _, _) => Some(Step::Remove),
         (_, Standing::Gone, _) => Some(Step::Remove),
         (_, Standing::Nobody, _) => Some(Step::Refuse),
+        (_, Standing::Suspended | Standing::Unproved, _) if order_is_due(seen) => Some(Step::Wait),
         (_, Standing::Tenant, _) if owner_should_know(seen) => Some(Step::Tell),
         (_, _, None) if seen.bridge => Some(Step::Bridge),
-        (_, _, None) => Some(Step::Issue),
-        (_, _, Some(_)) if seen.stopgap || seen.renew_at <= seen.now => Some(Step::Issue),
-        (_, _, Some(_)) if seen.ask_at.is_some_and(|at| at <= seen.now) => Some(Step::Ask),
-        (_, _, Some(_)) => None,
+        _ if order_is_due(seen) => Some(Step::Issue),
+        _ if seen.ask_at.is_some_and(|at| at <= seen.now) => Some(Step::Ask),
+        _ => None,
     }
+}
+
+/// Whether there is none, or the one there is shall be replaced now.
+fn order_is_due(seen: &Seen) -> bool {
+    seen.there.is_none() || seen.stopgap || seen.renew_at <= seen.now
 }
 
 /// Long before the end, and once for each trouble.
@@ -112,7 +123,7 @@ mod tests {
 
     #[test]
     fn one_thing_after_the_other() {
-        use Standing::{Gone, Nobody, Provider};
+        use Standing::{Gone, Nobody, Provider, Suspended, Unproved};
         let (issued, gone) = (Wanted::Issued, Wanted::Gone);
         let stopgap = Seen { stopgap: true, standing: Provider, ..seen(true, 0) };
         let bridge = Seen { bridge: true, standing: Provider, ..seen(false, 0) };
@@ -131,6 +142,13 @@ mod tests {
             ("not wanted any more", gone, seen(true, 0), Some(Step::Remove)),
             ("never there, not wanted any more", gone, seen(false, 0), Some(Step::Remove)),
             ("its percloud has gone", issued, Seen { standing: Gone, ..seen(true, 60) }, Some(Step::Remove)),
+            ("suspended, new", issued, Seen { standing: Suspended, ..seen(false, 0) }, Some(Step::Wait)),
+            ("suspended, serving", issued, Seen { standing: Suspended, ..seen(true, 59) }, None),
+            ("suspended, asked about", issued, Seen { standing: Suspended, ..ask(5, 5) }, Some(Step::Ask)),
+            ("suspended, due", issued, Seen { standing: Suspended, ..seen(true, 60) }, Some(Step::Wait)),
+            ("not proved", issued, Seen { standing: Unproved, ..seen(false, 0) }, Some(Step::Wait)),
+            ("lost, due", issued, Seen { standing: Unproved, ..seen(true, 60) }, Some(Step::Wait)),
+            ("lost, not wanted any more", gone, Seen { standing: Unproved, ..seen(true, 60) }, Some(Step::Remove)),
             ("nobody's", issued, Seen { standing: Nobody, ..seen(false, 0) }, Some(Step::Refuse)),
         ] {
             assert_eq!(plan(wanted, &seen), step, "{what}");

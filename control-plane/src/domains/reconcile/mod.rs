@@ -86,7 +86,8 @@ impl Noun for Domains {
     async fn write(&self, claimed: &Claimed<DomainRow>, after: After<Seen>) -> Result<(), db::Error> {
         let After::Seen(seen) = after else { return Ok(()) };
         let (row, now) = (&claimed.row, self.clock.now());
-        let misses = if seen.observed == Observed::Verified && row.observed != Observed::Verified {
+        let proved = seen.observed == Observed::Verified && matches!(row.observed, Observed::Pending | Observed::Lost);
+        let misses = if proved {
             super::schedule::Misses { count: 0, last: None, good_at: Some(now) }
         } else {
             seen.misses(row)
@@ -220,19 +221,17 @@ impl Domains {
     async fn certificates(&self, row: &DomainRow) -> Result<Certificates, StepError> {
         let db = self.db.get().await.map_err(db::Error::from)?;
         let hosts = (row.base.as_str(), format!("www.{}", row.base));
-        let rows = db.query(sql::CERTIFICATES, &[&hosts.0, &hosts.1]).await.map_err(db::Error::from)?;
+        let now = self.clock.now();
+        let rows = db.query(sql::CERTIFICATES, &[&hosts.0, &hosts.1, &now]).await.map_err(db::Error::from)?;
         let mut certificates = Certificates::default();
         for row in rows {
-            let read = || -> Result<(String, String, String), tokio_postgres::Error> {
+            let read = || -> Result<(String, bool, bool), tokio_postgres::Error> {
                 Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
             };
-            let (host, wanted, observed) = read().map_err(db::Error::from)?;
-            if wanted == "issued" && observed == "issued" {
-                certificates.issued.push(host.clone());
-            }
-            if wanted == "issued" {
-                certificates.wanted.push(host);
-            }
+            let (host, issued, lasting) = read().map_err(db::Error::from)?;
+            certificates.issued.extend(issued.then(|| host.clone()));
+            certificates.lasting.extend(lasting.then(|| host.clone()));
+            certificates.wanted.push(host);
         }
         Ok(certificates)
     }

@@ -16,10 +16,12 @@ pub enum Step {
     Serve,
     /// It is not the owner's any more, or does not lead here.
     Lose,
+    /// The percloud is suspended and its certificate ends soon, which is not renewed: the old name serves until it is resumed.
+    Rest,
     /// Nobody used the challenge in time: another one.
     Renew,
-    /// A certificate is wanted for this host.
-    Want(String),
+    /// Certificates are wanted for these hosts, one each.
+    Want(Vec<String>),
     /// None is wanted any more.
     Unwant(String),
 }
@@ -29,8 +31,10 @@ pub enum Step {
 pub struct Certificates {
     /// Hosts for which one is wanted.
     pub wanted: Vec<String>,
-    /// Hosts for which there is one.
+    /// Hosts for which there is one that is good.
     pub issued: Vec<String>,
+    /// Hosts for which there is one that will be good for some days more.
+    pub lasting: Vec<String>,
 }
 
 /// What was seen of a claim.
@@ -69,6 +73,7 @@ pub fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
         (_, Observed::Pending) if expired(row, seen) => Some(Step::Renew),
         (_, Observed::Pending | Observed::Lost) => None,
         (_, Observed::Verified | Observed::Active) if lost(row, seen) => Some(Step::Lose),
+        (_, Observed::Verified | Observed::Active) if row.suspended => rest(row, seen),
         (_, Observed::Verified) if issued(&row.name) => Some(Step::Serve),
         // The other one of the two names was chosen.
         (_, Observed::Active) if !row.serves() && ready && issued(&row.name) => Some(Step::Serve),
@@ -91,19 +96,26 @@ fn expired(row: &DomainRow, seen: &Seen) -> bool {
     !used && row.challenge_expires_at <= seen.now
 }
 
-/// One host at a time: what is missing, then what is too much.
+/// Nothing is ordered for a suspended percloud, so its own name ends with its certificate. Its owner, who may always sign in and take
+/// everything along, finds it at the old name in time.
+fn rest(row: &DomainRow, seen: &Seen) -> Option<Step> {
+    let host = row.own_domain.as_ref().filter(|_| seen.observed == Observed::Active)?;
+    (!seen.certificates.lasting.contains(host)).then_some(Step::Rest)
+}
+
+/// All that is missing, while DNS says that it leads here; then what is too much, one at a time.
 fn certificate(row: &DomainRow, seen: &Seen) -> Option<Step> {
     let wanted = |host: &str| seen.certificates.wanted.iter().any(|one| one == host);
     let verdict = seen.verdict.as_ref();
     let leads = |host: &str| {
         verdict.is_some_and(|verdict| if host == row.name { verdict.ready } else { verdict.report.twin_ready })
     };
-    let missing = row.hosts().find(|host| !wanted(host) && leads(host));
+    let missing: Vec<String> = row.hosts().filter(|host| !wanted(host) && leads(host)).map(ToOwned::to_owned).collect();
     let extra = [row.base.clone(), format!("www.{}", row.base)];
     let extra = extra.iter().find(|host| {
         wanted(host) && row.hosts().all(|one| one != host.as_str()) && row.own_domain.as_deref() != Some(host.as_str())
     });
-    missing.map(|host| Step::Want(host.to_owned())).or_else(|| extra.cloned().map(Step::Unwant))
+    if missing.is_empty() { extra.cloned().map(Step::Unwant) } else { Some(Step::Want(missing)) }
 }
 
 #[cfg(test)]
@@ -124,7 +136,7 @@ mod tests {
         let nothing = verdict(false, false, Health::Wrong, false);
         let good = verdict(true, false, Health::Good, true);
         let both = verdict(true, true, Health::Good, true);
-        let want = |host: &str| Some(Step::Want(host.to_owned()));
+        let want = |hosts: &[&str]| Some(Step::Want(hosts.iter().map(|host| (*host).to_owned()).collect()));
         for (observed, verdict, wanted, issued, days, step) in [
             (Pending, nothing.clone(), vec![], vec![], 0, None),
             (Pending, None, vec![], vec![], 8, None),
@@ -136,11 +148,12 @@ mod tests {
             (Lost, good.clone(), vec![], vec![], 0, Some(Step::Verify)),
             (Verified, None, vec![name], vec![], 0, None),
             (Verified, None, vec![], vec![], 0, None),
-            (Verified, good.clone(), vec![], vec![], 0, want(name)),
+            (Verified, good.clone(), vec![], vec![], 0, want(&[name])),
+            (Verified, both.clone(), vec![], vec![], 0, want(&[name, twin])),
             (Verified, None, vec![name], vec![name], 0, Some(Step::Serve)),
-            (Verified, both.clone(), vec![name], vec![], 0, want(twin)),
+            (Verified, both.clone(), vec![name], vec![], 0, want(&[twin])),
             (Active, None, vec![name], vec![name], 0, None),
-            (Active, both.clone(), vec![name], vec![name], 0, want(twin)),
+            (Active, both.clone(), vec![name], vec![name], 0, want(&[twin])),
             (Active, both.clone(), vec![name, twin], vec![name], 0, None),
             (Active, nothing.clone(), vec![name], vec![name], 0, None),
         ] {
@@ -149,7 +162,7 @@ mod tests {
             let seen = Seen {
                 now: row.asked_at + TimeDelta::days(days),
                 verdict,
-                certificates: Certificates { wanted: strings(&wanted), issued: strings(&issued) },
+                certificates: Certificates { wanted: strings(&wanted), issued: strings(&issued), lasting: Vec::new() },
                 observed,
             };
             assert_eq!(plan(&row, &seen), step, "{observed:?} {seen:?}");
@@ -174,11 +187,29 @@ mod tests {
                 misses,
                 ..row()
             };
-            let certificates = Certificates { wanted: vec!["ada.test".into()], issued: vec!["ada.test".into()] };
+            let here = || vec!["ada.test".to_owned()];
+            let certificates = Certificates { wanted: here(), issued: here(), lasting: here() };
             let now = row.asked_at + TimeDelta::days(1);
             let seen =
                 Seen { now, verdict: verdict(false, false, health, false), certificates, observed: row.observed };
             assert_eq!(plan(&row, &seen), step, "{misses} {health:?}");
+        }
+    }
+
+    #[test]
+    fn a_suspended_percloud_keeps_its_name_for_as_long_as_its_certificate() {
+        let here = || vec!["ada.test".to_owned()];
+        for (observed, lasting, step) in [
+            (Observed::Active, here(), None),
+            (Observed::Active, vec![], Some(Step::Rest)),
+            (Observed::Verified, vec![], None),
+        ] {
+            let own_domain = (observed == Observed::Active).then(|| "ada.test".to_owned());
+            let row = DomainRow { observed, own_domain, suspended: true, ..row() };
+            let certificates = Certificates { wanted: here(), issued: here(), lasting };
+            let verdict = verdict(true, true, Health::Good, true);
+            let seen = Seen { now: row.asked_at, verdict, certificates, observed };
+            assert_eq!(plan(&row, &seen), step, "{observed:?} {:?}", seen.certificates);
         }
     }
 
@@ -197,11 +228,12 @@ mod tests {
             certificates: Certificates {
                 wanted: issued.iter().map(|host| (*host).to_owned()).collect(),
                 issued: issued.iter().map(|host| (*host).to_owned()).collect(),
+                lasting: Vec::new(),
             },
             observed: Observed::Active,
         };
         let good = || verdict(true, false, Health::Good, true);
-        assert_eq!(plan(&chosen, &seen(good(), &["ada.test"])), Some(Step::Want("www.ada.test".into())));
+        assert_eq!(plan(&chosen, &seen(good(), &["ada.test"])), Some(Step::Want(vec!["www.ada.test".into()])));
         assert_eq!(plan(&chosen, &seen(None, &["ada.test", "www.ada.test"])), None, "not without a look");
         assert_eq!(plan(&chosen, &seen(good(), &["ada.test", "www.ada.test"])), Some(Step::Serve));
         let served = DomainRow { own_domain: Some("www.ada.test".into()), ..chosen.clone() };

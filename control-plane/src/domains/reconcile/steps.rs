@@ -30,8 +30,9 @@ impl Domains {
             Step::Renew => turn.renew().await.map(|()| None)?,
             Step::Verify => turn.verify(&seen).await.map(|()| Some(Observed::Verified))?,
             Step::Serve => turn.serve().await.map(|()| Some(Observed::Active))?,
+            Step::Rest => turn.rest().await.map(|()| Some(Observed::Verified))?,
             Step::Lose => turn.lose().await.map(|()| Some(Observed::Lost))?,
-            Step::Want(host) => turn.want(&host).await.map(|()| Some(seen.observed))?,
+            Step::Want(hosts) => turn.want_all(&hosts).await.map(|()| Some(seen.observed))?,
             Step::Unwant(host) => turn.unwant(&[host]).await.map(|()| Some(seen.observed))?,
         };
         tx.commit().await.map_err(db::Error::from)?;
@@ -55,6 +56,13 @@ struct Turn<'a> {
 impl Turn<'_> {
     async fn want(&self, host: &str) -> Result<(), db::Error> {
         certificates::want(self.tx, Some(&self.row.tenant_id), &[host.to_owned()], self.now).await
+    }
+
+    async fn want_all(&self, hosts: &[String]) -> Result<(), db::Error> {
+        for host in hosts {
+            self.want(host).await?;
+        }
+        Ok(())
     }
 
     async fn unwant(&self, hosts: &[String]) -> Result<(), db::Error> {
@@ -160,6 +168,13 @@ impl Turn<'_> {
             self.mail(Message::DomainReady { domain: row.name.clone(), old: row.domain.clone() }).await?;
         }
         Ok(())
+    }
+
+    async fn rest(&self) -> Result<(), db::Error> {
+        self.unwant(&self.names()).await?;
+        self.observed(Observed::Verified, None).await?;
+        self.disown(&self.row.tenant_id).await?;
+        self.note("domain.rests").await
     }
 
     async fn lose(&self) -> Result<(), db::Error> {

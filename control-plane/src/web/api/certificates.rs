@@ -14,7 +14,7 @@ use crate::{
     db,
     web::{
         Result,
-        error::Problem,
+        error::{Problem, Refused},
         extract::{CertificatesRead, CertificatesWrite},
     },
 };
@@ -51,8 +51,7 @@ pub(in crate::web) struct Certificates {
 #[utoipa::path(get, path = "/api/v1/certificates", tag = "certificates", params(Asked),
     security(("token" = ["certificates:read"])), responses(
     (status = 200, description = "A page of them.", body = Certificates),
-    (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-    (status = 403, description = "The token lacks the scope.", body = Problem),
+    Refused,
 ))]
 pub(in crate::web) async fn list(
     State(app): State<App>,
@@ -72,8 +71,7 @@ pub(in crate::web) async fn list(
     params(("which" = String, Path, description = "Id, or one of its names.")),
     responses(
         (status = 200, description = "It.", body = Certificate),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
     ))]
 pub(in crate::web) async fn show(
@@ -89,8 +87,7 @@ pub(in crate::web) async fn show(
     security(("token" = ["certificates:write"])), params(("which" = String, Path, description = "Id, or one of its names.")),
     responses(
         (status = 202, description = "It is due.", body = Certificate),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
         (status = 409, description = "It is paused, or not wanted any more.", body = Problem),
     ))]
@@ -108,8 +105,7 @@ pub(in crate::web) async fn retry(
     security(("token" = ["certificates:write"])), params(("which" = String, Path, description = "Id, or one of its names.")),
     responses(
         (status = 202, description = "It is paused.", body = Certificate),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
         (status = 409, description = "It is not wanted any more.", body = Problem),
     ))]
@@ -127,8 +123,7 @@ pub(in crate::web) async fn pause(
     security(("token" = ["certificates:write"])), params(("which" = String, Path, description = "Id, or one of its names.")),
     responses(
         (status = 202, description = "It is due.", body = Certificate),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
         (status = 409, description = "It is not wanted any more.", body = Problem),
     ))]

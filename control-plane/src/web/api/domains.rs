@@ -14,7 +14,7 @@ use crate::{
     domains::{self, DomainRow, Filter, Observed, Report, Wanted},
     web::{
         Result,
-        error::Problem,
+        error::{Problem, Refused},
         extract::{DomainsRead, DomainsWrite},
     },
 };
@@ -99,8 +99,7 @@ pub(in crate::web) struct Domains {
 /// Claims of own domains by name, a page at a time. Needs `domains:read`.
 #[utoipa::path(get, path = "/api/v1/domains", tag = "domains", params(Asked), security(("token" = ["domains:read"])), responses(
     (status = 200, description = "A page of them.", body = Domains),
-    (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-    (status = 403, description = "The token lacks the scope.", body = Problem),
+    Refused,
 ))]
 pub(in crate::web) async fn list(
     State(app): State<App>,
@@ -123,8 +122,7 @@ pub(in crate::web) async fn list(
     params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
     responses(
         (status = 200, description = "It.", body = Domain),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
     ))]
 pub(in crate::web) async fn show(
@@ -140,8 +138,7 @@ pub(in crate::web) async fn show(
     params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
     responses(
         (status = 202, description = "A look is wanted; `checked_at` follows.", body = Domain),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
     ))]
 pub(in crate::web) async fn check(
@@ -163,8 +160,7 @@ pub(in crate::web) async fn check(
     params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
     responses(
         (status = 202, description = "It is wanted gone.", body = Domain),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
     ))]
 pub(in crate::web) async fn remove(

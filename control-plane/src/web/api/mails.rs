@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::App,
     mails::{self, Mail},
-    web::{Result, error::Problem, extract::MailsRead},
+    web::{Result, error::Refused, extract::MailsRead},
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -33,8 +33,7 @@ pub(in crate::web) struct Mails {
 /// The newest mails. Needs `mails:read`.
 #[utoipa::path(get, path = "/api/v1/mails", tag = "mails", params(Asked), security(("token" = ["mails:read"])), responses(
     (status = 200, description = "A page of them.", body = Mails),
-    (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-    (status = 403, description = "The token lacks the scope.", body = Problem),
+    Refused,
 ))]
 pub(in crate::web) async fn list(
     State(app): State<App>,

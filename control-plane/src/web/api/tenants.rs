@@ -16,7 +16,7 @@ use crate::{
     tenants::{self, Filter, New, Observed, Wanted},
     web::{
         Error, Result,
-        error::Problem,
+        error::{Problem, Refused},
         extract::{TenantsRead, TenantsWrite},
         sign_up,
     },
@@ -113,8 +113,7 @@ pub(in crate::web) struct Tenants {
 /// Perclouds by host name, a page at a time. Needs `tenants:read`.
 #[utoipa::path(get, path = "/api/v1/tenants", tag = "tenants", params(Asked), security(("token" = ["tenants:read"])), responses(
     (status = 200, description = "A page of them.", body = Tenants),
-    (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-    (status = 403, description = "The token lacks the scope.", body = Problem),
+    Refused,
 ))]
 pub(in crate::web) async fn list(
     State(app): State<App>,
@@ -158,8 +157,7 @@ type MadeAt = [(HeaderName, String); 2];
 /// Wants a new percloud. Its owner need not confirm: hand the set-up link over. Needs `tenants:write`.
 #[utoipa::path(post, path = "/api/v1/tenants", tag = "tenants", request_body = Wish, security(("token" = ["tenants:write"])), responses(
     (status = 201, description = "It is wanted, and answers in a moment.", body = Created),
-    (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-    (status = 403, description = "The token lacks the scope.", body = Problem),
+    Refused,
     (status = 409, description = "The name is taken, or looks like one that is.", body = Problem),
     (status = 422, description = "A field makes no sense; `field` and `type` say which and why.", body = Problem),
 ))]
@@ -201,8 +199,7 @@ pub(in crate::web) async fn create(
     params(("which" = String, Path, description = "Id, name or host name.")),
     responses(
         (status = 200, description = "It.", body = Tenant),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
     ))]
 pub(in crate::web) async fn show(
@@ -227,8 +224,7 @@ pub(in crate::web) struct Suspension {
     security(("token" = ["tenants:write"])), params(("which" = String, Path, description = "Id, name or host name.")),
     responses(
         (status = 202, description = "It is wanted suspended.", body = Tenant),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
         (status = 409, description = "It is being deleted.", body = Problem),
         (status = 422, description = "There is no reason.", body = Problem),
@@ -248,8 +244,7 @@ pub(in crate::web) async fn suspend(
     security(("token" = ["tenants:write"])), params(("which" = String, Path, description = "Id, name or host name.")),
     responses(
         (status = 202, description = "It is wanted running.", body = Tenant),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
         (status = 409, description = "It is being deleted.", body = Problem),
     ))]
@@ -267,8 +262,7 @@ pub(in crate::web) async fn resume(
     security(("token" = ["tenants:write"])), params(("which" = String, Path, description = "Id, name or host name.")),
     responses(
         (status = 202, description = "It is wanted gone.", body = Tenant),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
     ))]
 pub(in crate::web) async fn delete(

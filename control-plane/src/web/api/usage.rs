@@ -15,7 +15,11 @@ use crate::{
         list::{self, By, Filter, Month, Place, Used},
         prices,
     },
-    web::{Error, Result, error::Problem, extract::UsageRead},
+    web::{
+        Error, Result,
+        error::{Problem, Refused},
+        extract::UsageRead,
+    },
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -46,8 +50,7 @@ pub(in crate::web) struct Usage {
 /// What perclouds used, a page at a time. Days are added up once an hour. Needs `usage:read`.
 #[utoipa::path(get, path = "/api/v1/usage", tag = "usage", params(Asked), security(("token" = ["usage:read"])), responses(
     (status = 200, description = "A page of it.", body = Usage),
-    (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-    (status = 403, description = "The token lacks the scope.", body = Problem),
+    Refused,
     (status = 422, description = "What is asked makes no sense.", body = Problem),
 ))]
 pub(in crate::web) async fn all(
@@ -63,8 +66,7 @@ pub(in crate::web) async fn all(
     params(("which" = String, Path, description = "Id, name or host name."), Asked),
     responses(
         (status = 200, description = "A page of it.", body = Usage),
-        (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-        (status = 403, description = "The token lacks the scope.", body = Problem),
+        Refused,
         (status = 404, description = "There is none.", body = Problem),
         (status = 422, description = "What is asked makes no sense.", body = Problem),
     ))]
@@ -137,8 +139,7 @@ pub(in crate::web) struct Costs {
 /// What perclouds cost in a month, with the spread over all of them; perclouds a page at a time. Needs `usage:read`.
 #[utoipa::path(get, path = "/api/v1/costs", tag = "usage", params(AskedCosts), security(("token" = ["usage:read"])), responses(
     (status = 200, description = "What it cost.", body = Costs),
-    (status = 401, description = "No token, or one that opens nothing.", body = Problem),
-    (status = 403, description = "The token lacks the scope.", body = Problem),
+    Refused,
     (status = 409, description = "Nobody has said yet what anything costs.", body = Problem),
     (status = 422, description = "That is no month, or one that has not begun.", body = Problem),
 ))]

@@ -1,10 +1,11 @@
 //! The own domain, for its owner: one question, what to set, how it is, and then a name of one's own. Everything here writes a wish;
 //! [`crate::domains`] makes it true.
 
+mod form;
 mod view;
 
 use axum::{
-    Form, Json,
+    Json,
     extract::{Path, Query, State},
     response::{IntoResponse, Redirect, Response},
 };
@@ -14,6 +15,8 @@ use http::{StatusCode, header};
 use portal::pages::manage::{Ask, Change, Errors, Remove};
 use serde::{Deserialize, Serialize};
 use ui::Page;
+
+use form::Filled;
 
 use super::{
     Error, Result,
@@ -89,11 +92,6 @@ async fn ask_check(db: &mut Client, owner: &Owner, now: DateTime<Utc>) -> Result
     }
 }
 
-/// A form that was opened for another percloud than the one somebody is in for now: nothing is done, and the page says so.
-async fn refuse_other(app: &App, asker: &Asker, owner: &Owner) -> Result<Response> {
-    with_status(page(app, asker, owner, &Done::default(), true).await?, StatusCode::CONFLICT)
-}
-
 fn with_status(mut response: Response, status: StatusCode) -> Result<Response> {
     *response.status_mut() = status;
     response.extensions_mut().insert(Said);
@@ -107,16 +105,6 @@ fn too_many(asker: &Asker, seconds: u64, form: &impl Page) -> Result<Response> {
     Ok(response)
 }
 
-/// What a form of these pages holds.
-#[derive(Debug, Deserialize)]
-pub(super) struct Typed {
-    percloud: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    choice: String,
-}
-
 const TOO_MANY: Errors = Errors { name: None, form: Some("domain.too-many") };
 
 fn wrong(why: domains::Refusal) -> Errors {
@@ -124,15 +112,7 @@ fn wrong(why: domains::Refusal) -> Errors {
 }
 
 /// POST `/manage/domain`: a name is claimed.
-pub(super) async fn claim(
-    State(app): State<App>,
-    asker: Asker,
-    owner: Owner,
-    Form(typed): Form<Typed>,
-) -> Result<Response> {
-    if !owner.is(&typed.percloud) {
-        return refuse_other(&app, &asker, &owner).await;
-    }
+pub(super) async fn claim(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
     let form = |errors| Ask { whose: owner.whose(&app), name: typed.name.clone(), errors, ..Ask::default() };
     if let Err(Error::TooMany(seconds)) = app.limits.claim(owner.tenant.id.as_str()) {
         return too_many(&asker, seconds, &form(TOO_MANY));
@@ -195,30 +175,14 @@ pub(super) async fn check(
 }
 
 /// POST `/manage/domain/check`: look now.
-pub(super) async fn look_now(
-    State(app): State<App>,
-    asker: Asker,
-    owner: Owner,
-    Form(typed): Form<Typed>,
-) -> Result<Response> {
-    if !owner.is(&typed.percloud) {
-        return refuse_other(&app, &asker, &owner).await;
-    }
+pub(super) async fn look_now(State(app): State<App>, Filled { owner, .. }: Filled) -> Result<Response> {
     let mut db = app.db.get().await?;
     ask_check(&mut db, &owner, app.clock.now()).await?;
     Ok(Redirect::to("/manage/domain#entries").into_response())
 }
 
 /// POST `/manage/domain/choose`: with `www.`, without, or one name alone.
-pub(super) async fn choose(
-    State(app): State<App>,
-    asker: Asker,
-    owner: Owner,
-    Form(typed): Form<Typed>,
-) -> Result<Response> {
-    if !owner.is(&typed.percloud) {
-        return refuse_other(&app, &asker, &owner).await;
-    }
+pub(super) async fn choose(State(app): State<App>, Filled { owner, typed, .. }: Filled) -> Result<Response> {
     let choice = match typed.choice.as_str() {
         "apex" => Choice::Apex,
         "www" => Choice::Www,
@@ -250,15 +214,7 @@ fn changed(app: &App, owner: &Owner, row: &DomainRow, name: String, errors: Erro
 }
 
 /// POST `/manage/domain/change`.
-pub(super) async fn change(
-    State(app): State<App>,
-    asker: Asker,
-    owner: Owner,
-    Form(typed): Form<Typed>,
-) -> Result<Response> {
-    if !owner.is(&typed.percloud) {
-        return refuse_other(&app, &asker, &owner).await;
-    }
+pub(super) async fn change(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
     let Some(row) = present(&app, &owner).await? else { return Ok(Redirect::to(HERE).into_response()) };
     let form = |errors| changed(&app, &owner, &row, typed.name.clone(), errors);
     if let Err(Error::TooMany(seconds)) = app.limits.claim(owner.tenant.id.as_str()) {
@@ -285,15 +241,7 @@ pub(super) async fn ask_remove(State(app): State<App>, asker: Asker, owner: Owne
 }
 
 /// POST `/manage/domain/remove`.
-pub(super) async fn remove(
-    State(app): State<App>,
-    asker: Asker,
-    owner: Owner,
-    Form(typed): Form<Typed>,
-) -> Result<Response> {
-    if !owner.is(&typed.percloud) {
-        return refuse_other(&app, &asker, &owner).await;
-    }
+pub(super) async fn remove(State(app): State<App>, Filled { owner, .. }: Filled) -> Result<Response> {
     let mut db = app.db.get().await?;
     let tx = db.transaction().await?;
     match domains::remove(&tx, &owner.tenant.id, &Actor::Owner, app.clock.now()).await {

@@ -109,16 +109,19 @@ pub(super) async fn certificate(db: &impl GenericClient, row: &DomainRow) -> Res
     let host = row.own_domain.as_deref().unwrap_or(&row.name);
     let found = certificates::find(db, host).await?;
     let until = found.as_ref().and_then(|certificate| certificate.validity).map(|validity| validity.not_after);
-    Ok(Certificate { until, trouble: found.as_ref().and_then(told) })
+    Ok(Certificate { until, trouble: found.as_ref().and_then(|found| told(found, row)) })
 }
 
 /// What keeps a certificate that is awaited.
 pub(super) async fn trouble(db: &impl GenericClient, row: &DomainRow) -> Result<Option<Trouble>, db::Error> {
-    Ok(certificates::find(db, &row.name).await?.as_ref().and_then(told))
+    let found = certificates::find(db, &row.name).await?;
+    let suspended = || row.suspended.then_some(Trouble { kind: "suspended", next: None });
+    Ok(found.as_ref().and_then(|found| told(found, row)).or_else(suspended))
 }
 
-fn told(certificate: &certificates::Certificate) -> Option<Trouble> {
+fn told(certificate: &certificates::Certificate, row: &DomainRow) -> Option<Trouble> {
     match certificate.state {
+        State::Waiting if row.suspended => Some(Trouble { kind: "suspended", next: None }),
         State::Issued | State::Pending | State::Going => None,
         State::Waiting => Some(Trouble { kind: "waiting", next: None }),
         State::Failing => Some(Trouble { kind: "failing", next: certificate.due_at }),

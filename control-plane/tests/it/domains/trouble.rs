@@ -152,3 +152,28 @@ async fn a_death_at_any_stage_still_ends_in_what_was_wanted() {
     }
     assert!(nth > 8, "only {nth} stages were tried");
 }
+
+#[tokio::test]
+async fn a_suspended_percloud_is_back_at_its_old_name_before_its_certificate_ends() {
+    let scene = Scene::active().await;
+    scene.cloud.wish(&scene.ada.id, crate::cloud::Wish::Suspend).await.unwrap();
+    let row = scene.pass(TimeDelta::days(60)).await;
+    assert_eq!((row.observed, row.serves()), (Observed::Active, true), "not for as long as its certificate is good");
+    for _ in 0..30 {
+        scene.pass(TimeDelta::days(1)).await;
+    }
+    let row = scene.row(&scene.ada).await;
+    assert_eq!((row.observed, row.own_domain.as_deref(), row.misses), (Observed::Verified, None, 0));
+    assert_eq!(scene.certified().await.len(), 0, "nothing was ordered for it");
+    assert_eq!((scene.route(NAME).await, scene.route(WWW).await), (None, None));
+    assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("suspended"), "its owner signs in there");
+    assert_eq!(scene.cloud.host.spec(&scene.ada.id).unwrap().domain.as_str(), "ada.percloud.localhost");
+    assert!(!scene.mails().await.contains(&"domain-lost".to_owned()));
+
+    scene.cloud.wish(&scene.ada.id, crate::cloud::Wish::Resume).await.unwrap();
+    scene.settle().await;
+    let row = scene.row(&scene.ada).await;
+    assert!(row.serves(), "by itself, and at once: {row:?}");
+    assert_eq!(scene.certified().await, [NAME, WWW]);
+    assert_eq!(scene.route(NAME).await.as_deref(), Some("running"));
+}

@@ -51,17 +51,17 @@ pub struct Making {
 /// Why a certificate is not there yet, or not renewed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trouble {
-    /// `waiting` (it comes by itself), `failing` (the last try failed) or `paused` (by the provider).
+    /// `waiting` (it comes by itself), `failing` (the last try failed), `paused` (by the provider) or `suspended` (the percloud is).
     pub kind: &'static str,
     /// When it is tried again.
     pub next: Option<DateTime<Utc>>,
 }
 
 impl Trouble {
-    pub(super) fn samples() -> [Option<Self>; 4] {
+    pub(super) fn samples() -> [Option<Self>; 5] {
         let trouble = |kind, next| Some(Self { kind, next });
         let at = Some(DateTime::UNIX_EPOCH);
-        [None, trouble("waiting", None), trouble("failing", at), trouble("paused", None)]
+        [None, trouble("waiting", None), trouble("failing", at), trouble("paused", None), trouble("suspended", None)]
     }
 }
 
