@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -23,7 +23,7 @@ use super::ending::Ending;
 use super::gather::Gather;
 use super::proxy::{self, Connection};
 use super::stall::Stall;
-use super::turns::Turns;
+use super::turns::{Crowd, Turns};
 use super::upstream::Pool;
 use super::{Edge, challenge, desk, limits, plain};
 
@@ -134,7 +134,8 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         return;
     };
     edge.meter.handshakes.increment(1);
-    let Shaken::Visitor { stream, public } = shaken else { return };
+    let Shaken::Visitor { stream, public, key } = shaken else { return };
+    let crowd = turns.crowd(&key);
     let session = stream.get_ref().1;
     let h2 = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
@@ -154,7 +155,12 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         watch,
     });
     let io = Stall::new(stream, limits::CLIENT_TAKES);
-    if h2 { serve_h2(connection, Gather::new(io)).await } else { serve_h1(connection, io).await }
+    if h2 {
+        let streams = Streams { turns: turns.clone(), crowd: crowd.clone() };
+        turns.along(crowd, serve_h2(connection, Gather::new(io), streams)).await
+    } else {
+        turns.along(crowd, serve_h1(connection, io)).await
+    }
 }
 
 /// A TLS connection begins with a handshake record (22); anything else is somebody speaking plain HTTP, or nonsense.
@@ -172,8 +178,8 @@ async fn speaks_tls(stream: &TcpStream) -> io::Result<bool> {
     reason = "made once a connection and taken apart at once; a box would cost an allocation"
 )]
 enum Shaken {
-    /// Somebody with requests; `public`: an authority that browsers know vouches for us.
-    Visitor { stream: TlsStream<TcpStream>, public: bool },
+    /// Somebody with requests; `public`: an authority that browsers know vouches for us; `key`: whose visitor, by the name asked for.
+    Visitor { stream: TlsStream<TcpStream>, public: bool, key: String },
     /// A certificate authority, which has seen what it wanted to see.
     Authority,
 }
@@ -194,7 +200,7 @@ async fn shake(edge: &Edge, turns: &Arc<Turns>, stream: TcpStream) -> io::Result
             // Where it is called it does most of its work already.
             let shaking = turns.take(&key, async { start.into_stream(shown.config).await });
             let stream = shaking.await.ok_or(io::ErrorKind::ConnectionRefused)??;
-            Ok(Shaken::Visitor { stream, public: shown.public })
+            Ok(Shaken::Visitor { stream, public: shown.public, key })
         }
         // An alert says so.
         None => {
@@ -232,7 +238,20 @@ async fn serve_h1(connection: Arc<Connection>, io: Io) {
     let _ = served.await;
 }
 
-async fn serve_h2(connection: Arc<Connection>, io: Gather<Io>) {
+/// The requests of an HTTP/2 connection, each a task of its own.
+#[derive(Clone)]
+struct Streams {
+    turns: Arc<Turns>,
+    crowd: Arc<Crowd>,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        tokio::spawn(self.turns.clone().along(self.crowd.clone(), stream));
+    }
+}
+
+async fn serve_h2(connection: Arc<Connection>, io: Gather<Io>, streams: Streams) {
     let watched = connection.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (open, connection) = (Open::new(connection.clone()), connection.clone());
@@ -243,7 +262,7 @@ async fn serve_h2(connection: Arc<Connection>, io: Gather<Io>) {
             answer
         })
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::STREAMS)

@@ -2,6 +2,7 @@
 
 mod balancers;
 mod counts;
+mod crowd;
 mod desk;
 mod drain;
 mod fake;

@@ -10,11 +10,24 @@ use tokio::time::{Duration, Instant};
 use super::super::company::Company;
 use super::Turn;
 
+/// What somebody waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// The first step of a handshake.
+    First,
+    /// A later one: it ends what was begun.
+    Later,
+    /// To go on with a connection, of a percloud that is a crowd.
+    Step,
+}
+
 /// Handshakes of one percloud in a second by one worker, beyond which others go first; as many may come at once.
 const SHARE: u32 = 50;
 /// The busy ones' turns take one part in so many of a worker's time while there are others: five hundred handshakes or so, about half as many
 /// as a percloud may have requests.
 const PART: u32 = 8;
+/// A crowd's connections, which are through their handshakes, take twice as much: whoever is in is served before more come in.
+const STEPS_PART: u32 = 4;
 /// Of time that was left unused so much is made up for: clocks wake whoever waits a millisecond late.
 const MADE_UP: Duration = Duration::from_millis(3);
 /// After so much time of turns the worker looks at everything else.
@@ -29,13 +42,16 @@ const REMEMBERED: usize = 1024;
 /// Somebody who waits.
 pub(super) struct Waiter {
     pub(super) call: oneshot::Sender<Turn>,
-    /// Its first turn; the later ones end what was begun.
-    pub(super) first: bool,
+    pub(super) what: What,
 }
 
 /// What is known of one percloud.
 struct Name {
     queue: VecDeque<Waiter>,
+    /// Connections that wait to go on. Each stands here once, so they are as many as there are connections, and none is sent away.
+    steps: VecDeque<Waiter>,
+    /// Where both wait, these are next.
+    steps_next: bool,
     /// What it has had is paid for by then.
     until: Instant,
 }
@@ -46,13 +62,30 @@ impl Name {
         self.until > now + Duration::from_secs(1)
     }
 
-    /// It gets a turn; whether that is one of those that the busy get.
-    fn count(&mut self, first: bool, now: Instant) -> bool {
-        let busy = self.is_busy(now);
-        if first && !busy {
-            self.until = self.until.max(now) + Duration::from_secs(1) / SHARE;
+    /// It gets a turn; how many times as long the busy wait for the next one of theirs, nought for a turn that is not one of them.
+    fn count(&mut self, what: What, now: Instant) -> u32 {
+        match (what, self.is_busy(now)) {
+            (What::Step, _) => STEPS_PART,
+            (_, true) => PART,
+            (What::Later, false) => 0,
+            (What::First, false) => {
+                self.until = self.until.max(now) + Duration::from_secs(1) / SHARE;
+                0
+            }
         }
-        busy
+    }
+
+    /// The next that waits: a handshake where those go before others, else a handshake and a connection in turn.
+    fn pop(&mut self, quiet: bool) -> Option<Waiter> {
+        let steps = !quiet && self.steps_next;
+        self.steps_next = !quiet && !steps;
+        let (these, those) =
+            if steps { (&mut self.steps, &mut self.queue) } else { (&mut self.queue, &mut self.steps) };
+        these.pop_front().or_else(|| those.pop_front())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.steps.is_empty()
     }
 }
 
@@ -61,8 +94,11 @@ pub(super) struct Line {
     names: HashMap<String, Name>,
     /// Names for which somebody waits; who had a turn goes to the end.
     order: VecDeque<String>,
+    /// Handshakes that wait.
     pub(super) waiting: usize,
-    gauge: Gauge,
+    /// Connections that do.
+    pub(super) held: usize,
+    gauges: [Gauge; 2],
     company: Arc<Company>,
     /// Time of turns since the worker last looked at everything else.
     pub(super) spent: Duration,
@@ -73,8 +109,8 @@ pub(super) struct Line {
 
 /// What is next.
 pub(super) enum Next {
-    /// This one's turn; whether it is one of the busy.
-    Call(oneshot::Sender<Turn>, bool),
+    /// This one's turn, and how many times as long the busy then wait.
+    Call(oneshot::Sender<Turn>, u32),
     /// Only the busy wait, and they until then.
     At(Instant),
     /// Nobody waits.
@@ -82,12 +118,14 @@ pub(super) enum Next {
 }
 
 impl Line {
-    pub(super) fn new(company: Arc<Company>, now: Instant, gauge: Gauge) -> Self {
+    /// The gauges say how many handshakes wait, and how many connections.
+    pub(super) fn new(company: Arc<Company>, now: Instant, gauges: [Gauge; 2]) -> Self {
         Self {
             names: HashMap::new(),
             order: VecDeque::new(),
             waiting: 0,
-            gauge,
+            held: 0,
+            gauges,
             company,
             spent: Duration::ZERO,
             busy_from: now,
@@ -97,69 +135,76 @@ impl Line {
 
     fn name(&mut self, key: &str, now: Instant) -> &mut Name {
         if self.names.len() >= self.look_through_at {
-            self.names.retain(|_, name| !name.queue.is_empty() || name.until > now);
+            self.names.retain(|_, name| !name.is_empty() || name.until > now);
             self.look_through_at = REMEMBERED.max(self.names.len() * 2);
         }
-        self.names.entry(key.to_owned()).or_insert_with(|| Name { queue: VecDeque::new(), until: now })
+        let new = || Name { queue: VecDeque::new(), steps: VecDeque::new(), steps_next: false, until: now };
+        self.names.entry(key.to_owned()).or_insert_with(new)
     }
 
-    /// A turn at once, when nobody waits and the worker has just looked at everything else; whether it is one of the busy.
-    pub(super) fn at_once(&mut self, key: &str, first: bool, now: Instant) -> Option<bool> {
+    /// A turn at once, when nobody waits who goes before and the worker has just looked at everything else; how many times as long the
+    /// busy then wait.
+    pub(super) fn at_once(&mut self, key: &str, what: What, now: Instant) -> Option<u32> {
         if self.waiting > 0 || self.spent >= SLICE {
             return None;
         }
-        let may = !self.must_wait(key, now);
+        let may = self.held == 0 && !self.must_wait(key, now);
         let name = self.name(key, now);
-        (may || !name.is_busy(now)).then(|| name.count(first, now))
+        let goes_before = what != What::Step && !name.is_busy(now);
+        (may || goes_before).then(|| name.count(what, now))
     }
 
-    /// Waits, unless too many do. Of all that wait, whoever came last of those who are most gives way.
+    /// Waits, unless too many do. Of all handshakes that wait, whichever came last of those who have most gives way.
     pub(super) fn wait(&mut self, key: &str, waiter: Waiter, now: Instant) -> bool {
-        let length = self.name(key, now).queue.len();
-        if waiter.first && length >= WAIT_PER_NAME {
+        let name = self.name(key, now);
+        let (length, new) = (name.queue.len(), name.is_empty());
+        let first = waiter.what == What::First;
+        if first && length >= WAIT_PER_NAME {
             return false;
         }
-        if waiter.first && self.waiting >= WAIT {
+        if first && self.waiting >= WAIT {
             let longest = self.names.values_mut().max_by_key(|name| name.queue.len());
             match longest.filter(|name| name.queue.len() > length + 1) {
                 Some(longest) => drop(longest.queue.pop_back()),
                 None => return false,
             }
-            self.fewer();
+            self.fewer(What::First);
         }
-        self.waiting += 1;
-        self.gauge.increment(1.0);
+        let step = waiter.what == What::Step;
+        *(if step { &mut self.held } else { &mut self.waiting }) += 1;
+        self.gauges[usize::from(step)].increment(1.0);
         let name = self.name(key, now);
-        if waiter.first {
-            name.queue.push_back(waiter)
-        } else {
-            name.queue.push_front(waiter)
+        match waiter.what {
+            What::First => name.queue.push_back(waiter),
+            What::Later => name.queue.push_front(waiter),
+            What::Step => name.steps.push_back(waiter),
         }
-        if length == 0 {
+        if new {
             self.order.push_back(key.to_owned());
         }
         true
     }
 
-    /// The first whose percloud is not busy; else the first of the busy, when it is time for one.
+    /// The first handshake whose percloud is not busy; else the first of the busy, when it is time for one.
     pub(super) fn next(&mut self, now: Instant) -> Next {
         loop {
-            let quiet = self.order.iter().position(|key| self.names.get(key).is_some_and(|name| !name.is_busy(now)));
+            let goes_before = |name: &Name| !name.queue.is_empty() && !name.is_busy(now);
+            let quiet = self.order.iter().position(|key| self.names.get(key).is_some_and(goes_before));
             let first = quiet.or_else(|| self.order.iter().position(|key| !self.must_wait(key, now)));
             let Some(first) = first else {
                 return if self.order.is_empty() { Next::Nobody } else { Next::At(self.busy_from) };
             };
             let Some(key) = self.order.remove(first) else { return Next::Nobody };
             let Some(name) = self.names.get_mut(&key) else { continue };
-            let Some(waiter) = name.queue.pop_front() else { continue };
+            let Some(waiter) = name.pop(quiet.is_some()) else { continue };
             // Who has given up meanwhile is passed over, and has not had anything.
-            let busy = (!waiter.call.is_closed()).then(|| name.count(waiter.first, now));
-            if !name.queue.is_empty() {
+            let part = (!waiter.call.is_closed()).then(|| name.count(waiter.what, now));
+            if !name.is_empty() {
                 self.order.push_back(key);
             }
-            self.fewer();
-            if let Some(busy) = busy {
-                return Next::Call(waiter.call, busy);
+            self.fewer(waiter.what);
+            if let Some(part) = part {
+                return Next::Call(waiter.call, part);
             }
         }
     }
@@ -169,151 +214,21 @@ impl Line {
         self.busy_from > now && self.company.beside(key, now)
     }
 
-    fn fewer(&mut self) {
-        self.waiting -= 1;
-        self.gauge.decrement(1.0);
+    fn fewer(&mut self, what: What) {
+        let step = what == What::Step;
+        *(if step { &mut self.held } else { &mut self.waiting }) -= 1;
+        self.gauges[usize::from(step)].decrement(1.0);
     }
 
     /// A turn is over, which took so long.
-    pub(super) fn ended(&mut self, busy: bool, took: Duration, now: Instant) {
+    pub(super) fn ended(&mut self, part: u32, took: Duration, now: Instant) {
         self.spent += took;
-        if busy {
+        if part > 0 {
             let from = now.checked_sub(MADE_UP).map_or(self.busy_from, |earliest| self.busy_from.max(earliest));
-            self.busy_from = from + took * PART;
+            self.busy_from = from + took * part;
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn millis(millis: u64) -> Duration {
-        Duration::from_millis(millis)
-    }
-
-    struct Crowd {
-        line: Line,
-        now: Instant,
-        /// Who waits, with the ends that hear of it.
-        called: Vec<(String, oneshot::Receiver<Turn>)>,
-    }
-
-    impl Crowd {
-        fn new() -> Self {
-            let now = Instant::now();
-            let company = Arc::new(Company::new(now));
-            Self { line: Line::new(company, now, Gauge::noop()), now, called: Vec::new() }
-        }
-
-        fn wait(&mut self, key: &str, first: bool) -> bool {
-            let (call, called) = oneshot::channel();
-            self.called.push((format!("{key}{}", self.called.len()), called));
-            self.line.wait(key, Waiter { call, first }, self.now)
-        }
-
-        /// Who is next, and whether it is one of the busy.
-        fn next(&mut self) -> Option<(String, bool)> {
-            let Next::Call(call, busy) = self.line.next(self.now) else { return None };
-            let sent_away = |called: &mut oneshot::Receiver<Turn>| {
-                called.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed)
-            };
-            self.called.retain_mut(|(_, called)| !sent_away(called));
-            drop(call);
-            let at = self.called.iter_mut().position(|(_, called)| sent_away(called)).unwrap();
-            Some((self.called.remove(at).0, busy))
-        }
-
-        fn all(&mut self) -> Vec<String> {
-            std::iter::from_fn(|| self.next()).map(|(who, _)| who).collect()
-        }
-    }
-
-    #[test]
-    fn perclouds_take_turns_and_what_was_begun_is_ended_first() {
-        let mut crowd = Crowd::new();
-        for key in ["a", "a", "a", "b", "b", "c"] {
-            assert!(crowd.wait(key, true));
-        }
-        assert!(crowd.wait("a", false));
-        assert_eq!(crowd.all(), ["a6", "b3", "c5", "a0", "b4", "a1", "a2"]);
-        assert_eq!(crowd.line.waiting, 0);
-    }
-
-    #[test]
-    fn who_has_given_up_is_passed_over() {
-        let mut crowd = Crowd::new();
-        for _ in 0..4 {
-            crowd.wait("a", true);
-        }
-        crowd.called.drain(1..3);
-        assert_eq!(crowd.all(), ["a0", "a3"]);
-        assert_eq!(crowd.line.waiting, 0);
-    }
-
-    #[test]
-    fn the_busy_have_an_eighth_of_the_time_and_nobody_else_waits_for_them() {
-        let mut crowd = Crowd::new();
-        for _ in 0..WAIT_PER_NAME {
-            crowd.wait("busy", true);
-        }
-        assert!(!crowd.wait("busy", true), "so many wait and no more");
-        let (start, took) = (crowd.now, Duration::from_micros(250));
-        let (mut had, mut others) = (0, 0);
-        let visitor = |others: u64| start + millis(100 * (others + 1));
-        while crowd.now < start + Duration::from_secs(1) {
-            crowd.line.company.visited("quiet", crowd.now);
-            if crowd.now >= visitor(others) {
-                crowd.wait("quiet", true);
-                // One of the crowd's own share at most comes before.
-                let next = [crowd.next(), crowd.next()].into_iter().flatten();
-                let visits = next.filter(|(who, busy)| who.starts_with("quiet") && !busy).count();
-                assert_eq!(visits, 1);
-                others += 1;
-            } else if let Some((_, busy)) = crowd.next() {
-                crowd.line.ended(busy, took, crowd.now + took);
-                crowd.now += took;
-                had += 1;
-            } else {
-                // A clock that wakes late.
-                crowd.now += millis(1);
-            }
-        }
-        assert!(others >= 8, "{others}");
-        // Its share of the beginning, then five hundred; the others are its share of this second.
-        assert!((500..650).contains(&had), "{had}");
-        // An hour later nobody else is there, and nobody waits for nobody.
-        crowd.now += Duration::from_secs(3600);
-        for _ in 0..SHARE + 1000 {
-            crowd.wait("busy", true);
-            let (_, busy) = crowd.next().unwrap();
-            crowd.line.ended(busy, took, crowd.now);
-        }
-    }
-
-    #[test]
-    fn when_too_many_wait_the_longest_queue_gives_way() {
-        let mut crowd = Crowd::new();
-        for _ in 0..WAIT / 2 {
-            assert!(crowd.wait("a", true) && crowd.wait("b", true));
-        }
-        assert!(crowd.wait("quiet", true));
-        assert_eq!(crowd.line.waiting, WAIT);
-        assert_eq!((0..3).filter(|_| crowd.next().unwrap().0.starts_with("quiet")).count(), 1);
-        let mut many = Crowd::new();
-        for n in 0..WAIT {
-            assert!(many.wait(&n.to_string(), true));
-        }
-        assert!(!many.wait("one more", true), "nobody has more than it");
-    }
-
-    #[test]
-    fn names_are_forgotten_once_their_turns_are_paid_for() {
-        let mut crowd = Crowd::new();
-        for n in 0..10 * REMEMBERED {
-            assert_eq!(crowd.line.at_once(&n.to_string(), true, crowd.now), Some(false));
-            crowd.now += millis(1);
-        }
-        assert!(crowd.line.names.len() <= REMEMBERED, "{}", crowd.line.names.len());
-    }
-}
+mod tests;

@@ -1,45 +1,79 @@
-//! Handshakes take turns: a worker makes one, then does everything else that is ready, then the next one makes its turn.
+//! Turns: a worker does one thing that a crowd wants, then everything else that is ready, then the next one has its turn.
 //!
-//! A full handshake costs as much as ten requests, and thousands may be wanted at once of one percloud. So each percloud's wait in a queue of its own,
-//! and the queues take turns. Whose visitors come faster than fifty a second waits for turns that others leave, and for so long after each of
-//! them that the worker spends at most an eighth of its time on such, unless nobody else was visited within the last second.
+//! **Handshakes** take turns always. A full handshake costs as much as ten requests, and thousands may be wanted at once of one percloud. So
+//! each percloud's wait in a queue of its own, and the queues take turns. Whose visitors come faster than fifty a second waits for turns
+//! that others leave, and for so long after each of them that the worker spends at most an eighth of its time on such, unless
+//! nobody else was visited within the last second.
+//!
+//! **Connections** are free to go on, until their percloud is a crowd ([`Crowd`]). Then whatever moves on one of them (a request, a piece of
+//! an answer, its end) is a step that waits for its turn, a fourth of the worker's time for all such; meanwhile nothing is read
+//! from it. Since a connection waits once only, nobody need be sent away.
 
+mod crowd;
 mod line;
 
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::collections::HashMap;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
 
 use metrics::{Counter, counter, gauge};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::company::Company;
-use line::{Line, Next, SLICE, Waiter};
+pub(super) use crowd::Crowd;
+use line::{Line, Next, SLICE, Waiter, What};
 
-/// The handshakes of one worker.
+/// Perclouds that are remembered, before it is looked which of them have no connection any more.
+const REMEMBERED: usize = 1024;
+
+/// The turns of one worker.
 pub(super) struct Turns {
     line: Mutex<Line>,
+    crowds: Mutex<Crowds>,
+    company: Arc<Company>,
     /// There is something to do for [`Turns::run`].
     asked: Notify,
     /// The turn that it gave is over.
     over: Notify,
     given_up: Counter,
+    held_back: Counter,
+}
+
+/// The perclouds whose connections are counted.
+#[derive(Default)]
+struct Crowds {
+    by_key: HashMap<String, Weak<Crowd>>,
+    /// When there are so many, it is looked which of them have a connection.
+    look_through_at: usize,
 }
 
 /// Somebody's turn, until dropped.
 struct Turn {
     turns: Arc<Turns>,
-    busy: bool,
+    /// How many times as long the busy then wait.
+    part: u32,
     /// [`Turns::run`] waits for its end.
     called: bool,
-    took: Duration,
+    /// When it was taken up.
+    began: Option<Instant>,
+}
+
+impl Turn {
+    fn new(turns: &Arc<Turns>, part: u32, called: bool) -> Self {
+        Self { turns: turns.clone(), part, called, began: None }
+    }
+
+    fn begin(&mut self) {
+        self.began = Some(Instant::now());
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut line = self.turns.line();
-        line.ended(self.busy, self.took, Instant::now());
+        let (mut line, now) = (self.turns.line(), Instant::now());
+        line.ended(self.part, self.began.map_or(Duration::ZERO, |began| now - began), now);
         if self.called {
             self.turns.over.notify_one();
         } else if line.spent >= SLICE {
@@ -61,11 +95,15 @@ impl Drop for Waiting<'_> {
 
 impl Turns {
     pub(super) fn new(company: Arc<Company>) -> Arc<Self> {
+        let gauges = [gauge!("percloud_edge_handshakes_waiting"), gauge!("percloud_edge_connections_waiting")];
         Arc::new(Self {
-            line: Mutex::new(Line::new(company, Instant::now(), gauge!("percloud_edge_handshakes_waiting"))),
+            line: Mutex::new(Line::new(company.clone(), Instant::now(), gauges)),
+            crowds: Mutex::default(),
+            company,
             asked: Notify::new(),
             over: Notify::new(),
             given_up: counter!("percloud_edge_handshakes_given_up_total"),
+            held_back: counter!("percloud_edge_steps_held_back_total"),
         })
     }
 
@@ -83,10 +121,9 @@ impl Turns {
             }
             let next = self.line().next(Instant::now());
             match next {
-                Next::Call(call, busy) => {
-                    let turn = Turn { turns: self.clone(), busy, called: true, took: Duration::ZERO };
+                Next::Call(call, part) => {
                     // One who has gone drops the turn, which ends it.
-                    drop(call.send(turn));
+                    drop(call.send(Turn::new(&self, part, true)));
                     self.over.notified().await;
                 }
                 Next::At(when) => tokio::select! {
@@ -101,15 +138,13 @@ impl Turns {
     /// Does `work` of the percloud `key`, step by step, each step a turn; none when too many wait.
     pub(super) async fn take<F: Future>(self: &Arc<Self>, key: &str, work: F) -> Option<F::Output> {
         let mut work = pin!(work);
-        let mut first = true;
+        let mut what = What::First;
         loop {
-            let mut turn = self.turn(key, first).await?;
-            first = false;
+            let mut turn = self.turn(key, what).await?;
+            what = What::Later;
             let step = std::future::poll_fn(|cx| {
-                let began = Instant::now();
-                let step = work.as_mut().poll(cx);
-                turn.took = began.elapsed();
-                Poll::Ready(step)
+                turn.begin();
+                Poll::Ready(work.as_mut().poll(cx))
             });
             if let Poll::Ready(done) = step.await {
                 return Some(done);
@@ -119,22 +154,91 @@ impl Turns {
         }
     }
 
-    async fn turn(self: &Arc<Self>, key: &str, first: bool) -> Option<Turn> {
+    async fn turn(self: &Arc<Self>, key: &str, what: What) -> Option<Turn> {
         let mut waiting = Waiting(Some(self));
-        let called = {
-            let (mut line, now) = (self.line(), Instant::now());
-            if let Some(busy) = line.at_once(key, first, now) {
-                waiting.0 = None;
-                return Some(Turn { turns: self.clone(), busy, called: false, took: Duration::ZERO });
-            }
-            let (call, called) = oneshot::channel();
-            line.wait(key, Waiter { call, first }, now).then_some(called)
-        }?;
-        self.asked.notify_one();
-        let turn = called.await.ok()?;
+        let turn = match self.ask(key, what)? {
+            Asked::Now(turn) => turn,
+            Asked::Later(called) => called.await.ok()?,
+        };
         waiting.0 = None;
         Some(turn)
     }
+
+    /// Asks for a turn; none when too many wait.
+    fn ask(self: &Arc<Self>, key: &str, what: What) -> Option<Asked> {
+        let (mut line, now) = (self.line(), Instant::now());
+        if let Some(part) = line.at_once(key, what, now) {
+            return Some(Asked::Now(Turn::new(self, part, false)));
+        }
+        let (call, called) = oneshot::channel();
+        let waits = line.wait(key, Waiter { call, what }, now).then_some(Asked::Later(called));
+        drop(line);
+        self.asked.notify_one();
+        waits
+    }
+
+    /// What the connections of a percloud are counted in.
+    pub(super) fn crowd(&self, key: &str) -> Arc<Crowd> {
+        let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(crowd) = crowds.by_key.get(key).and_then(Weak::upgrade) {
+            return crowd;
+        }
+        if crowds.by_key.len() >= crowds.look_through_at {
+            crowds.by_key.retain(|_, crowd| crowd.strong_count() > 0);
+            crowds.look_through_at = REMEMBERED.max(crowds.by_key.len() * 2);
+        }
+        let crowd = Arc::new(Crowd::new(key, Instant::now()));
+        crowds.by_key.insert(key.to_owned(), Arc::downgrade(&crowd));
+        crowd
+    }
+
+    /// Does the work of a connection: freely, and in turns while its percloud is a crowd.
+    pub(super) async fn along<F: Future<Output = ()>>(self: Arc<Self>, crowd: Arc<Crowd>, work: F) {
+        // Before the work, so that it ends after it: what the end of a connection costs is part of its last turn.
+        let mut turn = None;
+        let mut called = None;
+        let mut work = pin!(work);
+        let steps = std::future::poll_fn(|cx| {
+            if called.is_some() || crowd.step(&self.company) {
+                turn = ready!(self.poll_turn(&crowd.key, &mut called, cx));
+            }
+            let step = work.as_mut().poll(cx);
+            if step.is_pending() {
+                turn = None;
+            }
+            step
+        });
+        steps.await;
+    }
+
+    /// The turn for a step of a connection. There is none once the worker gives none any more.
+    fn poll_turn(
+        self: &Arc<Self>,
+        key: &str,
+        called: &mut Option<oneshot::Receiver<Turn>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Turn>> {
+        let mut turn = match called {
+            Some(called) => ready!(Pin::new(called).poll(cx)).ok(),
+            None => match self.ask(key, What::Step) {
+                Some(Asked::Now(turn)) => Some(turn),
+                Some(Asked::Later(later)) => {
+                    self.held_back.increment(1);
+                    ready!(Pin::new(called.insert(later)).poll(cx)).ok()
+                }
+                None => None,
+            },
+        };
+        *called = None;
+        turn.iter_mut().for_each(Turn::begin);
+        Poll::Ready(turn)
+    }
+}
+
+/// What whoever asks for a turn gets.
+enum Asked {
+    Now(Turn),
+    Later(oneshot::Receiver<Turn>),
 }
 
 /// Returns when the task is polled again: when what it waits for has moved.
@@ -199,5 +303,63 @@ mod tests {
         tell.send(()).unwrap();
         assert_eq!(waiting.await.unwrap(), Some(Ok(())));
         assert_eq!(turns.line().waiting, 0);
+    }
+
+    /// A worker's turns, at which the percloud "a" is a crowd: it has come fast, and somebody else is there.
+    fn crowded() -> (Arc<Turns>, Arc<Crowd>) {
+        let turns = Turns::new(Arc::new(Company::new(Instant::now())));
+        tokio::spawn(turns.clone().run());
+        turns.company.visited("b", Instant::now());
+        let crowd = turns.crowd("a");
+        assert!((0..10_000).any(|_| crowd.step(&turns.company)), "a crowd");
+        (turns, crowd)
+    }
+
+    /// Two steps that take time, and what comes between them.
+    async fn steps(name: usize, log: Arc<Mutex<Vec<usize>>>) {
+        for _ in 0..2 {
+            log.lock().unwrap().push(name);
+            let began = std::time::Instant::now();
+            while began.elapsed() < SLICE {}
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crowds_connections_go_on_one_by_one_in_their_order_and_who_has_gone_is_passed_over() {
+        let (turns, crowd) = crowded();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let begin = |name| tokio::spawn(turns.clone().along(crowd.clone(), steps(name, log.clone())));
+        let mut all: Vec<_> = (0..20).map(begin).collect();
+        tokio::task::yield_now().await;
+        assert!(turns.line().held > 0, "they wait");
+        for gone in all.drain(15..) {
+            gone.abort();
+        }
+        for one in all {
+            one.await.unwrap();
+        }
+        let log = log.lock().unwrap();
+        assert_eq!(log[..], [(0..15).collect::<Vec<_>>(), (0..15).collect()].concat());
+        assert_eq!(turns.line().held, 0);
+    }
+
+    #[tokio::test]
+    async fn who_is_no_crowd_never_waits_and_each_percloud_is_counted_once_for_all_its_connections() {
+        let (turns, crowd) = crowded();
+        let (first, second) = (turns.crowd("c"), turns.crowd("c"));
+        assert!(Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&crowd, &turns.crowd("a")));
+        let busy: Vec<_> =
+            (0..20).map(|name| tokio::spawn(turns.clone().along(crowd.clone(), steps(name, Arc::default())))).collect();
+        tokio::task::yield_now().await;
+        let held = turns.line().held;
+        assert!(held > 0);
+        let quiet = futures_util::FutureExt::now_or_never(turns.clone().along(first, async {}));
+        assert_eq!((quiet, turns.line().held), (Some(()), held));
+        busy.iter().for_each(tokio::task::JoinHandle::abort);
+        for n in 0..10 * REMEMBERED {
+            turns.crowd(&n.to_string());
+        }
+        assert!(turns.crowds.lock().unwrap().by_key.len() <= REMEMBERED, "who has no connection is forgotten");
     }
 }

@@ -47,6 +47,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<serde_json::Value> 
     let (turns, had) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(AtomicUsize::new(0)));
     let mut crowd = JoinSet::new();
     for n in 0..options.connections {
+        if n % AT_ONCE == 0 {
+            // To begin with ten thousand takes its time, too.
+            giving_way(tokio::task::yield_now()).await;
+        }
         let (connector, turns, had) = (connector.clone(), turns.clone(), had.clone());
         let (host, port) = (options.host.clone(), options.port);
         crowd.spawn(giving_way(async move {

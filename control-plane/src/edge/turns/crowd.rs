@@ -1,0 +1,109 @@
+//! Whether a percloud's visitors are a crowd: their connections make more steps than one person's would, and others are there.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::{Duration, Instant};
+
+use super::super::company::Company;
+
+/// Steps in a second, in the long run: a request is two or three, a piece of a large file is one.
+const STEPS: u32 = 1000;
+/// So many seconds' worth may come at once: a page with sixty pictures, for a dozen people at the same time.
+const BURST: Duration = Duration::from_secs(2);
+/// Once they are slower, they are a crowd for so long.
+const LINGER: Duration = Duration::from_secs(1);
+/// Every so many steps it is looked at the clock.
+const LOOK: u32 = 64;
+
+/// The connections of one percloud at one worker.
+pub(in super::super) struct Crowd {
+    pub(super) key: String,
+    steps: AtomicU32,
+    /// The steps so far are paid for by then.
+    until: Mutex<Instant>,
+    is: AtomicBool,
+}
+
+impl Crowd {
+    pub(super) fn new(key: &str, now: Instant) -> Self {
+        Self { key: key.to_owned(), steps: AtomicU32::default(), until: Mutex::new(now), is: AtomicBool::default() }
+    }
+
+    /// Counts a step, which is all that a step costs while there is no crowd; whether there is one.
+    pub(super) fn step(&self, company: &Company) -> bool {
+        if self.count() {
+            self.look(company, Instant::now());
+        }
+        self.is.load(Relaxed)
+    }
+
+    /// Whether it is time to look at the clock. Only one thread ever counts here.
+    fn count(&self) -> bool {
+        let steps = self.steps.load(Relaxed).wrapping_add(1);
+        self.steps.store(steps, Relaxed);
+        steps.is_multiple_of(LOOK)
+    }
+
+    fn look(&self, company: &Company, now: Instant) {
+        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = ((*until).max(now) + Duration::from_secs(1) * LOOK / STEPS).min(now + BURST + LINGER);
+        self.is.store(*until > now + BURST && company.beside(&self.key, now), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ada's percloud, and a clock that stands still.
+    struct Street {
+        company: Company,
+        crowd: Crowd,
+        now: Instant,
+    }
+
+    impl Street {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self { company: Company::new(now), crowd: Crowd::new("ada", now), now }
+        }
+
+        /// So many steps a second for so many seconds, beside Bob's visitors or not; how many of them were a crowd's.
+        fn walk(&mut self, per_second: u32, seconds: u32, beside: bool) -> u32 {
+            let mut crowded = 0;
+            for _ in 0..per_second * seconds {
+                if beside {
+                    self.company.visited("bob", self.now);
+                }
+                if self.crowd.count() {
+                    self.crowd.look(&self.company, self.now);
+                }
+                crowded += u32::from(self.crowd.is.load(Relaxed));
+                self.now += Duration::from_secs(1) / per_second;
+            }
+            crowded
+        }
+    }
+
+    #[test]
+    fn who_comes_fast_beside_others_is_a_crowd_and_nobody_is_one_alone_or_for_a_moment() {
+        let mut street = Street::new();
+        assert_eq!(street.walk(50_000, 3, false), 0, "alone");
+        street.now += Duration::from_secs(3);
+        assert_eq!(street.walk(STEPS * 9 / 10, 20, true), 0, "as fast as may be");
+        assert_eq!(street.walk(STEPS * 2, 1, true), 0, "a burst");
+        assert!(street.walk(STEPS * 10, 2, true) > STEPS * 10, "a flood");
+        street.now += Duration::from_secs(2);
+        let left = street.walk(STEPS * 10, 1, false);
+        assert!(left < LOOK, "{left}: the company is gone");
+    }
+
+    #[test]
+    fn a_crowd_that_slows_down_is_none_soon_however_long_it_was() {
+        let mut street = Street::new();
+        assert!(street.walk(STEPS * 10, 60, true) > STEPS * 10 * 59);
+        street.walk(STEPS / 4, 3, true);
+        assert_eq!(street.walk(STEPS / 4, 5, true), 0);
+    }
+}
