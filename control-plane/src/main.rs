@@ -93,7 +93,7 @@ impl Command {
 }
 
 fn main() -> std::process::ExitCode {
-    huge_pages(false);
+    small_pages();
     // Before anything that could start a thread.
     hosts::local::become_spawner_if_asked();
     match run() {
@@ -105,10 +105,11 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-/// Of each huge page a role needs a part and pays for the whole; the edge alone, which looks things up in much memory, may gain from them
-/// (docs/decisions/0021-registered.md). Whatever is started from here inherits this; a kernel without such pages does not mind.
-fn huge_pages(wanted: bool) {
-    let _ = rustix::thread::disable_transparent_huge_pages(!wanted);
+/// Of each page of 2 MiB, which our allocator asks for, a role needs a part and pays for the whole
+/// (docs/decisions/0021-registered.md); and to clear one stops a worker of the edge, and all who wait for it, for milliseconds
+/// (docs/decisions/0018-fair-neighbours.md). Whatever is started from here inherits this; a kernel without such pages does not mind.
+fn small_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 fn run() -> anyhow::Result<std::process::ExitCode> {
@@ -127,10 +128,7 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
         Command::Up(options) => up::run(options)?,
         Command::Down(options) => up::down(&options)?,
         Command::RestartEdge(options) => up::restart_edge(&options)?,
-        Command::Edge(options) => {
-            huge_pages(true);
-            role("edge", &options.common.clone(), edge::run(options))?;
-        }
+        Command::Edge(options) => role("edge", &options.common.clone(), edge::run(options))?,
         Command::Egress(options) => role("egress", &options.common.clone(), egress::run(options))?,
         Command::Web(options) => role("web", &options.common.clone(), web::run(options))?,
         Command::Reconcile(options) => role("reconcile", &options.common.clone(), reconcile::run(options))?,

@@ -86,7 +86,20 @@ fn at_home(
 /// command line itself cannot be understood.
 #[must_use]
 pub fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    // What a host says, word by word: a visitor waits, and need not wait until all that could be said is known.
+    let as_by_a_host = std::env::args_os().skip(1).eq(["serve", "--activated"]);
+    let done = if as_by_a_host { serve::hosted::run() } else { run(Cli::parse().command) };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("percloud-runtime: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Serve(Serve { activated: true, .. }) => serve::hosted::run(),
         Command::Serve(Serve { data: Some(data), domain: Some(domain), port, listen, acme, .. }) => {
             at_home(data, domain, port, listen, acme)
@@ -96,13 +109,6 @@ pub fn main() -> ExitCode {
         Command::Export(options) => bundles::export(&options),
         Command::Check(options) => bundles::check(&options),
         Command::Serve(_) => Err(anyhow::anyhow!("serve needs --data and --domain")),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("percloud-runtime: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -136,7 +136,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let http = options.http_port.map(|port| listen::open(&addresses(port), workers, before.as_mut()));
     let http = http.transpose()?.unwrap_or_default();
     descriptors();
-    small_pages();
     if before.is_some() {
         // The one before us serves until we know what it knows.
         tokio::select! {
@@ -230,14 +229,6 @@ fn descriptors() {
     limit.current = limit.maximum;
     if setrlimit(Resource::Nofile, limit).is_err() {
         tracing::warn!("the limit on open files cannot be raised");
-    }
-}
-
-/// Memory comes in small pages. Our allocator asks for large ones, of 2 MiB; to clear one stops a worker, and all who wait for it, for
-/// milliseconds, and a crowd's connections need one every few dozen milliseconds.
-fn small_pages() {
-    if rustix::thread::disable_transparent_huge_pages(true).is_err() {
-        tracing::debug!("this kernel has no say on the size of pages");
     }
 }
 

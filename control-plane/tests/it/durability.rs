@@ -10,7 +10,6 @@ mod owner;
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    path::Path,
     process::Command,
     time::Duration,
 };
