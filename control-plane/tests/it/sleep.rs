@@ -152,12 +152,13 @@ async fn what_a_percloud_keeps_of_its_home_is_shown_to_whoever_wakes_it() {
         let fresh = home().await;
         assert!(fresh.contains("</html>"), "{fresh}");
         sleeps(&machine, &ada.id).await;
-        let kept = machine.folder(&ada.id).join("home.json");
-        // Whether it is the kept one that is shown can be told by a word that only that one has.
+        let kept = machine.folder(&ada.id).join("home.kept");
+        // Whether it is the kept one that is shown can be told by letters that only that one has.
         let seen = fs::read_to_string(&kept).unwrap();
-        fs::write(&kept, seen.replace("</html>", "<!-- kept --></html>")).unwrap();
-        assert_eq!(home().await.replace("<!-- kept -->", ""), fresh);
+        fs::write(&kept, seen.replace("</html>", "</HTML>")).unwrap();
+        let shown = home().await;
+        assert!(shown.contains("</HTML>") && shown.replace("</HTML>", "</html>") == fresh, "{shown}");
         sleeps(&machine, &ada.id).await;
-        assert!(home().await.contains("<!-- kept -->"), "nothing was written, and it stays");
+        assert!(home().await.contains("</HTML>"), "nothing was written, and it stays");
     }
 }

@@ -20,19 +20,18 @@ use axum::{extract::Request, response::Response};
 use bundle::TenantSpec;
 use http::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use sha2::Digest;
 use ui::Lang;
 
 use crate::{auth, imports, runtime::Runtime, store, web};
 
 /// Where it lies in the data folder.
-const FILE: &str = "home.json";
+const FILE: &str = "home.kept";
 
 /// What was kept of Home, and whether anything may be.
 #[derive(Debug)]
 pub struct Keepsake {
     folder: PathBuf,
-    /// The SHA-256 of program and identity; none where nobody says which program this is, and nothing is kept.
+    /// Program and identity; none where nobody says which program this is, and nothing is kept.
     maker: Option<String>,
     pages: Pages,
 }
@@ -40,12 +39,13 @@ pub struct Keepsake {
 /// Home by language.
 pub(crate) type Pages = BTreeMap<String, String>;
 
-/// The file.
+/// The file's first line. The pages follow as they are, one behind the other: they are most of it, and need not be taken apart.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Head {
     maker: String,
     database: Seen,
-    pages: Pages,
+    /// By language.
+    bytes: BTreeMap<String, usize>,
 }
 
 /// A file as it was seen: what is written to it changes one of these.
@@ -91,11 +91,7 @@ impl Keepsake {
     /// # Errors
     /// When the identity cannot be written down.
     pub fn find(folder: &Path, spec: &TenantSpec, program: &str) -> anyhow::Result<Self> {
-        let mut sum = sha2::Sha256::new();
-        sum.update(program);
-        sum.update([0]);
-        sum.update(serde_json::to_vec(spec)?);
-        let maker = hex::encode(sum.finalize());
+        let maker = format!("{program} {}", serde_json::to_string(spec)?);
         let pages = pages(folder, &maker).unwrap_or_default();
         Ok(Self { folder: folder.to_owned(), maker: Some(maker), pages })
     }
@@ -108,9 +104,19 @@ impl Keepsake {
 }
 
 fn pages(folder: &Path, maker: &str) -> Option<Pages> {
-    let kept: Kept = serde_json::from_slice(&std::fs::read(folder.join(FILE)).ok()?).ok()?;
-    let same = kept.maker == maker && Seen::database(folder).ok()? == Some(kept.database);
-    same.then_some(kept.pages)
+    let kept = std::fs::read_to_string(folder.join(FILE)).ok()?;
+    let (head, mut rest) = kept.split_once('\n')?;
+    let head: Head = serde_json::from_str(head).ok()?;
+    if head.maker != maker || Seen::database(folder).ok()? != Some(head.database) {
+        return None;
+    }
+    let mut pages = Pages::new();
+    for (lang, bytes) in head.bytes {
+        let (page, others) = rest.split_at_checked(bytes)?;
+        pages.insert(lang, page.to_owned());
+        rest = others;
+    }
+    rest.is_empty().then_some(pages)
 }
 
 /// Removes it, since the database is about to become another.
@@ -176,9 +182,12 @@ pub(crate) fn put(rt: &Runtime, pages: Option<Pages>) -> anyhow::Result<()> {
     let keepsake = rt.keepsake();
     let (Some(pages), Some(maker)) = (pages, &keepsake.maker) else { return Ok(()) };
     let Some(database) = Seen::database(&keepsake.folder)? else { return Ok(()) };
-    let kept = Kept { maker: maker.clone(), database, pages };
+    let bytes = pages.iter().map(|(lang, page)| (lang.clone(), page.len())).collect();
+    let mut kept = serde_json::to_string(&Head { maker: maker.clone(), database, bytes })?;
+    kept.push('\n');
+    kept.extend(pages.into_values());
     let mut file = tempfile::NamedTempFile::new_in(&keepsake.folder)?;
-    file.write_all(&serde_json::to_vec(&kept)?)?;
+    file.write_all(kept.as_bytes())?;
     file.persist(keepsake.folder.join(FILE))?;
     Ok(())
 }

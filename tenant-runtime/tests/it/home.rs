@@ -68,10 +68,17 @@ async fn it_serves_over_tls_with_a_root_of_its_own_and_one_process_only() {
     assert!(String::from_utf8_lossy(&second.stderr).contains("is in use by another percloud-runtime"));
 
     let root = std::fs::read(data.join("ca.pem")).unwrap();
+    let id = || {
+        let identity: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(data.join("home.json")).unwrap()).unwrap();
+        identity["id"].as_str().unwrap().to_owned()
+    };
+    let same = id();
     process.signal(Signal::TERM);
     assert!(process.wait(Duration::from_secs(30)).success());
     let (_again, port, link) = start(&data);
     assert_eq!(std::fs::read(data.join("ca.pem")).unwrap(), root, "the root stays, so it must be trusted once only");
+    assert_eq!(id(), same, "and so does who it is");
     assert_eq!(status(&get(&data, port, &link.unwrap()).await), 200);
 }
 

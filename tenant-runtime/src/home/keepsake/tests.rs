@@ -117,7 +117,8 @@ async fn what_is_not_as_it_was_left_is_not_believed() {
     std::fs::write(&log, "x").unwrap();
     assert!(!believed(&rt, PROGRAM, &spec), "what was written last is not in the file");
     std::fs::remove_file(&log).unwrap();
-    for broken in [&b""[..], b"{", &kept[..kept.len() - 2], b"{\"pages\":{}}"] {
+    let longer = [&kept[..], b"x"].concat();
+    for broken in [&b""[..], b"{", b"{}\n", &kept[..kept.len() - 2], &longer] {
         std::fs::write(rt.folder().join(FILE), broken).unwrap();
         assert!(!believed(&rt, PROGRAM, &spec), "{broken:?}");
     }
