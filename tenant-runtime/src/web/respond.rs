@@ -54,7 +54,7 @@ pub(crate) fn render<P: Page>(rt: &Runtime, req: &Request, page: &P) -> anyhow::
         theme: req.theme.unwrap_or(settings.theme),
         now: Some(rt.clock().now()),
     };
-    Ok(rt.pages().render(page, &view)?)
+    rt.pages().render(page, &view)
 }
 
 /// The answer that a page is, for its owner or a visitor.
