@@ -66,7 +66,7 @@ impl Runtime {
         clock: Clock,
         egress: Client,
     ) -> anyhow::Result<Self> {
-        let parts = (Store::open(folder)?, Keepsake::never(folder));
+        let parts = (Store::open(folder)?, Keepsake::default());
         Ok(Self::assemble(folder, spec, place, clock, egress, parts))
     }
 

@@ -12,7 +12,7 @@ use std::{
     collections::BTreeMap,
     io::{ErrorKind, Write},
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context;
@@ -27,10 +27,9 @@ use crate::{auth, imports, runtime::Runtime, store, web};
 /// Where it lies in the data folder.
 const FILE: &str = "home.kept";
 
-/// What was kept of Home, and whether anything may be.
-#[derive(Debug)]
+/// What was kept of Home, and whether anything may be. By default there is none, and none is ever made.
+#[derive(Debug, Default)]
 pub struct Keepsake {
-    folder: PathBuf,
     /// Program and identity; none where nobody says which program this is, and nothing is kept.
     maker: Option<String>,
     pages: Pages,
@@ -80,12 +79,6 @@ impl Seen {
 }
 
 impl Keepsake {
-    /// None, and none is ever made.
-    #[must_use]
-    pub fn never(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), maker: None, pages: Pages::new() }
-    }
-
     /// Looks for one that this program (`program` is another for each build) made for this identity. What is not as it must be is no keepsake.
     ///
     /// # Errors
@@ -93,7 +86,7 @@ impl Keepsake {
     pub fn find(folder: &Path, spec: &TenantSpec, program: &str) -> anyhow::Result<Self> {
         let maker = format!("{program} {}", serde_json::to_string(spec)?);
         let pages = pages(folder, &maker).unwrap_or_default();
-        Ok(Self { folder: folder.to_owned(), maker: Some(maker), pages })
+        Ok(Self { maker: Some(maker), pages })
     }
 
     /// There is one: the database is as it was left by this very program.
@@ -179,16 +172,16 @@ pub(crate) async fn gather(rt: &Runtime) -> anyhow::Result<Option<Pages>> {
 /// # Errors
 /// When the folder cannot be written.
 pub(crate) fn put(rt: &Runtime, pages: Option<Pages>) -> anyhow::Result<()> {
-    let keepsake = rt.keepsake();
-    let (Some(pages), Some(maker)) = (pages, &keepsake.maker) else { return Ok(()) };
-    let Some(database) = Seen::database(&keepsake.folder)? else { return Ok(()) };
+    let folder = rt.folder();
+    let (Some(pages), Some(maker)) = (pages, &rt.keepsake().maker) else { return Ok(()) };
+    let Some(database) = Seen::database(folder)? else { return Ok(()) };
     let bytes = pages.iter().map(|(lang, page)| (lang.clone(), page.len())).collect();
     let mut kept = serde_json::to_string(&Head { maker: maker.clone(), database, bytes })?;
     kept.push('\n');
     kept.extend(pages.into_values());
-    let mut file = tempfile::NamedTempFile::new_in(&keepsake.folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(kept.as_bytes())?;
-    file.persist(keepsake.folder.join(FILE))?;
+    file.persist(folder.join(FILE))?;
     Ok(())
 }
 
