@@ -18,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use super::access::Scribe;
+use super::ahead::Ahead;
 use super::body::{ResponseBody, Taken};
 use super::ending::Ending;
 use super::gather::Gather;
@@ -111,6 +112,7 @@ impl Drop for Open {
 pub(super) struct Inside {
     pub(super) edge: Arc<Edge>,
     pub(super) pool: Arc<Pool>,
+    pub(super) ahead: Arc<Ahead>,
     pub(super) ending: Ending,
     pub(super) tasks: TaskTracker,
     pub(super) scribe: Arc<Scribe>,
@@ -119,16 +121,16 @@ pub(super) struct Inside {
 
 /// Serves one connection until it ends, or until the edge does: requests in flight end, no new ones begin.
 pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr) {
-    let Inside { edge, pool, ending, tasks, scribe, turns } = inside;
     // Small pieces (an event, the end of a page) must not wait for more.
     let _ = stream.set_nodelay(true);
     let began = Instant::now();
     match timeout(limits::HANDSHAKE, speaks_tls(&stream)).await {
         Ok(Ok(true)) => {}
-        Ok(Ok(false)) => return plain::explain(edge, stream).await,
+        Ok(Ok(false)) => return plain::explain(inside.edge, stream).await,
         Ok(Err(_)) | Err(_) => return,
     }
-    let shaken = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&edge, &turns, stream)).await;
+    let shaken = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&inside, stream)).await;
+    let Inside { edge, pool, ending, tasks, scribe, turns, .. } = inside;
     let Ok(Ok(shaken)) = shaken else {
         edge.meter.handshakes_failed.increment(1);
         return;
@@ -185,7 +187,8 @@ enum Shaken {
 }
 
 /// The handshake in two halves: between them there is time to fetch a certificate that is not in memory.
-async fn shake(edge: &Edge, turns: &Arc<Turns>, stream: TcpStream) -> io::Result<Shaken> {
+async fn shake(inside: &Inside, stream: TcpStream) -> io::Result<Shaken> {
+    let Inside { edge, pool, ahead, turns, .. } = inside;
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
     let hello = start.client_hello();
     let name = hello.server_name().map(str::to_owned);
@@ -196,7 +199,11 @@ async fn shake(edge: &Edge, turns: &Arc<Turns>, stream: TcpStream) -> io::Result
     }
     match edge.certificates.shown(name.as_deref()).await {
         Some(shown) => {
-            let key = edge.routes.key(name.as_deref().unwrap_or(&edge.base_domain), &edge.base_domain);
+            let asked = name.as_deref().unwrap_or(&edge.base_domain);
+            let (route, key) = edge.routes.of_handshake(asked, &edge.base_domain);
+            if let Some(route) = route {
+                ahead.connect(edge, pool, &route);
+            }
             // Where it is called it does most of its work already.
             let shaking = turns.take(&key, async { start.into_stream(shown.config).await });
             let stream = shaking.await.ok_or(io::ErrorKind::ConnectionRefused)??;

@@ -19,6 +19,7 @@
 //! When Postgres is away it goes on with what it knew last.
 
 mod access;
+mod ahead;
 mod answers;
 mod body;
 mod certificates;

@@ -96,6 +96,12 @@ impl Route {
         (!stays && path_and_query.starts_with('/')).then(|| format!("https://{to}{port}{path_and_query}"))
     }
 
+    /// The socket at which a visitor of this name who is just coming will ask; none where they will not, or somebody is there already.
+    pub(super) fn wakes(&self) -> Option<&Arc<Path>> {
+        let comes = self.row.state == State::Running && self.row.redirect_to.is_none();
+        self.row.socket.as_ref().filter(|_| comes && self.busy.load(Ordering::Relaxed) == 0)
+    }
+
     /// Where it is put down what this percloud uses.
     pub(super) fn account(&self, ledger: &Ledger) -> &Account {
         self.account.get_or_init(|| ledger.account(&self.row.tenant_id))
@@ -183,13 +189,17 @@ impl Routes {
         self.by_host.read().unwrap_or_else(PoisonError::into_inner).get(host).map(|named| named.0.clone())
     }
 
-    /// What handshakes for a name are counted under: the percloud, whatever it is called; for names that lead nowhere one thing together.
-    pub(super) fn key(&self, name: &str, base_domain: &str) -> String {
+    /// Whose visitor shakes hands here, and what their handshakes are counted under: the percloud, whatever it is called; for names that
+    /// lead nowhere one thing together.
+    pub(super) fn of_handshake(&self, name: &str, base_domain: &str) -> (Option<Arc<Route>>, String) {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         match self.find(&name) {
-            Some(route) => route.row.tenant_id.to_string(),
-            None if name == base_domain => name,
-            None => String::new(),
+            Some(route) => {
+                let key = route.row.tenant_id.to_string();
+                (Some(route), key)
+            }
+            None if name == base_domain => (None, name),
+            None => (None, String::new()),
         }
     }
 

@@ -108,6 +108,16 @@ impl Pool {
         std::iter::from_fn(|| all.pop()).find(Line::is_alive)
     }
 
+    /// Whether one is kept; dead ones go.
+    pub(super) fn has_line(&self, socket: &Path) -> bool {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(all) = lines.get_mut(socket.as_os_str()) else { return false };
+        while all.last().is_some_and(|line| !line.is_alive()) {
+            all.pop();
+        }
+        !all.is_empty()
+    }
+
     /// Keeps a connection for the next request.
     pub(super) fn keep_line(&self, socket: &Path, mut line: Line) {
         line.since = Instant::now();

@@ -9,6 +9,7 @@ use tokio::time::{Duration, interval};
 use tokio_util::task::TaskTracker;
 
 use super::access::Scribe;
+use super::ahead::Ahead;
 use super::connection::{self, Inside};
 use super::ending::Ending;
 use super::listen::{self, Doorman};
@@ -43,6 +44,7 @@ pub(super) fn start(
 
 async fn work(edge: Arc<Edge>, doors: Doors, ending: Ending) -> anyhow::Result<()> {
     let pool = Pool::new(edge.meter.clone());
+    let ahead = Arc::new(Ahead::new());
     let tasks = TaskTracker::new();
     let doorman = Doorman::new(edge.clone(), tasks.clone());
     let scribe = Scribe::new(edge.meter.clone(), edge.log.clone());
@@ -53,6 +55,7 @@ async fn work(edge: Arc<Edge>, doors: Doors, ending: Ending) -> anyhow::Result<(
         let inside = Inside {
             edge: edge.clone(),
             pool: pool.clone(),
+            ahead: ahead.clone(),
             ending: ending.clone(),
             tasks: tasks.clone(),
             scribe: scribe.clone(),

@@ -151,6 +151,15 @@ impl Machine {
 
     /// The control groups of all perclouds together, one a hierarchy; none where the host may not make them.
     pub(crate) fn groups(&self) -> Vec<PathBuf> {
+        self.noted_groups().into_iter().filter(|group| !is_last(group)).collect()
+    }
+
+    /// The one of those who come last where processors are given out, if there can be one.
+    pub(crate) fn last_group(&self) -> Option<PathBuf> {
+        self.noted_groups().into_iter().find(|group| is_last(group))
+    }
+
+    fn noted_groups(&self) -> Vec<PathBuf> {
         let notes = fs::read_to_string(self.paths().host_state().join("control-groups")).unwrap_or_default();
         notes.lines().map(PathBuf::from).collect()
     }
@@ -174,6 +183,10 @@ impl Machine {
     }
 }
 
+fn is_last(group: &Path) -> bool {
+    group.to_string_lossy().ends_with("-last")
+}
+
 impl Drop for Machine {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -181,7 +194,7 @@ impl Drop for Machine {
             let _ = child.wait();
         }
         // A host that was killed leaves them for the next one, and there is none.
-        for group in self.groups() {
+        for group in self.noted_groups() {
             let gone = |folder: &Path| (0..500).any(|_| fs::remove_dir(folder).is_ok() || !folder.exists() || !pause());
             for inside in fs::read_dir(&group).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
                 gone(&inside.path());

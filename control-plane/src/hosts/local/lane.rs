@@ -1,12 +1,13 @@
-//! The slow lane: who uses a processor for long keeps to some of the machine's, so that on the others whoever wakes is at
-//! once at work.
+//! The slow lane: who uses a processor for long makes way for whoever wakes.
 //!
-//! A quota says how much a percloud may use, not where: four threads with one processor's worth run on all of them half of
-//! the time. Equal weights do not help whoever wakes there: it takes the processor over at the kernel's next tick, some
-//! milliseconds later. On a processor that a busy percloud may not use, it does not wait.
+//! A quota says how much a percloud may use, not when: four threads with one processor's worth run on all of them half of
+//! the time. Equal weights do not help whoever wakes there and has just run itself: its turn comes at the kernel's next tick, some
+//! milliseconds later.
 //!
-//! Threads are told one by one where they may run (`sched_setaffinity`): that needs no control group, new threads begin where
-//! the one that made them may run, and the sandbox's list of calls lets no runtime change it.
+//! Where control groups can say it, whoever is in the lane comes last (`cpu.idle`): it has all that nobody else wants, and
+//! gives it up at once. Elsewhere it keeps to some of the machine's processors, so that the others are free. Its threads are told
+//! one by one where they may run (`sched_setaffinity`): new threads begin where the one that made them may run, and the sandbox's
+//! list of calls lets no runtime change it.
 
 use std::{
     collections::HashMap,
@@ -23,7 +24,10 @@ use rustix::{
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::process::{Clock, Process};
+use super::{
+    cgroups::Groups,
+    process::{Clock, Process},
+};
 
 /// Those who are awake are looked at this often.
 const EVERY: Duration = Duration::from_millis(500);
@@ -90,19 +94,23 @@ impl Tally {
 /// One percloud that is awake, or is in the lane while it sleeps: to leave and come again is no way out.
 struct One {
     run: Option<(Arc<Process>, Clock)>,
+    /// That run comes last already.
+    last: bool,
     tally: Tally,
 }
 
-/// Which percloud's, its process, and where that may run.
+/// Which percloud's, its process, whether that comes last, and what becomes of it.
 struct Change {
     id: TenantId,
     process: Arc<Process>,
+    last: bool,
     verdict: Verdict,
 }
 
 /// The lane of a host.
 pub(super) struct Lane {
     rule: Rule,
+    groups: Option<Arc<Groups>>,
     known: Mutex<HashMap<TenantId, One>>,
     /// Somebody woke.
     woke: Notify,
@@ -110,8 +118,8 @@ pub(super) struct Lane {
 
 impl Lane {
     /// Of an operator who wants one.
-    pub(super) fn new(rule: Rule) -> Option<Arc<Self>> {
-        (rule.above > 0).then(|| Arc::new(Self { rule, known: Mutex::default(), woke: Notify::new() }))
+    pub(super) fn new(rule: Rule, groups: Option<Arc<Groups>>) -> Option<Arc<Self>> {
+        (rule.above > 0).then(|| Arc::new(Self { rule, groups, known: Mutex::default(), woke: Notify::new() }))
     }
 
     /// Never held while the kernel is asked for anything: a wake comes by here.
@@ -123,8 +131,8 @@ impl Lane {
     pub(super) fn began(&self, id: &TenantId, process: Arc<Process>) {
         let Some(clock) = process.clock() else { return };
         let mut known = self.known();
-        let one = known.entry(id.clone()).or_insert_with(|| One { run: None, tally: Tally::default() });
-        one.run = Some((process, clock));
+        let one = known.entry(id.clone()).or_insert_with(|| One { run: None, last: false, tally: Tally::default() });
+        (one.run, one.last) = (Some((process, clock)), false);
         one.tally.seen = None;
         drop(known);
         self.woke.notify_one();
@@ -158,22 +166,54 @@ impl Lane {
         stop.run_until_cancelled(rounds).await;
     }
 
-    /// Looks at all who are awake, and tells their threads where they may run.
+    /// Looks at all who are awake, and lets those who are busy make way.
     fn round(&self, now: Instant) {
-        let Some((all, few)) = halves() else { return };
-        let changes = self.weigh_all(now, few.count());
-        for Change { id, process, verdict } in changes {
-            match verdict {
-                Verdict::Free => {}
+        let Ok(all) = sched_getaffinity(None) else { return };
+        let few = last_half(&all);
+        for change in self.weigh_all(now, few.as_ref().map_or(1, CpuSet::count)) {
+            match change.verdict {
                 Verdict::Enter => {
-                    keep_to(&process, &few);
-                    let processors = few.count();
-                    tracing::info!(tenant.id = %id, processors, "a percloud that uses much processor time keeps to some processors");
+                    self.hold_back(&change, few.as_ref());
+                    tracing::info!(tenant.id = %change.id, "a percloud that uses much processor time makes way for others");
                     metrics::counter!("percloud_host_slow_lane_total").increment(1);
                 }
-                Verdict::Stay => keep_to(&process, &few),
-                Verdict::Leave => keep_to(&process, &all),
+                Verdict::Stay => self.hold_back(&change, few.as_ref()),
+                Verdict::Free | Verdict::Leave => self.let_go(&change, &all),
             }
+        }
+    }
+
+    /// Lets it come last, or keeps it to few processors, where there are.
+    fn hold_back(&self, change: &Change, few: Option<&CpuSet>) {
+        if change.last {
+            return;
+        }
+        let put = self.groups.as_ref().map_or(Ok(false), |groups| groups.put_last(&change.id, &change.process));
+        let last = put.unwrap_or_else(|error| {
+            tracing::warn!(tenant.id = %change.id, %error, "a busy percloud cannot be put last");
+            false
+        });
+        if last {
+            self.note_last(change, true);
+        } else if let Some(few) = few {
+            keep_to(&change.process, few);
+        }
+    }
+
+    fn let_go(&self, change: &Change, all: &CpuSet) {
+        let (true, Some(groups)) = (change.last, &self.groups) else { return keep_to(&change.process, all) };
+        match groups.put_back(&change.id, &change.process) {
+            Ok(()) => self.note_last(change, false),
+            Err(error) => tracing::warn!(tenant.id = %change.id, %error, "it cannot be put where it was"),
+        }
+    }
+
+    /// Unless another one runs by now.
+    fn note_last(&self, change: &Change, last: bool) {
+        if let Some(one) = self.known().get_mut(&change.id)
+            && one.run.as_ref().is_some_and(|(now, _)| Arc::ptr_eq(now, &change.process))
+        {
+            one.last = last;
         }
     }
 
@@ -195,7 +235,8 @@ impl Lane {
             let same = one.run.as_ref().is_some_and(|(now, _)| Arc::ptr_eq(now, &process));
             let share = if one.tally.slow_until.is_some() { share } else { 1.0 };
             let verdict = one.tally.weigh(cpu.filter(|_| same)?, now, self.rule, share);
-            (verdict != Verdict::Free).then_some(Change { id, process, verdict })
+            // Whoever could not be put back is tried again.
+            (verdict != Verdict::Free || one.last).then_some(Change { id, process, last: one.last, verdict })
         };
         let changes = read.into_iter().filter_map(&mut weigh).collect();
         known.retain(|_, one| one.run.is_some() || one.tally.slow_until.is_some_and(|until| until > now));
@@ -205,19 +246,13 @@ impl Lane {
     }
 }
 
-/// All processors that are the host's, and those of the slow lane: the last half. None where there is but one.
-fn halves() -> Option<(CpuSet, CpuSet)> {
-    let all = sched_getaffinity(None).ok()?;
+/// The processors of the slow lane: the last half. None where there is but one.
+fn last_half(all: &CpuSet) -> Option<CpuSet> {
     let numbers: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)).collect();
-    let few = last_half(&numbers)?;
+    let few = numbers.len() / 2;
     let mut set = CpuSet::new();
-    few.iter().for_each(|cpu| set.set(*cpu));
-    Some((all, set))
-}
-
-fn last_half(processors: &[usize]) -> Option<&[usize]> {
-    let few = processors.len() / 2;
-    (few > 0).then(|| &processors[processors.len() - few..])
+    numbers[numbers.len() - few..].iter().for_each(|cpu| set.set(*cpu));
+    (few > 0).then_some(set)
 }
 
 /// Tells all threads of a process where they may run. One that is just being made may have been missed: it is told next time.
@@ -297,14 +332,19 @@ mod tests {
             (&[0, 2, 4], Some(&[4])),
             (&[0, 1, 2, 3], Some(&[2, 3])),
         ];
+        let set = |numbers: &[usize]| {
+            let mut set = CpuSet::new();
+            numbers.iter().for_each(|cpu| set.set(*cpu));
+            set
+        };
         for (all, few) in table {
-            assert_eq!(last_half(all), few, "{all:?}");
+            assert_eq!(last_half(&set(all)), few.map(set), "{all:?}");
         }
     }
 
     #[tokio::test]
     async fn to_leave_and_come_again_is_no_way_out_and_nobody_else_is_remembered() {
-        let lane = Lane::new(RULE).unwrap();
+        let lane = Lane::new(RULE, None).unwrap();
         let (busy, quiet, now) = (TenantId::random(), TenantId::random(), Instant::now());
         let own = || {
             let pid = rustix::process::getpid();
@@ -326,6 +366,6 @@ mod tests {
         lane.ended(&busy);
         lane.weigh_all(now + RULE.stay, 1);
         assert!(lane.known().is_empty());
-        assert!(Lane::new(Rule { above: 0, ..RULE }).is_none(), "switched off");
+        assert!(Lane::new(Rule { above: 0, ..RULE }, None).is_none(), "switched off");
     }
 }

@@ -183,8 +183,8 @@ impl Local {
         }
         let shared = Arc::new(Shared {
             spawner,
+            lane: lane::Lane::new(options.limits.lane(), groups.clone()),
             groups,
-            lane: lane::Lane::new(options.limits.lane()),
             memory,
             paths,
             root,

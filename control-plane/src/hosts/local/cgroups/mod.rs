@@ -160,7 +160,8 @@ pub(super) fn open(data: &Path, notes: &Path, limits: Limits) -> Found {
     let stand = place::stand(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
     for old in read_notes(notes) {
         // Should somebody have written another path there: only what is called like ours is ours.
-        if old.file_name().is_some_and(|found| found == name.as_str()) {
+        let found = old.file_name().and_then(|found| found.to_str());
+        if found.is_some_and(|found| found.strip_suffix(v1::LAST).unwrap_or(found) == name) {
             clear(&old);
         }
     }
@@ -279,6 +280,29 @@ impl Groups {
             self.make(&mut known, id)?;
         }
         tree.attach(id.as_str(), process)
+    }
+
+    /// From now on a percloud's process has of the processors what nobody else wants; false where that cannot be said. In version 2 it could be
+    /// said only of all that a group is for: whoever moved would take a second measure of memory.
+    pub(super) fn put_last(&self, id: &TenantId, process: &Process) -> io::Result<bool> {
+        let Tree::V1(tree) = &self.tree else { return Ok(false) };
+        {
+            let known = self.known();
+            // Of one that is removed already, nothing is made again.
+            if process.ended() || !known.made.contains_key(id) {
+                return Ok(true);
+            }
+            if !tree.make_last(id.as_str(), &self.limits)? {
+                return Ok(false);
+            }
+        }
+        tree.put_last(id.as_str(), process).map(|()| true)
+    }
+
+    /// It has its share of them again.
+    pub(super) fn put_back(&self, id: &TenantId, process: &Process) -> io::Result<()> {
+        let Tree::V1(tree) = &self.tree else { return Ok(()) };
+        tree.put_back(id.as_str(), process)
     }
 
     /// Whether processes are born in their group.

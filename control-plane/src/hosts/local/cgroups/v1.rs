@@ -11,10 +11,15 @@ use crate::hosts::local::process::Process;
 /// Each controller that we want, whether it must be there, and what for.
 const CONTROLLERS: [(&str, bool); 4] = [("memory", true), ("cpu", true), ("pids", true), ("blkio", false)];
 
+/// How the group of those who come last is called, behind the name of the usual one.
+pub(super) const LAST: &str = "-last";
+
 /// The group of all perclouds in each hierarchy.
 pub(super) struct Tree {
     /// Controller and folder.
     folders: Vec<(&'static str, PathBuf)>,
+    /// Beside it, for the processor only: the group of those who come last. None where the kernel knows no such thing.
+    last: Option<PathBuf>,
 }
 
 /// What is written into a percloud's groups: controller, file, value, and whether the kernel must take it.
@@ -39,10 +44,14 @@ pub(super) fn words(limits: &Limits) -> Vec<(&'static str, &'static str, String,
 pub(super) fn reading(usage: &str, stat: &str, oom_control: &str, cpu_stat: &str, pids_events: &str) -> Reading {
     Reading {
         memory: number(usage).saturating_sub(field(stat, "total_inactive_file")),
-        throttled_micros: field(cpu_stat, "throttled_time") / 1000,
+        throttled_micros: throttled(cpu_stat),
         memory_kills: field(oom_control, "oom_kill"),
         threads_refused: field(pids_events, "max"),
     }
+}
+
+fn throttled(cpu_stat: &str) -> u64 {
+    field(cpu_stat, "throttled_time") / 1000
 }
 
 impl Tree {
@@ -66,7 +75,8 @@ impl Tree {
         }
         let missing = missing.join("; ");
         anyhow::ensure!(!folders.is_empty(), "{missing}");
-        let tree = Self { folders };
+        let last = stand.v1_of("cpu").and_then(|own| last(&own.join(format!("{name}{LAST}"))));
+        let tree = Self { folders, last };
         // All perclouds together count as much as a busy task on each processor, not as a single one.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         for (file, value) in [("memory.use_hierarchy", "1".to_owned()), ("cpu.shares", (1024 * processors).to_string())]
@@ -80,7 +90,7 @@ impl Tree {
     }
 
     pub(super) fn folders(&self) -> Vec<PathBuf> {
-        self.folders.iter().map(|(_, folder)| folder.clone()).collect()
+        self.folders.iter().map(|(_, folder)| folder).chain(&self.last).cloned().collect()
     }
 
     fn folder(&self, controller: &str) -> Option<&Path> {
@@ -103,42 +113,74 @@ impl Tree {
 
     /// Moves the process into the percloud's group in each hierarchy.
     pub(super) fn attach(&self, name: &str, process: &Process) -> io::Result<()> {
-        let Some(number) = process.number() else { return Ok(()) };
-        for (_, folder) in &self.folders {
-            match fs::write(folder.join(name).join("cgroup.procs"), number.to_string()) {
-                Ok(()) => {}
-                // It has ended, and its group may have gone with it.
-                Err(_) if process.ended() => return Ok(()),
-                Err(error) => return Err(error),
-            }
-            if process.ended() {
-                // Its number may have become another's, who does not belong here.
-                let inside = text(&folder.join(name), "cgroup.procs");
-                if let (true, Some(ours)) = (inside.lines().any(|line| line == number.to_string()), folder.parent()) {
-                    let _ = fs::write(ours.join("cgroup.procs"), number.to_string());
-                }
-                return Ok(());
-            }
-        }
-        Ok(())
+        self.folders.iter().try_for_each(|(_, folder)| put(folder, name, process))
+    }
+
+    /// Makes the percloud's group among those who come last, with its usual quota; false where the kernel knows no such thing.
+    pub(super) fn make_last(&self, name: &str, limits: &Limits) -> io::Result<bool> {
+        let Some(folder) = &self.last else { return Ok(false) };
+        make(&folder.join(name))?;
+        let words = words(limits);
+        let mut of_processor = words.iter().filter(|(controller, ..)| *controller == "cpu");
+        of_processor.try_for_each(|(_, file, value, _)| write(&folder.join(name), file, value)).map(|()| true)
+    }
+
+    /// Moves the process there.
+    pub(super) fn put_last(&self, name: &str, process: &Process) -> io::Result<()> {
+        self.last.as_ref().map_or(Ok(()), |folder| put(folder, name, process))
+    }
+
+    /// Moves it back to where it has its share of the processors.
+    pub(super) fn put_back(&self, name: &str, process: &Process) -> io::Result<()> {
+        self.folder("cpu").map_or(Ok(()), |folder| put(folder, name, process))
     }
 
     pub(super) fn read(&self, name: &str) -> Reading {
         let read = |controller: &str, file: &str| {
             self.folder(controller).map(|folder| text(&folder.join(name), file)).unwrap_or_default()
         };
-        reading(
+        let usual = reading(
             &read("memory", "memory.usage_in_bytes"),
             &read("memory", "memory.stat"),
             &read("memory", "memory.oom_control"),
             &read("cpu", "cpu.stat"),
             &read("pids", "pids.events"),
-        )
+        );
+        let last = self.last.as_ref().map(|folder| text(&folder.join(name), "cpu.stat")).unwrap_or_default();
+        Reading { throttled_micros: usual.throttled_micros + throttled(&last), ..usual }
     }
 
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        self.folders.iter().try_for_each(|(_, folder)| remove(&folder.join(name)))
+        self.folders().iter().try_for_each(|folder| remove(&folder.join(name)))
     }
+}
+
+/// Makes the group of those who come last. Among the groups beside it: whoever of others wakes takes the processor over at once, which
+/// a small weight alone does not do.
+fn last(folder: &Path) -> Option<PathBuf> {
+    make(folder).and_then(|()| write(folder, "cpu.idle", "1")).ok().map(|()| folder.to_owned()).or_else(|| {
+        // Linux before 5.15.
+        let _ = fs::remove_dir(folder);
+        None
+    })
+}
+
+/// Moves the process into the percloud's group in one hierarchy.
+fn put(folder: &Path, name: &str, process: &Process) -> io::Result<()> {
+    let Some(number) = process.number() else { return Ok(()) };
+    match fs::write(folder.join(name).join("cgroup.procs"), number.to_string()) {
+        // It has ended, and its group may have gone with it.
+        Err(_) if process.ended() => return Ok(()),
+        moved => moved?,
+    }
+    if process.ended() {
+        // Its number may have become another's, who does not belong here.
+        let inside = text(&folder.join(name), "cgroup.procs");
+        if let (true, Some(ours)) = (inside.lines().any(|line| line == number.to_string()), folder.parent()) {
+            let _ = fs::write(ours.join("cgroup.procs"), number.to_string());
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
