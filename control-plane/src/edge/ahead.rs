@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tokio::net::UnixStream;
-use tokio::time::Instant;
+use tokio::time::Duration;
 
-use super::Edge;
 use super::line::Line;
 use super::pace::{Pace, Share};
 use super::routes::Route;
@@ -32,10 +31,10 @@ impl Ahead {
     }
 
     /// A visitor of this route shakes hands: unless a connection to its percloud waits already, or somebody is being answered,
-    /// there is one from now on. That there is none in the end is the request's affair.
-    pub(super) fn connect(&self, edge: &Edge, pool: &Pool, route: &Route) {
+    /// there is one from now on. That there is none in the end is the request's affair. `now` is the time since the edge began.
+    pub(super) fn connect(&self, pool: &Pool, route: &Route, now: Duration) {
         let Some(socket) = route.wakes() else { return };
-        if pool.has_line(socket) || !self.taken.take(self.pace, Instant::now().duration_since(edge.began)) {
+        if pool.has_line(socket) || !self.taken.take(self.pace, now) {
             return;
         }
         if let Ok(stream) = connect_at_once(socket) {

@@ -202,7 +202,7 @@ async fn shake(inside: &Inside, stream: TcpStream) -> io::Result<Shaken> {
             let asked = name.as_deref().unwrap_or(&edge.base_domain);
             let (route, key) = edge.routes.of_handshake(asked, &edge.base_domain);
             if let Some(route) = route {
-                ahead.connect(edge, pool, &route);
+                ahead.connect(pool, &route, Instant::now().duration_since(edge.began));
             }
             // Where it is called it does most of its work already.
             let shaking = turns.take(&key, async { start.into_stream(shown.config).await });

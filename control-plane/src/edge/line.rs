@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep};
 pub(super) use answer::Answer;
 use answer::Left;
 
+use super::batch;
 use super::headers::{Origin, Outward, holds};
 use super::limits;
 use super::request::Asked;
@@ -102,6 +103,7 @@ async fn talk<T: Taker>(
     question: Question<'_>,
     taker: &T,
 ) -> Result<Head<T::Taken>, Failure> {
+    batch::after_others().await;
     stream.write_all(question.head).await.map_err(|e| Failure::Broken(e.into()))?;
     loop {
         buffer.reserve(ROOM);

@@ -21,6 +21,7 @@
 mod access;
 mod ahead;
 mod answers;
+mod batch;
 mod body;
 mod certificates;
 mod challenge;

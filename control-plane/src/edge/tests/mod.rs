@@ -1,5 +1,6 @@
 //! The edge as a whole: a real TLS client in front, sockets of made-up perclouds behind.
 
+mod ahead;
 mod balancers;
 mod counts;
 mod crowd;
@@ -113,17 +114,14 @@ impl House {
         self.folder.path().join(format!("{name}.sock"))
     }
 
-    fn route(&self, host: &str, state: State, socket: Option<PathBuf>) {
+    fn row(&self, host: &str, state: State, socket: Option<PathBuf>) -> Row {
         let socket = socket.map(Into::into);
-        let row = Row {
-            host: host.into(),
-            tenant_id: format!("t-{host}").into(),
-            state,
-            socket,
-            redirect_to: None,
-            quota_bytes: QUOTA,
-        };
-        self.edge.routes.set(host, Some(row));
+        let tenant_id = format!("t-{host}").into();
+        Row { host: host.into(), tenant_id, state, socket, redirect_to: None, quota_bytes: QUOTA }
+    }
+
+    fn route(&self, host: &str, state: State, socket: Option<PathBuf>) {
+        self.edge.routes.set(host, Some(self.row(host, state, socket)));
     }
 
     /// Ada's percloud, running, as `Fake` plays it.

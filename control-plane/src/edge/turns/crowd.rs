@@ -7,8 +7,8 @@ use tokio::time::{Duration, Instant};
 
 use super::super::company::Company;
 
-/// Steps in a second, in the long run: a request is two or three, a piece of a large file is one.
-const STEPS: u32 = 1000;
+/// Steps in a second, in the long run: a request is four or five, a piece of a large file is one.
+const STEPS: u32 = 2000;
 /// So many seconds' worth may come at once: a page with sixty pictures, for a dozen people at the same time.
 const BURST: Duration = Duration::from_secs(2);
 /// Once they are slower, they are a crowd for so long.
