@@ -18,12 +18,15 @@ pub(crate) fn ask(query: &BTreeMap<&str, &str>) -> String {
 fn talk(to: &str, token: &str, get: Option<&str>) -> std::io::Result<String> {
     let mut stream = UnixStream::connect("/egress/sock")?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).or_else(not_allowed)?;
-    write!(stream, "CONNECT {to} HTTP/1.1\r\nHost: {to}\r\nProxy-Authorization: Bearer {token}\r\n\r\n")?;
+    // Each in one piece: whoever answers the first of several, and closes, would not hear the others.
+    let head = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\nProxy-Authorization: Bearer {token}\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
     let mut answer = vec![0; 4096];
     let length = stream.read(&mut answer)?;
     answer.truncate(length);
     if let Some(path) = get.filter(|_| answer.starts_with(b"HTTP/1.1 200 ")) {
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n")?;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes())?;
     }
     stream.read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).into_owned())

@@ -1,8 +1,9 @@
-//! Writes one after the other, instead of one here and one there.
+//! What a percloud notices comes one after the other, instead of one here and one there.
 //!
-//! Whoever is written to and sleeps must be woken, which costs more than the write. Where each request is read, looked at and
-//! passed on in one go, a percloud has answered it and sleeps again before the next one is passed on. So a task that is about
-//! to write lets all others that are ready come as far first; then whoever reads is woken once for many.
+//! Whoever is written to and sleeps must be woken, which costs more than the write; and to read what it wrote wakes it, too, since it
+//! has room again. Where each request is read, looked at and passed on in one go, a percloud has answered it and sleeps again
+//! before the next one comes. So before a task writes to a percloud, and when it has read from one, it lets all others that
+//! are ready come as far; then the percloud is woken once for many.
 
 use std::future::poll_fn;
 use std::task::Poll;

@@ -111,6 +111,7 @@ async fn talk<T: Taker>(
         if read == 0 {
             return Err(Failure::Broken("no answer".into()));
         }
+        batch::after_others().await;
         // What it says on the way is for whoever asked for it.
         while let Some(heard) = parse(buffer, question.head_only, taker)? {
             if let Heard::Head(head) = heard {

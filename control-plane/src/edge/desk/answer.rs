@@ -11,7 +11,6 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::super::access::Scribe;
-use super::super::batch;
 use super::super::body::{BodyError, ResponseBody};
 use super::super::headers::put;
 use super::super::line::Framing;
@@ -47,7 +46,6 @@ where
     if framing != Framing::Nothing {
         body(visitor, content, framing, &mut out).await?;
     }
-    batch::after_others().await;
     visitor.io.write_all(&out).await?;
     visitor.io.flush().await?;
     Ok(if ends { Then::End } else { Then::Next })
