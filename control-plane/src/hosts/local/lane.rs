@@ -36,6 +36,10 @@ const GRACE: Duration = Duration::from_millis(200);
 /// It is not remembered for more, so that one who has become quiet soon counts as quiet.
 const MOST: Duration = Duration::from_millis(400);
 
+/// Who has used less between two looks does not come last: it is quiet by now, or others who are busy leave it nothing at all, and then it
+/// has its share every other time.
+const LITTLE: Duration = Duration::from_millis(50);
+
 /// Who goes into the lane, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rule {
@@ -50,6 +54,8 @@ pub(super) struct Rule {
 struct Tally {
     /// When it was last looked at, and the processor time of its process until then.
     seen: Option<(Instant, Duration)>,
+    /// What it has used since the look before.
+    used: Duration,
     /// What it has used lately beyond its share.
     over: Duration,
     /// It is in the lane until then.
@@ -75,7 +81,8 @@ impl Tally {
     fn weigh(&mut self, cpu: Duration, now: Instant, rule: Rule, share: f64) -> Verdict {
         let (then, before) = self.seen.replace((now, cpu)).unwrap_or((now, cpu));
         let free = now.saturating_duration_since(then).mul_f64(rule.above as f64 / 100.0 * share);
-        self.over = (self.over + cpu.saturating_sub(before)).saturating_sub(free).min(MOST);
+        self.used = cpu.saturating_sub(before);
+        self.over = (self.over + self.used).saturating_sub(free).min(MOST);
         let was = self.slow_until.is_some();
         if self.over > GRACE {
             self.slow_until = Some(now + rule.stay);
@@ -99,17 +106,19 @@ struct One {
     tally: Tally,
 }
 
-/// Which percloud's, its process, whether that comes last, and what becomes of it.
+/// Which percloud's, its process, whether that comes last and has used little, and what becomes of it.
 struct Change {
     id: TenantId,
     process: Arc<Process>,
     last: bool,
+    little: bool,
     verdict: Verdict,
 }
 
 /// The lane of a host.
 pub(super) struct Lane {
     rule: Rule,
+    /// Where somebody can come last in them.
     groups: Option<Arc<Groups>>,
     known: Mutex<HashMap<TenantId, One>>,
     /// Somebody woke.
@@ -119,6 +128,7 @@ pub(super) struct Lane {
 impl Lane {
     /// Of an operator who wants one.
     pub(super) fn new(rule: Rule, groups: Option<Arc<Groups>>) -> Option<Arc<Self>> {
+        let groups = groups.filter(|groups| groups.has_last());
         (rule.above > 0).then(|| Arc::new(Self { rule, groups, known: Mutex::default(), woke: Notify::new() }))
     }
 
@@ -185,26 +195,28 @@ impl Lane {
 
     /// Lets it come last, or keeps it to few processors, where there are.
     fn hold_back(&self, change: &Change, few: Option<&CpuSet>) {
-        if change.last {
-            return;
-        }
-        let put = self.groups.as_ref().map_or(Ok(false), |groups| groups.put_last(&change.id, &change.process));
-        let last = put.unwrap_or_else(|error| {
-            tracing::warn!(tenant.id = %change.id, %error, "a busy percloud cannot be put last");
-            false
-        });
-        if last {
-            self.note_last(change, true);
+        if self.groups.is_some() {
+            self.put(change, !change.little);
         } else if let Some(few) = few {
             keep_to(&change.process, few);
         }
     }
 
     fn let_go(&self, change: &Change, all: &CpuSet) {
-        let (true, Some(groups)) = (change.last, &self.groups) else { return keep_to(&change.process, all) };
-        match groups.put_back(&change.id, &change.process) {
-            Ok(()) => self.note_last(change, false),
-            Err(error) => tracing::warn!(tenant.id = %change.id, %error, "it cannot be put where it was"),
+        if self.groups.is_some() {
+            self.put(change, false);
+        } else if change.verdict == Verdict::Leave {
+            keep_to(&change.process, all);
+        }
+    }
+
+    /// Puts it where it comes last, or back.
+    fn put(&self, change: &Change, last: bool) {
+        let Some(groups) = self.groups.as_ref().filter(|_| change.last != last) else { return };
+        let (id, process) = (&change.id, &change.process);
+        match if last { groups.put_last(id, process) } else { groups.put_back(id, process) } {
+            Ok(()) => self.note_last(change, last),
+            Err(error) => tracing::warn!(tenant.id = %id, %error, last, "a busy percloud cannot be put elsewhere"),
         }
     }
 
@@ -236,7 +248,13 @@ impl Lane {
             let share = if one.tally.slow_until.is_some() { share } else { 1.0 };
             let verdict = one.tally.weigh(cpu.filter(|_| same)?, now, self.rule, share);
             // Whoever could not be put back is tried again.
-            (verdict != Verdict::Free || one.last).then_some(Change { id, process, last: one.last, verdict })
+            (verdict != Verdict::Free || one.last).then_some(Change {
+                id,
+                process,
+                last: one.last,
+                little: one.tally.used < LITTLE,
+                verdict,
+            })
         };
         let changes = read.into_iter().filter_map(&mut weigh).collect();
         known.retain(|_, one| one.run.is_some() || one.tally.slow_until.is_some_and(|until| until > now));
@@ -312,6 +330,15 @@ mod tests {
         let left = quiet.iter().position(|verdict| *verdict == Verdict::Leave).unwrap();
         assert!((119..=121).contains(&left), "{left} half seconds");
         assert_eq!(quiet[left + 1], Verdict::Free);
+    }
+
+    #[test]
+    fn what_was_used_since_the_last_look_is_known() {
+        let (start, mut tally) = (Instant::now(), Tally::default());
+        for (cpu, used) in [(700, 0), (1200, 500), (1210, 10)] {
+            tally.weigh(millis(cpu), start, RULE, 1.0);
+            assert_eq!((tally.used, tally.used < LITTLE), (millis(used), used < 50), "{cpu}");
+        }
     }
 
     #[test]

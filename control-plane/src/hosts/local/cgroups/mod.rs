@@ -282,21 +282,24 @@ impl Groups {
         tree.attach(id.as_str(), process)
     }
 
-    /// From now on a percloud's process has of the processors what nobody else wants; false where that cannot be said. In version 2 it could be
-    /// said only of all that a group is for: whoever moved would take a second measure of memory.
-    pub(super) fn put_last(&self, id: &TenantId, process: &Process) -> io::Result<bool> {
-        let Tree::V1(tree) = &self.tree else { return Ok(false) };
+    /// Whether somebody can come last where processors are given out. In version 2 it could be said only of all that a group is for: whoever
+    /// moved would take a second measure of memory.
+    pub(super) fn has_last(&self) -> bool {
+        matches!(&self.tree, Tree::V1(tree) if tree.has_last())
+    }
+
+    /// From now on a percloud's process has of the processors what nobody else wants, up to its usual quota.
+    pub(super) fn put_last(&self, id: &TenantId, process: &Process) -> io::Result<()> {
+        let Tree::V1(tree) = &self.tree else { return Ok(()) };
         {
             let known = self.known();
             // Of one that is removed already, nothing is made again.
             if process.ended() || !known.made.contains_key(id) {
-                return Ok(true);
+                return Ok(());
             }
-            if !tree.make_last(id.as_str(), &self.limits)? {
-                return Ok(false);
-            }
+            tree.make_last(id.as_str(), &self.limits)?;
         }
-        tree.put_last(id.as_str(), process).map(|()| true)
+        tree.put_last(id.as_str(), process)
     }
 
     /// It has its share of them again.

@@ -116,13 +116,18 @@ impl Tree {
         self.folders.iter().try_for_each(|(_, folder)| put(folder, name, process))
     }
 
-    /// Makes the percloud's group among those who come last, with its usual quota; false where the kernel knows no such thing.
-    pub(super) fn make_last(&self, name: &str, limits: &Limits) -> io::Result<bool> {
-        let Some(folder) = &self.last else { return Ok(false) };
+    /// Whether the kernel knows such a thing as coming last.
+    pub(super) fn has_last(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Makes the percloud's group among those who come last, with its usual quota.
+    pub(super) fn make_last(&self, name: &str, limits: &Limits) -> io::Result<()> {
+        let Some(folder) = &self.last else { return Ok(()) };
         make(&folder.join(name))?;
         let words = words(limits);
         let mut of_processor = words.iter().filter(|(controller, ..)| *controller == "cpu");
-        of_processor.try_for_each(|(_, file, value, _)| write(&folder.join(name), file, value)).map(|()| true)
+        of_processor.try_for_each(|(_, file, value, _)| write(&folder.join(name), file, value))
     }
 
     /// Moves the process there.
