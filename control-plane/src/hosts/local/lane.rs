@@ -36,8 +36,8 @@ const GRACE: Duration = Duration::from_millis(200);
 /// It is not remembered for more, so that one who has become quiet soon counts as quiet.
 const MOST: Duration = Duration::from_millis(400);
 
-/// Who has used less between two looks does not come last: it is quiet by now, or others who are busy leave it nothing at all, and then it
-/// has its share every other time.
+/// Who comes last, has used less between two looks and wants to run, is left nothing by others who are busy: then it has its share
+/// until the next look.
 const LITTLE: Duration = Duration::from_millis(50);
 
 /// Who goes into the lane, and for how long.
@@ -196,7 +196,8 @@ impl Lane {
     /// Lets it come last, or keeps it to few processors, where there are.
     fn hold_back(&self, change: &Change, few: Option<&CpuSet>) {
         if self.groups.is_some() {
-            self.put(change, !change.little);
+            let starves = change.last && change.little && wants_to_run(&change.process);
+            self.put(change, !starves);
         } else if let Some(few) = few {
             keep_to(&change.process, few);
         }
@@ -271,6 +272,16 @@ fn last_half(all: &CpuSet) -> Option<CpuSet> {
     let mut set = CpuSet::new();
     numbers[numbers.len() - few..].iter().for_each(|cpu| set.set(*cpu));
     (few > 0).then_some(set)
+}
+
+/// Whether a thread of a process is ready to run just now, as `/proc` says (proc_pid_stat(5): the state behind the name).
+fn wants_to_run(process: &Process) -> bool {
+    let Some(number) = process.number() else { return false };
+    let ready = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('R'))
+    };
+    fs::read_dir(format!("/proc/{number}/task")).into_iter().flatten().flatten().any(ready)
 }
 
 /// Tells all threads of a process where they may run. One that is just being made may have been missed: it is told next time.
