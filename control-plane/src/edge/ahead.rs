@@ -5,7 +5,6 @@
 //! the others, and the request finds it there.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use tokio::net::UnixStream;
@@ -45,9 +44,9 @@ impl Ahead {
 }
 
 /// Connects, or fails where that would have to wait.
-fn connect_at_once(socket: &Arc<Path>) -> std::io::Result<UnixStream> {
+fn connect_at_once(socket: &Path) -> std::io::Result<UnixStream> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let stream = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    connect(&stream, &SocketAddrUnix::new(&**socket)?)?;
+    connect(&stream, &SocketAddrUnix::new(socket)?)?;
     UnixStream::from_std(std::os::unix::net::UnixStream::from(stream))
 }

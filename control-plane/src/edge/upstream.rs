@@ -102,20 +102,13 @@ impl Pool {
 
     /// The kept connection of our own client that was used last; dead ones in front of it go.
     pub(super) fn kept_line(&self, socket: &Path) -> Option<Line> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        // By its bytes: a path is compared and hashed part by part.
-        let all = lines.get_mut(socket.as_os_str())?;
-        std::iter::from_fn(|| all.pop()).find(Line::is_alive)
+        living(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner), socket)?.pop()
     }
 
     /// Whether one is kept; dead ones go.
     pub(super) fn has_line(&self, socket: &Path) -> bool {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(all) = lines.get_mut(socket.as_os_str()) else { return false };
-        while all.last().is_some_and(|line| !line.is_alive()) {
-            all.pop();
-        }
-        !all.is_empty()
+        living(&mut lines, socket).is_some_and(|all| !all.is_empty())
     }
 
     /// Keeps a connection for the next request.
@@ -199,6 +192,16 @@ impl Pool {
             }
         }
     }
+}
+
+/// The kept connections to a socket; the one that was used last is alive, dead ones behind it are gone.
+fn living<'a>(lines: &'a mut HashMap<OsString, Vec<Line>>, socket: &Path) -> Option<&'a mut Vec<Line>> {
+    // By its bytes: a path is compared and hashed part by part.
+    let all = lines.get_mut(socket.as_os_str())?;
+    while all.last().is_some_and(|line| !line.is_alive()) {
+        all.pop();
+    }
+    Some(all)
 }
 
 /// Whether doing a request without a body twice is doing it once. A length that belongs to no body would make the percloud take the next
