@@ -196,8 +196,8 @@ impl Lane {
     /// Lets it come last, or keeps it to few processors, where there are.
     fn hold_back(&self, change: &Change, few: Option<&CpuSet>) {
         if self.groups.is_some() {
-            let starves = change.last && change.little && wants_to_run(&change.process);
-            self.put(change, !starves);
+            // One that has just begun may still be on its way into its usual group: it is moved once it has used something.
+            self.put(change, !change.little || (change.last && !wants_to_run(&change.process)));
         } else if let Some(few) = few {
             keep_to(&change.process, few);
         }
@@ -206,7 +206,7 @@ impl Lane {
     fn let_go(&self, change: &Change, all: &CpuSet) {
         if self.groups.is_some() {
             self.put(change, false);
-        } else if change.verdict == Verdict::Leave {
+        } else {
             keep_to(&change.process, all);
         }
     }
