@@ -44,6 +44,7 @@ mod plain;
 mod proxy;
 mod request;
 pub mod routes;
+mod seat;
 pub mod sql;
 mod stall;
 mod tunnel;

@@ -13,6 +13,7 @@ use super::ahead::Ahead;
 use super::connection::{self, Inside};
 use super::ending::Ending;
 use super::listen::{self, Doorman};
+use super::seat::Seat;
 use super::turns::Turns;
 use super::upstream::Pool;
 use super::{Edge, plain};
@@ -32,8 +33,15 @@ pub(super) fn start(
 ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
     let thread = std::thread::Builder::new().name(format!("edge-{number}"));
     let run = move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
         // What has come meanwhile is looked at often: with thousands of tasks ready, the usual 61 of them take a millisecond.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(32).build()?;
+        runtime.enable_all().event_interval(32);
+        if let Some(seat) = Seat::of(number, edge.workers) {
+            seat.take();
+            // What it has others do need not wait for it.
+            runtime.on_thread_start(move || seat.leave());
+        }
+        let runtime = runtime.build()?;
         let served = runtime.block_on(work(edge, doors, ending));
         // Whoever is still not done has had its time.
         runtime.shutdown_timeout(Duration::from_millis(100));

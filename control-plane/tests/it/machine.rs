@@ -154,9 +154,15 @@ impl Machine {
         self.noted_groups().into_iter().filter(|group| !is_last(group)).collect()
     }
 
-    /// The one of those who come last where processors are given out, if there can be one.
-    pub(crate) fn last_group(&self) -> Option<PathBuf> {
-        self.noted_groups().into_iter().find(|group| is_last(group))
+    /// Whether a percloud comes last where processors are given out; none where nobody can.
+    pub(crate) fn comes_last(&self, id: &TenantId) -> Option<bool> {
+        let read = |file: PathBuf| fs::read_to_string(file).unwrap_or_default();
+        if let Some(last) = self.noted_groups().into_iter().find(|group| is_last(group)) {
+            return Some(!read(last.join(id.as_str()).join("cgroup.procs")).is_empty());
+        }
+        let mut groups = self.groups().into_iter();
+        let says = groups.find(|group| group.join("cpu.idle").exists() && group.join("cgroup.controllers").exists())?;
+        Some(read(says.join(id.as_str()).join("cpu.idle")).trim() == "1")
     }
 
     fn noted_groups(&self) -> Vec<PathBuf> {

@@ -113,7 +113,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Value> {
     let (mut worst, mut alone_all) = (f64::NAN, Vec::new());
     for kind in kinds {
         println!("Beside one that does this: {}…", kind.name());
-        let (mut ratios, mut failures, mut deeds) = (Vec::new(), 0, 0);
+        let (mut ratios, mut beside_all, mut failures, mut deeds) = (Vec::new(), Vec::new(), 0, 0);
         for _ in 0..options.rounds {
             let (alone, lost) = visits(&provider, &client, options.rate, window).await?;
             ensure!(lost == 0, "{lost} visitors of the quiet percloud got no answer while it was alone");
@@ -122,11 +122,13 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Value> {
             deeds += misbehaving.end().await?;
             ratios.push(percentile(&beside, 99) / percentile(&alone, 99));
             alone_all.extend(alone);
+            beside_all.extend(beside);
             failures += lost;
         }
         ensure!(deeds > 0 || kind == Kind::Nothing, "{}: nothing was done, so nothing was measured", kind.name());
         let ratio = median(ratios);
         line.insert(format!("p99_ratio_{}", kind.name()), rounded(ratio));
+        line.insert(format!("p99_ms_{}", kind.name()), rounded(percentile(&beside_all, 99)));
         line.insert(format!("failures_{}", kind.name()), json!(failures));
         line.insert(format!("deeds_{}", kind.name()), json!(deeds));
         if kind != Kind::Nothing {

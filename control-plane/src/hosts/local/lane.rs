@@ -4,10 +4,10 @@
 //! the time. Equal weights do not help whoever wakes there and has just run itself: its turn comes at the kernel's next tick, some
 //! milliseconds later.
 //!
-//! Where control groups can say it, whoever is in the lane comes last (`cpu.idle`): it has all that nobody else wants, and
-//! gives it up at once. Elsewhere it keeps to some of the machine's processors, so that the others are free. Its threads are told
+//! Whoever is in the lane keeps to some of the machine's processors, so that the others are free. Its threads are told
 //! one by one where they may run (`sched_setaffinity`): new threads begin where the one that made them may run, and the sandbox's
-//! list of calls lets no runtime change it.
+//! list of calls lets no runtime change it. Where control groups can say it, it comes last there, too (`cpu.idle`): it has what
+//! nobody else wants, and gives it up to whoever wakes.
 
 use std::{
     collections::HashMap,
@@ -36,8 +36,8 @@ const GRACE: Duration = Duration::from_millis(200);
 /// It is not remembered for more, so that one who has become quiet soon counts as quiet.
 const MOST: Duration = Duration::from_millis(400);
 
-/// Who comes last, has used less between two looks and wants to run, is left nothing by others who are busy: then it has its share
-/// until the next look.
+/// Who comes last, has used less between two looks and wanted to run at both, is left nothing by others who are busy: then it has its
+/// share until the next look.
 const LITTLE: Duration = Duration::from_millis(50);
 
 /// Who goes into the lane, and for how long.
@@ -101,16 +101,34 @@ impl Tally {
 /// One percloud that is awake, or is in the lane while it sleeps: to leave and come again is no way out.
 struct One {
     run: Option<(Arc<Process>, Clock)>,
-    /// That run comes last already.
-    last: bool,
+    place: Place,
     tally: Tally,
 }
 
-/// Which percloud's, its process, whether that comes last and has used little, and what becomes of it.
+/// How a run stands in the lane.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// It comes last already.
+    last: bool,
+    /// It did, had used little and wanted to run when it was last looked at.
+    waited: bool,
+}
+
+impl Place {
+    /// Where it stands from now on, when it has used `little` since then, and is `ready` to run or not.
+    fn next(self, little: bool, ready: bool) -> Self {
+        let waited = self.last && little && ready;
+        // One that has just begun may still be on its way into its usual group: it is moved once it has used something.
+        let last = if self.last { !(waited && self.waited) } else { !little };
+        Self { last, waited }
+    }
+}
+
+/// Which percloud's, its process, how that stands, whether it has used little, and what becomes of it.
 struct Change {
     id: TenantId,
     process: Arc<Process>,
-    last: bool,
+    place: Place,
     little: bool,
     verdict: Verdict,
 }
@@ -141,8 +159,12 @@ impl Lane {
     pub(super) fn began(&self, id: &TenantId, process: Arc<Process>) {
         let Some(clock) = process.clock() else { return };
         let mut known = self.known();
-        let one = known.entry(id.clone()).or_insert_with(|| One { run: None, last: false, tally: Tally::default() });
-        (one.run, one.last) = (Some((process, clock)), false);
+        let one = known.entry(id.clone()).or_insert_with(|| One {
+            run: None,
+            place: Place::default(),
+            tally: Tally::default(),
+        });
+        (one.run, one.place) = (Some((process, clock)), Place::default());
         one.tally.seen = None;
         drop(known);
         self.woke.notify_one();
@@ -193,40 +215,41 @@ impl Lane {
         }
     }
 
-    /// Lets it come last, or keeps it to few processors, where there are.
+    /// Keeps it to few processors, where there are, and lets it come last.
     fn hold_back(&self, change: &Change, few: Option<&CpuSet>) {
-        if self.groups.is_some() {
-            // One that has just begun may still be on its way into its usual group: it is moved once it has used something.
-            self.put(change, !change.little || (change.last && !wants_to_run(&change.process)));
-        } else if let Some(few) = few {
+        if let Some(few) = few {
             keep_to(&change.process, few);
         }
+        let ready = change.place.last && change.little && wants_to_run(&change.process);
+        self.put(change, change.place.next(change.little, ready));
     }
 
     fn let_go(&self, change: &Change, all: &CpuSet) {
-        if self.groups.is_some() {
-            self.put(change, false);
-        } else {
-            keep_to(&change.process, all);
-        }
+        keep_to(&change.process, all);
+        self.put(change, Place::default());
     }
 
     /// Puts it where it comes last, or back.
-    fn put(&self, change: &Change, last: bool) {
-        let Some(groups) = self.groups.as_ref().filter(|_| change.last != last) else { return };
-        let (id, process) = (&change.id, &change.process);
-        match if last { groups.put_last(id, process) } else { groups.put_back(id, process) } {
-            Ok(()) => self.note_last(change, last),
+    fn put(&self, change: &Change, place: Place) {
+        let Some(groups) = &self.groups else { return };
+        let (id, process, last) = (&change.id, &change.process, place.last);
+        let moved = match (change.place.last, last) {
+            (false, true) => groups.put_last(id, process),
+            (true, false) => groups.put_back(id, process),
+            _ => Ok(()),
+        };
+        match moved {
+            Ok(()) => self.note(change, place),
             Err(error) => tracing::warn!(tenant.id = %id, %error, last, "a busy percloud cannot be put elsewhere"),
         }
     }
 
     /// Unless another one runs by now.
-    fn note_last(&self, change: &Change, last: bool) {
+    fn note(&self, change: &Change, place: Place) {
         if let Some(one) = self.known().get_mut(&change.id)
             && one.run.as_ref().is_some_and(|(now, _)| Arc::ptr_eq(now, &change.process))
         {
-            one.last = last;
+            one.place = place;
         }
     }
 
@@ -249,13 +272,8 @@ impl Lane {
             let share = if one.tally.slow_until.is_some() { share } else { 1.0 };
             let verdict = one.tally.weigh(cpu.filter(|_| same)?, now, self.rule, share);
             // Whoever could not be put back is tried again.
-            (verdict != Verdict::Free || one.last).then_some(Change {
-                id,
-                process,
-                last: one.last,
-                little: one.tally.used < LITTLE,
-                verdict,
-            })
+            let (place, little) = (one.place, one.tally.used < LITTLE);
+            (verdict != Verdict::Free || place.last).then_some(Change { id, process, place, little, verdict })
         };
         let changes = read.into_iter().filter_map(&mut weigh).collect();
         known.retain(|_, one| one.run.is_some() || one.tally.slow_until.is_some_and(|until| until > now));
@@ -341,6 +359,37 @@ mod tests {
         let left = quiet.iter().position(|verdict| *verdict == Verdict::Leave).unwrap();
         assert!((119..=121).contains(&left), "{left} half seconds");
         assert_eq!(quiet[left + 1], Verdict::Free);
+    }
+
+    #[test]
+    fn who_is_starved_for_two_looks_has_its_share_until_the_next_and_nobody_else() {
+        // Used little? Ready to run? Last from then on?
+        let table: [(&str, &[(bool, bool, bool)]); 5] = [
+            ("has just begun", &[(true, true, false), (true, true, false), (false, true, true)]),
+            ("has enough", &[(false, true, true), (false, true, true), (false, false, true)]),
+            ("is quiet", &[(false, true, true), (true, false, true), (true, false, true)]),
+            (
+                "begins just before a look",
+                &[(false, true, true), (true, false, true), (true, true, true), (false, true, true)],
+            ),
+            (
+                "starves",
+                &[
+                    (false, true, true),
+                    (true, true, true),
+                    (true, true, false),
+                    (false, true, true),
+                    (true, true, true),
+                ],
+            ),
+        ];
+        for (who, looks) in table {
+            let mut place = Place::default();
+            for (number, (little, ready, last)) in looks.iter().enumerate() {
+                place = place.next(*little, *ready);
+                assert_eq!(place.last, *last, "who {who}, look {number}");
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod v1;
 mod v2;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fs, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -38,8 +38,7 @@ pub struct Limits {
     /// MiB of memory at which a percloud is ended.
     #[arg(long, env = "PERCLOUD_MEMORY_MAX", default_value_t = 512, value_name = "MIB", value_parser = clap::value_parser!(u64).range(32..=1 << 20))]
     pub memory_max: u64,
-    /// MiB of memory above which a percloud's is taken back first when the machine has little (control groups 1), or it is
-    /// slowed down until it needs less (2).
+    /// MiB of memory above which a percloud's is taken back first when the machine has little (control groups 1; nothing in 2).
     #[arg(long, env = "PERCLOUD_MEMORY_SOFT", default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
     pub memory_soft: u64,
     /// Percent of one processor that a percloud may use; 200 are two processors.
@@ -48,8 +47,8 @@ pub struct Limits {
     /// Threads that a percloud may have.
     #[arg(long, env = "PERCLOUD_THREADS_MAX", default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(24..=100_000))]
     pub threads_max: u64,
-    /// Percent of one processor above which a percloud keeps to the last half of the machine's processors for a while, so that the others
-    /// are free for whoever wakes; 0 for never.
+    /// Percent of one processor above which a percloud keeps to the last half of the machine's processors for a while and comes last
+    /// there, so that whoever else wakes finds one; 0 for never.
     #[arg(long, env = "PERCLOUD_SLOW_LANE_ABOVE", default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(..=100_000))]
     pub slow_lane_above: u64,
     /// Seconds for which it does, after it was last above.
@@ -149,6 +148,8 @@ struct Known {
     makings: u64,
     /// Those of sleeping perclouds; the longest asleep in front.
     asleep: VecDeque<TenantId>,
+    /// Those in which whoever runs comes last (version 2).
+    last: HashSet<TenantId>,
 }
 
 /// Finds out what the machine has, makes the group for all perclouds, and empties it of what an earlier host left. `data`
@@ -263,6 +264,10 @@ impl Groups {
         let mut known = self.known();
         known.asleep.retain(|other| other != id);
         self.make(&mut known, id)?;
+        // That was the run before.
+        if known.last.remove(id) {
+            tree.set_last(id.as_str(), false)?;
+        }
         tree.door(id.as_str()).map(Some)
     }
 
@@ -282,30 +287,43 @@ impl Groups {
         tree.attach(id.as_str(), process)
     }
 
-    /// Whether somebody can come last where processors are given out. In version 2 it could be said only of all that a group is for: whoever
-    /// moved would take a second measure of memory.
+    /// Whether somebody can come last where processors are given out.
     pub(super) fn has_last(&self) -> bool {
-        matches!(&self.tree, Tree::V1(tree) if tree.has_last())
+        match &self.tree {
+            Tree::V1(tree) => tree.has_last(),
+            Tree::V2(tree) => tree.has_last(),
+        }
     }
 
-    /// From now on a percloud's process has of the processors what nobody else wants, up to its usual quota.
+    /// From now on a percloud's process has of the processors what no other percloud wants, and in version 1 nobody else at all; up to its
+    /// usual quota.
     pub(super) fn put_last(&self, id: &TenantId, process: &Process) -> io::Result<()> {
-        let Tree::V1(tree) = &self.tree else { return Ok(()) };
-        {
-            let known = self.known();
-            // Of one that is removed already, nothing is made again.
-            if process.ended() || !known.made.contains_key(id) {
-                return Ok(());
-            }
-            tree.make_last(id.as_str(), &self.limits)?;
+        let mut known = self.known();
+        // Of one that is removed already, nothing is made again.
+        if process.ended() || !known.made.contains_key(id) {
+            return Ok(());
         }
-        tree.put_last(id.as_str(), process)
+        match &self.tree {
+            Tree::V1(tree) => {
+                tree.make_last(id.as_str(), &self.limits)?;
+                // To move takes some milliseconds, for which a wake need not wait.
+                drop(known);
+                tree.put_last(id.as_str(), process)
+            }
+            Tree::V2(tree) => {
+                known.last.insert(id.clone());
+                tree.set_last(id.as_str(), true)
+            }
+        }
     }
 
     /// It has its share of them again.
     pub(super) fn put_back(&self, id: &TenantId, process: &Process) -> io::Result<()> {
-        let Tree::V1(tree) = &self.tree else { return Ok(()) };
-        tree.put_back(id.as_str(), process)
+        match &self.tree {
+            Tree::V1(tree) => tree.put_back(id.as_str(), process),
+            Tree::V2(tree) if self.known().last.remove(id) => tree.set_last(id.as_str(), false),
+            Tree::V2(_) => Ok(()),
+        }
     }
 
     /// Whether processes are born in their group.
@@ -344,6 +362,7 @@ impl Groups {
             Tree::V2(tree) => tree.remove(id.as_str())?,
         }
         known.made.remove(id);
+        known.last.remove(id);
         Ok(())
     }
 

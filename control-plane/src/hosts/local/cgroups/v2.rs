@@ -21,12 +21,12 @@ pub(super) struct Tree {
     folder: PathBuf,
 }
 
-/// What is written into a percloud's group: file, value, and whether the kernel must take it when the controller is there.
+/// What is written into a percloud's group: file, value, and whether the kernel must take it when the controller is there. No soft
+/// limit: above `memory.high`, whoever has nothing to give back sleeps up to two seconds for each piece, and hangs instead of ending.
 pub(super) fn words(limits: &Limits) -> Vec<(&'static str, String, bool)> {
     let memory = limits.memory_max_bytes();
     vec![
         ("memory.max", memory.to_string(), true),
-        ("memory.high", limits.memory_soft_bytes().to_string(), true),
         ("memory.swap.max", memory.to_string(), false),
         ("cpu.weight", "100".into(), true),
         ("cpu.max", format!("{} {PERIOD}", limits.cpu_quota()), true),
@@ -166,6 +166,17 @@ impl Tree {
         Ok(rustix::fs::openat(CWD, self.folder.join(name), flags, Mode::empty())?)
     }
 
+    /// Whether the kernel knows such a thing as coming last: Linux 5.15.
+    pub(super) fn has_last(&self) -> bool {
+        self.folder.join("cpu.idle").exists()
+    }
+
+    /// Whether who is in the group comes last among the groups beside it. The groups of whoever else is on the machine are weighed
+    /// against that of all perclouds: to come after those, too, a process would have to move, and would take a second measure of memory.
+    pub(super) fn set_last(&self, name: &str, last: bool) -> io::Result<()> {
+        write(&self.folder.join(name), "cpu.idle", if last { "1" } else { "0" })
+    }
+
     pub(super) fn read(&self, name: &str) -> Reading {
         let group = self.folder.join(name);
         let read = |file| text(&group, file);
@@ -211,7 +222,6 @@ mod tests {
         let words: Vec<_> = words(&LIMITS).into_iter().map(|(file, value, _)| (file, value)).collect();
         let expected = [
             ("memory.max", "536870912"),
-            ("memory.high", "134217728"),
             ("memory.swap.max", "536870912"),
             ("cpu.weight", "100"),
             ("cpu.max", "150000 100000"),
