@@ -23,11 +23,10 @@ pub(super) enum What {
 
 /// Handshakes of one percloud in a second by one worker, beyond which others go first; as many may come at once.
 const SHARE: u32 = 50;
-/// The busy ones' turns take one part in so many of a worker's time while there are others: five hundred handshakes or so, about half as many
-/// as a percloud may have requests.
-const PART: u32 = 8;
+/// The busy ones' turns take one part in so many of a worker's time while there are others: some two hundred and fifty handshakes a second.
+const PART: u32 = 16;
 /// A crowd's connections, which are through their handshakes, take twice as much: whoever is in is served before more come in.
-const STEPS_PART: u32 = 4;
+const STEPS_PART: u32 = 8;
 /// Of time that was left unused so much is made up for: clocks wake whoever waits a millisecond late.
 const MADE_UP: Duration = Duration::from_millis(3);
 /// After so much time of turns the worker looks at everything else.

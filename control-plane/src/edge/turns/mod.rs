@@ -2,11 +2,11 @@
 //!
 //! **Handshakes** take turns always. A full handshake costs as much as ten requests, and thousands may be wanted at once of one percloud. So
 //! each percloud's wait in a queue of its own, and the queues take turns. Whose visitors come faster than fifty a second waits for turns
-//! that others leave, and for so long after each of them that the worker spends at most an eighth of its time on such, unless
+//! that others leave, and for so long after each of them that the worker spends at most a sixteenth of its time on such, unless
 //! nobody else was visited within the last second.
 //!
 //! **Connections** are free to go on, until their percloud is a crowd ([`Crowd`]). Then whatever moves on one of them (a request, a piece of
-//! an answer, its end) is a step that waits for its turn, a fourth of the worker's time for all such; meanwhile nothing is read
+//! an answer, its end) is a step that waits for its turn, an eighth of the worker's time for all such; meanwhile nothing is read
 //! from it. Since a connection waits once only, nobody need be sent away.
 
 mod crowd;

@@ -4,6 +4,7 @@
 //! them. A group costs the kernel some 50 KiB, so that those of the longest asleep are given up: ten thousand sleepers would
 //! take half a gigabyte. What is wanted is in [`Limits`], what is seen in [`Reading`]; [`v2`] and [`v1`] put it into words.
 
+mod limits;
 mod place;
 mod v1;
 mod v2;
@@ -20,8 +21,9 @@ use std::{
 use bundle::TenantId;
 use sha2::{Digest, Sha256};
 
+pub use limits::Limits;
+
 use super::{
-    lane::Rule,
     layers::{Finding, Kind},
     process::Process,
 };
@@ -31,68 +33,6 @@ const KEPT: usize = 512;
 
 /// The group of the trial run.
 const TRIAL: &str = "trial";
-
-/// What one percloud may take. All have the same weight: a smaller one would make whoever wakes lose to those who are busy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
-pub struct Limits {
-    /// MiB of memory at which a percloud is ended.
-    #[arg(long, env = "PERCLOUD_MEMORY_MAX", default_value_t = 512, value_name = "MIB", value_parser = clap::value_parser!(u64).range(32..=1 << 20))]
-    pub memory_max: u64,
-    /// MiB of memory above which a percloud's is taken back first when the machine has little (control groups 1; nothing in 2).
-    #[arg(long, env = "PERCLOUD_MEMORY_SOFT", default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
-    pub memory_soft: u64,
-    /// Percent of one processor that a percloud may use; 200 are two processors.
-    #[arg(long, env = "PERCLOUD_CPU_MAX", default_value_t = 100, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    pub cpu_max: u64,
-    /// Threads that a percloud may have.
-    #[arg(long, env = "PERCLOUD_THREADS_MAX", default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(24..=100_000))]
-    pub threads_max: u64,
-    /// Percent of one processor above which a percloud keeps to the last half of the machine's processors for a while and comes last
-    /// there, so that whoever else wakes finds one; 0 for never.
-    #[arg(long, env = "PERCLOUD_SLOW_LANE_ABOVE", default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(..=100_000))]
-    pub slow_lane_above: u64,
-    /// Seconds for which it does, after it was last above.
-    #[arg(long, env = "PERCLOUD_SLOW_LANE_SECONDS", default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u64).range(..=86_400))]
-    pub slow_lane_seconds: u64,
-}
-
-impl Limits {
-    /// As they are given to another process on its command line.
-    #[must_use]
-    pub fn arguments(&self) -> Vec<String> {
-        let all = [
-            ("--memory-max", self.memory_max),
-            ("--memory-soft", self.memory_soft),
-            ("--cpu-max", self.cpu_max),
-            ("--threads-max", self.threads_max),
-            ("--slow-lane-above", self.slow_lane_above),
-            ("--slow-lane-seconds", self.slow_lane_seconds),
-        ];
-        all.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_string()]).collect()
-    }
-
-    /// Who must keep to some processors.
-    pub(super) fn lane(&self) -> Rule {
-        Rule { above: self.slow_lane_above, stay: Duration::from_secs(self.slow_lane_seconds) }
-    }
-
-    fn memory_max_bytes(&self) -> u64 {
-        self.memory_max << 20
-    }
-
-    /// Never above the hard limit, where it would say nothing.
-    fn memory_soft_bytes(&self) -> u64 {
-        self.memory_soft.min(self.memory_max) << 20
-    }
-
-    /// Microseconds of processor time in each [`PERIOD`].
-    fn cpu_quota(&self) -> u64 {
-        PERIOD * self.cpu_max / 100
-    }
-}
-
-/// Microseconds over which use of the processor is measured; the kernel's own default.
-const PERIOD: u64 = 100_000;
 
 /// What a group says of its percloud. All but the memory only grow, from the making of the group on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -416,29 +356,6 @@ fn remove(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    pub(super) const LIMITS: Limits = Limits {
-        memory_max: 512,
-        memory_soft: 128,
-        cpu_max: 150,
-        threads_max: 64,
-        slow_lane_above: 70,
-        slow_lane_seconds: 5,
-    };
-
-    #[test]
-    fn limits_are_handed_on_as_they_are_read() {
-        #[derive(clap::Parser)]
-        struct Program {
-            #[command(flatten)]
-            limits: Limits,
-        }
-        let line = [vec!["program".to_owned()], LIMITS.arguments()].concat();
-        assert_eq!(<Program as clap::Parser>::parse_from(line).limits, LIMITS);
-        let none = <Program as clap::Parser>::parse_from(["program"]).limits;
-        assert!(none.memory_soft <= none.memory_max);
-        assert_eq!(Limits { memory_soft: 9999, ..LIMITS }.memory_soft_bytes(), LIMITS.memory_max_bytes());
-    }
 
     #[test]
     fn a_field_is_found_by_its_whole_name_and_nonsense_is_nought() {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Limits, PERIOD, Reading, field, make, number, place::Stand, remove, text, write};
+use super::{Limits, Reading, field, limits::PERIOD, make, number, place::Stand, remove, text, write};
 use crate::hosts::local::process::Process;
 
 /// Each controller that we want, whether it must be there, and what for.
@@ -190,7 +190,7 @@ fn put(folder: &Path, name: &str, process: &Process) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::LIMITS, *};
+    use super::{super::limits::tests::LIMITS, *};
 
     #[test]
     fn limits_are_said_as_version_1_wants_them() {

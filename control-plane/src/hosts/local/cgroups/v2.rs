@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use rustix::fs::{CWD, Mode, OFlags};
 
-use super::{Limits, PERIOD, Reading, field, make, number, place::At, remove, text, write};
+use super::{Limits, Reading, field, limits::PERIOD, make, number, place::At, remove, text, write};
 
 const WANTED: [&str; 3] = ["memory", "cpu", "pids"];
 /// Where our own roles go, when the group that we are in becomes the one above them and the perclouds.
@@ -215,7 +215,7 @@ fn move_roles(group: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::LIMITS, *};
+    use super::{super::limits::tests::LIMITS, *};
 
     #[test]
     fn limits_are_said_as_version_2_wants_them() {
