@@ -19,11 +19,11 @@ impl Seat {
     }
 
     fn among(all: CpuSet, number: usize, workers: usize) -> Option<Self> {
-        let mut processors = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu));
-        let cpu = processors.clone().nth(number)?;
+        let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)).collect();
+        let cpu = processors.get(number).filter(|_| processors.len() == workers)?;
         let mut own = CpuSet::new();
-        own.set(cpu);
-        (workers == processors.by_ref().count()).then_some(Self { own, all })
+        own.set(*cpu);
+        Some(Self { own, all })
     }
 
     /// This thread stays there from now on, and so do those that it makes.
