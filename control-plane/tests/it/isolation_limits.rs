@@ -63,12 +63,14 @@ async fn whoever_wants_more_memory_than_it_may_have_is_ended_and_that_is_counted
     })
     .await;
     assert_eq!((after.limits_met.memory, after.limits_met.failures, after.wakes), (1, 1, 1));
-    assert!(after.cpu_micros >= before.cpu_micros);
+    assert!(
+        after.cpu_micros >= before.cpu_micros
+            && after.limits_met.throttled_micros >= before.limits_met.throttled_micros
+    );
 
     // The neighbour has nothing to do with it, and Ada's next visitor is served.
     get(&bob_unit.socket, "/").await.unwrap();
-    let bobs = used(&machine, &bob.id).await.limits_met;
-    assert_eq!((bobs.memory, bobs.threads, bobs.disk, bobs.failures), (0, 0, 0, 0));
+    assert_eq!(used(&machine, &bob.id).await.limits_met, Default::default());
     get(&unit.socket, "/").await.unwrap();
     assert_eq!(used(&machine, &ada.id).await.wakes, 2);
 
@@ -211,11 +213,12 @@ async fn who_keeps_a_processor_busy_makes_way_for_others_until_it_is_quiet_again
     let all = processors("self");
     for user in Machine::kinds() {
         let machine = Machine::start_with(user, 300, &["--slow-lane-above", "5", "--slow-lane-seconds", "1"]).await;
-        if std::thread::available_parallelism().unwrap().get() == 1 {
-            println!("not tried: this machine has one processor");
+        let one_processor = std::thread::available_parallelism().unwrap().get() == 1;
+        let ((ada, unit), (bob, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
+        if one_processor && machine.comes_last(&ada.id).is_none() {
+            println!("not tried: this machine has one processor and no group for who comes last");
             continue;
         }
-        let ((ada, unit), (bob, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
         get(&bob_unit.socket, "/").await.unwrap();
         let keeps_to_half = |id: &TenantId| {
             let allowed = processors(&machine.runtimes(id).first().map_or(String::new(), i32::to_string));
@@ -223,12 +226,12 @@ async fn who_keeps_a_processor_busy_makes_way_for_others_until_it_is_quiet_again
         };
         let spinning = tokio::spawn(async move { get(&unit.socket, "/spin?ms=2500").await });
         eventually("it makes way", async || {
-            (keeps_to_half(&ada.id) && machine.comes_last(&ada.id) != Some(false)).then_some(())
+            ((one_processor || keeps_to_half(&ada.id)) && machine.comes_last(&ada.id) != Some(false)).then_some(())
         })
         .await;
         assert!(!keeps_to_half(&bob.id) && machine.comes_last(&bob.id) != Some(true), "its neighbour does not");
         assert_eq!(spinning.await.unwrap().unwrap(), "dizzy");
-        assert!(keeps_to_half(&ada.id), "it was busy just now");
+        assert!(one_processor || keeps_to_half(&ada.id), "it was busy just now");
         eventually("it does no more", async || {
             (!keeps_to_half(&ada.id) && machine.comes_last(&ada.id) != Some(true)).then_some(())
         })
