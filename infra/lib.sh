@@ -67,8 +67,9 @@ rust_version() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
 # The tenants' program is one static file: its sandbox then needs no library inside. A static program cannot ask the loader for
 # getrandom(2), and there is no /dev/urandom in the sandbox to fall back on, so it is told that the call is there (Linux 3.17).
 # Its code stands at a fixed address: docs/decisions/0019-waking.md says what that saves, and what it costs.
+# What both programs are made of is built in the first step, once (`infra/features`).
 build_release() {
-    release build --package control-plane
+    release build --package control-plane --package tenant-runtime --lib --bin percloud
     release rustc --package tenant-runtime --bin percloud-runtime -- -C target-feature=+crt-static -C relocation-model=static
 }
 

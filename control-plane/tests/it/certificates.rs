@@ -151,13 +151,13 @@ async fn lost_keys_and_a_replaced_root_mend_themselves() {
     let first: String = cloud.value("select chain_pem from certificates").await;
     std::fs::remove_file(cloud.common.paths().keys().join("ca.pem")).unwrap();
     std::fs::remove_file(cloud.common.paths().keys().join("ca.key")).unwrap();
-    cloud.clock.advance(TimeDelta::hours(7));
+    cloud.clock.advance(TimeDelta::hours(8));
     settle(&cloud, &noun).await;
     let second: String = cloud.value("select chain_pem from certificates").await;
     assert_ne!(first, second, "people trust the new root only");
     std::fs::remove_file(cloud.common.paths().seal_key()).unwrap();
     let (noun, _) = self::noun(&cloud);
-    cloud.clock.advance(TimeDelta::hours(7));
+    cloud.clock.advance(TimeDelta::hours(8));
     settle(&cloud, &noun).await;
     assert_ne!(
         second,

@@ -6,14 +6,15 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 /// Each crate of ours and the crates of ours that it may depend on (ARCHITECTURE.md).
-const MAY_KNOW: [(&str, &[&str]); 8] = [
+const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("bundle", &[]),
     ("tls", &[]),
     ("ui", &[]),
     ("portal", &["ui"]),
-    ("tenant-runtime", &["bundle", "tls", "ui"]),
-    ("control-plane", &["bundle", "tls", "portal", "ui"]),
+    ("tenant-runtime", &["bundle", "tls", "ui", "features"]),
+    ("control-plane", &["bundle", "tls", "portal", "ui", "features"]),
     ("loadtests", &[]),
+    ("features", &[]),
     ("xtask", &[]),
 ];
 

@@ -1,6 +1,7 @@
 //! What CI checks beside the tests: `cargo xtask ci`, or one check by name.
 
 mod boundaries;
+mod features;
 mod messages;
 mod tree;
 
@@ -22,6 +23,8 @@ enum Task {
     Ci,
     /// Who may know whom, from `cargo metadata`
     Boundaries,
+    /// What both programs need is built once
+    Features,
     /// Message files: every language has every key, with the same places to fill
     Messages,
     /// Files: length, dead paths in documents, words that must not be committed
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
     std::env::set_current_dir(root)?;
     match Cli::parse().task {
         Task::Boundaries => boundaries::check(),
+        Task::Features => features::check(),
         Task::Messages => messages::check(root),
         Task::Tree => tree::check(root),
         Task::Lint => lint(),
@@ -46,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         Task::Deny => deny(),
         Task::Ci => {
             step("boundaries", boundaries::check)?;
+            step("features", features::check)?;
             step("messages", || messages::check(root))?;
             step("tree", || tree::check(root))?;
             step("lint", lint)?;

@@ -23,7 +23,7 @@ use crate::{
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Times that each kind is measured, alone and beside.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// Seconds of each.
     #[arg(long, default_value_t = 4)]
@@ -221,10 +221,11 @@ async fn over_and_over(client: reqwest::Client, url: String, stop: CancellationT
     Ok(deeds)
 }
 
-/// A process of its own, which gives way to others: what is measured is the provider, not how much the flood's own end costs.
+/// A process of its own, which has what processor time nobody else wants (`SCHED_IDLE`): what is measured is the provider, not how
+/// much the flood's own end costs.
 async fn flooded(host: String, port: u16, connections: usize, stop: CancellationToken) -> anyhow::Result<usize> {
-    let mut flood = tokio::process::Command::new("nice");
-    flood.args(["-n", "10"]).arg(std::env::current_exe()?).args([
+    let mut flood = tokio::process::Command::new("chrt");
+    flood.args(["--idle", "0"]).arg(std::env::current_exe()?).args([
         "flood",
         &host,
         &port.to_string(),
