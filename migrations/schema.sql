@@ -259,6 +259,8 @@ CREATE TABLE public.acme_attempts (
     registered text[] NOT NULL,
     renewal boolean NOT NULL,
     outcome text DEFAULT 'pending'::text NOT NULL,
+    tenant_id text,
+    serving boolean DEFAULT false NOT NULL,
     CONSTRAINT acme_attempts_certificate_id_check CHECK ((certificate_id ~ '^c-[a-z2-7]{16}$'::text)),
     CONSTRAINT acme_attempts_names_check CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100))),
     CONSTRAINT acme_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['pending'::text, 'issued'::text, 'not-validated'::text, 'refused'::text, 'away'::text]))),
@@ -282,6 +284,10 @@ COMMENT ON COLUMN public.acme_attempts.registered IS 'The registered domains of 
 COMMENT ON COLUMN public.acme_attempts.renewal IS 'A renewal that names the certificate it replaces inside its CA''s window: CAs do not count it.';
 
 COMMENT ON COLUMN public.acme_attempts.outcome IS 'pending (it runs, or its worker died), issued, not-validated (the name''s own failure), refused, or away (the CA''s).';
+
+COMMENT ON COLUMN public.acme_attempts.tenant_id IS 'For whose certificate; no foreign key, since it counts after the percloud has gone, too. None: the provider''s own.';
+
+COMMENT ON COLUMN public.acme_attempts.serving IS 'There was one that served: a renewal, whatever its CA takes it for.';
 
 ALTER TABLE public.acme_attempts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.acme_attempts_id_seq
@@ -1324,6 +1330,8 @@ CREATE INDEX acme_attempts_account ON public.acme_attempts USING btree (account,
 CREATE INDEX acme_attempts_names ON public.acme_attempts USING gin (names);
 
 CREATE INDEX acme_attempts_registered ON public.acme_attempts USING gin (registered);
+
+CREATE INDEX acme_attempts_tenant ON public.acme_attempts USING btree (tenant_id, at) WHERE (NOT serving);
 
 CREATE INDEX acme_challenges_expires ON public.acme_challenges USING btree (expires_at);
 

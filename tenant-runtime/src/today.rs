@@ -71,7 +71,7 @@ pub async fn show(State(rt): State<Runtime>, req: Request) -> Result<Response> {
         let delete_after = auth::owner(db)?.and_then(|owner| owner.delete_after);
         Ok(Today { name, origin, first_visit: recent.is_empty(), recent, delete_after })
     });
-    page(&rt, &req, &today.await?).await
+    page(&rt, &req, &today.await?)
 }
 
 /// GET `/manifest.webmanifest`: lets the percloud stand on a phone's home screen.

@@ -57,6 +57,8 @@ pub enum Error {
 pub struct Order<'a> {
     /// The certificate's id.
     pub id: &'a str,
+    /// Whose it is; none for the provider's own.
+    pub tenant: Option<&'a str>,
     /// Its names.
     pub names: &'a [String],
     /// The chain that it replaces, when the same issuer issued that and suggests when to renew (ARI).

@@ -30,7 +30,7 @@ use crate::db;
 
 pub use options::{Options, Settings};
 pub use renewal::Validity;
-pub use wishes::{pause, renew, resume, retry_now, unwant, want};
+pub use wishes::{look, pause, renew, resume, retry_now, unwant, want};
 
 /// Why something asked of a certificate is not done.
 #[derive(Debug, thiserror::Error)]
@@ -247,11 +247,13 @@ pub struct Counts {
     pub waiting: i64,
     /// The last try failed.
     pub failing: i64,
+    /// Of those that serve and are due, the last try failed; paused ones and those of suspended perclouds are not renewed on purpose.
+    pub renewals_failing: i64,
     /// Left alone by an operator.
     pub paused: i64,
     /// Past their end, whatever else they are.
     pub ended: i64,
-    /// The end that comes first, of those that are wanted and have not ended.
+    /// The end that comes first, of those that are wanted, are renewed and have not ended.
     pub earliest_end: Option<DateTime<Utc>>,
 }
 
@@ -266,6 +268,7 @@ pub async fn counts(db: &impl GenericClient, now: DateTime<Utc>) -> Result<Count
         pending: row.try_get("pending")?,
         waiting: row.try_get("waiting")?,
         failing: row.try_get("failing")?,
+        renewals_failing: row.try_get("renewals_failing")?,
         paused: row.try_get("paused")?,
         ended: row.try_get("ended")?,
         earliest_end: row.try_get("earliest_end")?,

@@ -16,6 +16,8 @@ crate::statements! {
         where certificates.wanted <> 'issued' or certificates.tenant_id is distinct from excluded.tenant_id";
     /// Wants none for these names any more.
     UNWANT = "update certificates set wanted = 'gone', due_at = $2, tries = 0, wish = wish + 1 where names = $1 and wanted <> 'gone'";
+    /// Looks at once at what a percloud's certificates wait for.
+    LOOK = "update certificates set due_at = $2, wish = wish + 1 where tenant_id = $1 and wanted = 'issued' and waits is not null";
     /// Tries it at once.
     RETRY = "update certificates set due_at = $3, tries = 0, wish = wish + 1, trace_parent = coalesce($2, trace_parent) where id = $1";
     /// Orders a new one at once.
@@ -44,15 +46,19 @@ crate::statements! {
         limit 1");
     /// How many by state; $1 is now.
     COUNTS = "select
-            count(*) filter (where not paused and waits is null and last_error is null and observed = 'issued' and not_after > $1) as issued,
-            count(*) filter (where not paused and waits is null and last_error is null and observed = 'absent') as pending,
+            count(*) filter (where not paused and waits is null and last_error is null and c.observed = 'issued' and not_after > $1) as issued,
+            count(*) filter (where not paused and waits is null and last_error is null and c.observed = 'absent') as pending,
             count(*) filter (where not paused and waits is not null) as waiting,
             count(*) filter (where not paused and waits is null and last_error is not null) as failing,
+            count(*) filter (where not resting and last_error is not null and c.observed = 'issued' and renew_at <= $1) as renewals_failing,
             count(*) filter (where paused) as paused,
-            count(*) filter (where observed = 'issued' and not_after <= $1) as ended,
-            min(not_after) filter (where observed = 'issued' and not_after > $1) as earliest_end
-        from certificates
-        where wanted = 'issued'";
+            count(*) filter (where c.observed = 'issued' and not_after <= $1) as ended,
+            min(not_after) filter (where not resting and c.observed = 'issued' and not_after > $1) as earliest_end
+        from (
+            select c.paused, c.waits, c.last_error, c.observed, c.not_after, c.renew_at,
+                c.paused or coalesce(t.wanted = 'suspended', false) as resting
+            from certificates c left join tenants t on t.id = c.tenant_id
+            where c.wanted = 'issued') c";
     /// Claims the one that has been due longest. At most 32 are worked at by all reconcilers together, and of those at most 4 that
     /// failed before: names that never validate cannot keep the others waiting.
     CLAIM = concat!("update certificates set claimed_until = now() + interval '20 seconds', claim = claim + 1

@@ -23,7 +23,7 @@ pub(super) async fn once(db: &Pool, now: DateTime<Utc>) -> Result<(), db::Error>
 }
 
 fn show(counts: &Counts, now: DateTime<Utc>) {
-    let Counts { issued, pending, waiting, failing, paused, ended, earliest_end } = *counts;
+    let Counts { issued, pending, waiting, failing, renewals_failing, paused, ended, earliest_end } = *counts;
     for (state, count) in [
         ("issued", issued),
         ("pending", pending),
@@ -34,6 +34,7 @@ fn show(counts: &Counts, now: DateTime<Utc>) {
     ] {
         metrics::gauge!("percloud_certificates", "state" => state).set(count as f64);
     }
+    metrics::gauge!("percloud_certificates_renewals_failing").set(renewals_failing as f64);
     if let Some(end) = earliest_end {
         metrics::gauge!("percloud_certificates_earliest_end_seconds").set((end - now).num_seconds() as f64);
     }

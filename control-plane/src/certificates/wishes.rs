@@ -43,6 +43,16 @@ pub async fn unwant(db: &impl GenericClient, names: &[String], now: DateTime<Utc
     Ok(())
 }
 
+/// A percloud runs again: what waited for that is looked at now. Part of the transaction that wants it to run.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn look(db: &impl GenericClient, tenant: &TenantId, now: DateTime<Utc>) -> Result<(), db::Error> {
+    let statement = db.prepare_cached(sql::LOOK).await?;
+    db.execute(&statement, &[&tenant.as_str(), &now]).await?;
+    Ok(())
+}
+
 /// Tries it at once, with the first pauses again if that fails. Budgets still hold.
 ///
 /// # Errors

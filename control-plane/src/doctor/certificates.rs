@@ -59,7 +59,7 @@ async fn provider(common: &Common, client: &Client, now: DateTime<Utc>) -> Resul
 }
 
 fn summary(counts: &Counts, now: DateTime<Utc>) -> Finding {
-    let Counts { issued, pending, waiting, failing, paused, ended, earliest_end } = *counts;
+    let Counts { issued, pending, waiting, failing, paused, ended, earliest_end, .. } = *counts;
     let parts = [
         (issued, "issued"),
         (pending, "not yet"),

@@ -150,14 +150,14 @@ pub async fn release(tx: &Transaction<'_>, which: &str, actor: &Actor, now: Date
     Ok(row)
 }
 
-/// A percloud runs again after it was suspended: its domain, if that rested meanwhile, is looked at now and gets a certificate again. Part
-/// of the transaction that wants it to run.
+/// A percloud runs again after it was suspended: its domain, if that rested meanwhile, is looked at now and gets a certificate again, and
+/// a certificate that waited for it is ordered now. Part of the transaction that wants it to run.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn resumed(tx: &Transaction<'_>, tenant: &TenantId, now: DateTime<Utc>) -> Result<(), db::Error> {
     tx.execute(sql::RESUMED, &[&tenant.as_str(), &now]).await?;
-    Ok(())
+    certificates::look(tx, tenant, now).await
 }
 
 /// A percloud goes for good, and its claims with it: no certificate is wanted for what it had. Part of the transaction that forgets it.

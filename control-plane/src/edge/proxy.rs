@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::header::STRICT_TRANSPORT_SECURITY;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -115,7 +116,7 @@ async fn pass(
         Ok(way) => way,
         Err(why) => {
             if let Some(asset) = connection.edge.pages.asset(&parts.method, path).await {
-                return finish(note, connection, asset);
+                return finish(note, connection, strictly(asset, connection));
             }
             return own(connection, note, &Asker::of(&parts.method, &parts.headers), &asked.said.name, &why);
         }
@@ -193,7 +194,18 @@ pub(super) fn own(
     why: &Own,
 ) -> Response<ResponseBody> {
     let id = note.request_id;
-    finish(note, connection, answers::answer(&connection.edge.pages, why, asker, host, id.as_str()))
+    let answer = answers::answer(&connection.edge.pages, why, asker, host, id.as_str());
+    // Of these nobody knows whether they were meant for a name that this connection stands for.
+    let meant = !matches!(why, Own::Misdirected | Own::Malformed);
+    finish(note, connection, if meant { strictly(answer, connection) } else { answer })
+}
+
+/// An answer of the edge's own binds browsers to TLS like a percloud's: who is led from an old name may never see another one of it.
+pub(super) fn strictly(mut answer: Response<ResponseBody>, connection: &Connection) -> Response<ResponseBody> {
+    if connection.strict {
+        answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(headers::STRICT));
+    }
+    answer
 }
 
 /// What a visitor is told when a percloud gave no answer; the log hears of it.

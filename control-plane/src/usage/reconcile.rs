@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bundle::Clock;
 use chrono::{DateTime, Utc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +24,10 @@ use crate::{
     reconcile,
 };
 
-/// At a start of everything the host comes a moment later than we do.
+/// At a start of everything the host comes a moment later than we do: how often it is looked for.
 const FIRST: Duration = Duration::from_secs(3);
+/// So long after our own start a host that is not there is no trouble that anybody must hear of.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is counted.
 const EVERY: Duration = Duration::from_secs(60);
 /// How soon again when the host or the database does not answer.
@@ -93,7 +95,7 @@ impl Meter {
         let mut last_error = None;
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(FIRST) => {}
+            () = self.until_host_is_there() => {}
         }
         loop {
             // Cut off anywhere, the transaction is taken back, and whoever counts next counts it all.
@@ -116,6 +118,17 @@ impl Meter {
         }
     }
 
+    async fn until_host_is_there(&self) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            sleep(FIRST).await;
+            if self.host.usage().await.is_ok() {
+                return;
+            }
+            self.noted("later", None).await;
+        }
+    }
+
     /// Counts, adds up when that is due, and notes how it went for `percloud doctor`; says what failed, which is tried again the next time.
     pub async fn once(&self) -> Option<String> {
         let counted = self.count().await.map(drop);
@@ -124,11 +137,15 @@ impl Meter {
         }
         let rolled = roll::when_due(&self.db, self.clock.now()).await.map(drop).map_err(Error::from);
         let error = counted.and(rolled).err().map(|error| format!("{:#}", anyhow::Error::from(error)));
-        let outcome = if error.is_some() { "later" } else { "ok" };
-        if let Err(error) = self.note(outcome, error.as_ref()).await {
+        self.noted(if error.is_some() { "later" } else { "ok" }, error.as_ref()).await;
+        error
+    }
+
+    /// Notes it if that can be done.
+    async fn noted(&self, outcome: &str, error: Option<&String>) {
+        if let Err(error) = self.note(outcome, error).await {
             tracing::debug!(%error, "how counting went cannot be noted");
         }
-        error
     }
 
     async fn note(&self, outcome: &str, error: Option<&String>) -> Result<(), db::Error> {

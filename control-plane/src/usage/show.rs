@@ -1,9 +1,9 @@
 //! What the whole fleet uses, as metrics. No label per percloud unless the operator asks for it (`--metrics-per-percloud`): ten thousand of
-//! them are fifty thousand series, and show every reader of a dashboard who is awake when.
+//! them are seventy thousand series, and show every reader of a dashboard who is awake when.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use tokio_postgres::Row;
 
 use super::{hour_of, sql};
@@ -61,7 +61,10 @@ impl Fleet {
             }
         }
         if let Some(named) = &mut self.named {
-            *named = name(db.query(sql::EACH, &[]).await?.as_slice(), named)?;
+            let used = each::<5>(&db.query(sql::EACH, &[]).await?)?;
+            let passed =
+                each::<2>(&db.query(sql::PASSED, &[&now.duration_trunc(TimeDelta::days(1)).unwrap_or(now)]).await?)?;
+            *named = name(&used, &passed, named);
         }
         Ok(())
     }
@@ -80,31 +83,48 @@ impl Fleet {
     }
 }
 
-/// Shows each percloud since the host's epoch began, and nothing any more of those that have gone.
-fn name(rows: &[Row], before: &BTreeSet<String>) -> Result<BTreeSet<String>, db::Error> {
-    let show = |percloud: &str, values: [f64; 5]| {
+/// Figures of perclouds by their name.
+type Each<const N: usize> = BTreeMap<String, [i64; N]>;
+
+fn each<const N: usize>(rows: &[Row]) -> Result<Each<N>, db::Error> {
+    let read = |row: &Row| -> Result<_, db::Error> {
+        let mut values = [0; N];
+        for (at, value) in values.iter_mut().enumerate() {
+            *value = row.try_get(at + 1)?;
+        }
+        Ok((row.try_get(0)?, values))
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Shows each percloud, and nothing any more of those that have gone: what it used since the host's epoch began, and what edge and way
+/// out have passed on for it today.
+fn name(used: &Each<5>, passed: &Each<2>, before: &BTreeSet<String>) -> BTreeSet<String> {
+    let show = |percloud: &str, values: [f64; 7]| {
         let names = [
             "percloud_usage_each_cpu_seconds",
             "percloud_usage_each_memory_byte_seconds",
             "percloud_usage_each_awake_seconds",
             "percloud_usage_each_wakes",
             "percloud_usage_each_storage_bytes",
+            "percloud_usage_each_requests_today",
+            "percloud_usage_each_egress_bytes_today",
         ];
         for (name, value) in names.into_iter().zip(values) {
             metrics::gauge!(name, "percloud" => percloud.to_owned()).set(value);
         }
     };
-    let mut now = BTreeSet::new();
-    for row in rows {
-        let value = |at| row.try_get::<_, i64>(at).map(|value| value as f64);
-        let percloud: String = row.try_get(0)?;
-        show(&percloud, [value(1)? / 1e6, value(2)?, value(3)?, value(4)?, value(5)?]);
-        now.insert(percloud);
+    for (percloud, [cpu, memory, awake, wakes, storage]) in used {
+        let [requests, egress] = passed.get(percloud).copied().unwrap_or_default();
+        let [memory, awake, wakes, storage, requests, egress] =
+            [*memory, *awake, *wakes, *storage, requests, egress].map(|value| value as f64);
+        show(percloud, [*cpu as f64 / 1e6, memory, awake, wakes, storage, requests, egress]);
     }
+    let now: BTreeSet<String> = used.keys().cloned().collect();
     for gone in before.difference(&now) {
-        show(gone, [f64::NAN; 5]);
+        show(gone, [f64::NAN; 7]);
     }
-    Ok(now)
+    now
 }
 
 fn read(row: &Row) -> Result<(DateTime<Utc>, Sums), db::Error> {

@@ -139,6 +139,11 @@ crate::statements! {
     /// Each percloud since the host's epoch began, in the order in which it is shown.
     EACH = "select t.domain, m.cpu_micros, m.memory_byte_seconds, m.awake_seconds, m.wakes, m.storage_bytes
         from usage_marks m join tenants t on t.id = m.tenant_id";
+    /// What edge and way out have counted of each percloud in the hours from $1 on.
+    PASSED = "select t.domain, sum(h.requests)::bigint, sum(h.egress_bytes)::bigint
+        from usage_hours h join tenants t on t.id = h.tenant_id
+        where h.hour >= $1
+        group by t.domain";
     /// What each percloud used in the days from $1 to $2, for costs.
     SHARES = "select u.tenant_id, t.domain, count(*) as days, sum(u.cpu_micros)::bigint as cpu_micros,
             sum(u.memory_byte_seconds)::bigint as memory_byte_seconds, coalesce(sum(u.storage_bytes), 0)::bigint as storage_byte_days,

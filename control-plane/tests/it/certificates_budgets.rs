@@ -11,7 +11,7 @@ use crate::cloud::TestCloud;
 const ID: &str = "c-aaaaaaaaaaaaaaaa";
 
 /// Small enough to be used up here.
-const BUDGETS: Budgets = Budgets { orders: 10, per_domain: 3, same: 2, failures: 2 };
+const BUDGETS: Budgets = Budgets { orders: 10, per_domain: 3, same: 2, failures: 2, per_percloud: 4 };
 
 /// One order for a name, ended somehow.
 async fn order(
@@ -20,8 +20,19 @@ async fn order(
     outcome: Outcome,
     change: impl FnOnce(&mut Order<'_>),
 ) -> Result<(), UsedUp> {
-    let names = [name.to_owned()];
-    let mut order = Order { id: ID, names: &names, replaces: None, serving: false, tries: 0, now: cloud.now() };
+    order_for(cloud, None, name, outcome, change).await
+}
+
+/// The same for a percloud.
+async fn order_for(
+    cloud: &TestCloud,
+    tenant: Option<&bundle::TenantId>,
+    name: &str,
+    outcome: Outcome,
+    change: impl FnOnce(&mut Order<'_>),
+) -> Result<(), UsedUp> {
+    let (names, tenant) = ([name.to_owned()], tenant.map(bundle::TenantId::as_str));
+    let mut order = Order { id: ID, tenant, names: &names, replaces: None, serving: false, tries: 0, now: cloud.now() };
     change(&mut order);
     let attempt = BUDGETS.reserve(&cloud.worker, "ca.example", &order).await.unwrap()?;
     ended(&cloud.worker, attempt, outcome, order.replaces.is_some()).await.unwrap();
@@ -64,6 +75,30 @@ async fn a_registered_domain_has_its_own_budget_for_a_week() {
         order(&cloud, "f.example.co.uk", Outcome::Away, nothing).await.unwrap();
     }
     order(&cloud, "g.example.co.uk", Outcome::Issued, nothing).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_percloud_that_collects_domains_waits_and_its_renewals_do_not() {
+    let cloud = TestCloud::new().await;
+    let begun = cloud.now();
+    let (ada, bob) = (cloud.sign_up("ada").await.id, cloud.sign_up("bob").await.id);
+    let of = async |tenant: &bundle::TenantId, n: usize, serving| {
+        // Each below a public suffix of its own: no other window stands against them.
+        let name = format!("name.example-{n}.org");
+        order_for(&cloud, Some(tenant), &name, Outcome::Issued, |order| order.serving = serving).await
+    };
+    for n in 0..4 {
+        of(&ada, n, false).await.unwrap();
+    }
+    let used_up = of(&ada, 4, false).await.unwrap_err();
+    assert_eq!(
+        (used_up.until, used_up.words.contains("its percloud has had 4 orders")),
+        (begun + TimeDelta::hours(3), true)
+    );
+    of(&ada, 5, true).await.expect("what serves is renewed");
+    of(&bob, 6, false).await.expect("nobody waits for somebody else's");
+    cloud.clock.advance(TimeDelta::hours(3));
+    of(&ada, 4, false).await.unwrap();
 }
 
 #[tokio::test]

@@ -101,8 +101,8 @@ async fn a_suspended_perclouds_is_neither_ordered_nor_renewed_until_it_runs_agai
     }
     assert_eq!((orders(&ca), scene.issued().await), (1, 1), "what is there serves on");
     scene.cloud.wish(&scene.ada.id, Wish::Resume).await.unwrap();
-    scene.pass(TimeDelta::minutes(11), &noun).await;
-    assert_eq!((scene.find("ada.test").await.state, orders(&ca)), (State::Issued, 2));
+    scene.settle(&noun).await;
+    assert_eq!((scene.find("ada.test").await.state, orders(&ca)), (State::Issued, 2), "at once");
     waits(&scene.find("other.test").await, "its percloud is suspended");
 }
 

@@ -76,5 +76,5 @@ pub(super) async fn show(State(rt): State<Runtime>, req: Request, Query(wanted):
         newer: number.checked_sub(1).filter(|page| *page > 0),
         older: more.then_some(number + 1),
     };
-    page(&rt, &req, &log).await
+    page(&rt, &req, &log)
 }

@@ -54,7 +54,7 @@ pub(super) async fn show(State(rt): State<Runtime>, req: Request) -> Result<Resp
         provider: spec.provider.as_ref().map(|provider| provider.name.clone()),
         own: is_own(spec),
     };
-    let mut response = page(&rt, &req, &address).await?;
+    let mut response = page(&rt, &req, &address)?;
     if let Some(portal) = spec.provider.as_ref().and_then(portal) {
         // The button's answer leads to the portal, which browsers count as part of the form.
         response.extensions_mut().insert(Csp { form_action: vec![portal], ..Csp::default() });

@@ -60,7 +60,7 @@ async fn form(rt: &Runtime, req: &Request, page: Deletion) -> Result<Response> {
         at_home: rt.place() == Place::Home,
         ..page
     };
-    page_with_status(rt, req, &page, status).await
+    page_with_status(rt, req, &page, status)
 }
 
 #[derive(Deserialize)]

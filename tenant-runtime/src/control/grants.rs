@@ -25,5 +25,5 @@ impl ui::Page for Grants {
 /// GET `/control/grants`.
 pub(super) async fn show(State(rt): State<Runtime>, req: Request) -> Result<Response> {
     let provider = rt.spec().provider.as_ref().map(|provider| provider.name.clone());
-    page(&rt, &req, &Grants { provider }).await
+    page(&rt, &req, &Grants { provider })
 }

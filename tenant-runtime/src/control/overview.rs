@@ -77,5 +77,5 @@ pub(super) async fn show(State(rt): State<Runtime>, req: Request) -> Result<Resp
             provider: spec.provider,
         })
     });
-    page(&rt, &req, &overview.await?).await
+    page(&rt, &req, &overview.await?)
 }

@@ -61,7 +61,7 @@ async fn form(rt: &Runtime, req: &Request, page: Password) -> Result<Response> {
     let (owner, codes) = look.await?;
     let changed_at = owner.map(|owner| owner.password_at).unwrap_or_default();
     let page = Password { domain: rt.spec().domain.to_string(), changed_at, codes, ..page };
-    page_with_status(rt, req, &page, status).await
+    page_with_status(rt, req, &page, status)
 }
 
 /// Lets the owner try their password, as slowly as a visitor: a session that was left open must not help to guess it.
@@ -124,7 +124,7 @@ pub(super) async fn renew_codes(State(rt): State<Runtime>, req: Request, Form(wi
         first: false,
         at: now,
     };
-    page(&rt, &req, &sheet).await
+    page(&rt, &req, &sheet)
 }
 
 #[derive(Deserialize)]

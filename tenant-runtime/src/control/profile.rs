@@ -103,7 +103,7 @@ impl Profile {
 /// GET `/control/profile`.
 pub(super) async fn show(State(rt): State<Runtime>, req: Request) -> Result<Response> {
     let settings = rt.store().read(settings::get).await?;
-    page_with_status(&rt, &req, &Profile::of(&settings, &rt), StatusCode::OK).await
+    page_with_status(&rt, &req, &Profile::of(&settings, &rt), StatusCode::OK)
 }
 
 /// What the form sends.
@@ -189,7 +189,7 @@ pub(super) async fn save(State(rt): State<Runtime>, req: Request, form: Multipar
     if name_error.is_some() || about_error.is_some() || picture_error.is_some() {
         let wrong = Profile { name_error, about_error, picture_error, ..Profile::of(&settings, &rt) };
         let status = if too_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::UNPROCESSABLE_ENTITY };
-        return page_with_status(&rt, &req, &wrong, status).await;
+        return page_with_status(&rt, &req, &wrong, status);
     }
     if let (Some(picture), Some(Some(kind))) = (picture, kind) {
         settings.avatar = Some(keep(&rt, picture, kind).await?);

@@ -40,7 +40,7 @@ pub(super) async fn show(State(rt): State<Runtime>, req: Request) -> Result<Resp
     let now = rt.clock().now();
     let current = req.session.as_ref().ok_or(Error::SignedOut)?.id.clone();
     let sessions = rt.store().read(move |db| sessions::list(db, now)).await?;
-    page(&rt, &req, &SessionList { sessions, current }).await
+    page(&rt, &req, &SessionList { sessions, current })
 }
 
 /// POST `/control/sessions/{id}/end`. Ending one's own is signing out.

@@ -68,7 +68,7 @@ pub(super) async fn show(State(rt): State<Runtime>, req: Request) -> Result<Resp
         parts.push(("words", used.saturating_sub(blobs.used())));
         Ok(Storage { used, quota: quota_bytes, parts: shares(parts, used) })
     });
-    page(&rt, &req, &storage.await?).await
+    page(&rt, &req, &storage.await?)
 }
 
 fn unique(mut hashes: Vec<Hash>) -> Vec<Hash> {

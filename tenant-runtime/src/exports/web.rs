@@ -102,7 +102,7 @@ impl ui::Page for Export {
 
 /// GET `/control/export`.
 pub(super) async fn show(State(rt): State<Runtime>, req: Request) -> Result<Response> {
-    web::page(&rt, &req, &look(&rt, None).await?).await
+    web::page(&rt, &req, &look(&rt, None).await?)
 }
 
 async fn look(rt: &Runtime, error: Option<&'static str>) -> Result<Export> {
@@ -153,7 +153,7 @@ pub(super) async fn start(
     let passphrase = Some(given.passphrase).filter(|p| !p.trim().is_empty());
     if passphrase.as_deref().is_some_and(|p| !passphrase::is_strong(p)) {
         let page = look(&rt, Some("export.passphrase.weak")).await?;
-        return web::page_with_status(&rt, &req, &page, StatusCode::UNPROCESSABLE_ENTITY).await;
+        return web::page_with_status(&rt, &req, &page, StatusCode::UNPROCESSABLE_ENTITY);
     }
     let wanted = plan::want(&rt, passphrase).await?;
     let id = wanted.id.clone();

@@ -154,7 +154,7 @@ async fn home(State(rt): State<Runtime>, asked: Request, Query(paged): Query<Pag
     if page > 1 && home.posts.is_empty() {
         return Err(web::Error::NotFound);
     }
-    web::page(&rt, &asked, &home).await
+    web::page(&rt, &asked, &home)
 }
 
 /// Home as any visitor without cookies sees it in this language.

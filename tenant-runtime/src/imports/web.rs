@@ -32,7 +32,7 @@ pub(super) fn address(id: &str) -> String {
 
 /// GET `/control/import`.
 pub(super) async fn choose(State(rt): State<Runtime>, req: Request) -> Result<Response> {
-    web::page(&rt, &req, &look(&rt, None).await?).await
+    web::page(&rt, &req, &look(&rt, None).await?)
 }
 
 async fn look(rt: &Runtime, error: Option<&'static str>) -> Result<Choose> {
@@ -62,7 +62,7 @@ pub(super) async fn upload(State(rt): State<Runtime>, req: Request, mut form: Mu
         return Ok(web::redirect(&address(&id)));
     }
     let page = look(&rt, Some("import.no-file")).await?;
-    web::page_with_status(&rt, &req, &page, StatusCode::UNPROCESSABLE_ENTITY).await
+    web::page_with_status(&rt, &req, &page, StatusCode::UNPROCESSABLE_ENTITY)
 }
 
 async fn find(rt: &Runtime, id: String) -> Result<Import> {
@@ -79,14 +79,14 @@ pub(super) async fn show(State(rt): State<Runtime>, req: Request, Path(id): Path
         return Ok(Json(status(&row)).into_response());
     }
     match row.state {
-        Stage::Checking | Stage::Importing => web::page(&rt, &req, &running(&row)).await,
-        Stage::Ready | Stage::Failed => web::page(&rt, &req, &ready(&rt, row, None).await?).await,
+        Stage::Checking | Stage::Importing => web::page(&rt, &req, &running(&row)),
+        Stage::Ready | Stage::Failed => web::page(&rt, &req, &ready(&rt, row, None).await?),
         Stage::Refused => {
             let refusal = row.refusal.clone().unwrap_or_default();
             let page = Refused { href: address(&row.id), key: refusal.key, at: refusal.at, name: row.file_name };
-            web::page(&rt, &req, &page).await
+            web::page(&rt, &req, &page)
         }
-        Stage::Done => web::page(&rt, &req, &done(&rt, &req, &row)?).await,
+        Stage::Done => web::page(&rt, &req, &done(&rt, &req, &row)?),
     }
 }
 
@@ -195,7 +195,7 @@ pub(super) async fn start(
                     OpenError::Damaged(_) => "import.passphrase.damaged",
                 };
                 let page = ready(&rt, row, Some(key)).await?;
-                return web::page_with_status(&rt, &req, &page, StatusCode::UNPROCESSABLE_ENTITY).await;
+                return web::page_with_status(&rt, &req, &page, StatusCode::UNPROCESSABLE_ENTITY);
             }
         }
     }

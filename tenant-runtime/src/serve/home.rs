@@ -24,6 +24,7 @@ use super::{End, connections::Accept};
 use crate::{
     auth,
     runtime::{Place, Runtime},
+    store,
 };
 
 /// What the command line says.
@@ -204,7 +205,7 @@ impl Identity {
 /// # Errors
 /// When there is no percloud in it, somebody serves it, or nobody knows its name.
 pub fn open(data: &Path, domain: Option<&Domain>) -> anyhow::Result<(Runtime, std::fs::File)> {
-    anyhow::ensure!(data.join("percloud.db").exists(), "there is no percloud in {}", data.display());
+    anyhow::ensure!(data.join(store::FILE).exists(), "there is no percloud in {}", data.display());
     let lock = super::lock::take(data, Duration::ZERO)?;
     let identity = match (domain, Identity::read(data)?) {
         (None, None) => anyhow::bail!("nobody has served this percloud from here yet; say its name with --domain"),
@@ -241,16 +242,9 @@ fn wipe(folder: &Path) -> anyhow::Result<()> {
             _ => {}
         }
     }
-    for name in [
-        "percloud.db",
-        "percloud.db-wal",
-        "percloud.db-shm",
-        "import-report.json",
-        IDENTITY,
-        "ca.pem",
-        "status.json",
-        "lock",
-    ] {
+    let database = ["", "-wal", "-shm"].map(|part| format!("{}{part}", store::FILE));
+    let others = ["import-report.json", IDENTITY, "ca.pem", "status.json", "lock"];
+    for name in database.iter().map(String::as_str).chain(others) {
         match std::fs::remove_file(folder.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}

@@ -87,7 +87,7 @@ pub async fn suspended(
         reason: asked.signed_in().then(|| reason.clone()),
         provider: rt.spec().provider.as_ref().map(|provider| provider.name.clone()),
     };
-    page_with_status(&rt, &asked, &page, StatusCode::SERVICE_UNAVAILABLE).await
+    page_with_status(&rt, &asked, &page, StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// Once the owner has asked for deletion, visitors find the percloud closed; the owner can still take it back.
@@ -102,7 +102,7 @@ pub async fn closed(
 ) -> Result<Response> {
     let closing = rt.store().read_now(|db| Ok(auth::owner(db)?.is_some_and(|owner| owner.delete_after.is_some())))?;
     if closing && !asked.signed_in() {
-        return page_with_status(&rt, &asked, &Closed {}, StatusCode::GONE).await;
+        return page_with_status(&rt, &asked, &Closed {}, StatusCode::GONE);
     }
     Ok(next.run(request).await)
 }

@@ -99,7 +99,7 @@ pub async fn explain(
         .into_iter()
         .filter_map(|name| headers.get(&name).cloned().map(|value| (name, value)))
         .collect();
-    let mut answer = answer(&rt, &asked, &problem, id).await;
+    let mut answer = answer(&rt, &asked, &problem, id);
     answer.headers_mut().extend(kept);
     if let Some(wait) = problem.wait {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
@@ -135,13 +135,13 @@ fn problem_of(response: &Response) -> Option<Problem> {
     Some(Problem { status, key, wait: None, source: None })
 }
 
-async fn answer(rt: &Runtime, asked: &Request, problem: &Problem, id: Option<String>) -> Response {
+fn answer(rt: &Runtime, asked: &Request, problem: &Problem, id: Option<String>) -> Response {
     let minutes = problem.wait.map(|seconds| seconds.div_ceil(60));
     let page = ErrorPage::new(problem.status.as_u16(), problem.key, minutes, id);
     if asked.wants_json {
         return json(rt, asked, problem, &page);
     }
-    match page_with_status(rt, asked, &page, problem.status).await {
+    match page_with_status(rt, asked, &page, problem.status) {
         Ok(response) => response,
         Err(Error::Internal(error)) => {
             tracing::error!(error = format!("{error:#}"), "the error page cannot be rendered");

@@ -18,15 +18,15 @@ pub(super) const TOAST: &str = "__Host-toast";
 ///
 /// # Errors
 /// When the template fails (a programmer's mistake) or the store does not answer.
-pub async fn page<P: Page>(rt: &Runtime, req: &Request, page: &P) -> Result<Response> {
-    page_with_status(rt, req, page, StatusCode::OK).await
+pub fn page<P: Page>(rt: &Runtime, req: &Request, page: &P) -> Result<Response> {
+    page_with_status(rt, req, page, StatusCode::OK)
 }
 
 /// Renders a page with a status of its own: a form with errors is a 422.
 ///
 /// # Errors
 /// When the template fails (a programmer's mistake) or the store does not answer.
-pub async fn page_with_status<P: Page>(rt: &Runtime, req: &Request, page: &P, status: StatusCode) -> Result<Response> {
+pub fn page_with_status<P: Page>(rt: &Runtime, req: &Request, page: &P, status: StatusCode) -> Result<Response> {
     let mut response = html(status, render(rt, req, page)?, req.signed_in());
     if req.toast.is_some() {
         response.headers_mut().append(

@@ -1,6 +1,6 @@
 //! What may be ordered, counted by all reconcilers together in `acme_attempts`.
 //!
-//! CAs count, and shut out whoever exceeds: then no certificate is renewed. So we count first, and stay below. Four windows:
+//! CAs count, and shut out whoever exceeds: then no certificate is renewed. So we count first, and stay below. Five windows:
 //!
 //! | budget | default | what it keeps |
 //! |---|---|---|
@@ -8,6 +8,7 @@
 //! | certificates for the same names | 5 in 7 days | us from a loop of our own |
 //! | certificates below a registered domain | 50 in 7 days | the neighbours below one domain |
 //! | orders of an account | 300 in 3 hours | everybody else |
+//! | first certificates of a percloud | 12 in 3 hours | the others from one that collects domains |
 //!
 //! Of an account's orders the last tenth is for renewals, and the one before for names that are tried again: neither waits behind many new
 //! ones. When half of its orders have failed, nothing is tried again for a while: new names have room, whoever fails. A renewal inside the
@@ -30,11 +31,14 @@ pub struct Budgets {
     pub same: u32,
     /// Failed validations of a name in an hour.
     pub failures: u32,
+    /// Orders of a percloud in three hours, but for renewals of what serves: an apex and its `www`, tried again as often as the
+    /// timetable has it, are eight.
+    pub per_percloud: u32,
 }
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { orders: 300, per_domain: 50, same: 5, failures: 5 }
+        Self { orders: 300, per_domain: 50, same: 5, failures: 5, per_percloud: 12 }
     }
 }
 
@@ -113,8 +117,12 @@ impl Budgets {
         }
         let statement = tx.prepare_cached(sql::ATTEMPT).await?;
         let (renewal, registered) = (order.replaces.is_some(), registered(order.names));
-        let row =
-            tx.query_one(&statement, &[&order.now, &account, &order.id, &order.names, &registered, &renewal]).await?;
+        let row = tx
+            .query_one(
+                &statement,
+                &[&order.now, &account, &order.id, &order.names, &registered, &renewal, &order.tenant, &order.serving],
+            )
+            .await?;
         let attempt = Attempt(row.try_get(0)?);
         tx.commit().await?;
         Ok(Ok(attempt))
@@ -146,6 +154,12 @@ impl Budgets {
             let until = full(db, sql::FAILED_OF_ACCOUNT, &[&account, &hours, &before(half)], ORDERS_IN).await?;
             if let Some(until) = until {
                 return said(until, format!("{half} orders at {account} have failed within three hours"));
+            }
+        }
+        if let (Some(tenant), false) = (order.tenant, order.serving) {
+            let most = self.per_percloud;
+            if let Some(until) = full(db, sql::OF_PERCLOUD, &[&tenant, &hours, &before(most)], ORDERS_IN).await? {
+                return said(until, format!("its percloud has had {most} orders within three hours"));
             }
         }
         let (mine, most) = (self.share(order), self.per_domain);
@@ -224,6 +238,7 @@ mod tests {
         let budgets = Budgets::default();
         let order = |serving, tries| Order {
             id: "c",
+            tenant: None,
             names: &[],
             replaces: None,
             serving,

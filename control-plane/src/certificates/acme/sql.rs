@@ -37,14 +37,19 @@ crate::statements! {
     /// The same of certificates for exactly these names.
     SAME = "select at from acme_attempts where account = $1 and names = $2 and at > $3 and outcome in ('pending', 'issued')
         order by at desc offset $4 limit 1";
+    /// The same of a percloud's orders that were no renewals of what serves, at all accounts.
+    OF_PERCLOUD = "select at from acme_attempts where tenant_id = $1 and at > $2 and not serving order by at desc offset $3 limit 1";
     /// An order begins.
-    ATTEMPT = "insert into acme_attempts (at, account, certificate_id, names, registered, renewal) values ($1, $2, $3, $4, $5, $6) returning id";
+    ATTEMPT = "insert into acme_attempts (at, account, certificate_id, names, registered, renewal, tenant_id, serving)
+        values ($1, $2, $3, $4, $5, $6, $7, $8) returning id";
     /// How it ended; with $3 it stays a renewal, if it began as one.
     OUTCOME = "update acme_attempts set outcome = $2, renewal = renewal and $3 where id = $1";
     /// What nobody counts any more goes.
     FORGET_ATTEMPTS = "delete from acme_attempts where at < $1";
-    /// How many orders each account has made since $1.
-    USED = "select account, count(*) from acme_attempts where at > $1 and not renewal group by account order by account";
+    /// How many orders each account has made since $1, which may be none.
+    USED = "select a.id, count(o.at)
+        from acme_accounts a left join acme_attempts o on o.account = a.id and o.at > $1 and not o.renewal
+        group by a.id order by a.id";
 
     /// An answer for the edge to give; what an order that broke off has left of the same goes.
     PRESENT = "with left_over as (

@@ -89,6 +89,7 @@ impl Certificates {
         let same = issuer.is_some_and(|issuer| held.certificate.issuer.as_deref() == Some(issuer.name()));
         Order {
             id: &held.certificate.id,
+            tenant: held.certificate.tenant_id.as_deref(),
             names: &held.certificate.names,
             replaces: held.chain_pem.as_deref().filter(|_| same && held.ari.is_some() && seen.there.is_some()),
             serving: seen.there.is_some() && !seen.stopgap,

@@ -239,8 +239,11 @@ impl Domains {
 
 /// How many there are by state, for dashboards.
 async fn tally(db: &impl GenericClient) -> Result<(), db::Error> {
-    for (observed, count) in counts(db).await? {
-        metrics::gauge!("percloud_domains", "state" => observed.as_str()).set(count as f64);
+    let counts = counts(db).await?;
+    // A state that nobody is in any more is said, too.
+    for state in [Observed::Pending, Observed::Verified, Observed::Active, Observed::Lost] {
+        let count = counts.iter().find(|(observed, _)| *observed == state).map_or(0, |(_, count)| *count);
+        metrics::gauge!("percloud_domains", "state" => state.as_str()).set(count as f64);
     }
     Ok(())
 }

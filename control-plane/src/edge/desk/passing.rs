@@ -49,7 +49,10 @@ async fn pass(
         Ok(way) => way,
         Err(why) => {
             return match connection.edge.pages.asset(&asked.method, path).await {
-                Some(asset) => answer::made(proxy::finish(note, connection, asset), connection, &asked.method),
+                Some(asset) => {
+                    let asset = proxy::strictly(asset, connection);
+                    answer::made(proxy::finish(note, connection, asset), connection, &asked.method)
+                }
                 None => own(connection, note, &asked, &why),
             };
         }

@@ -8,7 +8,8 @@ use super::super::ids::RequestId;
 use super::{X_REQUEST_ID, belongs_to_connection, holds, put, put_passing, take_out};
 
 /// What browsers are told of TLS: to come with it only, for a year.
-const STRICT: &str = "max-age=31536000";
+/// What a name that is somebody's says of itself: with TLS only, for a year.
+pub(in crate::edge) const STRICT: &str = "max-age=31536000";
 
 /// Makes a percloud's headers into those that a client gets.
 pub(in crate::edge) fn outward(headers: &mut HeaderMap, said: &Outward<'_>) {

@@ -63,6 +63,14 @@ async fn a_percloud_speaks_for_itself_only() {
     house.route("own.example", State::Running, Some(house.socket("ada")));
     let own = house.get("own.example", "/cookies").await;
     assert_eq!(own.headers()["strict-transport-security"], "max-age=31536000", "a name that is somebody's");
+    // So does what the edge says itself.
+    house.route("own.example", State::Failing, None);
+    for version in BOTH {
+        let away = house.ask(version, get("own.example", "/")).await;
+        assert_eq!((away.status().as_u16(), said(&away, "strict-transport-security")), (503, "max-age=31536000"));
+    }
+    let nobody = house.get("nobody.cloud.localhost", "/").await;
+    assert_eq!((nobody.status().as_u16(), said(&nobody, "strict-transport-security")), (404, ""));
 }
 
 #[tokio::test]

@@ -298,9 +298,12 @@ async fn it_counts_and_shows_the_fleet_until_it_is_told_to_stop() {
         assert!(text.contains(line), "{line}: {text}");
     }
     assert!(!text.contains("ada"), "nobody is named unless the operator asks for it: {text}");
+    cloud.sql(&format!("update usage_hours set requests = 3, egress_bytes = 70 where tenant_id = '{ada}'")).await;
     let named = keep(true);
-    let line = "percloud_usage_each_cpu_seconds{percloud=\"ada.percloud.localhost\"} 5";
-    postgres::eventually("each is shown", async || Some(()).filter(|()| shown.render().contains(line))).await;
+    let lines = [("cpu_seconds", 5), ("requests_today", 3), ("egress_bytes_today", 70)]
+        .map(|(what, figure)| format!("percloud_usage_each_{what}{{percloud=\"ada.percloud.localhost\"}} {figure}"));
+    let each = async || Some(()).filter(|()| lines.iter().all(|line| shown.render().contains(line)));
+    postgres::eventually("each is shown", each).await;
     stop.cancel();
     plain.await.unwrap();
     named.await.unwrap();

@@ -48,16 +48,16 @@ pub(super) struct Wish {
 
 /// GET: the form.
 pub(super) async fn show(State(rt): State<Runtime>, req: Request) -> Result<Response> {
-    form(&rt, &req, Recover::default()).await
+    form(&rt, &req, Recover::default())
 }
 
-async fn form(rt: &Runtime, req: &Request, page: Recover) -> Result<Response> {
+fn form(rt: &Runtime, req: &Request, page: Recover) -> Result<Response> {
     let status = match (&page.code_error, &page.password_error, page.minutes) {
         (_, _, Some(_)) => StatusCode::TOO_MANY_REQUESTS,
         (None, None, None) => StatusCode::OK,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    page_with_status(rt, req, &Recover { domain: rt.spec().domain.to_string(), ..page }, status).await
+    page_with_status(rt, req, &Recover { domain: rt.spec().domain.to_string(), ..page }, status)
 }
 
 /// POST: uses the code up, sets the password, ends every other session.
@@ -65,13 +65,13 @@ pub(super) async fn recover(State(rt): State<Runtime>, req: Request, Form(wish):
     let code: String = wish.code.chars().take(64).collect();
     let attempt = match attempt(&rt, &req).await? {
         Ok(attempt) => attempt,
-        Err(wait) => return form(&rt, &req, Recover { minutes: Some(minutes(wait)), ..Recover::default() }).await,
+        Err(wait) => return form(&rt, &req, Recover { minutes: Some(minutes(wait)), ..Recover::default() }),
     };
     // The password first: what it is told tells nothing about the code.
     let strength = rt.hasher().judge(wish.password.clone(), super::known_words(&rt)).await?;
     if !strength.enough {
         let page = Recover { code, password_error: Some(strength.hint.to_owned()), ..Recover::default() };
-        return form(&rt, &req, page).await;
+        return form(&rt, &req, page);
     }
     let hash = rt.hasher().hash(wish.password).await?;
     let (now, device, typed) = (rt.clock().now(), req.device.clone(), code.clone());
@@ -88,7 +88,7 @@ pub(super) async fn recover(State(rt): State<Runtime>, req: Request, Form(wish):
     });
     let Some((left, session)) = done.await? else {
         let page = Recover { code, code_error: Some("recover.wrong".into()), ..Recover::default() };
-        return form(&rt, &req, page).await;
+        return form(&rt, &req, page);
     };
     let left = left.to_string();
     let mut response = web::redirect_with_toast("/control/password", "toast.recovered", &[("count", &left)], None);

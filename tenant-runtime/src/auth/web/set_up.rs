@@ -114,7 +114,7 @@ pub(super) async fn show(
     if !auth::is_setup_token(rt.spec(), &token) {
         return Err(Error::NotFound);
     }
-    form(&rt, &req, query.next.as_deref(), None).await
+    form(&rt, &req, query.next.as_deref(), None)
 }
 
 async fn used(rt: &Runtime, req: &Request) -> Result<Option<Response>> {
@@ -122,10 +122,10 @@ async fn used(rt: &Runtime, req: &Request) -> Result<Option<Response>> {
         return Ok(None);
     }
     let page = SetUpUsed { signed_in: req.signed_in() };
-    Ok(Some(page_with_status(rt, req, &page, StatusCode::GONE).await?))
+    Ok(Some(page_with_status(rt, req, &page, StatusCode::GONE)?))
 }
 
-async fn form(rt: &Runtime, req: &Request, next: Option<&str>, error: Option<&str>) -> Result<Response> {
+fn form(rt: &Runtime, req: &Request, next: Option<&str>, error: Option<&str>) -> Result<Response> {
     let status = if error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let set_up = SetUp {
         action: req.target.clone(),
@@ -134,7 +134,7 @@ async fn form(rt: &Runtime, req: &Request, next: Option<&str>, error: Option<&st
         moving: goal(next) == "/control/import",
         error: error.map(str::to_owned),
     };
-    let mut response = page_with_status(rt, req, &set_up, status).await?;
+    let mut response = page_with_status(rt, req, &set_up, status)?;
     // The token is in this page's address: it must not travel to any other.
     response.headers_mut().insert(header::REFERRER_POLICY, http::HeaderValue::from_static("no-referrer"));
     Ok(response)
@@ -156,7 +156,7 @@ pub(super) async fn set_up(
     }
     let strength = rt.hasher().judge(wish.password.clone(), super::known_words(&rt)).await?;
     if !strength.enough {
-        return form(&rt, &req, query.next.as_deref(), Some(strength.hint)).await;
+        return form(&rt, &req, query.next.as_deref(), Some(strength.hint));
     }
     let hash = rt.hasher().hash(wish.password).await?;
     let (now, device) = (rt.clock().now(), req.device.clone());
@@ -173,7 +173,7 @@ pub(super) async fn set_up(
     status::write(&rt).await?;
     let next = goal(query.next.as_deref()).to_owned();
     let sheet = Codes { codes, domain: rt.spec().domain.to_string(), next, first: true, at: now };
-    let mut response = page(&rt, &req, &sheet).await?;
+    let mut response = page(&rt, &req, &sheet)?;
     let headers = response.headers_mut();
     headers.append(header::SET_COOKIE, web::session_cookie(&session));
     headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));

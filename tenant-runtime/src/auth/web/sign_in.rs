@@ -99,7 +99,7 @@ async fn form(
         not_set_up: rt.store().read(auth::owner).await?.is_none(),
         suspended: rt.spec().suspended.is_some(),
     };
-    let mut response = page_with_status(rt, req, &page, status).await?;
+    let mut response = page_with_status(rt, req, &page, status)?;
     if let Some(wait) = wait {
         response.headers_mut().insert(header::RETRY_AFTER, wait.num_seconds().max(1).into());
     }

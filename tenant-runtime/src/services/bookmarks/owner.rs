@@ -42,7 +42,7 @@ pub(super) struct Show {
 /// The list.
 pub(super) async fn list(State(rt): State<Runtime>, asked: Request, Query(show): Query<Show>) -> Result<Response> {
     let page = rt.store().read(move |db| listed(db, &show)).await?;
-    web::page(&rt, &asked, &page).await
+    web::page(&rt, &asked, &page)
 }
 
 fn listed(db: &Connection, show: &Show) -> anyhow::Result<ListPage> {
@@ -132,7 +132,7 @@ pub(super) async fn add_form(
             },
         })
     });
-    web::page(&rt, &asked, &page.await?).await
+    web::page(&rt, &asked, &page.await?)
 }
 
 fn filled(bookmark: Bookmark, suggestions: Vec<String>) -> FormPage {
@@ -197,7 +197,7 @@ impl Filled {
             known: false,
             duplicate,
         };
-        web::page_with_status(rt, asked, &page, StatusCode::UNPROCESSABLE_ENTITY).await
+        web::page_with_status(rt, asked, &page, StatusCode::UNPROCESSABLE_ENTITY)
     }
 }
 
@@ -227,7 +227,7 @@ pub(super) async fn edit_form(State(rt): State<Runtime>, asked: Request, Path(id
             .filter(|bookmark| bookmark.deleted_at.is_none())
             .map(|bookmark| filled(bookmark, suggestions)))
     });
-    web::page(&rt, &asked, &page.await?.ok_or(Error::NotFound)?).await
+    web::page(&rt, &asked, &page.await?.ok_or(Error::NotFound)?)
 }
 
 /// A changed bookmark.

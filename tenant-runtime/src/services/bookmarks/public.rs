@@ -140,7 +140,7 @@ pub(super) async fn list(State(rt): State<Runtime>, asked: Request, Query(show):
     if shown.links.is_empty() && shown.pager.page > 1 {
         return Err(Error::NotFound);
     }
-    web::page(&rt, &asked, &shown).await
+    web::page(&rt, &asked, &shown)
 }
 
 fn shown(bookmark: &Bookmark) -> Shown {

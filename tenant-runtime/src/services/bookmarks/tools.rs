@@ -38,7 +38,7 @@ async fn tools_with(
     let total = rt.store().read(|db| Ok(store::list(db, &Filter::default(), 0, 1)?.1)).await?;
     let mut page = ToolsPage { bookmarklet: bookmarklet(&rt.spec().origin()), total, ..ToolsPage::default() };
     change(&mut page);
-    web::page_with_status(rt, asked, &page, status).await
+    web::page_with_status(rt, asked, &page, status)
 }
 
 /// A link that opens the form with the page that somebody is on. It runs on other sites, never on our pages: our content
@@ -85,7 +85,7 @@ pub(super) async fn paste(State(rt): State<Runtime>, asked: Request, Form(pasted
         }
         Ok(counts)
     });
-    web::page(&rt, &asked, &ResultPage::of(&counts.await?)).await
+    web::page(&rt, &asked, &ResultPage::of(&counts.await?))
 }
 
 /// Takes a file of bookmarks in.
@@ -111,7 +111,7 @@ pub(super) async fn import(State(rt): State<Runtime>, asked: Request, mut parts:
         bundle::take_file(tx, &html, visibility, now, &mut counts)?;
         Ok(counts)
     });
-    web::page(&rt, &asked, &ResultPage::of(&counts.await?)).await
+    web::page(&rt, &asked, &ResultPage::of(&counts.await?))
 }
 
 fn refused(error: &axum::extract::multipart::MultipartError) -> Error {

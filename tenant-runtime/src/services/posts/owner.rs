@@ -55,7 +55,7 @@ impl Show {
 /// The list.
 pub(super) async fn list(State(rt): State<Runtime>, asked: Request, Query(show): Query<Show>) -> Result<Response> {
     let page = rt.store().read(move |db| listed(db, &show)).await?;
-    web::page(&rt, &asked, &page).await
+    web::page(&rt, &asked, &page)
 }
 
 fn listed(db: &Connection, show: &Show) -> anyhow::Result<ListPage> {
@@ -73,7 +73,7 @@ fn listed(db: &Connection, show: &Show) -> anyhow::Result<ListPage> {
 /// The editor for a new post. Nothing is stored before the first word: the id is only handed out.
 pub(super) async fn new(State(rt): State<Runtime>, asked: Request) -> Result<Response> {
     let suggestions = rt.store().read(suggestions).await?;
-    web::page(&rt, &asked, &EditorPage { id: text::new_id(), suggestions, ..EditorPage::default() }).await
+    web::page(&rt, &asked, &EditorPage { id: text::new_id(), suggestions, ..EditorPage::default() })
 }
 
 fn suggestions(db: &Connection) -> anyhow::Result<Vec<String>> {
@@ -83,7 +83,7 @@ fn suggestions(db: &Connection) -> anyhow::Result<Vec<String>> {
 /// The editor for a post: with changes that are not published, where there are some.
 pub(super) async fn edit(State(rt): State<Runtime>, asked: Request, Path(id): Path<String>) -> Result<Response> {
     let page = rt.store().read(move |db| editor(db, &id)).await?;
-    web::page(&rt, &asked, &page.ok_or(Error::NotFound)?).await
+    web::page(&rt, &asked, &page.ok_or(Error::NotFound)?)
 }
 
 fn editor(db: &Connection, id: &str) -> anyhow::Result<Option<EditorPage>> {
@@ -205,7 +205,7 @@ async fn again(
         *words = slug;
     }
     wrong(&mut page);
-    web::page_with_status(rt, asked, &page, StatusCode::UNPROCESSABLE_ENTITY).await
+    web::page_with_status(rt, asked, &page, StatusCode::UNPROCESSABLE_ENTITY)
 }
 
 /// What the editor's script sends every few moments, and when the page is closed.
@@ -262,7 +262,7 @@ pub(super) async fn preview(State(rt): State<Runtime>, asked: Request, Path(id):
         let untitled = shown.text.title.is_empty();
         Ok(Some(PreviewPage { id, revision: shown.revision, untitled, post: PostPage::of(&site, &shown) }))
     });
-    web::page(&rt, &asked, &page.await?.ok_or(Error::NotFound)?).await
+    web::page(&rt, &asked, &page.await?.ok_or(Error::NotFound)?)
 }
 
 /// Publishes what was saved last; from the preview.

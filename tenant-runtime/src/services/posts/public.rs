@@ -189,14 +189,14 @@ pub(super) async fn post(
         |post: &Post| post.is_open() || owner && post.status == Status::Published && post.deleted_at.is_none();
     match found {
         Some((Found::Gone, _)) => Err(Error::Gone),
-        Some((Found::Here(post), Some(page))) if may_read(&post) => answer(&rt, &asked, &page).await,
+        Some((Found::Here(post), Some(page))) if may_read(&post) => answer(&rt, &asked, &page),
         Some((Found::Moved(post), _)) if may_read(&post) => Ok(moved(&post.path().ok_or(Error::NotFound)?)),
         _ => Err(Error::NotFound),
     }
 }
 
-async fn answer(rt: &Runtime, asked: &Request, page: &PostPage) -> Result<Response> {
-    let mut response = web::page(rt, asked, page).await?;
+fn answer(rt: &Runtime, asked: &Request, page: &PostPage) -> Result<Response> {
+    let mut response = web::page(rt, asked, page)?;
     if page.meta.hidden {
         response.headers_mut().insert("x-robots-tag", HeaderValue::from_static("noindex"));
     }
@@ -264,5 +264,5 @@ async fn list(rt: &Runtime, asked: &Request, which: Which, path: String, page: u
     if shown.posts.is_empty() && !(is_all && page == 1) {
         return Err(Error::NotFound);
     }
-    web::page(rt, asked, &shown).await
+    web::page(rt, asked, &shown)
 }

@@ -74,7 +74,7 @@ async fn show(rt: Runtime, asked: Request, headers: &HeaderMap, fields: Fields, 
             name: node.name,
         })
     });
-    remember(page(&rt, &asked, &folder.await?).await?, wish)
+    remember(page(&rt, &asked, &folder.await?)?, wish)
 }
 
 pub(super) async fn search(
@@ -112,7 +112,7 @@ pub(super) async fn search(
             query,
         })
     });
-    remember(page(&rt, &asked, &folder.await?).await?, wish)
+    remember(page(&rt, &asked, &folder.await?)?, wish)
 }
 
 fn remember(mut response: Response, wish: Wish) -> web::Result<Response> {
@@ -149,7 +149,7 @@ pub(super) async fn file(State(rt): State<Runtime>, asked: Request, Path(text): 
     let (node, known) = found.await?;
     let Some(mut known) = known else { return Ok(web::redirect(&page_of(&node))) };
     preview::fill(&rt, &node, &mut known.file).await?;
-    let mut response = page(&rt, &asked, &known).await?;
+    let mut response = page(&rt, &asked, &known)?;
     preview::allow(&mut response, &known.file);
     Ok(response)
 }

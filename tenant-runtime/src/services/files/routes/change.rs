@@ -61,7 +61,7 @@ pub(super) async fn new_folder_page(
     asked: Request,
     fields: Fields,
 ) -> web::Result<Response> {
-    page(&rt, &asked, &new_folder_form(&fields, None)).await
+    page(&rt, &asked, &new_folder_form(&fields, None))
 }
 
 fn new_folder_form(fields: &Fields, error: Option<&'static str>) -> NameIt {
@@ -89,7 +89,7 @@ pub(super) async fn new_folder(State(rt): State<Runtime>, asked: Request, fields
         Ok(node) => Ok(redirect_with_toast(&page_of(&node), "files.toast.folder", &[("name", &node.name)], None)),
         Err(error) => {
             let form = new_folder_form(&fields, Some(wrong(error)?));
-            page_with_status(&rt, &asked, &form, StatusCode::UNPROCESSABLE_ENTITY).await
+            page_with_status(&rt, &asked, &form, StatusCode::UNPROCESSABLE_ENTITY)
         }
     }
 }
@@ -102,7 +102,7 @@ pub(super) async fn rename_page(
 ) -> web::Result<Response> {
     let id = id(&text)?;
     let node = rt.store().read(move |db| Ok(read::get(db, &id)?)).await?;
-    page(&rt, &asked, &rename_form(&text, node.name, &fields, None)).await
+    page(&rt, &asked, &rename_form(&text, node.name, &fields, None))
 }
 
 fn rename_form(id: &str, value: String, fields: &Fields, error: Option<&'static str>) -> NameIt {
@@ -133,7 +133,7 @@ pub(super) async fn rename(
         }
         Err(error) => {
             let form = rename_form(&text, typed, &fields, Some(wrong(error)?));
-            page_with_status(&rt, &asked, &form, StatusCode::UNPROCESSABLE_ENTITY).await
+            page_with_status(&rt, &asked, &form, StatusCode::UNPROCESSABLE_ENTITY)
         }
     }
 }
@@ -189,7 +189,7 @@ async fn choose(
         })
     });
     let status = if error.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
-    page_with_status(rt, asked, &form.await?, status).await
+    page_with_status(rt, asked, &form.await?, status)
 }
 
 pub(super) async fn relocate(State(rt): State<Runtime>, asked: Request, fields: Fields) -> web::Result<Response> {

@@ -93,7 +93,7 @@ async fn show(
         })
     });
     let status = if error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    page_with_status(rt, asked, &share.await?, status).await
+    page_with_status(rt, asked, &share.await?, status)
 }
 
 /// When a link ends, as the form's choices say it.
@@ -205,5 +205,5 @@ pub(super) async fn links(State(rt): State<Runtime>, asked: Request) -> web::Res
         let public = list::rows(db, &read::public_roots(db, 1_000)?)?;
         Ok(Links { nodes, public })
     });
-    web::page(&rt, &asked, &links.await?).await
+    web::page(&rt, &asked, &links.await?)
 }

@@ -45,7 +45,7 @@ pub(super) async fn page(State(rt): State<Runtime>, asked: Request, fields: Fiel
         let rows = nodes.into_iter().map(row).collect::<anyhow::Result<_>>()?;
         Ok(Trash { rows, total, pager: list::pager("/app/files/trash", "", number, total) })
     });
-    web::page(&rt, &asked, &trash.await?).await
+    web::page(&rt, &asked, &trash.await?)
 }
 
 pub(super) async fn restore(State(rt): State<Runtime>, fields: Fields) -> web::Result<Response> {
@@ -65,7 +65,7 @@ pub(super) async fn purge(State(rt): State<Runtime>, fields: Fields) -> web::Res
 pub(super) async fn empty_page(State(rt): State<Runtime>, asked: Request) -> web::Result<Response> {
     let slice = Slice { sort: Sort::Name, reversed: false, skip: 0, limit: 0 };
     let total = rt.store().read(move |db| Ok(read::trashed(db, slice)?.1)).await?;
-    web::page(&rt, &asked, &EmptyTrash { total }).await
+    web::page(&rt, &asked, &EmptyTrash { total })
 }
 
 pub(super) async fn empty(State(rt): State<Runtime>) -> web::Result<Response> {

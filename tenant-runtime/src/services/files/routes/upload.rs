@@ -18,7 +18,7 @@ pub(super) async fn page(State(rt): State<Runtime>, asked: Request, fields: Fiel
     let id = fields.one("folder").map_or_else(|| Ok(Id::top()), super::list::id)?;
     let here = fields.here().to_owned();
     let folder = rt.store().read(move |db| Ok(read::get_folder(db, &id)?)).await?;
-    web::page(&rt, &asked, &Put { folder: folder.id.to_string(), folder_name: folder.name, here }).await
+    web::page(&rt, &asked, &Put { folder: folder.id.to_string(), folder_name: folder.name, here })
 }
 
 /// Takes every file of the form, one after the other; those before a failure stay.

@@ -130,7 +130,7 @@ pub(super) async fn public_list(State(rt): State<Runtime>, asked: Request) -> we
             expires_at: None,
         })
     });
-    page(&rt, &asked, &visit.await?).await
+    page(&rt, &asked, &visit.await?)
 }
 
 fn get_public(db: &Connection, id: &Id) -> web::Result<Node> {
@@ -158,7 +158,7 @@ async fn answer(rt: &Runtime, asked: &Request, node: &Node, mut visit: Visit) ->
     if let Some(file) = &mut visit.file {
         preview::fill(rt, node, file).await?;
     }
-    let mut response = page(rt, asked, &visit).await?;
+    let mut response = page(rt, asked, &visit)?;
     if let Some(file) = &visit.file {
         preview::allow(&mut response, file);
     }
@@ -254,12 +254,12 @@ async fn enter(
 }
 
 /// The page for a link that does not open.
-async fn closed(rt: &Runtime, asked: &Request, knock: &Knock) -> web::Result<Response> {
+fn closed(rt: &Runtime, asked: &Request, knock: &Knock) -> web::Result<Response> {
     let response = match knock {
-        Knock::Over => page_with_status(rt, asked, &Ended { expired: true }, StatusCode::GONE).await?,
-        Knock::Locked(share) => page(rt, asked, &Unlock { action: format!("/s/{}", share.token), error: None }).await?,
+        Knock::Over => page_with_status(rt, asked, &Ended { expired: true }, StatusCode::GONE)?,
+        Knock::Locked(share) => page(rt, asked, &Unlock { action: format!("/s/{}", share.token), error: None })?,
         Knock::Nothing | Knock::Open(_) => {
-            page_with_status(rt, asked, &Ended { expired: false }, StatusCode::NOT_FOUND).await?
+            page_with_status(rt, asked, &Ended { expired: false }, StatusCode::NOT_FOUND)?
         }
     };
     Ok(unlisted(response))
@@ -306,7 +306,7 @@ async fn show_link(
 ) -> web::Result<Response> {
     let (share, node) = match enter(rt, headers, token, inner).await? {
         Ok(entered) => entered,
-        Err(knock) => return closed(rt, asked, &knock).await,
+        Err(knock) => return closed(rt, asked, &knock),
     };
     // The owner looking after the own link is no visitor.
     if inner.is_none() && *method == Method::GET && !asked.signed_in() {
@@ -330,7 +330,7 @@ pub(super) async fn link_raw(
 ) -> web::Result<Response> {
     match enter(&rt, &headers, &token, Some(&inner)).await? {
         Ok((_, node)) => Ok(unlisted(raw::send(&rt, &method, &headers, query.as_deref(), &node).await?)),
-        Err(knock) => closed(&rt, &asked, &knock).await,
+        Err(knock) => closed(&rt, &asked, &knock),
     }
 }
 
@@ -343,7 +343,7 @@ pub(super) async fn link_zip(
 ) -> web::Result<Response> {
     match enter(&rt, &headers, &token, Some(&inner)).await? {
         Ok((_, node)) => Ok(unlisted(zip::send(&rt, &method, &headers, vec![node]).await?)),
-        Err(knock) => closed(&rt, &asked, &knock).await,
+        Err(knock) => closed(&rt, &asked, &knock),
     }
 }
 
@@ -359,14 +359,14 @@ pub(super) async fn unlock(
     let share = match rt.store().read(move |db| knock(db, &looked, &headers, now)).await? {
         Knock::Locked(share) => share,
         Knock::Open(_) => return Ok(web::redirect(&format!("/s/{token}"))),
-        other => return closed(&rt, &asked, &other).await,
+        other => return closed(&rt, &asked, &other),
     };
     let id = share.id.clone();
     rt.store().write(move |tx| Ok(shares::try_password(tx, &id, now)?)).await?;
     let typed = fields.one("password").unwrap_or_default().to_owned();
     if !rt.hasher().verify(typed, share.password).await? {
         let wrong = Unlock { action: format!("/s/{}", share.token), error: Some("files.unlock.wrong") };
-        return Ok(unlisted(page_with_status(&rt, &asked, &wrong, StatusCode::UNPROCESSABLE_ENTITY).await?));
+        return Ok(unlisted(page_with_status(&rt, &asked, &wrong, StatusCode::UNPROCESSABLE_ENTITY)?));
     }
     let id = share.id.clone();
     let pass = rt.store().write(move |tx| shares::let_in(tx, &id, now)).await?;
