@@ -37,7 +37,8 @@ crate::statements! {
         from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
         where (d.name, d.id) > (coalesce($1::text, ''), coalesce($2::text, ''))
             and ($3::text is null or d.observed = $3)
-            and (not $4 or d.misses > 0 or d.last_error is not null or d.observed = 'lost')
+            and (not $4 or d.misses > 0 or d.last_error is not null or d.observed = 'lost'
+                or (d.observed in ('verified', 'active') and coalesce(d.report -> 'former', '[]') <> '[]'))
         order by d.name, d.id
         limit $5");
     /// How many by state.
