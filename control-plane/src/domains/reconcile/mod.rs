@@ -108,12 +108,16 @@ impl Noun for Domains {
         };
         let report = seen.verdict.as_ref().map(|verdict| serde_json::to_value(&verdict.report).unwrap_or_default());
         let checked_at = seen.verdict.as_ref().map(|_| seen.now);
+        let challenged_at = seen.verdict.as_ref().filter(|verdict| verdict.challenged).map(|_| seen.now);
         let db = self.db.get().await?;
         let statement = db.prepare_cached(sql::LOOKED).await?;
         let (id, claim, wish) = (&row.id, &claimed.claim, &claimed.wish);
         let (good, count, last) = (&misses.good_at, &misses.count, &misses.last);
         let affected = db
-            .execute(&statement, &[id, claim, wish, &now, &due, &check_at, &report, &checked_at, good, count, last])
+            .execute(
+                &statement,
+                &[id, claim, wish, &now, &due, &check_at, &report, &checked_at, good, count, last, &challenged_at],
+            )
             .await?;
         ensure_affected(affected, 1)
     }
