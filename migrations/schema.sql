@@ -580,6 +580,7 @@ CREATE TABLE public.domains (
     last_error text,
     wish bigint DEFAULT 0 NOT NULL,
     trace_parent text,
+    challenge_seen_at timestamp with time zone,
     CONSTRAINT domains_challenge_check CHECK ((challenge ~ '^[a-z2-7]{26,64}$'::text)),
     CONSTRAINT domains_check CHECK (((twin ~ '^[a-z0-9.-]{3,253}$'::text) AND (twin <> name))),
     CONSTRAINT domains_check1 CHECK ((((base = name) OR (base = twin)) OR ((('www.'::text || base) = name) OR (('www.'::text || base) = twin)))),
@@ -618,7 +619,7 @@ COMMENT ON COLUMN public.domains.report IS 'What the last look at DNS found, rec
 
 COMMENT ON COLUMN public.domains.claimed_at IS 'When it was claimed.';
 
-COMMENT ON COLUMN public.domains.asked_at IS 'When its owner last did something about it; looks are frequent after that.';
+COMMENT ON COLUMN public.domains.asked_at IS 'When its owner last did something about it; looks are frequent after that. Of a claim that waits for its proof, a month after it was made at the latest.';
 
 COMMENT ON COLUMN public.domains.check_at IS 'When DNS is to be looked at next.';
 
@@ -645,6 +646,8 @@ COMMENT ON COLUMN public.domains.last_error IS 'What went wrong last, for the op
 COMMENT ON COLUMN public.domains.wish IS 'Counts wishes, so that a turn that ends does not put off one that came meanwhile.';
 
 COMMENT ON COLUMN public.domains.trace_parent IS 'W3C trace context of the request that last wanted something.';
+
+COMMENT ON COLUMN public.domains.challenge_seen_at IS 'When its challenge, this one or an earlier, was first seen in DNS: from then on it makes no room for other claims. None for never.';
 
 CREATE TABLE public.tenants (
     id text NOT NULL,

@@ -31,7 +31,7 @@ pub struct List {
     /// Only those last seen so: pending, verified, active or lost
     #[arg(long, value_parser = |text: &str| text.parse::<Observed>().map_err(|_| "pending, verified, active or lost"))]
     observed: Option<Observed>,
-    /// Only those in trouble: lost, missed, failing
+    /// Only those in trouble: lost, missed, failing, or leading to a former address of the edge
     #[arg(long)]
     troubled: bool,
     /// Only those after this name (the end of the page before)
@@ -75,6 +75,15 @@ pub(super) async fn run(desk: &Desk, asked: Domains) -> anyhow::Result<()> {
     }
 }
 
+const COLUMNS: [&str; 8] =
+    ["DOMAIN", "ALSO", "PERCLOUD", "STATE", "LOOKED AT", "MISSES", "FORMER ADDRESS", "LAST ERROR"];
+
+/// The addresses to which it leads and which go away.
+fn former(row: &DomainRow) -> Option<String> {
+    let former = row.report.as_ref().map(|report| report.former.join(" "));
+    former.filter(|all| !all.is_empty())
+}
+
 async fn list(desk: &Desk, asked: List) -> anyhow::Result<()> {
     let List { observed, troubled, after, limit } = asked;
     let filter = Filter { after, after_id: None, observed, troubled, limit };
@@ -82,8 +91,7 @@ async fn list(desk: &Desk, asked: List) -> anyhow::Result<()> {
     if desk.json {
         return terminal::print_json(&found);
     }
-    let mut rows =
-        vec![["DOMAIN", "ALSO", "PERCLOUD", "STATE", "LOOKED AT", "MISSES", "LAST ERROR"].map(str::to_owned).to_vec()];
+    let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
     rows.extend(found.iter().map(|row| {
         vec![
             row.shown(),
@@ -92,6 +100,7 @@ async fn list(desk: &Desk, asked: List) -> anyhow::Result<()> {
             row.observed.as_str().into(),
             when(row.checked_at),
             row.misses.to_string(),
+            former(row).unwrap_or_else(|| "-".into()),
             row.last_error.clone().unwrap_or_default(),
         ]
     }));
@@ -119,6 +128,7 @@ async fn show(desk: &Desk, which: &str) -> anyhow::Result<()> {
         fact("Looked at next", when(Some(row.check_at))),
         fact("Misses", row.misses.to_string()),
     ];
+    facts.extend(former(&row).map(|former| fact("Leads to former", former)));
     facts.extend(row.last_error.clone().map(|error| fact("Last error", error)));
     let mut text = terminal::table(&facts);
     text.push_str(&report(&row));

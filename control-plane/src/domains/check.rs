@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::DomainRow;
 use super::report::{DnsHost, Record, RecordKind, RecordState, Report, Words};
-use crate::dns::{Answer, Answers, Facts, HostFacts, Trouble, hosts};
+use crate::dns::{Answer, Answers, Facts, HostFacts, Trouble, hosts, is_below};
 
 /// What a claim needs DNS to say.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,8 @@ pub struct Wished<'a> {
     pub edge: &'a str,
     /// The edge's public addresses.
     pub addresses: &'a [IpAddr],
+    /// Where it answers still, and which go away: none of the above.
+    pub former: &'a [IpAddr],
     /// What another percloud's TXT record says that has proved this name.
     pub rival: Option<&'a str>,
 }
@@ -71,6 +73,8 @@ pub fn judge(wished: &Wished<'_>, facts: &Facts) -> Verdict {
     let here =
         |host: &str| facts.hosts.iter().any(|facts| facts.host == host && Leads::of(wished, facts) == Leads::Here);
     report.twin_ready = wished.row.twin.as_deref().is_some_and(here);
+    let former = facts.hosts.iter().flat_map(|host| wished.leaving(host, &found(host)));
+    report.former = former.collect::<BTreeSet<_>>().into_iter().collect();
     let proved = facts.txt.all(|answer| says(answer, &wished.row.challenge_value()));
     let taken = rival_stands(wished, facts);
     Verdict {
@@ -121,9 +125,8 @@ impl Leads {
         if let Some(other) = facts.aliases.iter().find(|alias| below(alias, wished.edge)) {
             return Self::Elsewhere(vec![other.clone()]); // somebody else's target, or an older one of this owner's
         }
-        let found: BTreeSet<String> = facts.a.values().into_iter().chain(facts.aaaa.values()).collect();
-        let ours: BTreeSet<String> = wished.addresses.iter().map(ToString::to_string).collect();
-        let foreign: Vec<String> = found.difference(&ours).cloned().collect();
+        let found = found(facts);
+        let foreign: Vec<String> = found.iter().filter(|ip| !wished.is_ours(ip)).cloned().collect();
         // What one family says is no answer for the other: only an address of ours is worth something without it.
         let silent = facts.a.heard().next().is_none() || facts.aaaa.heard().next().is_none();
         if silent && foreign.len() == found.len() {
@@ -141,6 +144,11 @@ impl Leads {
             (false, false, false) => Self::Both(foreign),
         }
     }
+}
+
+/// Every address that was found.
+fn found(host: &HostFacts) -> BTreeSet<String> {
+    host.a.values().into_iter().chain(host.aaaa.values()).collect()
 }
 
 /// Whether a server leads nowhere where others lead somewhere.
@@ -236,13 +244,32 @@ impl Wished<'_> {
     fn is_rivals(&self, value: &str) -> bool {
         self.rival.is_some_and(|rival| bare(value) == rival)
     }
+
+    /// Whether the edge answers at it.
+    fn is_ours(&self, found: &str) -> bool {
+        self.addresses.iter().chain(self.former).any(|ip| ip.to_string() == found)
+    }
+
+    /// Whether it leads to a name of the provider's: then it follows the provider's own DNS.
+    fn follows(&self, host: &HostFacts) -> bool {
+        let provider = self.edge.strip_prefix("edge.").unwrap_or(self.edge);
+        host.aliases.iter().any(|alias| is_below(alias, provider))
+    }
+
+    /// Those of the addresses found at a name that go away, which its owner has to change.
+    fn leaving(&self, host: &HostFacts, found: &BTreeSet<String>) -> Vec<String> {
+        if self.follows(host) {
+            return Vec::new();
+        }
+        found.iter().filter(|found| self.former.iter().any(|ip| ip.to_string() == **found)).cloned().collect()
+    }
 }
 
 fn told(record: Record, state: RecordState, found: Vec<String>, key: &str) -> Record {
     let list = found.join(", ");
     let args = [("found", list.as_str()), ("kind", record.kind.as_str()), ("value", record.value.as_str())];
     let needed = match key {
-        "domain.record.points-elsewhere" => &args[..],
+        "domain.record.points-elsewhere" | "domain.record.former" => &args[..],
         "domain.record.ok" | "domain.record.missing" => &[],
         _ => &args[..1],
     };
@@ -271,10 +298,23 @@ fn trouble(record: &Record, facts: &Facts, answers: &Answers, wished: &Wished<'_
     }
 }
 
+/// It works at a former address, and will not for ever; whether there is one beside it that `stays`.
+fn leaves(record: Record, former: Vec<String>, stays: bool) -> Record {
+    let key = if stays { "domain.record.former-extra" } else { "domain.record.former" };
+    // It may be left out, but not left as it is.
+    Record { optional: false, ..told(record, RecordState::Wrong, former, key) }
+}
+
 /// A CNAME is wanted; addresses of ours do as well.
 fn alias(record: Record, wished: &Wished<'_>, leads: &HostFacts) -> Record {
     let first: Vec<String> = leads.aliases.first().cloned().into_iter().collect();
+    let found = found(leads);
+    let former = wished.leaving(leads, &found);
     match Leads::of(wished, leads) {
+        Leads::Here if !former.is_empty() => {
+            let stays = wished.addresses.iter().any(|ip| found.contains(&ip.to_string()));
+            leaves(record, former, stays)
+        }
         Leads::Here => told(record, RecordState::Ok, first, "domain.record.ok"),
         Leads::Both(_) if !leads.aliases.is_empty() => {
             told(record, RecordState::Wrong, leads.a.values().into_iter().collect(), "domain.record.conflict")
@@ -290,14 +330,15 @@ fn alias(record: Record, wished: &Wished<'_>, leads: &HostFacts) -> Record {
 
 /// One address is wanted at the top of a zone.
 fn address(record: Record, wished: &Wished<'_>, leads: &HostFacts, answers: &Answers) -> Record {
-    if Leads::of(wished, leads) == Leads::Here && leads.aliases.contains(&wished.row.target_host_below(wished.edge)) {
+    if Leads::of(wished, leads) == Leads::Here && wished.follows(leads) {
         return told(record, RecordState::Ok, leads.aliases.clone(), "domain.record.ok");
     }
     let found = answers.values();
-    let ours: BTreeSet<String> = wished.addresses.iter().map(ToString::to_string).collect();
-    let foreign: Vec<String> = found.difference(&ours).cloned().collect();
+    let foreign: Vec<String> = found.iter().filter(|ip| !wished.is_ours(ip)).cloned().collect();
+    let former = wished.leaving(leads, &judged_with(&record, wished, leads));
     let there = answers.all(|answer| matches!(answer, Answer::Values(values) if values.contains(&record.value)));
     match (there, foreign.is_empty()) {
+        (_, true) if !former.is_empty() => leaves(record, former, there),
         (true, true) => told(record, RecordState::Ok, Vec::new(), "domain.record.ok"),
         (true, false) => told(record, RecordState::Wrong, foreign, "domain.record.extra"),
         (false, true) if !leads.aliases.is_empty() && found.is_empty() => {
@@ -306,6 +347,15 @@ fn address(record: Record, wished: &Wished<'_>, leads: &HostFacts, answers: &Ans
         (false, true) => told(record, RecordState::Missing, Vec::new(), "domain.record.missing"),
         (false, false) => told(record, RecordState::Wrong, foreign, "domain.record.points-elsewhere"),
     }
+}
+
+/// The addresses that a record answers for: those of its family, and of the other one where that has no record of its own.
+fn judged_with(record: &Record, wished: &Wished<'_>, leads: &HostFacts) -> BTreeSet<String> {
+    let has = |v4: bool| wished.addresses.iter().any(|ip| ip.is_ipv4() == v4);
+    let is_v4 = record.kind == RecordKind::A;
+    let (own, other) = if is_v4 { (&leads.a, &leads.aaaa) } else { (&leads.aaaa, &leads.a) };
+    let other = if has(!is_v4) { BTreeSet::new() } else { other.values() };
+    own.values().into_iter().chain(other).collect()
 }
 
 fn notices(wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
@@ -320,8 +370,7 @@ fn notices(wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
     }
     // Who has IPv6 goes there first, and so do CAs.
     let foreign = |host: &HostFacts| {
-        let ours = |ip: &String| wished.addresses.iter().any(|address| address.to_string() == *ip);
-        let found: Vec<String> = host.aaaa.values().into_iter().filter(|ip| !ours(ip)).collect();
+        let found: Vec<String> = host.aaaa.values().into_iter().filter(|ip| !wished.is_ours(ip)).collect();
         let own = host.aliases.is_empty() && !host.aaaa.any(|answer| matches!(answer, Answer::Alias(_)));
         (own && !found.is_empty()).then(|| found.join(", "))
     };

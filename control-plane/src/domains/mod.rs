@@ -5,7 +5,8 @@
 //! a certificate is wanted for it, and when that is there the percloud's `own_domain` is set: the name serves, the old one leads to it.
 //!
 //! Anybody may claim any name; what counts is DNS. One claim at most is proved at a time (an index holds that), and it is displaced only
-//! when its own challenge has gone from DNS and the other's stands there. Targets of CNAMEs are random and never used again.
+//! when its own challenge has gone from DNS and the other's stands there. Claims that nobody proves keep nobody out: the oldest makes room.
+//! Targets of CNAMEs are random and never used again.
 
 mod check;
 pub mod connect;
@@ -279,7 +280,7 @@ pub struct Filter {
     pub after_id: Option<String>,
     /// Only those last seen so.
     pub observed: Option<Observed>,
-    /// Only those in trouble: lost, missed, failing.
+    /// Only those in trouble: lost, missed, failing, or leading to a former address.
     pub troubled: bool,
     /// How many at most; 0 means 100.
     pub limit: u16,

@@ -48,7 +48,7 @@ pub enum Refusal {
     /// This percloud has one.
     #[error("this percloud has a domain of its own already")]
     Already,
-    /// So many perclouds claim it that somebody must be at play.
+    /// Too many perclouds claim it of which each has had its challenge in the name's DNS.
     #[error("too many perclouds claim it at this moment")]
     Held,
 }

@@ -17,6 +17,9 @@ pub struct Report {
     pub notices: Vec<Words>,
     /// Whether the twin leads here too.
     pub twin_ready: bool,
+    /// Former addresses of the edge to which names still lead; they work for as long as those do.
+    #[serde(default)]
+    pub former: Vec<String>,
 }
 
 /// A company that hosts DNS.
@@ -113,12 +116,14 @@ impl Words {
 }
 
 /// Every key that a report may hold; the message files must have them all.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 15] = [
     "domain.record.ok",
     "domain.record.missing",
     "domain.record.points-elsewhere",
     "domain.record.wrong-text",
     "domain.record.extra",
+    "domain.record.former",
+    "domain.record.former-extra",
     "domain.record.unreachable",
     "domain.record.no-such-domain",
     "domain.record.conflict",

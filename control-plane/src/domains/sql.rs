@@ -18,6 +18,14 @@ crate::statements! {
         select $1, id, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10 from tenants where id = $2 and wanted <> 'deleted'";
     /// How many others claim it without having proved it.
     CLAIMS = "select count(*) from domains where base = $1 and tenant_id <> $2 and observed = 'pending' and wanted = 'active'";
+    /// So many ($4) of the others' claims that DNS never knew of shall go, the oldest first. One that somebody works on is left alone.
+    MAKE_ROOM = "with going as materialized (
+            select id from domains
+            where base = $1 and tenant_id <> $2 and observed = 'pending' and wanted = 'active' and challenge_seen_at is null
+            order by claimed_at, id limit $4 for update skip locked)
+        update domains d set wanted = 'gone', due_at = $3, tries = 0, wish = wish + 1, trace_parent = coalesce($5, trace_parent)
+        from going where d.id = going.id
+        returning d.tenant_id, d.name";
     /// A percloud's.
     OF_TENANT = concat!("select ", columns!(), "
         from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
@@ -37,7 +45,8 @@ crate::statements! {
         from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
         where (d.name, d.id) > (coalesce($1::text, ''), coalesce($2::text, ''))
             and ($3::text is null or d.observed = $3)
-            and (not $4 or d.misses > 0 or d.last_error is not null or d.observed = 'lost')
+            and (not $4 or d.misses > 0 or d.last_error is not null or d.observed = 'lost'
+                or (d.observed in ('verified', 'active') and coalesce(d.report -> 'former', '[]') <> '[]'))
         order by d.name, d.id
         limit $5");
     /// How many by state.
@@ -48,10 +57,13 @@ crate::statements! {
         from domains where wanted = 'active'";
     /// A look is wanted now, or as soon as it may be ($3).
     ASK = "update domains set check_at = least(check_at, greatest($2, checked_at + $3::bigint * interval '1 second')),
-            due_at = least(coalesce(due_at, $2), greatest($2, checked_at + $3::bigint * interval '1 second')), asked_at = $2, wish = wish + 1
+            due_at = least(coalesce(due_at, $2), greatest($2, checked_at + $3::bigint * interval '1 second')),
+            asked_at = case when observed = 'pending' then greatest(asked_at, least($2, claimed_at + $4::bigint * interval '1 day')) else $2 end,
+            wish = wish + 1
         where tenant_id = $1 and wanted = 'active'";
     /// Another of the two names, or no twin; looked at at once.
-    CHOOSE = "update domains set name = $2, twin = $3, check_at = $4, due_at = $4, asked_at = $4, wish = wish + 1,
+    CHOOSE = "update domains set name = $2, twin = $3, check_at = $4, due_at = $4, wish = wish + 1,
+            asked_at = case when observed = 'pending' then greatest(asked_at, least($4, claimed_at + $6::bigint * interval '1 day')) else $4 end,
             trace_parent = coalesce($5, trace_parent)
         where id = $1 and wanted = 'active'";
     /// It shall go.
@@ -77,6 +89,7 @@ crate::statements! {
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
             check_at = case when wish = $3 then $6::timestamptz else check_at end,
             report = coalesce($7, report), checked_at = coalesce($8, checked_at), good_at = $9, misses = $10, missed_at = $11,
+            challenge_seen_at = coalesce(challenge_seen_at, $12),
             tries = 0, last_error = null, claimed_until = '-infinity'
         where id = $1 and claim = $2";
     /// The other claim of a name that has been proved; locked, where a transaction is about to change it.

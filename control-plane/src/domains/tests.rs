@@ -1,5 +1,7 @@
 //! From what DNS says to words: a table.
 
+mod former;
+
 use super::testing::row;
 use super::*;
 use crate::dns::{Answer, Answers, Facts, HostFacts, NameServer, Silence, Trouble, Zone};
@@ -64,7 +66,7 @@ fn sub() -> DomainRow {
 
 fn judged(row: &DomainRow, facts: &Facts, addresses: &[&str], rival: Option<&str>) -> Verdict {
     let addresses: Vec<std::net::IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
-    judge(&Wished { row, edge: EDGE, addresses: &addresses, rival }, facts)
+    judge(&Wished { row, edge: EDGE, addresses: &addresses, former: &[], rival }, facts)
 }
 
 /// A record in short: `A missing`, `A points-elsewhere 203.0.113.9`.

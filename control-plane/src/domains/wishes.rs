@@ -17,8 +17,10 @@ use crate::{
 pub(super) const CHALLENGE_LASTS: TimeDelta = TimeDelta::days(7);
 /// An owner's impatience is served at most this often.
 const ASK_EVERY_SECONDS: i64 = 3;
-/// So many perclouds may claim a name at once without having proved it.
+/// So many perclouds may claim a name at once without having proved it; one more takes the place of the oldest.
 const CLAIMS: i64 = 10;
+/// For so long after it was made a claim without proof lasts longer by being asked about: whoever looks at the page keeps it no longer.
+const ASKING_PROLONGS_DAYS: i64 = 30;
 
 /// Which of the two names is the main one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,10 +38,10 @@ pub(super) fn random() -> String {
     data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 16]>()).to_lowercase()
 }
 
-/// Claims a name for a percloud. Claiming the name that it has claimed already changes nothing.
+/// Claims a name for a percloud, which may have one claim at a time. Claiming the name that it has claimed already changes nothing.
 ///
 /// # Errors
-/// `Already`, `Held`, or `NotFound` when there is no such percloud.
+/// `Already`, `Held` by claims that DNS knew of, or `NotFound` when there is no such percloud.
 pub async fn claim(
     tx: &Transaction<'_>,
     tenant: &TenantId,
@@ -53,10 +55,7 @@ pub async fn claim(
         Some(_) => return Err(Refusal::Already.into()),
         None => {}
     }
-    let claims: i64 = tx.query_one(sql::CLAIMS, &[&name.base(), &tenant.as_str()]).await?.try_get(0)?;
-    if claims >= CLAIMS {
-        return Err(Refusal::Held.into());
-    }
+    make_room(tx, tenant, name, now).await?;
     let id = db::random_id('d');
     let target = format!("t-{}", random());
     tx.execute(sql::TARGET, &[&target, &tenant.as_str(), &now]).await?;
@@ -80,12 +79,35 @@ pub async fn claim(
     of_tenant(tx, tenant).await?.ok_or(Error::NotFound)
 }
 
+/// Nobody keeps a name from its owner by claims alone: where it is full of those that nobody proves, the oldest goes that DNS never knew of,
+/// as if it had lapsed.
+async fn make_room(tx: &Transaction<'_>, tenant: &TenantId, name: &Name, now: DateTime<Utc>) -> Result<(), Error> {
+    let claims: i64 = tx.query_one(sql::CLAIMS, &[&name.base(), &tenant.as_str()]).await?.try_get(0)?;
+    let too_many = claims + 1 - CLAIMS;
+    if too_many <= 0 {
+        return Ok(());
+    }
+    let (base, newcomer, trace) = (name.base(), tenant.as_str(), telemetry::trace_parent());
+    let going = tx.query(sql::MAKE_ROOM, &[&base, &newcomer, &now, &too_many, &trace]).await?;
+    if (going.len() as i64) < too_many {
+        return Err(Refusal::Held.into());
+    }
+    for row in going {
+        let whose: String = row.try_get("tenant_id")?;
+        let whose: TenantId = whose.parse().map_err(|_| db::Error::Column("domains.tenant_id"))?;
+        let details = json!({ "name": row.try_get::<_, String>("name")? });
+        // By itself, as when it lapses: the newcomer knows nothing of it.
+        audit::note(tx, now, &Actor::Reconcile, "domain.crowded-out", &whose, &details).await?;
+    }
+    Ok(())
+}
+
 /// Has DNS looked at at once, or three seconds after the last look.
 ///
 /// # Errors
 /// `NotFound` when the percloud has no domain.
 pub async fn ask_check(tx: &Transaction<'_>, tenant: &TenantId, now: DateTime<Utc>) -> Result<(), Error> {
-    let asked = tx.execute(sql::ASK, &[&tenant.as_str(), &now, &ASK_EVERY_SECONDS]).await?;
+    let asked = tx.execute(sql::ASK, &[&tenant.as_str(), &now, &ASK_EVERY_SECONDS, &ASKING_PROLONGS_DAYS]).await?;
     if asked == 0 { Err(Error::NotFound) } else { Ok(()) }
 }
 
@@ -112,7 +134,8 @@ pub async fn choose(
     if (&name, &twin) == (&row.name, &row.twin) {
         return Ok(row);
     }
-    let affected = tx.execute(sql::CHOOSE, &[&row.id, &name, &twin, &now, &telemetry::trace_parent()]).await?;
+    let trace = telemetry::trace_parent();
+    let affected = tx.execute(sql::CHOOSE, &[&row.id, &name, &twin, &now, &trace, &ASKING_PROLONGS_DAYS]).await?;
     ensure_affected(affected, 1)?;
     audit::note(tx, now, actor, "domain.chosen", tenant, &json!({ "name": name, "twin": twin })).await?;
     of_tenant(tx, tenant).await?.ok_or(Error::NotFound)

@@ -101,7 +101,7 @@ fn half() -> Report {
             ),
         ],
         notices: vec![Words::new("domain.notice.caa", &[("issuers", "")])],
-        twin_ready: false,
+        ..Report::default()
     }
 }
 

@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Connect;
+use super::options::Addresses;
 use super::schedule::{next_check, next_due};
 use super::{DomainRow, Observed, Options, RecordState, Verdict, Wanted, Wished, Words, counts, edge_of, judge, sql};
 use crate::config::Common;
@@ -39,6 +40,8 @@ pub struct Domains {
     pub base_domain: String,
     /// The edge's public addresses; those of the base domain when there are none.
     pub addresses: Vec<IpAddr>,
+    /// Where it answers still, and which go away.
+    pub former: Vec<IpAddr>,
     /// The names by which our CA knows itself in CAA records; none: nobody looks.
     pub issuers: Vec<String>,
 }
@@ -105,12 +108,16 @@ impl Noun for Domains {
         };
         let report = seen.verdict.as_ref().map(|verdict| serde_json::to_value(&verdict.report).unwrap_or_default());
         let checked_at = seen.verdict.as_ref().map(|_| seen.now);
+        let challenged_at = seen.verdict.as_ref().filter(|verdict| verdict.challenged).map(|_| seen.now);
         let db = self.db.get().await?;
         let statement = db.prepare_cached(sql::LOOKED).await?;
         let (id, claim, wish) = (&row.id, &claimed.claim, &claimed.wish);
         let (good, count, last) = (&misses.good_at, &misses.count, &misses.last);
         let affected = db
-            .execute(&statement, &[id, claim, wish, &now, &due, &check_at, &report, &checked_at, good, count, last])
+            .execute(
+                &statement,
+                &[id, claim, wish, &now, &due, &check_at, &report, &checked_at, good, count, last, &challenged_at],
+            )
             .await?;
         ensure_affected(affected, 1)
     }
@@ -124,8 +131,8 @@ impl Domains {
         let base_domain = common.base_domain.to_string();
         let provider = options.domain_connect_provider.clone().unwrap_or_else(|| base_domain.clone());
         let connect = Connect::new(dns.clone(), provider, None);
-        let addresses = options.public_addresses.clone();
-        Self { db, clock, dns, connect, base_domain, addresses, issuers: Vec::new() }
+        let (addresses, former) = (options.public_addresses.clone(), options.former_addresses.clone());
+        Self { db, clock, dns, connect, base_domain, addresses, former, issuers: Vec::new() }
     }
 
     /// Keeps all claims true, and their numbers known.
@@ -157,7 +164,8 @@ impl Domains {
         let nobody = Facts { zone: Err(Trouble::Broken), txt: dns::Answers::default(), hosts: Vec::new() };
         let looked = tokio::time::timeout(LOOK, look).await;
         let (facts, addresses, caa) = looked.unwrap_or_else(|_| (nobody, self.addresses.clone(), None));
-        let wished = Wished { row, edge: &edge, addresses: &addresses, rival: rival.as_deref() };
+        let Addresses { current, former } = Addresses::new(addresses, &self.former);
+        let wished = Wished { row, edge: &edge, addresses: &current, former: &former, rival: rival.as_deref() };
         let mut verdict = judge(&wished, &facts);
         verdict.report.notices.extend(caa);
         verdict.report.connect = self.link(row, &facts, &verdict).await;

@@ -3,6 +3,7 @@
 mod asking;
 mod connected;
 mod life;
+mod moved;
 mod operator;
 mod takeover;
 mod trouble;
@@ -95,6 +96,7 @@ impl Scene {
             dns,
             base_domain: BASE.into(),
             addresses: vec![EDGE.parse().unwrap()],
+            former: Vec::new(),
             issuers: Vec::new(),
         };
         let scene = Self { cloud, knot, domains, certificates, ada };

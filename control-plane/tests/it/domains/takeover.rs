@@ -104,16 +104,85 @@ async fn a_challenge_that_nobody_uses_ends_and_one_that_stands_does_not() {
 }
 
 #[tokio::test]
-async fn a_name_is_not_claimed_by_everybody_at_once_and_one_has_it_at_most() {
+async fn looking_at_the_page_does_not_keep_a_claim_for_ever() {
     let scene = Scene::new().await;
+    let claimed = scene.claim(&scene.ada, NAME, false).await.claimed_at;
+    while scene.find(&scene.ada).await.is_some() {
+        assert!(scene.now() - claimed < TimeDelta::days(95), "it is kept by looking at it");
+        scene.cloud.clock.advance(TimeDelta::days(4));
+        let mut db = scene.web().await;
+        let tx = db.transaction().await.unwrap();
+        domains::ask_check(&tx, &scene.ada.id, scene.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        scene.settle().await;
+    }
+    assert!(scene.now() - claimed > TimeDelta::days(80), "but it lasts longer than one that nobody asks about");
+}
+
+/// Ten perclouds that claim Ada's name, one after the other.
+async fn crowd(scene: &Scene) -> Vec<Created> {
+    let mut crowd = Vec::new();
     for n in 0..10 {
         let other = scene.cloud.try_sign_up(&format!("other-{n}"), &format!("o{n}@example.org")).await.unwrap();
         scene.try_claim(&other, NAME, true).await.unwrap();
+        scene.cloud.clock.advance(TimeDelta::seconds(1));
+        crowd.push(other);
     }
+    crowd
+}
+
+#[tokio::test]
+async fn claims_that_nobody_proves_make_room_for_whoever_comes() {
+    let scene = Scene::new().await;
+    let crowd = crowd(&scene).await;
+    // The oldest has shown once that its DNS is its own, and has taken the record away again.
+    let challenge = scene.row(&crowd[0]).await.challenge_value();
+    scene.knot.set(CHALLENGE, "TXT", &challenge).await.unwrap();
+    scene.settle().await;
+    scene.knot.remove(CHALLENGE, "TXT").await.unwrap();
+    scene.ask(&crowd[0]).await;
+    let claim = scene.claim(&scene.ada, NAME, true).await;
+    assert_eq!(claim.observed, Observed::Pending);
+    let mut left = Vec::new();
+    for (n, other) in crowd.iter().enumerate() {
+        left.extend(scene.find(other).await.map(|_| n));
+    }
+    assert_eq!(left, [0, 2, 3, 4, 5, 6, 7, 8, 9], "the oldest of those that DNS never knew of has gone");
+    assert_eq!(scene.cloud.value::<i64>("select count(*) from domains").await, 10);
+    let noted: String = scene.cloud.value("select tenant_id from audit where action = 'domain.crowded-out'").await;
+    assert_eq!(noted, crowd[1].id.to_string());
+    let again = scene.claim(&crowd[1], NAME, true).await;
+    assert_eq!(again.observed, Observed::Pending, "and may come again");
+    assert!(scene.find(&crowd[2]).await.is_none(), "in the place of the next one");
+    scene.set_all(&claim).await;
+    assert!(scene.ask(&scene.ada).await.serves(), "DNS decides, however many there are");
+}
+
+#[tokio::test]
+async fn claims_that_dns_knows_of_are_not_crowded_out_and_one_has_a_name_at_most() {
+    let scene = Scene::new().await;
+    let crowd = crowd(&scene).await;
+    for other in &crowd {
+        scene.knot.add(CHALLENGE, "TXT", &scene.row(other).await.challenge_value()).await.unwrap();
+    }
+    scene.settle().await;
     let held = scene.try_claim(&scene.ada, NAME, true).await;
     assert!(matches!(held, Err(domains::Error::Refused(domains::Refusal::Held))), "{held:?}");
+    for other in &crowd {
+        assert_eq!(scene.row(other).await.observed, Observed::Pending, "nothing was done to anybody");
+    }
     let two = "update domains set observed = 'verified', verified_at = now()";
     assert!(scene.cloud.db.get().await.unwrap().batch_execute(two).await.is_err(), "the database holds it");
+}
+
+#[tokio::test]
+async fn whoever_has_a_name_is_not_crowded_out_of_it() {
+    let scene = Scene::active().await;
+    let crowd = crowd(&scene).await;
+    let bob = bob(&scene).await;
+    scene.claim(&bob, NAME, true).await;
+    assert!(scene.row(&scene.ada).await.serves());
+    assert!(scene.find(&crowd[0]).await.is_none(), "the oldest of those without proof");
 }
 
 #[tokio::test]
