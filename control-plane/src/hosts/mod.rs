@@ -133,6 +133,8 @@ pub trait Host: Send + Sync {
     /// Prepares folder, uid, limits and listening socket; a running runtime with another spec is stopped (drained),
     /// and starts with the new one on the next connection.
     fn place<'a>(&'a self, spec: &'a TenantSpec) -> BoxFuture<'a, Result<Unit, Error>>;
+    /// Forgets why it was not to be started for a while, and starts it, unless it runs; the percloud as it is then, or none.
+    fn retry<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>>;
     /// Stops the runtime, closes its socket and wipes its folder.
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>>;
     /// The sandbox's layers on this machine.

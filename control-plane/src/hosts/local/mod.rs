@@ -274,6 +274,16 @@ impl Host for Local {
         })
     }
 
+    fn retry<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>> {
+        Box::pin(async move {
+            let placed = self.units().get(id).is_some_and(|handle| handle.desk.is_placed());
+            let seen = if placed { self.order(id, Order::Retry).await? } else { None };
+            let Some(seen) = seen else { return Ok(None) };
+            let status = self.status(id).await;
+            Ok(Some(self.unit(id, seen, status)))
+        })
+    }
+
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             self.order(id, Order::Remove).await?;
