@@ -162,6 +162,7 @@ impl Local {
             egress: paths.egress_folder(),
             stage: paths.host_state().join("stage"),
             runtime: runtime(options)?,
+            ceilings: options.limits.of_process(),
             allow_missing: allowed.clone(),
             probe_uid: FIRST_UID - 1,
             probe_folder: PROBE.into(),
