@@ -119,8 +119,14 @@ pub struct Layer {
     pub name: String,
     /// What it keeps a tenant from, in one sentence.
     pub keeps: String,
+    /// Which version of it this machine has, and for control groups what they limit; none where there is nothing to say.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Why this machine has it not; none when it has.
     pub missing: Option<String>,
+    /// Its absence was allowed by name (`--allow-missing`).
+    #[serde(default)]
+    pub allowed: bool,
     /// Its absence was allowed by name, or follows from how the host runs and another layer stands in: told, but no fault.
     #[serde(default)]
     pub tolerated: bool,

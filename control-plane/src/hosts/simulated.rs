@@ -248,7 +248,9 @@ impl Host for Simulated {
             let layer = |name: &String| Layer {
                 name: name.clone(),
                 keeps: "nothing: this host is simulated".into(),
+                version: None,
                 missing: Some("simulated".into()),
+                allowed: false,
                 tolerated: false,
             };
             memory.missing.iter().map(layer).collect()
