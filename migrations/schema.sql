@@ -679,6 +679,7 @@ CREATE TABLE public.tenants (
     own_domain text,
     served_domain text,
     owner_key text,
+    retry boolean DEFAULT false NOT NULL,
     CONSTRAINT tenants_again_sha256_check CHECK ((again_sha256 ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT tenants_check CHECK (((wanted = 'suspended'::text) = (suspended_reason IS NOT NULL))),
     CONSTRAINT tenants_check1 CHECK (((observed = 'absent'::text) OR (socket IS NOT NULL))),
@@ -756,6 +757,8 @@ COMMENT ON COLUMN public.tenants.own_domain IS 'The own domain that it answers a
 COMMENT ON COLUMN public.tenants.served_domain IS 'The name in the spec that the host was last seen to have: no visitor is sent to a name that the runtime does not know yet.';
 
 COMMENT ON COLUMN public.tenants.owner_key IS 'The public half (Ed25519, base64url) of the key with which the percloud vouches for its owner here; as its runtime last said, none before that.';
+
+COMMENT ON COLUMN public.tenants.retry IS 'Its host shall try it at once, should it fail. Written with a wish; the reconciler takes it back once its host was told, or it does not fail.';
 
 CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
  WITH perclouds AS NOT MATERIALIZED (

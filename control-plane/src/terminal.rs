@@ -29,6 +29,23 @@ pub fn table(rows: &[Vec<String>]) -> String {
     out
 }
 
+/// Breaks a text between words into lines of at most so many characters, as far as its words are short enough.
+#[must_use]
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in plain(text).split_whitespace() {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        if line > 0 && line + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
 /// Bytes as people say them.
 #[must_use]
 pub fn bytes(count: i64) -> String {
@@ -221,6 +238,13 @@ mod tests {
         assert_eq!(csv(["ada", "1.5", ""]), "ada,1.5,\r\n");
         assert_eq!(csv(["a,b", "say \"x\"", "two\nlines"]), "\"a,b\",\"say \"\"x\"\"\",\"two\nlines\"\r\n");
         assert_eq!(csv(["=1+1", "+2", "-3", "@x", "=a,b"]), "'=1+1,'+2,'-3,'@x,\"'=a,b\"\r\n");
+    }
+
+    #[test]
+    fn a_text_is_broken_between_words_and_a_long_word_is_left_whole() {
+        assert_eq!(wrap("one two  three\nfour", 9), ["one two", "three", "four"]);
+        assert_eq!(wrap("a incomprehensibilities b", 5), ["a", "incomprehensibilities", "b"]);
+        assert_eq!(wrap("", 5), [""]);
     }
 
     #[test]

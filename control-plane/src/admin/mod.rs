@@ -58,7 +58,7 @@ pub enum Command {
     Create(perclouds::Create),
     /// Close a percloud to visitors; its owner can still sign in and take everything along
     Suspend(perclouds::Suspend),
-    /// Open a suspended percloud again, or try one that failed at once
+    /// Open a suspended percloud again, or have one that does not start tried at once
     Resume(perclouds::Which),
     /// Delete a percloud with everything in it, for good
     Delete(perclouds::Delete),

@@ -200,7 +200,8 @@ pub(super) async fn suspend(desk: &Desk, suspend: &Suspend) -> anyhow::Result<()
 
 pub(super) async fn resume(desk: &Desk, which: &Which) -> anyhow::Result<()> {
     let (name, now) = (&which.name, desk.clock.now());
-    wish(desk, "is wanted running.", async |tx| tenants::resume(tx, name, &Actor::Operator, now).await).await
+    let said = "is wanted running; should it not start, its host tries it at once.";
+    wish(desk, said, async |tx| tenants::resume(tx, name, &Actor::Operator, now).await).await
 }
 
 pub(super) async fn delete(desk: &Desk, delete: &Delete) -> anyhow::Result<()> {

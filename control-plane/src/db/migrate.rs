@@ -20,6 +20,7 @@ const ALL: &[(&str, &str)] = &[
     ("V12__edge_quota", include_str!("../../../migrations/0012_edge_quota.sql")),
     ("V13__percloud_orders", include_str!("../../../migrations/0013_percloud_orders.sql")),
     ("V14__claims_make_room", include_str!("../../../migrations/0014_claims_make_room.sql")),
+    ("V15__retry", include_str!("../../../migrations/0015_retry.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

@@ -39,7 +39,7 @@ const GRANTS: &[(&str, &str, &str)] = &[
     (
         "percloud_web",
         "tenants",
-        "select, insert, update (wanted, suspended_reason, confirmed_at, due_at, wish, trace_parent, tries)",
+        "select, insert, update (wanted, suspended_reason, confirmed_at, due_at, wish, trace_parent, tries, retry)",
     ),
     (
         "percloud_web",

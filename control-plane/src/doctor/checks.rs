@@ -8,11 +8,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::Finding;
-use crate::{
-    config::Common,
-    hosts::{Host, client::HostClient},
-    up::health,
-};
+use crate::{config::Common, up::health};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -65,31 +61,4 @@ async fn metrics(common: &Common, role: &str) -> std::io::Result<()> {
     stream.write_all(b"\n").await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.map(drop)
-}
-
-/// What keeps perclouds apart, layer by layer, and whether the host has the perclouds it should.
-pub(super) async fn host(common: &Common) -> Vec<Finding> {
-    let host = HostClient::new(common.paths().host_socket()).with_patience(PATIENCE);
-    let layers = match host.layers().await {
-        Ok(layers) => layers,
-        Err(error) => {
-            return vec![Finding::wrong(
-                "sandbox",
-                format!("the host role does not say: {error}"),
-                "see whether it runs, above; as another user than root or its own one is not let in",
-            )];
-        }
-    };
-    let total = layers.len();
-    let missing = layers.into_iter().filter_map(|layer| {
-        let why = layer.missing?;
-        let about = format!("sandbox: {}", layer.name);
-        let to_do = format!(
-            "it keeps a percloud from this: {} Until this machine has it, take in only people you trust",
-            layer.keeps
-        );
-        Some(Finding::warning(about, format!("missing: {why}"), to_do))
-    });
-    let missing: Vec<Finding> = missing.collect();
-    if missing.is_empty() { vec![Finding::well("sandbox", format!("all {total} layers are there"))] } else { missing }
 }

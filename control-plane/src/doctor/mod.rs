@@ -7,6 +7,7 @@ mod certificates;
 mod checks;
 mod machine;
 mod names;
+mod sandbox;
 pub mod sql;
 mod work;
 
@@ -20,6 +21,8 @@ use crate::{
     db, terminal,
     up::cluster,
 };
+
+pub use sandbox::Sandbox;
 
 /// What `percloud doctor` is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -84,6 +87,8 @@ impl Finding {
 pub struct Report {
     /// Nothing is wrong; there may be warnings.
     pub well: bool,
+    /// What keeps perclouds apart on this machine; none when no host has ever started.
+    pub sandbox: Option<Sandbox>,
     /// One by one.
     pub findings: Vec<Finding>,
 }
@@ -96,14 +101,15 @@ pub async fn examine(common: &Common, seal: &SealOptions, clock: &Clock) -> Repo
     findings.extend(names::all(common).await);
     findings.extend(checks::portal(common).await);
     findings.extend(checks::roles(common).await);
-    findings.extend(checks::host(common).await);
+    let (sandbox, about_it) = sandbox::all(common, clock.now()).await;
+    findings.extend(about_it);
     match cluster::owner_url(common).and_then(|url| Ok((db::pool(&url)?, url))) {
         Ok((pool, url)) => findings.extend(work::all(common, &pool, &url, clock.now()).await),
         Err(error) => {
             findings.push(Finding::wrong("database", format!("{error:#}"), "start the provider with `infra/up`"))
         }
     }
-    Report { well: findings.iter().all(|one| one.state != State::Wrong), findings }
+    Report { well: findings.iter().all(|one| one.state != State::Wrong), sandbox, findings }
 }
 
 /// Looks at everything and says what is wrong; exit code 1 when something is.
@@ -120,7 +126,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(if report.well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A table, then what to do about each thing that is not well, then one line that says it all.
+/// A table with what to do about each thing that is not well, then that of the sandbox, then one line that says it all.
 fn words(report: &Report) -> String {
     let mark = |state: State| match state {
         State::Well => "✓ well",
@@ -143,7 +149,8 @@ fn words(report: &Report) -> String {
         1 => format!("1 thing is wrong.{warnings}"),
         more => format!("{more} things are wrong.{warnings}"),
     };
-    format!("{}\n{last}\n", terminal::table(&rows))
+    let sandbox = report.sandbox.as_ref().map(|one| format!("\n{}", sandbox::words(one))).unwrap_or_default();
+    format!("{}{sandbox}\n{last}\n", terminal::table(&rows))
 }
 
 #[cfg(test)]
@@ -157,7 +164,7 @@ mod tests {
             Finding::warning("sandbox: own user", "missing", "run as root"),
             Finding::wrong("portal", "no answer\u{7}", "start it"),
         ];
-        let text = words(&Report { well: false, findings });
+        let text = words(&Report { well: false, sandbox: None, findings });
         assert_eq!(
             text,
             "✓ well     disk               80 GB free\n\

@@ -90,6 +90,15 @@ impl Host for HostClient {
         })
     }
 
+    fn retry<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>> {
+        Box::pin(async move {
+            match self.ask(Question::Retry { id: id.clone() }).await? {
+                Answer::Looked(unit) => Ok(unit),
+                other => odd(other),
+            }
+        })
+    }
+
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             match self.ask(Question::Remove { id: id.clone() }).await? {

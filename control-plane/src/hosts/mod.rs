@@ -119,8 +119,14 @@ pub struct Layer {
     pub name: String,
     /// What it keeps a tenant from, in one sentence.
     pub keeps: String,
+    /// Which version of it this machine has, and for control groups what they limit; none where there is nothing to say.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Why this machine has it not; none when it has.
     pub missing: Option<String>,
+    /// Its absence was allowed by name (`--allow-missing`).
+    #[serde(default)]
+    pub allowed: bool,
     /// Its absence was allowed by name, or follows from how the host runs and another layer stands in: told, but no fault.
     #[serde(default)]
     pub tolerated: bool,
@@ -133,6 +139,8 @@ pub trait Host: Send + Sync {
     /// Prepares folder, uid, limits and listening socket; a running runtime with another spec is stopped (drained),
     /// and starts with the new one on the next connection.
     fn place<'a>(&'a self, spec: &'a TenantSpec) -> BoxFuture<'a, Result<Unit, Error>>;
+    /// Forgets why it was not to be started for a while, and starts it, unless it runs; the percloud as it is then, or none.
+    fn retry<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>>;
     /// Stops the runtime, closes its socket and wipes its folder.
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>>;
     /// The sandbox's layers on this machine.

@@ -34,6 +34,11 @@ pub enum Question {
         /// What it shall be.
         spec: Box<TenantSpec>,
     },
+    /// [`super::Host::retry`]
+    Retry {
+        /// Which percloud.
+        id: TenantId,
+    },
     /// [`super::Host::remove`]
     Remove {
         /// Which percloud.
@@ -51,7 +56,7 @@ pub enum Question {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// To [`Question::Look`]
+    /// To [`Question::Look`] and [`Question::Retry`]
     Looked(Option<Unit>),
     /// To [`Question::Place`]
     Placed(Unit),

@@ -73,6 +73,7 @@ async fn reply(host: &dyn Host, question: Question) -> Answer {
     let answer = match question {
         Question::Look { id } => host.look(&id).await.map(Answer::Looked),
         Question::Place { spec } => host.place(&spec).await.map(Answer::Placed),
+        Question::Retry { id } => host.retry(&id).await.map(Answer::Looked),
         Question::Remove { id } => host.remove(&id).await.map(|()| Answer::Removed),
         Question::Layers => host.layers().await.map(Answer::Layers),
         Question::Usage => host.usage().await.map(Answer::Usage),

@@ -21,6 +21,8 @@ pub enum Call {
     Look,
     /// [`Host::place`]
     Place,
+    /// [`Host::retry`]
+    Retry,
     /// [`Host::remove`]
     Remove,
     /// [`Host::layers`]
@@ -33,7 +35,8 @@ pub enum Call {
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Look, Self::Place, Self::Remove, Self::Layers, Self::Usage, Self::List];
+    pub const ALL: [Self; 7] =
+        [Self::Look, Self::Place, Self::Retry, Self::Remove, Self::Layers, Self::Usage, Self::List];
 }
 
 /// How a call fails.
@@ -220,6 +223,15 @@ impl Host for Simulated {
         Box::pin(std::future::ready(unit))
     }
 
+    fn retry<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>> {
+        let unit = self.call(Call::Retry, Some(id), |memory| {
+            let (_, unit) = memory.units.get_mut(id)?;
+            unit.state = State::Awake;
+            Some(unit.clone())
+        });
+        Box::pin(std::future::ready(unit))
+    }
+
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
         let removed = self.call(Call::Remove, Some(id), |memory| {
             memory.units.remove(id);
@@ -236,7 +248,9 @@ impl Host for Simulated {
             let layer = |name: &String| Layer {
                 name: name.clone(),
                 keeps: "nothing: this host is simulated".into(),
+                version: None,
                 missing: Some("simulated".into()),
+                allowed: false,
                 tolerated: false,
             };
             memory.missing.iter().map(layer).collect()

@@ -132,6 +132,9 @@ pub struct Tenant {
     pub tries: i32,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// Its host shall try it at once, should it fail.
+    #[serde(skip)]
+    pub retry: bool,
     /// Counts wishes.
     #[serde(skip)]
     pub wish: i64,
@@ -169,6 +172,7 @@ impl Tenant {
             due_at: row.try_get("due_at")?,
             tries: row.try_get("tries")?,
             last_error: row.try_get("last_error")?,
+            retry: row.try_get("retry")?,
             wish: row.try_get("wish")?,
             trace_parent: row.try_get("trace_parent")?,
         })

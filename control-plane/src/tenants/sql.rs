@@ -7,7 +7,7 @@ macro_rules! tenant_columns {
     () => {
         "t.id, t.account_id, a.email, t.name, t.domain, t.own_domain, t.wanted, t.suspended_reason, t.observed, t.spec_hash, t.socket,
             t.setup_sha256, t.confirmed_at, t.set_up_at, t.used_bytes, t.quota_bytes, t.language, t.delete_after,
-            t.created_at, t.due_at, t.tries, t.last_error, t.wish, t.trace_parent"
+            t.created_at, t.due_at, t.tries, t.last_error, t.retry, t.wish, t.trace_parent"
     };
 }
 
@@ -44,8 +44,9 @@ crate::statements! {
         limit $5");
     /// How many by wanted and observed.
     COUNTS = "select wanted, observed, count(*) from tenants group by wanted, observed order by wanted, observed";
-    /// Writes a wish, due at once.
-    WANT = "update tenants set wanted = $2, suspended_reason = $3, due_at = $4, tries = 0, wish = wish + 1, trace_parent = coalesce($5, trace_parent)
+    /// Writes a wish, due at once; who is wanted running is tried at once, too.
+    WANT = "update tenants set wanted = $2, suspended_reason = $3, due_at = $4, tries = 0, wish = wish + 1,
+            trace_parent = coalesce($5, trace_parent), retry = $2 = 'running'
         where id = $1";
     /// The mailed link was used.
     CONFIRM = "update tenants set confirmed_at = coalesce(confirmed_at, $2) where id = $1 and wanted <> 'deleted'";

@@ -210,20 +210,17 @@ pub async fn suspend(
     get(tx, before.id.as_str()).await
 }
 
-/// Wants it running again.
+/// Wants it running again; and tried at once, should it fail, whatever its host has made of that.
 ///
 /// # Errors
 /// `NotFound` or `BeingDeleted`.
 pub async fn resume(tx: &Transaction<'_>, which: &str, actor: &Actor, now: DateTime<Utc>) -> Result<Tenant, Error> {
     let before = living(tx, which).await?;
-    if before.wanted == Wanted::Running && before.last_error.is_none() {
-        return Ok(before);
-    }
     // Claims are written before perclouds, as their reconciler does it, so that two transactions never wait for each other.
     if before.wanted != Wanted::Running {
         domains::resumed(tx, &before.id, now).await?;
     }
-    // Also the way to say "try again" to one that is stuck.
+    // Also where nothing is known to be wrong: its host may know more than was last seen of it.
     want(tx, &before.id, Wanted::Running, None, now).await?;
     if before.wanted != Wanted::Running {
         audit::note(tx, now, actor, "tenant.resumed", &before.id, &json!({})).await?;

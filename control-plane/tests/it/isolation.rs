@@ -270,6 +270,32 @@ async fn a_runtime_that_crashes_is_tried_again_and_the_operator_hears_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_does_not_start_is_tried_at_once_when_an_operator_says_so() {
+    let machine = Machine::start(None, 300).await;
+    let (ada, unit) = machine.place("ada").await;
+    let crash = machine.folder(&ada.id).join("crash");
+    fs::write(&crash, "").unwrap();
+    assert!(get(&unit.socket, "/").await.is_err());
+    let fails = async || {
+        eventually("a failing percloud", async || match machine.host.look(&ada.id).await.unwrap()?.state {
+            State::Failing(_) => Some(()),
+            _ => get(&unit.socket, "/").await.err().and(None),
+        })
+        .await;
+    };
+    fails().await;
+    machine.host.retry(&ada.id).await.unwrap();
+    fails().await; // its cause was not mended, and that is heard again
+    fs::remove_file(crash).unwrap();
+    assert_eq!(machine.host.retry(&ada.id).await.unwrap().unwrap().state, State::Awake, "it waits for nobody");
+    get(&unit.socket, "/").await.unwrap();
+    let before = machine.runtimes(&ada.id);
+    machine.host.retry(&ada.id).await.unwrap();
+    assert_eq!((machine.runtimes(&ada.id), before.len()), (before, 1), "who runs goes on running");
+    assert_eq!(machine.host.retry(&bundle::TenantId::random()).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_runs_without_a_host_and_everything_listens_again_with_the_next() {
     for user in Machine::kinds() {
         let mut machine = Machine::start(user, 300).await;

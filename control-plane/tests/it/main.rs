@@ -23,6 +23,7 @@ mod edge_restart;
 mod egress;
 mod isolation;
 mod isolation_limits;
+mod layers;
 mod ledger;
 mod machine;
 mod mails;

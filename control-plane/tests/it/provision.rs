@@ -190,6 +190,9 @@ impl<F: Fn() -> BoxFuture<'static, ()> + Send + Sync> Host for Meanwhile<F> {
             self.0.place(spec).await
         })
     }
+    fn retry<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>> {
+        self.0.retry(id)
+    }
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
         self.0.remove(id)
     }

@@ -25,7 +25,7 @@ use super::{
     layers::{Finding, Kind},
     seccomp::PROGRAM,
     stage,
-    wire::{Errand, Start},
+    wire::{Ceilings, Errand, Start},
 };
 
 /// The kernel must have at least this version of Landlock (2: Linux 5.19; Debian 12 has it). Newer ones are used.
@@ -41,6 +41,8 @@ pub(super) struct Rules {
     pub(super) user: u32,
     /// And its group.
     pub(super) group: u32,
+    /// What each process may use.
+    pub(super) ceilings: Ceilings,
     /// Layers that this machine lacks and the operator allowed to be missing.
     pub(super) without: BTreeSet<Kind>,
     /// The compiled table of system calls.
@@ -98,7 +100,7 @@ fn put_on(rules: &Rules, given: &Given<'_>, note: &mut dyn FnMut(Kind, anyhow::R
         (Kind::UserNamespace, |rules, _| map_ids(rules.user, rules.group)),
         (Kind::OomScore, |_, _| Ok(fs::write("/proc/self/oom_score_adj", "500")?)),
         (Kind::Descriptors, |_, given| close_all_but(given)),
-        (Kind::Limits, |_, given| limit(given.start.file_max)),
+        (Kind::Limits, |rules, given| limit(rules.ceilings, given.start.file_max)),
         (Kind::EmptyRoot, |rules, given| enter_root(rules, given)),
         (Kind::OwnUser, become_user),
         (Kind::Capabilities, |_, _| Ok(set_capabilities(None, none())?)),
@@ -161,14 +163,14 @@ fn put(fd: &OwnedFd, at: i32, flags: i32) -> io::Result<()> {
     }
 }
 
-/// What one process may use. Address space is wide since threads and allocators reserve much and use little.
-fn limit(file_max: u64) -> anyhow::Result<()> {
+/// What one process may use.
+fn limit(ceilings: Ceilings, file_max: u64) -> anyhow::Result<()> {
     let limits = [
         (Resource::Core, 0),
-        (Resource::Nproc, 256),
+        (Resource::Nproc, ceilings.threads),
         (Resource::Nofile, 4096),
-        (Resource::Data, 1 << 30),
-        (Resource::As, 64 << 30),
+        (Resource::Data, ceilings.data),
+        (Resource::As, ceilings.addresses),
         (Resource::Fsize, file_max),
         (Resource::Memlock, 0),
         (Resource::Msgqueue, 0),

@@ -21,6 +21,8 @@ const BUSY: usize = 4;
 pub(super) enum Order {
     /// [`crate::hosts::Host::place`]
     Place(Box<TenantSpec>, oneshot::Sender<Result<Seen, Error>>),
+    /// [`crate::hosts::Host::retry`]
+    Retry(oneshot::Sender<Result<Option<Seen>, Error>>),
     /// [`crate::hosts::Host::remove`]
     Remove(oneshot::Sender<Result<(), Error>>),
     /// Go to sleep: when nothing is going on, or `firmly` as soon as what is going on is done.

@@ -105,7 +105,7 @@ impl Kind {
             Self::Capabilities => "it can do nothing that only root may",
             Self::NoNewPrivileges => "no set-user-id program can lift it",
             Self::ControlGroups => {
-                "its share of the machine's processor, memory, threads and disk ends somewhere, so that its neighbours keep theirs"
+                "its share of the machine's processor, memory and threads ends somewhere, so that its neighbours keep theirs"
             }
             Self::Limits => {
                 "threads, open files, memory and file size of its process end somewhere, from its first moment on"
@@ -155,18 +155,58 @@ pub(super) struct Finding {
     pub(super) missing: Option<String>,
 }
 
+/// What this machine has of the layers that come in versions.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Here {
+    /// The kernel's version of Landlock; 0 when it has none.
+    pub(super) landlock: i64,
+    /// Which control groups, in words.
+    pub(super) groups: Option<String>,
+}
+
+impl Here {
+    fn version(&self, kind: Kind) -> Option<String> {
+        match kind {
+            Kind::Landlock if self.landlock > 0 => Some(format!("ABI {}", self.landlock)),
+            Kind::ControlGroups => self.groups.clone(),
+            _ => None,
+        }
+    }
+}
+
 /// The table that `percloud doctor` prints.
 #[must_use]
-pub(super) fn table(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>) -> Vec<Layer> {
+pub(super) fn table(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>, here: &Here) -> Vec<Layer> {
     let row = |kind: Kind| {
         let found = findings.iter().find(|finding| finding.kind == kind);
         // A layer that nobody has looked for counts as missing: silence is not a yes.
         let missing = found.map_or_else(|| Some("not looked for".to_owned()), |finding| finding.missing.clone());
         let roots = matches!(kind, Kind::OwnUser | Kind::ControlGroups);
-        let tolerated = missing.is_some() && (allowed.contains(&kind) || (roots && !root));
-        Layer { name: kind.name().into(), keeps: kind.keeps().into(), missing, tolerated }
+        let allowed = missing.is_some() && allowed.contains(&kind);
+        let tolerated = allowed || (missing.is_some() && roots && !root);
+        let (name, keeps) = (kind.name().into(), kind.keeps().into());
+        Layer { name, keeps, version: here.version(kind), missing, allowed, tolerated }
     };
     Kind::ALL.into_iter().filter(|kind| kind.applies(root)).map(row).collect()
+}
+
+/// An error, when one is missing that may not be.
+pub(super) fn judge(layers: &[Layer]) -> anyhow::Result<()> {
+    let mut wrong = Vec::new();
+    for layer in layers {
+        match &layer.missing {
+            None => {}
+            Some(why) if layer.tolerated => tracing::warn!(layer = layer.name, why, "the sandbox lacks a layer"),
+            Some(why) => wrong.push(format!("{} ({why})", layer.name)),
+        }
+    }
+    anyhow::ensure!(
+        wrong.is_empty(),
+        "this machine lacks layers of the sandbox: {}. Perclouds would be less well separated; \
+         --allow-missing NAME runs them all the same",
+        wrong.join(", ")
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -186,11 +226,15 @@ mod tests {
     fn a_layer_is_missing_until_it_was_found_and_tolerated_only_by_name() {
         let found = |kind, missing: Option<&str>| Finding { kind, missing: missing.map(Into::into) };
         let findings = [found(Kind::Seccomp, None), found(Kind::Landlock, Some("old kernel"))];
-        let table = table(&findings, true, &BTreeSet::from([Kind::Landlock]));
+        let here = Here { landlock: 1, groups: Some("version 2: cpu".into()) };
+        let table = table(&findings, true, &BTreeSet::from([Kind::Landlock, Kind::Seccomp]), &here);
         let row = |kind: Kind| table.iter().find(|row| row.name == kind.name()).unwrap().clone();
-        assert_eq!(row(Kind::Seccomp).missing, None);
-        assert!(row(Kind::Landlock).missing.is_some() && row(Kind::Landlock).tolerated);
+        assert_eq!((row(Kind::Seccomp).missing, row(Kind::Seccomp).allowed), (None, false));
+        let landlock = row(Kind::Landlock);
+        assert!(landlock.missing.is_some() && landlock.tolerated && landlock.allowed);
         assert!(row(Kind::OwnUser).missing.is_some() && !row(Kind::OwnUser).tolerated);
+        let versions: Vec<_> = table.iter().filter_map(|row| row.version.as_deref()).collect();
+        assert_eq!(versions, ["version 2: cpu", "ABI 1"]);
     }
 
     #[test]
@@ -198,12 +242,24 @@ mod tests {
         let missing = |kind| Finding { kind, missing: Some("not root".into()) };
         let findings = [missing(Kind::OwnUser), missing(Kind::ControlGroups)];
         let told = |root: bool, name: &str| {
-            let table = table(&findings, root, &BTreeSet::new());
+            let table = table(&findings, root, &BTreeSet::new(), &Here::default());
             let row = table.iter().find(|row| row.name == name).unwrap();
+            assert!(!row.allowed, "nobody has named it");
             (row.missing.is_some(), row.tolerated)
         };
         for name in ["own-user", "control-groups"] {
             assert_eq!((told(false, name), told(true, name)), ((true, true), (true, false)), "{name}");
         }
+    }
+
+    #[test]
+    fn a_host_does_not_start_without_a_layer_unless_it_was_allowed_by_name() {
+        let missing = |kind| Finding { kind, missing: (kind == Kind::Seccomp).then(|| "no".into()) };
+        let findings: Vec<_> = Kind::ALL.into_iter().map(missing).collect();
+        let told = |allowed: &[Kind]| table(&findings, true, &allowed.iter().copied().collect(), &Here::default());
+        let error = judge(&told(&[])).unwrap_err();
+        assert!(error.to_string().contains("seccomp (no)"), "{error}");
+        assert!(judge(&told(&[Kind::Landlock])).is_err(), "another was allowed");
+        judge(&told(&[Kind::Seccomp])).unwrap();
     }
 }

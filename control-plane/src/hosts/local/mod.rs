@@ -14,6 +14,7 @@ mod confine;
 mod desk;
 mod disk;
 mod folders;
+mod found;
 mod lane;
 mod layers;
 mod logs;
@@ -56,10 +57,15 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::state::FIRST_UID;
-pub use self::{cgroups::Limits, layers::Kind, naps::Naps};
+pub use self::{
+    cgroups::Limits,
+    found::{Found, last_found},
+    layers::Kind,
+    naps::Naps,
+};
 use self::{
     desk::{Order, Seen},
-    layers::Finding,
+    layers::Here,
     schedule::Timetable,
     spawn::Spawner,
     state::Memory,
@@ -162,6 +168,7 @@ impl Local {
             egress: paths.egress_folder(),
             stage: paths.host_state().join("stage"),
             runtime: runtime(options)?,
+            ceilings: options.limits.of_process(),
             allow_missing: allowed.clone(),
             probe_uid: FIRST_UID - 1,
             probe_folder: PROBE.into(),
@@ -170,7 +177,13 @@ impl Local {
         let trial = found.groups.as_ref().and_then(cgroups::Groups::trial);
         let (spawner, mut findings) = Spawner::launch(prepare, lock, trial).await?;
         let groups = found.into_groups(&mut findings).map(Arc::new);
-        let layers = judge(&findings, root, &allowed)?;
+        let here = Here { landlock: confine::landlock_version(), groups: groups.as_ref().map(|groups| groups.words()) };
+        let layers = layers::table(&findings, root, &allowed, &here);
+        // Before it refuses to start: whoever asks why has nobody else to ask.
+        if let Err(error) = found::note(&paths.host_state(), &layers, Clock::system().now()) {
+            tracing::warn!(%error, "what was found of the sandbox cannot be written down");
+        }
+        layers::judge(&layers)?;
         let known = memory.all()?;
         let edge = root.then_some(EDGE);
         let idle_seconds = options.idle_seconds;
@@ -274,6 +287,16 @@ impl Host for Local {
         })
     }
 
+    fn retry<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>> {
+        Box::pin(async move {
+            let placed = self.units().get(id).is_some_and(|handle| handle.desk.is_placed());
+            let seen = if placed { self.order(id, Order::Retry).await? } else { None };
+            let Some(seen) = seen else { return Ok(None) };
+            let status = self.status(id).await;
+            Ok(Some(self.unit(id, seen, status)))
+        })
+    }
+
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             self.order(id, Order::Remove).await?;
@@ -305,26 +328,6 @@ fn forget_closed(units: &mut HashMap<TenantId, Handle>, id: &TenantId) {
     if units.get(id).is_some_and(|handle| handle.desk.is_closed()) {
         units.remove(id);
     }
-}
-
-/// The table of layers; an error, when one is missing that may not be.
-fn judge(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>) -> anyhow::Result<Vec<Layer>> {
-    let layers = layers::table(findings, root, allowed);
-    let mut wrong = Vec::new();
-    for layer in &layers {
-        match &layer.missing {
-            None => {}
-            Some(why) if layer.tolerated => tracing::warn!(layer = layer.name, why, "the sandbox lacks a layer"),
-            Some(why) => wrong.push(format!("{} ({why})", layer.name)),
-        }
-    }
-    anyhow::ensure!(
-        wrong.is_empty(),
-        "this machine lacks layers of the sandbox: {}. Perclouds would be less well separated; \
-         --allow-missing NAME runs them all the same",
-        wrong.join(", ")
-    );
-    Ok(layers)
 }
 
 /// The runtime's program, beside our own unless said otherwise.
@@ -413,15 +416,5 @@ mod tests {
         for nonsense in ["", "ada", "ada:1", "ada:x:1", "ada:4294967295:1"] {
             assert_eq!(end_of_range(nonsense), None, "{nonsense}");
         }
-    }
-
-    #[test]
-    fn a_host_does_not_start_without_a_layer_unless_it_was_allowed_by_name() {
-        let missing = |kind| Finding { kind, missing: (kind == Kind::Seccomp).then(|| "no".into()) };
-        let findings: Vec<_> = Kind::ALL.into_iter().map(missing).collect();
-        let error = judge(&findings, true, &BTreeSet::new()).unwrap_err();
-        assert!(error.to_string().contains("seccomp (no)"), "{error}");
-        let layers = judge(&findings, true, &BTreeSet::from([Kind::Seccomp])).unwrap();
-        assert!(layers.iter().all(|layer| layer.missing.is_none() || layer.tolerated));
     }
 }

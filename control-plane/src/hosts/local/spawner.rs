@@ -159,6 +159,7 @@ impl Spawner {
                 root,
                 user: rustix::process::geteuid().as_raw(),
                 group: rustix::process::getegid().as_raw(),
+                ceilings: prepare.ceilings,
                 without,
                 seccomp: seccomp::compile()?,
                 libraries: program.libraries,

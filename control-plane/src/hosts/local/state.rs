@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -94,10 +95,10 @@ impl Memory {
     }
 }
 
-/// Replaces a file by one with these bytes, and waits for the disk.
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+/// Replaces a file by one with these bytes, which nobody else may read, and waits for the disk.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
+    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)?;

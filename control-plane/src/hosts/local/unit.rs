@@ -259,6 +259,10 @@ impl Unit {
                     return ControlFlow::Break(());
                 }
             }
+            Event::Order(Order::Retry(answer)) => {
+                let done = self.retry().await;
+                let _ = answer.send(done.map_err(|why| Error::Refused(format!("{why:#}"))));
+            }
             Event::Order(Order::Sleep { firmly }) => self.sleep(firmly).await,
             Event::Order(Order::StopFilling(why)) => self.stop_filling(why).await,
             Event::Start(turn) => self.start(turn).await,
@@ -331,6 +335,20 @@ impl Unit {
         }
         self.tell();
         self.desk.seen().context("it was just placed")
+    }
+
+    /// An operator says that what kept it from starting is mended: nothing is waited for any more.
+    async fn retry(&mut self) -> anyhow::Result<Option<Seen>> {
+        self.troubles.forget();
+        if self.listener.is_none() {
+            self.resume().await?;
+            self.broken = None;
+        }
+        if self.run.is_none() {
+            self.start(None).await;
+        }
+        self.tell();
+        Ok(self.desk.seen())
     }
 
     async fn remove(&mut self) -> anyhow::Result<()> {

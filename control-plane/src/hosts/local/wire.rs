@@ -36,12 +36,25 @@ pub(super) struct Prepare {
     pub(super) stage: PathBuf,
     /// The runtime's program.
     pub(super) runtime: PathBuf,
+    /// What each process may use.
+    pub(super) ceilings: Ceilings,
     /// Layers that may be missing.
     pub(super) allow_missing: BTreeSet<Kind>,
     /// The user (and group) that the trial run of the sandbox uses, when the host is root.
     pub(super) probe_uid: u32,
     /// The folder in `tenants` that the trial run uses.
     pub(super) probe_folder: String,
+}
+
+/// What a runtime's process may use, from its first moment on and whether or not there are control groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ceilings {
+    /// Bytes of memory of its own, stacks included.
+    pub(super) data: u64,
+    /// Bytes of address space: threads and allocators reserve much and use little.
+    pub(super) addresses: u64,
+    /// Threads.
+    pub(super) threads: u64,
 }
 
 /// One start.

@@ -50,6 +50,8 @@ pub struct Seen {
     pub unit: Option<Unit>,
     /// The hash of the spec that it should have.
     pub spec_hash: String,
+    /// Somebody wants it tried at once, and its host has not been told.
+    pub retry: bool,
     /// Nobody confirmed the sign-up in time.
     pub lapsed: bool,
     /// Its owner wanted it gone, and the grace is over.
@@ -83,6 +85,7 @@ impl Noun for Tenants {
         let unused = tenant.confirmed_at.is_none() && tenant.set_up_at.is_none();
         Ok(Seen {
             spec_hash: tenant.spec(&self.provider, self.port).hash(),
+            retry: tenant.retry,
             lapsed: unused
                 && now >= tenant.created_at + LAPSES_AFTER
                 && !unit.as_ref().is_some_and(|unit| unit.status.set_up),
@@ -101,6 +104,10 @@ impl Noun for Tenants {
             Step::Place => {
                 let unit = self.host.place(&tenant.spec(&self.provider, self.port)).await?;
                 Ok(After::Seen(Seen { unit: Some(unit), ..seen }))
+            }
+            Step::Retry => {
+                let unit = self.host.retry(&tenant.id).await?;
+                Ok(After::Seen(Seen { unit, retry: false, ..seen }))
             }
             Step::Remove => {
                 self.host.remove(&tenant.id).await?;
@@ -125,6 +132,8 @@ impl Noun for Tenants {
         // Which name its runtime knows: visitors are not sent to another one before that.
         let placed = seen.unit.as_ref().is_some_and(|unit| unit.spec_hash == seen.spec_hash);
         let served = placed.then(|| tenant.address().as_str());
+        // Who does not fail need not be tried; who has only just been placed is looked at once more.
+        let retry = seen.retry && plan(tenant.wanted, &seen).is_some();
         let db = self.db.get().await?;
         let statement = db.prepare_cached(sql::OBSERVED).await?;
         let affected = db
@@ -145,6 +154,7 @@ impl Noun for Tenants {
                     &failing,
                     &served,
                     &status.owner_key.as_deref().filter(|key| bundle::ticket::is_public_key(key)),
+                    &retry,
                 ],
             )
             .await?;
@@ -158,7 +168,8 @@ fn next_look(tenant: &Tenant, seen: &Seen, status: &hosts::Status, now: DateTime
         return now;
     }
     let failing = matches!(seen.unit.as_ref().map(|unit| &unit.state), Some(hosts::State::Failing(_)));
-    let every = if failing { LOOK_AT_FAILING } else { LOOK_EVERY };
+    // Of one that somebody wants tried, its operator wants to hear soon how it went.
+    let every = if failing || tenant.retry { LOOK_AT_FAILING } else { LOOK_EVERY };
     // Spread out, so that many perclouds made at once are not looked at together for ever.
     let look = now + every.checked_mul(80 + rand::random_range(0..40)).map_or(every, |t| t / 100);
     let lapse = (tenant.confirmed_at.is_none() && tenant.set_up_at.is_none() && !status.set_up)

@@ -12,6 +12,8 @@ use crate::{
 pub enum Step {
     /// The host prepares it with its present spec (a new one, or a changed one: suspended, resumed, more room).
     Place,
+    /// The host tries it at once, instead of when it has waited long enough.
+    Retry,
     /// The host stops it and wipes its folder.
     Remove,
     /// Its row goes.
@@ -30,6 +32,7 @@ pub fn plan(wanted: Wanted, seen: &Seen) -> Option<Step> {
         _ if seen.delete_due => Some(Step::WantDeletion(Actor::Owner)),
         (_, None) => Some(Step::Place),
         (_, Some(unit)) if unit.spec_hash != seen.spec_hash => Some(Step::Place),
+        (_, Some(unit)) if seen.retry && matches!(unit.state, State::Failing(_)) => Some(Step::Retry),
         (_, Some(_)) => None,
     }
 }
@@ -51,6 +54,10 @@ mod tests {
 
     fn unit(hash: &str) -> Option<Unit> {
         Some(Unit { spec_hash: hash.into(), socket: "/s".into(), state: State::Asleep, status: Status::default() })
+    }
+
+    fn failing(hash: &str) -> Option<Unit> {
+        unit(hash).map(|unit| Unit { state: State::Failing("no table".into()), ..unit })
     }
 
     #[test]
@@ -75,7 +82,26 @@ mod tests {
             (Deleted, None, true, true, Some(Step::Forget)),
         ];
         for (wanted, unit, lapsed, delete_due, step) in table {
-            let seen = Seen { unit, spec_hash: "new".into(), lapsed, delete_due };
+            let seen = Seen { unit, spec_hash: "new".into(), retry: false, lapsed, delete_due };
+            assert_eq!(plan(wanted, &seen), step, "{wanted:?} {seen:?}");
+        }
+    }
+
+    #[test]
+    fn who_fails_is_tried_at_once_when_somebody_wants_it_and_nobody_else_is() {
+        use Wanted::{Deleted, Running, Suspended};
+        let table = [
+            // wanted, unit, retry → step
+            (Running, failing("new"), true, Some(Step::Retry)),
+            (Suspended, failing("new"), true, Some(Step::Retry)),
+            (Running, failing("new"), false, None),
+            (Running, unit("new"), true, None),
+            (Running, failing("old"), true, Some(Step::Place)),
+            (Running, None, true, Some(Step::Place)),
+            (Deleted, failing("new"), true, Some(Step::Remove)),
+        ];
+        for (wanted, unit, retry, step) in table {
+            let seen = Seen { unit, spec_hash: "new".into(), retry, lapsed: false, delete_due: false };
             assert_eq!(plan(wanted, &seen), step, "{wanted:?} {seen:?}");
         }
     }

@@ -14,6 +14,7 @@ crate::statements! {
             observed = $6, spec_hash = $7, socket = $8, set_up_at = $9, used_bytes = $10, delete_after = $11, last_error = $12,
             served_domain = coalesce($13, served_domain),
             owner_key = coalesce($14, owner_key),
+            retry = case when wish = $3 then $15 else retry end,
             tries = case when $12::text is null then 0 else tries end,
             claimed_until = '-infinity'
         where id = $1 and claim = $2";

@@ -239,7 +239,7 @@ pub(in crate::web) async fn suspend(
     wish(&app, async |tx| tenants::suspend(tx, &which, &why.reason, &actor, now).await).await
 }
 
-/// Wants it running again; also the way to have one that failed tried at once. Needs `tenants:write`.
+/// Wants it running again; also the way to have one that does not start tried at once. Needs `tenants:write`.
 #[utoipa::path(post, path = "/api/v1/tenants/{which}/resume", tag = "tenants",
     security(("token" = ["tenants:write"])), params(("which" = String, Path, description = "Id, name or host name.")),
     responses(

@@ -328,6 +328,9 @@ mod slow {
         fn place<'a>(&'a self, spec: &'a TenantSpec) -> BoxFuture<'a, Result<Unit, Error>> {
             self.host.place(spec)
         }
+        fn retry<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<Option<Unit>, Error>> {
+            self.host.retry(id)
+        }
         fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
             self.host.remove(id)
         }

@@ -2,7 +2,16 @@
 
 use std::time::Duration;
 
-use super::super::lane::Rule;
+use super::super::{lane::Rule, wire::Ceilings};
+
+/// So many threads a process may have, even where its control group allows fewer.
+const THREADS: u64 = 256;
+/// And so much memory of its own, with room for the stacks of those threads.
+const DATA: u64 = 1 << 30;
+/// A stack of Rust's threads.
+const STACK: u64 = 2 << 20;
+/// Address space.
+const ADDRESSES: u64 = 64 << 30;
 
 /// What one percloud may take. All have the same weight: a smaller one would make whoever wakes lose to those who are busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
@@ -48,6 +57,14 @@ impl Limits {
         Rule { above: self.slow_lane_above, stay: Duration::from_secs(self.slow_lane_seconds) }
     }
 
+    /// What its process may use. Wide enough not to be met before the control group's limits, which count what is used instead of what is
+    /// set aside; and an end where there are no control groups.
+    pub(in crate::hosts::local) fn of_process(&self) -> Ceilings {
+        let stacks = self.threads_max.saturating_sub(THREADS) * STACK;
+        let data = DATA.max(2 * self.memory_max_bytes()) + stacks;
+        Ceilings { data, addresses: ADDRESSES.max(2 * data), threads: THREADS.max(self.threads_max) }
+    }
+
     pub(super) fn memory_max_bytes(&self) -> u64 {
         self.memory_max << 20
     }
@@ -91,5 +108,20 @@ pub(super) mod tests {
         let none = <Program as clap::Parser>::parse_from(["program"]).limits;
         assert!(none.memory_soft <= none.memory_max);
         assert_eq!(Limits { memory_soft: 9999, ..LIMITS }.memory_soft_bytes(), LIMITS.memory_max_bytes());
+    }
+
+    #[test]
+    fn a_process_may_use_what_its_percloud_may_whatever_that_is() {
+        let gib = 1 << 30;
+        for (memory_max, threads_max, data, addresses, threads) in [
+            (32, 24, gib, 64 * gib, 256),
+            (512, 64, gib, 64 * gib, 256),
+            (513, 256, gib + (2 << 20), 64 * gib, 256),
+            (4096, 512, 8 * gib + (512 << 20), 64 * gib, 512),
+            (1 << 20, 100_000, 2048 * gib + (199_488 << 20), 2 * (2048 * gib + (199_488 << 20)), 100_000),
+        ] {
+            let limits = Limits { memory_max, threads_max, ..LIMITS };
+            assert_eq!(limits.of_process(), Ceilings { data, addresses, threads }, "{memory_max} {threads_max}");
+        }
     }
 }

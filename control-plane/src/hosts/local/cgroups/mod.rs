@@ -130,6 +130,17 @@ fn read_notes(notes: &Path) -> Vec<PathBuf> {
     fs::read_to_string(notes).unwrap_or_default().lines().map(PathBuf::from).collect()
 }
 
+/// The names of controllers as they are told: of the disk, all have the same weight, and only where its scheduler knows weights.
+fn told(controller: &'static str, group: &Path, weights: [&str; 2]) -> Option<String> {
+    match controller {
+        "io" | "blkio" => {
+            let weighs = weights.iter().any(|file| group.join(file).exists());
+            weighs.then(|| format!("{controller} (equal weights)"))
+        }
+        limits => Some(limits.to_owned()),
+    }
+}
+
 /// Removes a group and those in it, as far as nobody runs in them. The files of a group are the kernel's and go with it.
 fn clear(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -158,6 +169,15 @@ impl Groups {
             Tree::V1(tree) => tree.folders(),
             Tree::V2(tree) => vec![tree.folder().to_owned()],
         }
+    }
+
+    /// Their version, and the controllers that are there: what is really limited.
+    pub(super) fn words(&self) -> String {
+        let (version, controllers) = match &self.tree {
+            Tree::V1(tree) => (1, tree.controllers()),
+            Tree::V2(tree) => (2, tree.controllers()),
+        };
+        format!("version {version}: {}", if controllers.is_empty() { "nothing".into() } else { controllers.join(", ") })
     }
 
     /// MiB of memory that a percloud may have.

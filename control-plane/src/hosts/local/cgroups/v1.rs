@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Limits, Reading, field, limits::PERIOD, make, number, place::Stand, remove, text, write};
+use super::{Limits, Reading, field, limits::PERIOD, make, number, place::Stand, remove, text, told, write};
 use crate::hosts::local::process::Process;
 
 /// Each controller that we want, whether it must be there, and what for.
@@ -87,6 +87,12 @@ impl Tree {
             }
         }
         Ok((tree, (!missing.is_empty()).then_some(missing)))
+    }
+
+    /// Those that are there.
+    pub(super) fn controllers(&self) -> Vec<String> {
+        let weights = ["blkio.bfq.weight", "blkio.weight"];
+        self.folders.iter().filter_map(|(controller, folder)| told(controller, folder, weights)).collect()
     }
 
     pub(super) fn folders(&self) -> Vec<PathBuf> {

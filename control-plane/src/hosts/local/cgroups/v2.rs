@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use rustix::fs::{CWD, Mode, OFlags};
 
-use super::{Limits, Reading, field, limits::PERIOD, make, number, place::At, remove, text, write};
+use super::{Limits, Reading, field, limits::PERIOD, make, number, place::At, remove, text, told, write};
 
 const WANTED: [&str; 3] = ["memory", "cpu", "pids"];
 /// Where our own roles go, when the group that we are in becomes the one above them and the perclouds.
@@ -142,6 +142,13 @@ impl Tree {
             }
         }
         Ok((Self { folder }, (!missing.is_empty()).then(|| missing.join("; "))))
+    }
+
+    /// Those that are there.
+    pub(super) fn controllers(&self) -> Vec<String> {
+        let given = text(&self.folder, "cgroup.subtree_control");
+        let here = WANTED.into_iter().chain(["io"]).filter(|name| given.split_whitespace().any(|given| given == *name));
+        here.filter_map(|name| told(name, &self.folder, ["io.weight", "io.bfq.weight"])).collect()
     }
 
     pub(super) fn folder(&self) -> &Path {
