@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::DomainRow;
 use super::report::{DnsHost, Record, RecordKind, RecordState, Report, Words};
-use crate::dns::{Answer, Answers, Facts, HostFacts, Trouble, hosts};
+use crate::dns::{Answer, Answers, Facts, HostFacts, Trouble, cloudflare, hosts};
 
 /// What a claim needs DNS to say.
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +65,9 @@ pub fn judge(wished: &Wished<'_>, facts: &Facts) -> Verdict {
         let twin = host != wished.row.name;
         let fallback = HostFacts { host: host.to_owned(), apex: host == wished.row.base, ..HostFacts::default() };
         let leads = facts.hosts.iter().find(|facts| facts.host == host).unwrap_or(&fallback);
-        report.records.extend(typed.routes(wished, facts, leads, twin));
+        report.records.extend(typed.routes(wished, facts, leads, twin).into_iter().map(|record| typed.behind(record)));
     }
-    notices(wished, facts, &mut report.notices);
+    notices(&typed, wished, facts, &mut report.notices);
     let here =
         |host: &str| facts.hosts.iter().any(|facts| facts.host == host && Leads::of(wished, facts) == Leads::Here);
     report.twin_ready = wished.row.twin.as_deref().is_some_and(here);
@@ -230,6 +230,21 @@ impl Typed<'_> {
         };
         wished.addresses.iter().map(record).collect()
     }
+
+    /// Whether all that was found is Cloudflare's proxy: it answers in both families, whatever the owner typed, and hides what that is.
+    fn proxied(&self, found: &[String]) -> bool {
+        let proxy = |found: &String| found.parse().is_ok_and(cloudflare::answers_at);
+        self.host.is_some_and(|host| host.id == "cloudflare") && !found.is_empty() && found.iter().all(proxy)
+    }
+
+    /// An entry behind that proxy may well be right where the owner looks at it: there is another thing to do.
+    fn behind(&self, record: Record) -> Record {
+        if record.state != RecordState::Wrong || !self.proxied(&record.found) {
+            return record;
+        }
+        let found = record.found.clone();
+        told(record, RecordState::Wrong, found, "domain.record.proxied")
+    }
 }
 
 impl Wished<'_> {
@@ -244,6 +259,7 @@ fn told(record: Record, state: RecordState, found: Vec<String>, key: &str) -> Re
     let needed = match key {
         "domain.record.points-elsewhere" => &args[..],
         "domain.record.ok" | "domain.record.missing" => &[],
+        "domain.record.proxied" => &args[2..],
         _ => &args[..1],
     };
     let words = Words::new(key, needed);
@@ -308,7 +324,7 @@ fn address(record: Record, wished: &Wished<'_>, leads: &HostFacts, answers: &Ans
     }
 }
 
-fn notices(wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
+fn notices(typed: &Typed<'_>, wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
     let domain = crate::names::shown(psl::domain_str(&wished.row.base).unwrap_or(&wished.row.base));
     match facts.zone {
         Err(Trouble::Unregistered) => notices.push(Words::new("domain.notice.unregistered", &[("domain", &domain)])),
@@ -323,7 +339,7 @@ fn notices(wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
         let ours = |ip: &String| wished.addresses.iter().any(|address| address.to_string() == *ip);
         let found: Vec<String> = host.aaaa.values().into_iter().filter(|ip| !ours(ip)).collect();
         let own = host.aliases.is_empty() && !host.aaaa.any(|answer| matches!(answer, Answer::Alias(_)));
-        (own && !found.is_empty()).then(|| found.join(", "))
+        (own && !found.is_empty() && !typed.proxied(&found)).then(|| found.join(", "))
     };
     for found in facts.hosts.iter().filter_map(foreign).collect::<BTreeSet<_>>() {
         notices.push(Words::new("domain.notice.aaaa-elsewhere", &[("found", &found)]));

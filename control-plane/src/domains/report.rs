@@ -113,7 +113,7 @@ impl Words {
 }
 
 /// Every key that a report may hold; the message files must have them all.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "domain.record.ok",
     "domain.record.missing",
     "domain.record.points-elsewhere",
@@ -122,6 +122,7 @@ pub const KEYS: [&str; 13] = [
     "domain.record.unreachable",
     "domain.record.no-such-domain",
     "domain.record.conflict",
+    "domain.record.proxied",
     "domain.notice.taken",
     "domain.notice.caa",
     "domain.notice.dnssec",
