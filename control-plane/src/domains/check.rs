@@ -258,8 +258,7 @@ fn told(record: Record, state: RecordState, found: Vec<String>, key: &str) -> Re
     let args = [("found", list.as_str()), ("kind", record.kind.as_str()), ("value", record.value.as_str())];
     let needed = match key {
         "domain.record.points-elsewhere" => &args[..],
-        "domain.record.ok" | "domain.record.missing" => &[],
-        "domain.record.proxied" => &args[2..],
+        "domain.record.ok" | "domain.record.missing" | "domain.record.proxied" => &[],
         _ => &args[..1],
     };
     let words = Words::new(key, needed);

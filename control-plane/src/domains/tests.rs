@@ -415,7 +415,6 @@ fn what_cloudflares_proxy_answers_is_not_taken_for_what_the_owner_typed() {
     let (records, notices, verdict) = judged("ns.cloudflare.com", both(), &["192.0.2.7", "2001:db8::7"]);
     assert_eq!(records, ["TXT ok", "A proxied", "AAAA proxied", "CNAME proxied"]);
     assert_eq!(notices, Vec::<String>::new(), "no entry of type AAAA need be there");
-    assert_eq!(verdict.report.records[1].words.args["value"], "192.0.2.7");
     assert!(!verdict.ready && verdict.health == Health::Wrong, "nobody gets through to us");
 
     let (records, notices, _) = judged("ovh.net", both(), &["192.0.2.7"]);

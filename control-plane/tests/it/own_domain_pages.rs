@@ -367,7 +367,7 @@ async fn a_twin_that_does_not_lead_here_shows_what_it_needs() {
     .await;
     let clouded = entry(RecordKind::Cname, "www.ada.test", RecordState::Wrong, "domain.record.proxied");
     ada.found(&but(&[clouded])).await;
-    ada.reads(&["Switch the cloud off (“DNS only”)"], &["Something is not as it should be"]).await;
+    ada.reads(&["Switch it off (“DNS only”)"], &["Something is not as it should be"]).await;
     ada.post("/manage/domain/choose", &[("choice", "none")]).await;
     ada.reads(&["Only ada.test"], &["It needs this", "data-copy=\"value-of-CNAME\""]).await;
 }

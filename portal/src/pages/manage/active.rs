@@ -138,7 +138,8 @@ impl Page for Active {
     fn samples() -> Vec<Self> {
         let at = DateTime::UNIX_EPOCH;
         let [_, half, bad] = Looked::samples();
-        let (apex, www) = (&half.records[..3], &half.records[3..]);
+        let apex = &half.records[..3];
+        let www = &[Record { optional: false, ..half.records[3].clone() }];
         let twin = |choice, ready, records| Some(Twin::sample(choice, ready, records));
         let changed = |missed, records: &[Record], notices: &[Words]| {
             Some(Changed { missed, records: records.to_vec(), notices: notices.to_vec() })
@@ -151,10 +152,10 @@ impl Page for Active {
             Self { twin: twin("apex", false, &[]), saved: true, ..plain.clone() },
             Self { twin: twin("none", false, &[]), changed: changed(true, apex, &[]), ..plain.clone() },
             Self { twin: twin("apex", false, www), changed: changed(false, apex, &[]), ..plain.clone() },
-            Self { changed: changed(false, &[], &bad.notices), ..plain.clone() },
+            Self { changed: changed(false, &[], &bad.notices[1..]), ..plain.clone() },
             Self { certificate: Certificate { until: None, trouble: None }, checked: None, ..plain.clone() },
             Self { checked: Some(Checked::new(at, at)), ..plain.clone() },
-            Self { changed: changed(true, &bad.records, &bad.notices), host: bad.host, ..Self::long() },
+            Self { changed: changed(true, &bad.records, &bad.notices[1..]), host: bad.host, ..Self::long() },
             Self { host: plain.host.clone(), ..Self::waits("entries", www, None) },
             Self { changed: changed(true, &[], &[]), ..Self::waits("entries", www, None) },
             Self::waits("looking", &[], None),
