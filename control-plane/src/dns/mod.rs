@@ -6,6 +6,7 @@
 
 mod ask;
 mod caa;
+pub mod cloudflare;
 pub mod hosts;
 mod look;
 mod reach;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::DomainRow;
 use super::report::{DnsHost, Record, RecordKind, RecordState, Report, Words};
-use crate::dns::{Answer, Answers, Facts, HostFacts, Trouble, hosts, is_below};
+use crate::dns::{Answer, Answers, Facts, HostFacts, Trouble, cloudflare, hosts, is_below};
 
 /// What a claim needs DNS to say.
 #[derive(Clone, Copy, Debug)]
@@ -67,9 +67,9 @@ pub fn judge(wished: &Wished<'_>, facts: &Facts) -> Verdict {
         let twin = host != wished.row.name;
         let fallback = HostFacts { host: host.to_owned(), apex: host == wished.row.base, ..HostFacts::default() };
         let leads = facts.hosts.iter().find(|facts| facts.host == host).unwrap_or(&fallback);
-        report.records.extend(typed.routes(wished, facts, leads, twin));
+        report.records.extend(typed.routes(wished, facts, leads, twin).into_iter().map(|record| typed.behind(record)));
     }
-    notices(wished, facts, &mut report.notices);
+    notices(&typed, wished, facts, &mut report.notices);
     let here =
         |host: &str| facts.hosts.iter().any(|facts| facts.host == host && Leads::of(wished, facts) == Leads::Here);
     report.twin_ready = wished.row.twin.as_deref().is_some_and(here);
@@ -238,6 +238,21 @@ impl Typed<'_> {
         };
         wished.addresses.iter().map(record).collect()
     }
+
+    /// Whether all that was found is Cloudflare's proxy: it answers in both families, whatever the owner typed, and hides what that is.
+    fn proxied(&self, found: &[String]) -> bool {
+        let proxy = |found: &String| found.parse().is_ok_and(cloudflare::answers_at);
+        self.host.is_some_and(|host| host.id == "cloudflare") && !found.is_empty() && found.iter().all(proxy)
+    }
+
+    /// An entry behind that proxy may well be right where the owner looks at it: there is another thing to do.
+    fn behind(&self, record: Record) -> Record {
+        if record.state != RecordState::Wrong || !self.proxied(&record.found) {
+            return record;
+        }
+        let found = record.found.clone();
+        told(record, RecordState::Wrong, found, "domain.record.proxied")
+    }
 }
 
 impl Wished<'_> {
@@ -270,7 +285,7 @@ fn told(record: Record, state: RecordState, found: Vec<String>, key: &str) -> Re
     let args = [("found", list.as_str()), ("kind", record.kind.as_str()), ("value", record.value.as_str())];
     let needed = match key {
         "domain.record.points-elsewhere" | "domain.record.former" => &args[..],
-        "domain.record.ok" | "domain.record.missing" => &[],
+        "domain.record.ok" | "domain.record.missing" | "domain.record.proxied" => &[],
         _ => &args[..1],
     };
     let words = Words::new(key, needed);
@@ -358,7 +373,7 @@ fn judged_with(record: &Record, wished: &Wished<'_>, leads: &HostFacts) -> BTree
     own.values().into_iter().chain(other).collect()
 }
 
-fn notices(wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
+fn notices(typed: &Typed<'_>, wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
     let domain = crate::names::shown(psl::domain_str(&wished.row.base).unwrap_or(&wished.row.base));
     match facts.zone {
         Err(Trouble::Unregistered) => notices.push(Words::new("domain.notice.unregistered", &[("domain", &domain)])),
@@ -372,7 +387,7 @@ fn notices(wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
     let foreign = |host: &HostFacts| {
         let found: Vec<String> = host.aaaa.values().into_iter().filter(|ip| !wished.is_ours(ip)).collect();
         let own = host.aliases.is_empty() && !host.aaaa.any(|answer| matches!(answer, Answer::Alias(_)));
-        (own && !found.is_empty()).then(|| found.join(", "))
+        (own && !found.is_empty() && !typed.proxied(&found)).then(|| found.join(", "))
     };
     for found in facts.hosts.iter().filter_map(foreign).collect::<BTreeSet<_>>() {
         notices.push(Words::new("domain.notice.aaaa-elsewhere", &[("found", &found)]));

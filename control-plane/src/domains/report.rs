@@ -116,7 +116,7 @@ impl Words {
 }
 
 /// Every key that a report may hold; the message files must have them all.
-pub const KEYS: [&str; 15] = [
+pub const KEYS: [&str; 16] = [
     "domain.record.ok",
     "domain.record.missing",
     "domain.record.points-elsewhere",
@@ -127,6 +127,7 @@ pub const KEYS: [&str; 15] = [
     "domain.record.unreachable",
     "domain.record.no-such-domain",
     "domain.record.conflict",
+    "domain.record.proxied",
     "domain.notice.taken",
     "domain.notice.caa",
     "domain.notice.dnssec",

@@ -402,3 +402,30 @@ fn the_twin_is_judged_for_itself() {
         assert_eq!(verdict.report.twin_ready, twin_ready);
     }
 }
+
+#[test]
+fn what_cloudflares_proxy_answers_is_not_taken_for_what_the_owner_typed() {
+    let (v4, v6) = (says(&["104.21.37.4", "172.67.180.9"]), says(&["2606:4700:3033::ac43:b409"]));
+    let clouded = |host| at(host, v4.clone(), v6.clone());
+    let judged = |server, hosts, addresses: &[&str]| {
+        let facts = Facts { zone: Ok(zone("ada.test", server)), txt: says(&[PROOF]), hosts };
+        let verdict = judged(&row(), &facts, addresses, None);
+        let notices = verdict.report.notices.iter().map(|words| words.key.clone()).collect::<Vec<_>>();
+        (said(&verdict), notices, verdict)
+    };
+    let both = || vec![clouded("ada.test"), clouded("www.ada.test")];
+    let (records, notices, verdict) = judged("ns.cloudflare.com", both(), &["192.0.2.7", "2001:db8::7"]);
+    assert_eq!(records, ["TXT ok", "A proxied", "AAAA proxied", "CNAME proxied"]);
+    assert_eq!(notices, Vec::<String>::new(), "no entry of type AAAA need be there");
+    assert!(!verdict.ready && verdict.health == Health::Wrong, "nobody gets through to us");
+
+    let (records, notices, _) = judged("ovh.net", both(), &["192.0.2.7"]);
+    let found = "points-elsewhere 104.21.37.4, 172.67.180.9";
+    assert_eq!(records, ["TXT ok", &format!("A {found}"), &format!("CNAME {found}, 2606:4700:3033::ac43:b409")]);
+    assert_eq!(notices, ["domain.notice.aaaa-elsewhere"], "another host has no orange cloud");
+
+    let elsewhere = at("ada.test", says(&["203.0.113.9"]), says(&["2001:db8::9"]));
+    let (records, notices, _) = judged("ns.cloudflare.com", vec![elsewhere], &["192.0.2.7"]);
+    assert_eq!(records[1], "A points-elsewhere 203.0.113.9", "without the cloud it is as everywhere");
+    assert_eq!(notices, ["domain.notice.aaaa-elsewhere"]);
+}

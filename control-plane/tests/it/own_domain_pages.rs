@@ -251,7 +251,15 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
     assert!(ada.page().await.contains("Something is not as it should be"));
 
     let (_, change) = ada.get("/manage/domain/change").await;
-    assert!(change.contains("Until the new name is ready"), "{change}");
+    for said in [
+        "From the moment you press the button, your percloud answers at <strong>ada.percloud.localhost</strong>",
+        "ada.test leads nowhere from that moment on",
+        "Set that to ada.percloud.localhost as soon as you have changed",
+    ] {
+        assert!(change.contains(said), "{said}: {change}");
+    }
+    let (_, ask) = ada.get("/manage/domain/remove").await;
+    assert!(ask.contains("connect it again at any time, with new entries"), "{ask}");
     let (status, page) = read(ada.post("/manage/domain/change", &[("name", "x")]).await).await;
     assert!(status == 422 && page.contains("aria-invalid"));
     let same = ada.post("/manage/domain/change", &[("name", "ada.test")]).await;
@@ -273,6 +281,123 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
         "select string_agg(action, ' ' order by id) from audit where actor = 'owner' and action like 'domain.%'";
     let noted: String = ada.cloud.value(noted).await;
     assert_eq!(noted, "domain.claimed domain.chosen domain.removed domain.claimed domain.removed");
+}
+
+/// An entry of `ada.test`, as a look finds it.
+fn entry(kind: RecordKind, host: &str, state: RecordState, key: &str) -> Record {
+    let args = [("found", "203.0.113.9"), ("kind", kind.as_str()), ("value", "192.0.2.1")];
+    let words = Words::new(key, &args);
+    let value = format!("value-of-{}", kind.as_str());
+    Record { host: host.into(), ..record(kind, host, &value, state, words) }
+}
+
+/// All is right at `ada.test` but what is given here.
+fn but(others: &[Record]) -> Report {
+    let right = [
+        entry(RecordKind::Txt, "_percloud-challenge.ada.test", RecordState::Ok, "domain.record.ok"),
+        entry(RecordKind::A, "ada.test", RecordState::Ok, "domain.record.ok"),
+        entry(RecordKind::Cname, "www.ada.test", RecordState::Ok, "domain.record.ok"),
+    ];
+    let other = |record: &Record| others.iter().any(|other| other.kind == record.kind);
+    let records = right.into_iter().filter(|record| !other(record)).chain(others.iter().cloned()).collect();
+    let twin_ready = !others.iter().any(|other| other.host == "www.ada.test");
+    Report { records, twin_ready, ..Report::default() }
+}
+
+fn missing_www() -> Record {
+    let missing = entry(RecordKind::Cname, "www.ada.test", RecordState::Missing, "domain.record.missing");
+    Record { optional: true, ..missing }
+}
+
+impl Ada {
+    /// Her percloud answers at `ada.test`.
+    async fn at_ada_test(report: &Report) -> Self {
+        let ada = Self::new().await;
+        ada.claim("ada.test").await;
+        ada.found(report).await;
+        ada.serve("ada.test").await;
+        ada
+    }
+
+    async fn reads(&self, said: &[&str], not: &[&str]) {
+        let page = self.page().await;
+        for said in said {
+            assert!(page.contains(said), "{said}: {page}");
+        }
+        for not in not {
+            assert!(!page.contains(not), "not {not}: {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_healthy_name_says_today_what_will_stop_its_renewal() {
+    let notices = vec![Words::new("domain.notice.caa", &[("issuers", "ca.example")])];
+    let ada = Ada::at_ada_test(&Report { notices, ..but(&[]) }).await;
+    ada.reads(
+        &[
+            "Something is not as it should be",
+            "lets only others make certificates for it: ca.example",
+            "Looked just now",
+        ],
+        &["three days", "all the same", "data-copy=\"value-of-A\""],
+    )
+    .await;
+    ada.found(&but(&[])).await;
+    ada.reads(&["Looked just now"], &["Something is not as it should be"]).await;
+}
+
+#[tokio::test]
+async fn the_three_days_are_said_when_they_are_counted() {
+    let ada =
+        Ada::at_ada_test(&but(&[entry(RecordKind::A, "ada.test", RecordState::Wrong, "domain.record.extra")])).await;
+    ada.reads(&["all the same", "another one beside it: 203.0.113.9", "data-copy=\"value-of-A\""], &["three days"])
+        .await;
+    ada.cloud.sql("update domains set misses = 1").await;
+    ada.reads(&["three days, it goes back to ada.percloud.localhost"], &["all the same"]).await;
+}
+
+#[tokio::test]
+async fn a_twin_that_does_not_lead_here_shows_what_it_needs() {
+    let ada = Ada::at_ada_test(&but(&[missing_www()])).await;
+    ada.reads(
+        &["www.ada.test does not lead here yet. It needs this:", "data-copy=\"value-of-CNAME\""],
+        &["Something is not as it should be", "data-copy=\"value-of-A\"", "Can be left out"],
+    )
+    .await;
+    let clouded = entry(RecordKind::Cname, "www.ada.test", RecordState::Wrong, "domain.record.proxied");
+    ada.found(&but(&[clouded])).await;
+    ada.reads(&["Switch it off (“DNS only”)"], &["Something is not as it should be"]).await;
+    ada.post("/manage/domain/choose", &[("choice", "none")]).await;
+    ada.reads(&["Only ada.test"], &["It needs this", "data-copy=\"value-of-CNAME\""]).await;
+}
+
+#[tokio::test]
+async fn a_name_that_was_chosen_says_what_it_waits_for_and_which_one_is_in_use_until_then() {
+    let ada = Ada::at_ada_test(&but(&[missing_www()])).await;
+    ada.post("/manage/domain/choose", &[("choice", "www")]).await;
+    let until = "Until then <strong>ada.test</strong> is your address";
+    let said = ["Your percloud is at ada.test", "You chose www.ada.test", until];
+    let never = ["ada.test leads to", "does not lead here yet", "Something is not as it should be"];
+    ada.reads(&said, &never).await;
+    ada.reads(&["its entries are not right", "data-copy=\"value-of-CNAME\""], &["Can be left out"]).await;
+    let saved = ada.get("/manage/domain?saved=1").await.1;
+    assert!(saved.contains("Below you see how far it is"), "{saved}");
+
+    ada.found(&but(&[])).await;
+    ada.reads(&said, &never).await;
+    ada.reads(&["its certificate is still being made"], &["data-copy=\"value-of-CNAME\""]).await;
+    let certificate = "insert into certificates (id, names, observed, chain_pem, key_sealed, not_before, not_after, created_at)
+        values ('c-aaaaaaaaaaaaaaaa', array['www.ada.test'], 'issued', '', '', now(), now() + interval '1 year', now())";
+    ada.cloud.sql(certificate).await;
+    ada.reads(&["is almost ready"], &["still being made"]).await;
+    ada.found(&Report::default()).await;
+    ada.reads(&["we are still looking at its entries"], &never).await;
+
+    ada.post("/manage/domain/choose", &[("choice", "none")]).await;
+    ada.reads(&["You chose www.ada.test", "Only www.ada.test"], &never).await;
+    ada.serve("www.ada.test").await;
+    ada.reads(&["Your percloud is at www.ada.test"], &["You chose"]).await;
 }
 
 #[tokio::test]

@@ -74,8 +74,7 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
             asker.page(&view::making(owner.whose(app), &row, trouble))
         }
         domains::Observed::Active => {
-            let certificate = view::certificate(&db, &row).await?;
-            let mut active = view::active(app, owner.whose(app), &row, certificate);
+            let mut active = view::active(app, &db, owner.whose(app), &row).await?;
             (active.saved, active.other) = (done.saved.is_some(), other);
             asker.page(&active)
         }

@@ -2,14 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use portal::pages::manage::{
-    Active, Certificate, Checked, DnsHost, Looked, Making, Record, Records, Trouble, Twin, Whose, Words,
+    Active, Certificate, Changed, Checked, Chosen, DnsHost, Looked, Making, Record, Records, Trouble, Twin, Whose,
+    Words,
 };
 
 use crate::{
     app::App,
     certificates::{self, State},
     db::{self, GenericClient},
-    domains::{self, DomainRow, Observed, RecordState, Report},
+    domains::{self, DomainRow, Observed, RecordKind, RecordState, Report},
     names,
 };
 
@@ -37,8 +38,12 @@ fn record(record: &domains::Record) -> Record {
     }
 }
 
+fn dns_host(report: &Report) -> Option<DnsHost> {
+    report.dns_host.clone().map(|host| DnsHost::new(&host.id, host.name, host.url))
+}
+
 fn looked(report: &Report, checked: Option<Checked>) -> Looked {
-    let host = report.dns_host.clone().map(|host| DnsHost::new(&host.id, host.name, host.url));
+    let host = dns_host(report);
     let connect = report.connect.clone().filter(|url| url.starts_with("https://"));
     let notices = report.notices.iter().map(words).collect();
     Looked { notices, host, connect, checked, ..Looked::new(report.records.iter().map(record).collect()) }
@@ -60,31 +65,87 @@ pub(super) fn making(whose: Whose, row: &DomainRow, trouble: Option<Trouble>) ->
     Making { whose, name: row.shown(), trouble, notices }
 }
 
-/// Where the percloud answers: at the name that is in use, which is not yet the chosen one while that waits for its certificate.
+/// The name that is in use, which is not yet the chosen one while that is not ready.
+fn in_use(row: &DomainRow) -> &str {
+    row.own_domain.as_deref().unwrap_or(&row.name)
+}
+
+/// Where the percloud answers.
 fn origin(app: &App, row: &DomainRow) -> String {
-    let host = row.own_domain.as_deref().unwrap_or(&row.name);
+    let host = in_use(row);
     host.parse().map_or_else(|_| format!("https://{host}"), |domain| app.settings.origin_of(&domain))
 }
 
 /// It answers at its own name.
-pub(super) fn active(app: &App, whose: Whose, row: &DomainRow, certificate: Certificate) -> Active {
+pub(super) async fn active(
+    app: &App,
+    db: &impl GenericClient,
+    whose: Whose,
+    row: &DomainRow,
+) -> Result<Active, db::Error> {
     let now = app.clock.now();
-    let (origin, host) = (origin(app, row), row.own_domain.as_deref().unwrap_or(&row.name));
-    let wrong = row.report.as_ref().filter(|report| {
-        row.misses > 0 || report.records.iter().any(|record| !record.optional && record.state == RecordState::Wrong)
-    });
-    Active {
+    let (origin, host) = (origin(app, row), in_use(row));
+    Ok(Active {
         whose,
         name: names::shown(host),
         address: origin.replacen(host, &names::shown(host), 1),
         origin,
         twin: twin(row),
-        certificate,
-        looked: wrong.map(|report| looked(report, checked(row, now))),
+        certificate: certificate(db, row).await?,
+        changed: changed(row),
+        chosen: if host == row.name { None } else { Some(chosen(db, row, now).await?) },
+        host: row.report.as_ref().and_then(dns_host),
         checked: checked(row, now),
         saved: false,
         other: false,
+    })
+}
+
+/// What one name of the claim needs. Which of the two was the main one when they were looked at does not matter: an address of the newer
+/// kind is all that it goes without.
+fn entries(row: &DomainRow, host: &str) -> Vec<Record> {
+    let of_host = || row.report.iter().flat_map(|report| &report.records).filter(|record| record.host == host);
+    let has_v4 = of_host().any(|record| record.kind == RecordKind::A);
+    of_host().map(|of| Record { optional: has_v4 && of.kind == RecordKind::Aaaa, ..record(of) }).collect()
+}
+
+/// The same with what proves it.
+fn with_proof(row: &DomainRow, host: &str) -> Vec<Record> {
+    [entries(row, &row.challenge_host()), entries(row, host)].concat()
+}
+
+/// What is not as it should be at the name in use. What there is to say besides is said although that name is healthy today: most of it
+/// ends with a certificate that is not renewed.
+fn changed(row: &DomainRow) -> Option<Changed> {
+    let report = row.report.as_ref()?;
+    let (missed, mut records) = (row.misses > 0, with_proof(row, in_use(row)));
+    let wrong = |record: &Record| !record.optional && record.state == "wrong";
+    if entries(row, in_use(row)).is_empty() || !(missed || records.iter().any(wrong)) {
+        records.clear();
     }
+    let notices: Vec<Words> = report.notices.iter().map(words).collect();
+    (missed || !records.is_empty() || !notices.is_empty()).then_some(Changed { missed, records, notices })
+}
+
+/// Notices that keep a name from being served, although each of its entries is right.
+const IN_THE_WAY: [&str; 2] = ["domain.notice.aaaa-elsewhere", "domain.notice.taken"];
+
+/// The name that was chosen, and what it waits for.
+async fn chosen(db: &impl GenericClient, row: &DomainRow, now: DateTime<Utc>) -> Result<Chosen, db::Error> {
+    let (mut records, trouble) = (with_proof(row, &row.name), trouble(db, row).await?);
+    let right = records.iter().all(|record| record.optional || record.state == "ok");
+    let mut notices = row.report.iter().flat_map(|report| &report.notices);
+    let free = !notices.any(|notice| IN_THE_WAY.contains(&notice.key.as_str()));
+    let issued = certificates::find(db, &row.name).await?.and_then(|certificate| certificate.validity);
+    let why = match (entries(row, &row.name).is_empty(), right && free) {
+        (true, _) => "looking",
+        (_, false) => "entries",
+        _ if !row.suspended && issued.is_some_and(|validity| validity.not_after > now) => "soon",
+        _ => "certificate",
+    };
+    let proved = |record: &Record| record.kind == "TXT" && record.state == "ok";
+    records.retain(|record| why == "entries" && !proved(record));
+    Ok(Chosen { name: row.shown(), why, records, trouble: trouble.filter(|_| why == "certificate") })
 }
 
 fn twin(row: &DomainRow) -> Option<Twin> {
@@ -95,19 +156,23 @@ fn twin(row: &DomainRow) -> Option<Twin> {
         (Some(_), true) => "apex",
         (Some(_), false) => "www",
     };
+    // Until the chosen one is ready, the other one is in use and leads nowhere else.
+    let other = row.twin.as_deref().filter(|_| in_use(row) == row.name);
+    let ready = row.report.as_ref().is_some_and(|report| report.twin_ready);
     Some(Twin {
         choice,
+        main: row.shown(),
         apex: names::shown(&row.base),
         www: names::shown(&www),
-        other: row.twin.as_deref().map(names::shown),
-        ready: row.report.as_ref().is_some_and(|report| report.twin_ready),
+        other: other.map(names::shown),
+        ready,
+        records: other.filter(|_| !ready).map(|other| entries(row, other)).unwrap_or_default(),
     })
 }
 
 /// The certificate of the name in use.
-pub(super) async fn certificate(db: &impl GenericClient, row: &DomainRow) -> Result<Certificate, db::Error> {
-    let host = row.own_domain.as_deref().unwrap_or(&row.name);
-    let found = certificates::find(db, host).await?;
+async fn certificate(db: &impl GenericClient, row: &DomainRow) -> Result<Certificate, db::Error> {
+    let found = certificates::find(db, in_use(row)).await?;
     let until = found.as_ref().and_then(|certificate| certificate.validity).map(|validity| validity.not_after);
     Ok(Certificate { until, trouble: found.as_ref().and_then(|found| told(found, row)) })
 }

@@ -166,7 +166,7 @@ impl Looked {
                     ),
                 ),
                 record("AAAA", "@", "2001:db8::1", "missing", Words::sample("domain.record.missing", &[])),
-                record("CNAME", "www", target, "missing", Words::sample("domain.record.missing", &[])),
+                record("CNAME", "www", target, "wrong", Words::sample("domain.record.proxied", &[])),
             ])
         };
         let bad = Self {

@@ -7,7 +7,7 @@ mod records;
 mod way_in;
 mod whose;
 
-pub use active::{Active, Certificate, Twin};
+pub use active::{Active, Certificate, Changed, Chosen, Twin};
 pub use ask::{Ask, Change, Errors, Remove};
 pub use looked::{Checked, DnsHost, Looked, Record, Words};
 pub use records::{Making, Records, Trouble};
