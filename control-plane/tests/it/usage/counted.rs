@@ -90,7 +90,7 @@ async fn a_minute_adds_what_is_new_and_a_host_that_began_anew_loses_nothing() {
 async fn each_limit_met_stands_in_its_own_column() {
     let cloud = TestCloud::new().await;
     let ada = cloud.sign_up("ada").await.id;
-    let limits_met = LimitsMet { throttled_micros: 1, memory: 2, threads: 3, disk: 4, failures: 5 };
+    let limits_met = LimitsMet { throttled_micros: 1, memory: 2, threads: 3, disk: 4, failures: 5, ..LimitsMet::default() };
     says(&cloud, "one", vec![Used { limits_met, ..used(&ada, 0, 0) }]);
     meter(&cloud).count().await.unwrap();
     let sql = "select concat_ws(' ', throttled_micros, memory_limits, thread_limits, disk_limits, failures, refused) from usage_hours";
