@@ -1062,7 +1062,10 @@ CREATE TABLE public.usage_days (
     disk_limits bigint DEFAULT 0 NOT NULL,
     failures bigint DEFAULT 0 NOT NULL,
     refused bigint DEFAULT 0 NOT NULL,
+    starts_in_vain bigint DEFAULT 0 NOT NULL,
+    busy_micros bigint DEFAULT 0 NOT NULL,
     CONSTRAINT usage_days_awake_seconds_check CHECK ((awake_seconds >= 0)),
+    CONSTRAINT usage_days_busy_micros_check CHECK ((busy_micros >= 0)),
     CONSTRAINT usage_days_cpu_micros_check CHECK ((cpu_micros >= 0)),
     CONSTRAINT usage_days_disk_limits_check CHECK ((disk_limits >= 0)),
     CONSTRAINT usage_days_egress_bytes_check CHECK ((egress_bytes >= 0)),
@@ -1071,6 +1074,7 @@ CREATE TABLE public.usage_days (
     CONSTRAINT usage_days_memory_limits_check CHECK ((memory_limits >= 0)),
     CONSTRAINT usage_days_refused_check CHECK ((refused >= 0)),
     CONSTRAINT usage_days_requests_check CHECK ((requests >= 0)),
+    CONSTRAINT usage_days_starts_in_vain_check CHECK ((starts_in_vain >= 0)),
     CONSTRAINT usage_days_storage_bytes_check CHECK ((storage_bytes >= 0)),
     CONSTRAINT usage_days_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text)),
     CONSTRAINT usage_days_thread_limits_check CHECK ((thread_limits >= 0)),
@@ -1111,6 +1115,10 @@ COMMENT ON COLUMN public.usage_days.failures IS 'As in usage_hours, all day.';
 
 COMMENT ON COLUMN public.usage_days.refused IS 'As in usage_hours, all day.';
 
+COMMENT ON COLUMN public.usage_days.starts_in_vain IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.busy_micros IS 'As in usage_hours, all day.';
+
 CREATE TABLE public.usage_hours (
     tenant_id text NOT NULL,
     hour timestamp with time zone NOT NULL,
@@ -1127,7 +1135,10 @@ CREATE TABLE public.usage_hours (
     disk_limits bigint DEFAULT 0 NOT NULL,
     failures bigint DEFAULT 0 NOT NULL,
     refused bigint DEFAULT 0 NOT NULL,
+    starts_in_vain bigint DEFAULT 0 NOT NULL,
+    busy_micros bigint DEFAULT 0 NOT NULL,
     CONSTRAINT usage_hours_awake_seconds_check CHECK ((awake_seconds >= 0)),
+    CONSTRAINT usage_hours_busy_micros_check CHECK ((busy_micros >= 0)),
     CONSTRAINT usage_hours_cpu_micros_check CHECK ((cpu_micros >= 0)),
     CONSTRAINT usage_hours_disk_limits_check CHECK ((disk_limits >= 0)),
     CONSTRAINT usage_hours_egress_bytes_check CHECK ((egress_bytes >= 0)),
@@ -1137,6 +1148,7 @@ CREATE TABLE public.usage_hours (
     CONSTRAINT usage_hours_memory_limits_check CHECK ((memory_limits >= 0)),
     CONSTRAINT usage_hours_refused_check CHECK ((refused >= 0)),
     CONSTRAINT usage_hours_requests_check CHECK ((requests >= 0)),
+    CONSTRAINT usage_hours_starts_in_vain_check CHECK ((starts_in_vain >= 0)),
     CONSTRAINT usage_hours_storage_bytes_check CHECK ((storage_bytes >= 0)),
     CONSTRAINT usage_hours_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text)),
     CONSTRAINT usage_hours_thread_limits_check CHECK ((thread_limits >= 0)),
@@ -1177,6 +1189,10 @@ COMMENT ON COLUMN public.usage_hours.failures IS 'How often its runtime failed.'
 
 COMMENT ON COLUMN public.usage_hours.refused IS 'Requests, of visitors or its own, that a limit refused.';
 
+COMMENT ON COLUMN public.usage_hours.starts_in_vain IS 'How often it was started in vain once too often: it left while the connection that it was started for still waited.';
+
+COMMENT ON COLUMN public.usage_hours.busy_micros IS 'Microseconds for which it kept processors busy beyond its share, for which it was in the slow lane.';
+
 CREATE TABLE public.usage_marks (
     tenant_id text NOT NULL,
     epoch text NOT NULL,
@@ -1190,12 +1206,16 @@ CREATE TABLE public.usage_marks (
     disk_limits bigint NOT NULL,
     failures bigint NOT NULL,
     storage_bytes bigint NOT NULL,
+    starts_in_vain bigint DEFAULT 0 NOT NULL,
+    busy_micros bigint DEFAULT 0 NOT NULL,
     CONSTRAINT usage_marks_awake_seconds_check CHECK ((awake_seconds >= 0)),
+    CONSTRAINT usage_marks_busy_micros_check CHECK ((busy_micros >= 0)),
     CONSTRAINT usage_marks_cpu_micros_check CHECK ((cpu_micros >= 0)),
     CONSTRAINT usage_marks_disk_limits_check CHECK ((disk_limits >= 0)),
     CONSTRAINT usage_marks_failures_check CHECK ((failures >= 0)),
     CONSTRAINT usage_marks_memory_byte_seconds_check CHECK ((memory_byte_seconds >= 0)),
     CONSTRAINT usage_marks_memory_limits_check CHECK ((memory_limits >= 0)),
+    CONSTRAINT usage_marks_starts_in_vain_check CHECK ((starts_in_vain >= 0)),
     CONSTRAINT usage_marks_storage_bytes_check CHECK ((storage_bytes >= 0)),
     CONSTRAINT usage_marks_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text)),
     CONSTRAINT usage_marks_thread_limits_check CHECK ((thread_limits >= 0)),
@@ -1228,6 +1248,10 @@ COMMENT ON COLUMN public.usage_marks.disk_limits IS 'The counter as it was last 
 COMMENT ON COLUMN public.usage_marks.failures IS 'The counter as it was last added.';
 
 COMMENT ON COLUMN public.usage_marks.storage_bytes IS 'Bytes on the disk as the host last said.';
+
+COMMENT ON COLUMN public.usage_marks.starts_in_vain IS 'The counter as it was last added.';
+
+COMMENT ON COLUMN public.usage_marks.busy_micros IS 'The counter as it was last added.';
 
 CREATE TABLE public.usage_rolled (
     one boolean DEFAULT true NOT NULL,

@@ -40,6 +40,10 @@ fn main() {
     if Path::new("leave-at-once").exists() {
         exit(0);
     }
+    if let Ok(ms) = std::fs::read_to_string("spin-and-leave") {
+        bombs::spin(Duration::from_millis(ms.trim().parse().unwrap_or(0)));
+        exit(0);
+    }
     let stubborn = Path::new("stubborn").exists();
     extern "C" fn leave(_: libc::c_int) {
         // SAFETY: allowed in a signal handler.

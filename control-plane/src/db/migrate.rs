@@ -21,6 +21,7 @@ const ALL: &[(&str, &str)] = &[
     ("V13__percloud_orders", include_str!("../../../migrations/0013_percloud_orders.sql")),
     ("V14__claims_make_room", include_str!("../../../migrations/0014_claims_make_room.sql")),
     ("V15__retry", include_str!("../../../migrations/0015_retry.sql")),
+    ("V16__usage_brief", include_str!("../../../migrations/0016_usage_brief.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

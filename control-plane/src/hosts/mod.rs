@@ -110,6 +110,10 @@ pub struct LimitsMet {
     pub disk: u64,
     /// Its runtime failed.
     pub failures: u64,
+    /// It was started in vain once too often: it left while the connection that it was started for still waited.
+    pub starts: u64,
+    /// Microseconds for which it kept processors busy beyond its share, for which it is in the slow lane.
+    pub busy_micros: u64,
 }
 
 /// One layer of the sandbox on this machine.

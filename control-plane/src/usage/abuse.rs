@@ -27,6 +27,10 @@ pub enum Kind {
     Disk,
     /// Its runtime failed.
     Failures,
+    /// It was started in vain once too often.
+    Starts,
+    /// It kept processors busy for long, and was in the slow lane for it; counted in seconds.
+    Busy,
     /// Requests, of its visitors or its own, that were refused.
     Refused,
 }
@@ -36,12 +40,15 @@ const MOST: i64 = 1_000;
 
 impl Kind {
     /// All of them, with the count from which on it is told, and how many of it make a point.
-    const ALL: [(Self, i64, i64); 6] = [
+    const ALL: [(Self, i64, i64); 8] = [
         (Self::Throttled, 60, 30),
         (Self::Memory, 1, 1),
         (Self::Threads, 1, 10),
         (Self::Disk, 1, 1),
         (Self::Failures, 3, 1),
+        (Self::Starts, 1, 1),
+        // To take in what somebody brings along from elsewhere may take minutes; to mine takes days.
+        (Self::Busy, 1_800, 300),
         (Self::Refused, 100, 100),
     ];
 
@@ -52,6 +59,8 @@ impl Kind {
             Self::Threads => used.thread_limits,
             Self::Disk => used.disk_limits,
             Self::Failures => used.failures,
+            Self::Starts => used.starts_in_vain,
+            Self::Busy => used.busy_micros / 1_000_000,
             Self::Refused => used.refused,
         }
     }
@@ -71,6 +80,13 @@ impl Kind {
             Self::Threads => format!("It was refused another thread {}.", times(count)),
             Self::Disk => format!("It was found {} with more on the disk than it may hold.", times(count)),
             Self::Failures => format!("Its runtime failed {}.", times(count)),
+            Self::Starts => {
+                format!("It was started and let its visitor wait in vain {}, beyond what is forgiven.", times(count))
+            }
+            Self::Busy => {
+                let long = terminal::span(count.saturating_mul(1_000_000));
+                format!("It kept processors busy for {long}, and made way for others meanwhile.")
+            }
             Self::Refused => {
                 format!(
                     "{} requests, of its visitors or its own, were refused for being too many.",
@@ -101,6 +117,12 @@ impl Kind {
                     "`percloud admin show {name}` and its log in log/tenants/ say why; `percloud admin resume {name}` tries at once."
                 )
             }
+            Self::Starts => format!(
+                "It is started less and less often, and its visitors are told so. See its log in log/tenants/, and what it uses (`percloud admin usage`); {stop}."
+            ),
+            Self::Busy => format!(
+                "Its neighbours go first (docs/decisions/0018-fair-neighbours.md). Ask its owner what runs there; {stop}."
+            ),
             Self::Refused => format!(
                 "Somebody asks too fast, or it asks too much of others: log/edge.log and log/egress.log say which; {stop}."
             ),
@@ -117,7 +139,7 @@ pub struct Case {
     pub domain: Option<String>,
     /// How bad it is; the most is the worst.
     pub points: i64,
-    /// Which limits and how often (seconds where it was held back), the worst first.
+    /// Which limits and how often (seconds where it was held back or busy), the worst first.
     pub met: Vec<(Kind, i64)>,
     /// What it did, in plain words.
     pub did: String,
@@ -186,13 +208,22 @@ mod tests {
             thread_limits: 0,
             disk_limits: 0,
             failures: 0,
+            starts_in_vain: 0,
+            busy_micros: 0,
             refused: 0,
         }
     }
 
     #[test]
     fn everyday_life_is_no_abuse_and_the_worst_comes_first() {
-        let everyday = Used { throttled_micros: 59_999_999, failures: 2, refused: 99, requests: 1_000_000, ..used() };
+        let everyday = Used {
+            throttled_micros: 59_999_999,
+            busy_micros: 1_799_999_999,
+            failures: 2,
+            refused: 99,
+            requests: 1_000_000,
+            ..used()
+        };
         assert_eq!(judge(&everyday), None);
         let one =
             judge(&Used { throttled_micros: 12_000_000_000, memory_limits: 1, refused: 1_234, ..used() }).unwrap();
@@ -207,6 +238,14 @@ mod tests {
         assert!(one.to_do.contains("`percloud admin suspend ada.example --reason …`"), "{}", one.to_do);
         let bomb = judge(&Used { thread_limits: 50_000_000, ..used() }).unwrap();
         assert_eq!(bomb.points, MOST);
+        // A day long on one processor, where nothing holds it back; and one that lets its visitors wait.
+        let spins = judge(&Used { busy_micros: 86_400_000_000, starts_in_vain: 3, ..used() }).unwrap();
+        assert_eq!(spins.met, [(Kind::Busy, 86_400), (Kind::Starts, 3)]);
+        assert_eq!(
+            spins.did,
+            "It kept processors busy for 24 h 0 min, and made way for others meanwhile. \
+            It was started and let its visitor wait in vain 3 times, beyond what is forgiven."
+        );
         let gone = judge(&Used { domain: None, disk_limits: 1, ..used() }).unwrap();
         assert_eq!(gone.to_do, "It has gone: nothing.");
     }

@@ -7,13 +7,13 @@ use bundle::TenantId;
 use crate::hosts::{Usage, Used};
 
 /// How many counters the host has of each percloud.
-pub const COUNTERS: usize = 9;
+pub const COUNTERS: usize = 11;
 
 /// No real difference comes near this; a host that says more must not fill a column to the brim, where adding ends.
 const MOST: i64 = 10_i64.pow(16);
 
 /// The host's counters of one percloud, in the order of the columns: processor time, memory-time, time awake, wakes, time held back,
-/// memory, threads, disk, failures.
+/// memory, threads, disk, failures, starts in vain, time in which it was busy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters(pub [i64; COUNTERS]);
 
@@ -32,6 +32,8 @@ impl Counters {
             met.threads,
             met.disk,
             met.failures,
+            met.starts,
+            met.busy_micros,
         ];
         Self(all.map(|counter| i64::try_from(counter).unwrap_or(i64::MAX)))
     }
@@ -151,7 +153,7 @@ mod tests {
     }
 
     fn marked(epoch: &str, cpu: i64, storage_bytes: i64) -> HashMap<String, Mark> {
-        let counters = Counters([cpu, 0, 0, 0, 0, 0, 0, 0, cpu / 100]);
+        let counters = Counters([cpu, 0, 0, 0, 0, 0, 0, 0, cpu / 100, 0, 0]);
         HashMap::from([(ADA.to_owned(), Mark { epoch: epoch.into(), counters, storage_bytes, there: true })])
     }
 

@@ -74,6 +74,10 @@ pub struct Used {
     pub disk_limits: i64,
     /// How often its runtime failed.
     pub failures: i64,
+    /// How often it was started in vain once too often: it left while the connection that it was started for still waited.
+    pub starts_in_vain: i64,
+    /// Microseconds for which it kept processors busy beyond its share, for which it was in the slow lane.
+    pub busy_micros: i64,
     /// Requests, of visitors or its own, that a limit refused.
     pub refused: i64,
 }
@@ -96,14 +100,16 @@ impl Used {
             thread_limits: row.try_get("thread_limits")?,
             disk_limits: row.try_get("disk_limits")?,
             failures: row.try_get("failures")?,
+            starts_in_vain: row.try_get("starts_in_vain")?,
+            busy_micros: row.try_get("busy_micros")?,
             refused: row.try_get("refused")?,
         })
     }
 
-    /// How often it met a limit that ends, refuses or fails; not how long it was held back.
+    /// How often it met a limit that ends, refuses or fails; not how long it was held back or busy.
     #[must_use]
     pub fn limits_met(&self) -> i64 {
-        self.memory_limits + self.thread_limits + self.disk_limits + self.failures + self.refused
+        self.memory_limits + self.thread_limits + self.disk_limits + self.failures + self.starts_in_vain + self.refused
     }
 }
 

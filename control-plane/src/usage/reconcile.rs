@@ -208,15 +208,15 @@ async fn write(tx: &Transaction<'_>, epoch: &str, all: &Changes, now: DateTime<U
     for chunk in of_the_hour.chunks(CHUNK) {
         let (ids, more) = columns(chunk, |change| change.more);
         let bytes: Vec<Option<i64>> = chunk.iter().map(|change| change.storage_changed).collect();
-        let [a, b, c, d, e, f, g, h, i] = &more;
-        tx.execute(sql::ADD, &[&hour, &ids, a, b, c, d, e, f, g, h, i, &bytes]).await?;
+        let [a, b, c, d, e, f, g, h, i, j, k] = &more;
+        tx.execute(sql::ADD, &[&hour, &ids, a, b, c, d, e, f, g, h, i, j, k, &bytes]).await?;
     }
     for chunk in all.changes.chunks(CHUNK) {
         let chunk: Vec<&Change> = chunk.iter().collect();
         let (ids, counters) = columns(&chunk, |change| change.counters);
         let bytes: Vec<i64> = chunk.iter().map(|change| change.storage_bytes).collect();
-        let [a, b, c, d, e, f, g, h, i] = &counters;
-        tx.execute(sql::MARK, &[&epoch, &ids, a, b, c, d, e, f, g, h, i, &bytes]).await?;
+        let [a, b, c, d, e, f, g, h, i, j, k] = &counters;
+        tx.execute(sql::MARK, &[&epoch, &ids, a, b, c, d, e, f, g, h, i, j, k, &bytes]).await?;
     }
     if !all.gone.is_empty() {
         tx.execute(sql::UNMARK, &[&all.gone]).await?;

@@ -13,7 +13,7 @@ use crate::db::{self, GenericClient, Pool};
 const BACK: TimeDelta = TimeDelta::hours(2);
 
 /// What can be added up, and how it is shown: the column, the counter, its unit, and the kind of limit.
-const SHOWN: [(&str, &str, u64, Option<&str>); 12] = [
+const SHOWN: [(&str, &str, u64, Option<&str>); 14] = [
     ("cpu_micros", "percloud_usage_cpu_seconds_total", 1_000_000, None),
     ("memory_byte_seconds", "percloud_usage_memory_byte_seconds_total", 1, None),
     ("awake_seconds", "percloud_usage_awake_seconds_total", 1, None),
@@ -21,10 +21,12 @@ const SHOWN: [(&str, &str, u64, Option<&str>); 12] = [
     ("requests", "percloud_usage_requests_total", 1, None),
     ("egress_bytes", "percloud_usage_egress_bytes_total", 1, None),
     ("throttled_micros", "percloud_usage_throttled_seconds_total", 1_000_000, None),
+    ("busy_micros", "percloud_usage_busy_seconds_total", 1_000_000, None),
     ("memory_limits", "percloud_usage_limits_met_total", 1, Some("memory")),
     ("thread_limits", "percloud_usage_limits_met_total", 1, Some("threads")),
     ("disk_limits", "percloud_usage_limits_met_total", 1, Some("disk")),
     ("failures", "percloud_usage_limits_met_total", 1, Some("failures")),
+    ("starts_in_vain", "percloud_usage_limits_met_total", 1, Some("starts")),
     ("refused", "percloud_usage_limits_met_total", 1, Some("refused")),
 ];
 

@@ -4,7 +4,7 @@
 macro_rules! amounts {
     () => {
         "u.cpu_micros, u.memory_byte_seconds, u.awake_seconds, u.wakes, u.storage_bytes, u.requests, u.egress_bytes, u.throttled_micros,
-            u.memory_limits, u.thread_limits, u.disk_limits, u.failures, u.refused"
+            u.memory_limits, u.thread_limits, u.disk_limits, u.failures, u.starts_in_vain, u.busy_micros, u.refused"
     };
 }
 
@@ -15,7 +15,8 @@ macro_rules! sums {
                 sum(awake_seconds)::bigint as awake_seconds, sum(wakes)::bigint as wakes, sum(requests)::bigint as requests,
                 sum(egress_bytes)::bigint as egress_bytes, sum(throttled_micros)::bigint as throttled_micros,
                 sum(memory_limits)::bigint as memory_limits, sum(thread_limits)::bigint as thread_limits,
-                sum(disk_limits)::bigint as disk_limits, sum(failures)::bigint as failures, sum(refused)::bigint as refused"
+                sum(disk_limits)::bigint as disk_limits, sum(failures)::bigint as failures,
+                sum(starts_in_vain)::bigint as starts_in_vain, sum(busy_micros)::bigint as busy_micros, sum(refused)::bigint as refused"
     };
 }
 
@@ -26,13 +27,14 @@ crate::statements! {
     PARTITIONS = "select usage_partitions($1)";
     /// How far the host's counters have been added.
     MARKS = "select m.tenant_id, m.epoch, m.cpu_micros, m.memory_byte_seconds, m.awake_seconds, m.wakes, m.throttled_micros, m.memory_limits,
-            m.thread_limits, m.disk_limits, m.failures, m.storage_bytes, exists (select from tenants t where t.id = m.tenant_id) as there
+            m.thread_limits, m.disk_limits, m.failures, m.starts_in_vain, m.busy_micros, m.storage_bytes,
+            exists (select from tenants t where t.id = m.tenant_id) as there
         from usage_marks m";
     /// Adds what is new to an hour: $1 the hour, $2 the perclouds, then their differences, a column each, and their bytes on the disk.
     ADD = "insert into usage_hours (hour, tenant_id, cpu_micros, memory_byte_seconds, awake_seconds, wakes, throttled_micros, memory_limits,
-            thread_limits, disk_limits, failures, storage_bytes)
+            thread_limits, disk_limits, failures, starts_in_vain, busy_micros, storage_bytes)
         select $1::timestamptz, s.* from unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) as s
+            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[]) as s
         on conflict (tenant_id, hour) do update set
             cpu_micros = usage_hours.cpu_micros + excluded.cpu_micros,
             memory_byte_seconds = usage_hours.memory_byte_seconds + excluded.memory_byte_seconds,
@@ -43,17 +45,20 @@ crate::statements! {
             thread_limits = usage_hours.thread_limits + excluded.thread_limits,
             disk_limits = usage_hours.disk_limits + excluded.disk_limits,
             failures = usage_hours.failures + excluded.failures,
+            starts_in_vain = usage_hours.starts_in_vain + excluded.starts_in_vain,
+            busy_micros = usage_hours.busy_micros + excluded.busy_micros,
             storage_bytes = coalesce(excluded.storage_bytes, usage_hours.storage_bytes)";
     /// Moves the marks: $1 the epoch, $2 the perclouds, then their counters, a column each, and their bytes on the disk.
     MARK = "insert into usage_marks (epoch, tenant_id, cpu_micros, memory_byte_seconds, awake_seconds, wakes, throttled_micros, memory_limits,
-            thread_limits, disk_limits, failures, storage_bytes)
+            thread_limits, disk_limits, failures, starts_in_vain, busy_micros, storage_bytes)
         select $1::text, s.* from unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]) as s
+            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[]) as s
         on conflict (tenant_id) do update set
             epoch = excluded.epoch, cpu_micros = excluded.cpu_micros, memory_byte_seconds = excluded.memory_byte_seconds,
             awake_seconds = excluded.awake_seconds, wakes = excluded.wakes, throttled_micros = excluded.throttled_micros,
             memory_limits = excluded.memory_limits, thread_limits = excluded.thread_limits, disk_limits = excluded.disk_limits,
-            failures = excluded.failures, storage_bytes = excluded.storage_bytes";
+            failures = excluded.failures, starts_in_vain = excluded.starts_in_vain, busy_micros = excluded.busy_micros,
+            storage_bytes = excluded.storage_bytes";
     /// Forgets marks.
     UNMARK = "delete from usage_marks where tenant_id = any($1)";
     /// In which hour hours were last added up to days.
@@ -65,7 +70,7 @@ crate::statements! {
     /// Adds up the day $1, which begins at $2 and ends at $3; $4 says whether it is today. A row for every percloud that was there. Bytes on the
     /// disk are those that were last seen on the day, or before it.
     ROLL = concat!("insert into usage_days (day, tenant_id, cpu_micros, memory_byte_seconds, awake_seconds, wakes, requests, egress_bytes, throttled_micros,
-            memory_limits, thread_limits, disk_limits, failures, refused, storage_bytes)
+            memory_limits, thread_limits, disk_limits, failures, starts_in_vain, busy_micros, refused, storage_bytes)
         with used as (
             select tenant_id, ", sums!(), ",
                 (array_agg(storage_bytes order by hour desc) filter (where storage_bytes is not null))[1] as storage_bytes
@@ -78,7 +83,7 @@ crate::statements! {
         select $1::date, there.tenant_id, coalesce(u.cpu_micros, 0), coalesce(u.memory_byte_seconds, 0), coalesce(u.awake_seconds, 0),
             coalesce(u.wakes, 0), coalesce(u.requests, 0), coalesce(u.egress_bytes, 0), coalesce(u.throttled_micros, 0),
             coalesce(u.memory_limits, 0), coalesce(u.thread_limits, 0), coalesce(u.disk_limits, 0), coalesce(u.failures, 0),
-            coalesce(u.refused, 0), coalesce(u.storage_bytes, earlier.storage_bytes, m.storage_bytes)
+            coalesce(u.starts_in_vain, 0), coalesce(u.busy_micros, 0), coalesce(u.refused, 0), coalesce(u.storage_bytes, earlier.storage_bytes, m.storage_bytes)
         from there
             left join used u on u.tenant_id = there.tenant_id
             left join usage_days earlier on earlier.tenant_id = there.tenant_id and earlier.day = $1::date - 1
@@ -87,7 +92,8 @@ crate::statements! {
             cpu_micros = excluded.cpu_micros, memory_byte_seconds = excluded.memory_byte_seconds, awake_seconds = excluded.awake_seconds,
             wakes = excluded.wakes, requests = excluded.requests, egress_bytes = excluded.egress_bytes,
             throttled_micros = excluded.throttled_micros, memory_limits = excluded.memory_limits, thread_limits = excluded.thread_limits,
-            disk_limits = excluded.disk_limits, failures = excluded.failures, refused = excluded.refused,
+            disk_limits = excluded.disk_limits, failures = excluded.failures, starts_in_vain = excluded.starts_in_vain,
+            busy_micros = excluded.busy_micros, refused = excluded.refused,
             storage_bytes = coalesce(excluded.storage_bytes, usage_days.storage_bytes)");
     /// Drops what is too old.
     FORGET = "select usage_forget($1)";
@@ -127,7 +133,8 @@ crate::statements! {
             from usage_hours
             where hour >= $1
             group by tenant_id
-            having sum(throttled_micros) + sum(memory_limits) + sum(thread_limits) + sum(disk_limits) + sum(failures) + sum(refused) > 0
+            having sum(throttled_micros) + sum(memory_limits) + sum(thread_limits) + sum(disk_limits) + sum(failures) + sum(starts_in_vain)
+                + sum(busy_micros) + sum(refused) > 0
         ) u left join tenants t on t.id = u.tenant_id");
     /// What the fleet used in each hour from $1 on.
     FLEET = concat!("select hour, ", sums!(), "

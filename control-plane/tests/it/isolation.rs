@@ -244,6 +244,8 @@ async fn no_connection_is_lost_between_sleeping_and_waking() {
             (unit.state == State::Asleep && machine.runtimes(&ada.id).is_empty()).then_some(())
         })
         .await;
+        let used = machine.host.usage().await.unwrap().of.remove(0);
+        assert!(used.wakes > 1 && used.limits_met.starts == 0, "who answers is started as often as it likes: {used:?}");
     }
 }
 

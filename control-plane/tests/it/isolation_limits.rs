@@ -269,3 +269,53 @@ async fn who_keeps_a_processor_busy_makes_way_for_others_until_it_is_quiet_again
         .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_spins_and_leaves_without_a_look_at_its_visitor_makes_way_and_is_started_less_and_less_often() {
+    let all = processors("self");
+    for user in Machine::kinds() {
+        // On a machine that others use, too, a spinner may have less than half a processor.
+        let machine = Machine::start_with(user, 300, &["--slow-lane-above", "10"]).await;
+        let one_processor = std::thread::available_parallelism().unwrap().get() == 1;
+        let ((ada, unit), (bob, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
+        let deed = machine.folder(&ada.id).join("spin-and-leave");
+        fs::write(&deed, "300").unwrap();
+        let visitor = tokio::spawn({
+            let socket = unit.socket.clone();
+            async move { get(&socket, "/").await }
+        });
+        // On a machine that others fill this takes a while: who is in the lane comes last.
+        let (mut wakes, mut came_last) = (0, false);
+        while !visitor.is_finished() {
+            let another = async || {
+                came_last |= machine.comes_last(&ada.id) == Some(true);
+                let now = used(&machine, &ada.id).await.wakes;
+                (now > wakes || visitor.is_finished()).then_some(now)
+            };
+            wakes = eventually("another start", another).await;
+            assert!(get(&bob_unit.socket, "/").await.unwrap().contains("bob."), "its neighbour serves");
+        }
+        let why = eventually("a reason", async || match machine.host.look(&ada.id).await.unwrap()?.state {
+            State::Failing(why) => Some(why),
+            _ => None,
+        })
+        .await;
+        assert_eq!(why, "leaves without taking the connection that it was started for");
+        assert!(visitor.await.unwrap().is_err(), "whoever waited is turned away, so that the edge can say why");
+        let found = used(&machine, &ada.id).await;
+        // The first, ten that are forgiven, a few more while the others become so, and two that count.
+        assert!((13..=26).contains(&found.wakes) && found.limits_met.starts >= 2, "{found:?}");
+        assert!(came_last || machine.comes_last(&ada.id).is_none(), "none of its runs was long, and it is in the lane");
+        assert!(found.limits_met.failures == 0 && found.limits_met.busy_micros > 100_000, "{found:?}");
+        assert_eq!(used(&machine, &bob.id).await.limits_met.starts, 0);
+
+        fs::remove_file(deed).unwrap();
+        eventually("a start, when its time has come", async || get(&unit.socket, "/").await.ok()).await;
+        let keeps_to_half = |id: &TenantId| {
+            let allowed = processors(&machine.runtimes(id).first().map_or(String::new(), i32::to_string));
+            allowed.len() == 1 && allowed != all
+        };
+        eventually("it is there still", async || (one_processor || keeps_to_half(&ada.id)).then_some(())).await;
+        assert!(!keeps_to_half(&bob.id) && machine.comes_last(&bob.id) != Some(true), "its neighbour is not");
+    }
+}

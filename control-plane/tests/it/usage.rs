@@ -1,5 +1,6 @@
 //! What perclouds use: what edge and egress may add, and the partitions that hold it.
 
+mod brief;
 mod counted;
 mod rolled;
 mod shown;

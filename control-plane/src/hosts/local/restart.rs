@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{logs, wire::End};
+use super::{logs, queue::First, starts::Starts, wire::End};
 
 /// A runtime that has run so long is well, whatever was before.
 pub(super) const SETTLED: Duration = Duration::from_secs(5);
@@ -18,16 +18,13 @@ const FILLS_WAIT: Duration = Duration::from_secs(300);
 const FILLS_LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// After so long that is forgotten.
 const FILLS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
-/// Whoever leaves sooner has not looked at the connection that it was started for.
-const TOO_QUICK: Duration = Duration::from_millis(10);
-/// And may do so this often: it may have been its time just then.
-const QUICK_ALLOWED: u32 = 3;
 
 /// How a runtime has failed lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Troubles {
     failures: u32,
-    quick: u32,
+    /// How often it was started in vain.
+    starts: Starts,
     not_before: Option<Instant>,
     reason: String,
     /// How often it has filled the disk lately, and when it last did.
@@ -35,10 +32,25 @@ pub(super) struct Troubles {
 }
 
 impl Troubles {
+    /// It is started; `first` says who waits first, and is asked only if that matters.
+    pub(super) fn began(&mut self, now: Instant, first: impl FnOnce() -> Option<First>) {
+        self.starts.began(now, first);
+    }
+
+    /// It has left while this one waits first; called before [`Self::ended`].
+    pub(super) fn left(&mut self, waits: Option<First>, now: Instant) {
+        self.starts.ended(now, waits);
+    }
+
+    /// Whether its last run was one in vain too many.
+    #[must_use]
+    pub(super) fn in_vain(&self) -> bool {
+        self.starts.failed(self.failures > 0)
+    }
+
     /// It ended by itself, at `now`, after it had run for `ran`; `last` is the last line it wrote.
     pub(super) fn ended(&mut self, end: &End, ran: Duration, last: &str, now: Instant) {
-        self.quick = if ran < TOO_QUICK { self.quick + 1 } else { 0 };
-        if matches!(end, End::Left(0)) && self.quick <= QUICK_ALLOWED {
+        if matches!(end, End::Left(0)) && !self.in_vain() {
             self.failures = 0;
             self.not_before = None;
             return;
@@ -66,9 +78,9 @@ impl Troubles {
         self.reason = reason;
     }
 
-    /// It has run for [`SETTLED`], or is to be something else now.
+    /// It has run for [`SETTLED`], or is to be something else now. Starts in vain are forgiven by time only.
     pub(super) fn forget(&mut self) {
-        *self = Self { fills: self.fills, ..Self::default() };
+        *self = Self { fills: self.fills, starts: self.starts, ..Self::default() };
     }
 
     /// Not to be started before this moment.
@@ -92,7 +104,7 @@ impl Troubles {
 
 fn reason(end: &End, last: &str) -> String {
     let how = match end {
-        End::Left(0) => "leaves at once, without taking its connection".to_owned(),
+        End::Left(0) => "leaves without taking the connection that it was started for".to_owned(),
         End::Left(code) => format!("leaves with code {code}"),
         End::Killed(signal) => match nix::sys::signal::Signal::try_from(*signal) {
             Ok(signal) => format!("is ended by {signal}"),
@@ -130,20 +142,62 @@ mod tests {
         assert_eq!((troubles.failing(), troubles.not_before()), (None, Some(now + FIRST_WAIT)));
     }
 
+    /// One run, which leaves its visitor waiting or not.
+    fn run(troubles: &mut Troubles, end: &End, waits: bool, now: Instant) {
+        let first = waits.then_some(First::Known(7));
+        troubles.began(now, || first);
+        troubles.left(first, now);
+        troubles.ended(end, SHORT, "", now);
+    }
+
     #[tokio::test]
     async fn a_runtime_that_goes_to_sleep_is_started_again_at_once_unless_it_never_works() {
-        let now = Instant::now();
-        let mut troubles = Troubles::default();
+        let (now, mut troubles) = (Instant::now(), Troubles::default());
         for _ in 0..100 {
-            troubles.ended(&End::Left(0), SHORT, "", now);
+            run(&mut troubles, &End::Left(0), false, now);
             assert_eq!((troubles.failing(), troubles.not_before()), (None, None));
         }
-        for _ in 0..8 {
-            troubles.ended(&End::Left(0), Duration::ZERO, "", now);
-        }
-        assert!(troubles.failing().is_some());
+        let vain =
+            |troubles: &mut Troubles, times: u32| (0..times).for_each(|_| run(troubles, &End::Left(0), true, now));
+        // The first is not known to be in vain, and ten more may be.
+        vain(&mut troubles, 11);
+        assert_eq!((troubles.failing(), troubles.not_before()), (None, None));
+        vain(&mut troubles, 1);
+        assert_eq!((troubles.failing(), troubles.not_before()), (None, Some(now + FIRST_WAIT)));
+        vain(&mut troubles, 30);
+        assert_eq!(troubles.failing(), Some("leaves without taking the connection that it was started for"));
+        assert_eq!(troubles.not_before(), Some(now + LONGEST_WAIT));
+        run(&mut troubles, &End::Left(0), false, now);
+        assert_eq!((troubles.failing(), troubles.not_before()), (None, None), "it has taken one");
+        vain(&mut troubles, 2);
+        assert!(troubles.failing().is_some(), "and is trusted no more than before");
         troubles.forget();
         assert_eq!(troubles.failing(), None);
+        vain(&mut troubles, 2);
+        assert!(troubles.failing().is_some(), "whoever makes it forgotten gains no starts");
+    }
+
+    #[tokio::test]
+    async fn what_a_run_comes_to_says_when_the_next_may_begin() {
+        /// How it ended, whether its visitor waits, how often so in turn; how long it then waits, in milliseconds.
+        type Row = (End, bool, u32, Option<u64>);
+        let table: [Row; 9] = [
+            (End::Left(0), false, 100, None),
+            (End::Left(0), true, 11, None),
+            (End::Left(0), true, 12, Some(250)),
+            (End::Left(0), true, 14, Some(1_000)),
+            (End::Left(0), true, 60, Some(300_000)),
+            (End::Left(3), false, 1, Some(250)),
+            (End::Left(3), true, 3, Some(1_000)),
+            (End::Killed(11), true, 2, Some(500)),
+            (End::NotStarted(String::new()), true, 1, Some(500)),
+        ];
+        for (end, waits, times, expected) in table {
+            let (now, mut troubles) = (Instant::now(), Troubles::default());
+            (0..times).for_each(|_| run(&mut troubles, &end, waits, now));
+            let wait = troubles.not_before().map(|moment| moment - now);
+            assert_eq!(wait, expected.map(Duration::from_millis), "{end:?} {waits} {times}");
+        }
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ use super::{
     lane::Lane,
     logs::Log,
     pressure::Activity,
-    reasons,
+    queue, reasons,
     restart::Troubles,
     schedule::{Alarm, Timetable, Turn},
     spawn::{Running, Spawner},
@@ -372,6 +372,7 @@ impl Unit {
         if turn.is_some() {
             metrics::counter!("percloud_host_scheduled_starts_total").increment(1);
         }
+        self.troubles.began(Instant::now(), || queue::first(listener));
         // Before anything can be heard of it.
         self.activity.awake();
         match self.shared.order_start(known, listener, turn, self.activity.clone(), &self.used).await {
@@ -393,13 +394,14 @@ impl Unit {
         self.activity.asleep();
         metrics::gauge!("percloud_host_awake").decrement(1.0);
         let last = run.log.last_line().await;
+        self.troubles.left(self.listener.as_ref().and_then(queue::first), Instant::now());
+        let in_vain = matches!(end, End::Left(0)) && self.troubles.in_vain();
         self.troubles.ended(&end, run.since.elapsed(), &last, Instant::now());
         if let Some(why) = reasons::known_better(&end, &self.used).await {
             self.troubles.because(why);
         }
-        if !matches!(end, End::Left(0)) {
-            self.used.failed();
-            metrics::counter!("percloud_host_failures_total").increment(1);
+        if in_vain || !matches!(end, End::Left(0)) {
+            self.used.failed(in_vain);
             tracing::warn!(tenant.id = %self.id, reason = self.troubles.reason(), "a runtime failed");
         }
     }

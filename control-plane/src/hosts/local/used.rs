@@ -2,7 +2,7 @@
 //! kernel says of the whole life of the process.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     cgroups::{Groups, Reading},
     disk::Stored,
-    lane::Lane,
+    lane::{Busy, Lane},
     process::Process,
     wire::Spent,
 };
@@ -37,6 +37,7 @@ pub(super) struct Counters {
     id: TenantId,
     groups: Option<Arc<Groups>>,
     lane: Option<Arc<Lane>>,
+    busy: Busy,
     count: Mutex<Count>,
 }
 
@@ -118,16 +119,23 @@ impl Counters {
         quota: Option<u64>,
     ) -> Arc<Self> {
         let count = Count { quota: quota.unwrap_or(u64::MAX), ..Count::default() };
-        Arc::new(Self { id, groups, lane, count: Mutex::new(count) })
+        Arc::new(Self { id, groups, lane, busy: Busy::default(), count: Mutex::new(count) })
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its runtime failed.
-    pub(super) fn failed(&self) {
-        self.count().limits_met.failures += 1;
+    /// Its runtime failed, or has been started `in_vain` once too often.
+    pub(super) fn failed(&self, in_vain: bool) {
+        let met = &mut self.count().limits_met;
+        if in_vain {
+            met.starts += 1;
+            metrics::counter!("percloud_host_starts_in_vain_total").increment(1);
+        } else {
+            met.failures += 1;
+            metrics::counter!("percloud_host_failures_total").increment(1);
+        }
     }
 
     /// Its runtime has been started.
@@ -140,25 +148,31 @@ impl Counters {
             let now = Instant::now();
             count.run = Some(Run { process: process.clone(), since: now, looked: None, cpu: Duration::ZERO });
         }
-        if let Some(lane) = &self.lane {
-            lane.began(&self.id, process.clone());
+        let in_lane = self.lane.as_ref().is_some_and(|lane| lane.began(&self.id, process.clone(), &self.busy));
+        if in_lane || self.groups.as_ref().is_some_and(|groups| !groups.by_birth()) {
+            let this = self.clone();
+            tokio::task::spawn_blocking(move || this.join(&process, in_lane));
         }
-        let Some(groups) = self.groups.clone() else { return };
-        if groups.by_birth() {
-            return;
+    }
+
+    /// Into its groups, and to its place in the lane or out of it.
+    fn join(&self, process: &Arc<Process>, in_lane: bool) {
+        let lane = self.lane.as_ref().filter(|_| in_lane);
+        if let Some(lane) = lane {
+            lane.keep_apart(&self.id, process);
         }
-        let id = self.id.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = groups.attach(&id, &process) {
-                tracing::error!(%error, tenant.id = %id, "a runtime cannot be put into its control group");
-            }
-        });
+        if let Some(Err(error)) = self.groups.as_ref().map(|groups| groups.attach(&self.id, process)) {
+            tracing::error!(%error, tenant.id = %self.id, "a runtime cannot be put into its control group");
+        }
+        if let Some(lane) = lane {
+            lane.settle(&self.id, process);
+        }
     }
 
     /// Its runtime has ended.
     pub(super) fn ended(self: &Arc<Self>, spent: Spent) {
         if let Some(lane) = &self.lane {
-            lane.ended(&self.id);
+            lane.ended(&self.id, Duration::from_micros(spent.cpu_micros));
         }
         self.count().end(spent, Instant::now());
         if self.groups.is_some() {
@@ -274,7 +288,7 @@ impl Counters {
             awake_seconds: (count.awake + awake).as_secs(),
             wakes: count.wakes,
             storage_bytes: count.storage_bytes,
-            limits_met: count.limits_met,
+            limits_met: LimitsMet { busy_micros: self.busy.load(Ordering::Relaxed), ..count.limits_met },
         }
     }
 }

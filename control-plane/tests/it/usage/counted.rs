@@ -90,14 +90,18 @@ async fn a_minute_adds_what_is_new_and_a_host_that_began_anew_loses_nothing() {
 async fn each_limit_met_stands_in_its_own_column() {
     let cloud = TestCloud::new().await;
     let ada = cloud.sign_up("ada").await.id;
-    let limits_met = LimitsMet { throttled_micros: 1, memory: 2, threads: 3, disk: 4, failures: 5 };
+    let limits_met =
+        LimitsMet { throttled_micros: 1, memory: 2, threads: 3, disk: 4, failures: 5, starts: 6, busy_micros: 7 };
     says(&cloud, "one", vec![Used { limits_met, ..used(&ada, 0, 0) }]);
     meter(&cloud).count().await.unwrap();
-    let sql = "select concat_ws(' ', throttled_micros, memory_limits, thread_limits, disk_limits, failures, refused) from usage_hours";
-    assert_eq!(cloud.value::<String>(sql).await, "1 2 3 4 5 0");
-    let marked =
-        "select concat_ws(' ', throttled_micros, memory_limits, thread_limits, disk_limits, failures) from usage_marks";
-    assert_eq!(cloud.value::<String>(marked).await, "1 2 3 4 5");
+    let columns = "throttled_micros, memory_limits, thread_limits, disk_limits, failures, starts_in_vain, busy_micros";
+    let hour = format!("select concat_ws(' ', {columns}, refused) from usage_hours");
+    assert_eq!(cloud.value::<String>(&hour).await, "1 2 3 4 5 6 7 0");
+    let marked = format!("select concat_ws(' ', {columns}) from usage_marks");
+    assert_eq!(cloud.value::<String>(&marked).await, "1 2 3 4 5 6 7");
+    roll::today(&cloud.worker, cloud.now()).await.unwrap();
+    let day = format!("select concat_ws(' ', {columns}, refused) from usage_days");
+    assert_eq!(cloud.value::<String>(&day).await, "1 2 3 4 5 6 7 0");
 }
 
 #[tokio::test]

@@ -286,6 +286,11 @@ impl Groups {
         }
     }
 
+    /// Whether whoever begins now comes last, because the run before it did (version 2).
+    pub(super) fn comes_last(&self, id: &TenantId) -> bool {
+        self.known().last.contains(id)
+    }
+
     /// Whether processes are born in their group.
     pub(super) fn by_birth(&self) -> bool {
         matches!(self.tree, Tree::V2(_))

@@ -14,7 +14,10 @@ mod tally;
 use std::{
     collections::HashMap,
     fs,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,11 +39,24 @@ use tally::{Place, Tally, Verdict};
 /// Those who are awake are looked at this often.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// One percloud that is awake, or is in the lane while it sleeps: to leave and come again is no way out.
+/// Microseconds for which a percloud kept processors busy: it counts them, and the lane adds to them.
+pub(super) type Busy = Arc<AtomicU64>;
+
+/// One percloud that is awake, or sleeps and is in the lane or on its way there: to leave and come again is no way out.
 struct One {
     run: Option<(Arc<Process>, Clock)>,
     place: Place,
     tally: Tally,
+    busy: Busy,
+}
+
+impl One {
+    /// Its process has used `cpu` until now.
+    fn weigh(&mut self, cpu: Duration, now: Instant, rule: Rule, share: f64) -> Verdict {
+        let verdict = self.tally.weigh(cpu, now, rule, share);
+        self.busy.fetch_add(u64::try_from(self.tally.busy().as_micros()).unwrap_or(0), Ordering::Relaxed);
+        verdict
+    }
 }
 
 /// Which percloud's, its process, how that stands, whether it has used little, and what becomes of it.
@@ -74,29 +90,56 @@ impl Lane {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It is awake.
-    pub(super) fn began(&self, id: &TenantId, process: Arc<Process>) {
-        let Some(clock) = process.clock() else { return };
+    /// It is awake; says whether it has its place in the lane, or is still in it and should not be: then [`Self::settle`] comes next.
+    pub(super) fn began(&self, id: &TenantId, process: Arc<Process>, busy: &Busy) -> bool {
+        let clock = process.clock();
         let mut known = self.known();
         let one = known.entry(id.clone()).or_insert_with(|| One {
             run: None,
             place: Place::default(),
             tally: Tally::default(),
+            busy: busy.clone(),
         });
-        (one.run, one.place) = (Some((process, clock)), Place::default());
-        one.tally.begin();
+        one.tally.begin(Instant::now(), self.rule);
+        let slow = one.tally.is_slow();
+        (one.run, one.place) = (clock.map(|clock| (process, clock)), Place::default());
         drop(known);
         self.woke.notify_one();
+        slow || self.groups.as_ref().is_some_and(|groups| groups.comes_last(id))
     }
 
-    /// It sleeps.
-    pub(super) fn ended(&self, id: &TenantId) {
+    fn is_slow(&self, id: &TenantId) -> bool {
+        self.known().get(id).is_some_and(|one| one.tally.is_slow())
+    }
+
+    /// Does with one that has just begun what else the next look would: it may live for less. Asks the kernel for things.
+    pub(super) fn settle(&self, id: &TenantId, process: &Arc<Process>) {
+        let slow = self.is_slow(id);
+        let (place, next) = if slow { (Place::default(), Place::LAST) } else { (Place::LAST, Place::default()) };
+        let verdict = if slow { Verdict::Stay } else { Verdict::Leave };
+        self.put(&Change { id: id.clone(), process: process.clone(), place, little: false, verdict }, next);
+    }
+
+    /// One that has just begun runs in the lane from the first, if that is its place; before [`Self::settle`], which comes some milliseconds later.
+    pub(super) fn keep_apart(&self, id: &TenantId, process: &Process) {
+        if let (true, Some(few)) = (self.is_slow(id), sched_getaffinity(None).ok().as_ref().and_then(last_half)) {
+            keep_to(process, &few);
+        }
+    }
+
+    /// It sleeps. Its process has used `cpu` in its whole life, which may have been too short to be looked at.
+    pub(super) fn ended(&self, id: &TenantId, cpu: Duration) {
+        let now = Instant::now();
         let mut known = self.known();
-        if let Some(one) = known.get_mut(id) {
-            one.run = None;
-            if !one.tally.is_slow() {
-                known.remove(id);
-            }
+        let Some(one) = known.get_mut(id) else { return };
+        one.run = None;
+        let verdict = one.weigh(cpu, now, self.rule, 1.0);
+        if !one.tally.counts(now, self.rule) {
+            known.remove(id);
+        }
+        drop(known);
+        if verdict == Verdict::Enter {
+            enters(id);
         }
     }
 
@@ -125,8 +168,7 @@ impl Lane {
             match change.verdict {
                 Verdict::Enter => {
                     self.hold_back(&change, few.as_ref());
-                    tracing::info!(tenant.id = %change.id, "a percloud that uses much processor time makes way for others");
-                    metrics::counter!("percloud_host_slow_lane_total").increment(1);
+                    enters(&change.id);
                 }
                 Verdict::Stay => self.hold_back(&change, few.as_ref()),
                 Verdict::Free | Verdict::Leave => self.let_go(&change, &all),
@@ -189,17 +231,23 @@ impl Lane {
             // Another one runs by now.
             let same = one.run.as_ref().is_some_and(|(now, _)| Arc::ptr_eq(now, &process));
             let share = if one.tally.is_slow() { share } else { 1.0 };
-            let verdict = one.tally.weigh(cpu.filter(|_| same)?, now, self.rule, share);
+            let verdict = one.weigh(cpu.filter(|_| same)?, now, self.rule, share);
             // Whoever could not be put back is tried again.
             let (place, little) = (one.place, one.tally.used_little());
             (verdict != Verdict::Free || place.last).then_some(Change { id, process, place, little, verdict })
         };
         let changes = read.into_iter().filter_map(&mut weigh).collect();
-        known.retain(|_, one| one.run.is_some() || one.tally.slow_until.is_some_and(|until| until > now));
+        known.retain(|_, one| one.run.is_some() || one.tally.counts(now, self.rule));
         let slow = known.values().filter(|one| one.tally.is_slow()).count();
         metrics::gauge!("percloud_host_slow_lane").set(slow as f64);
         changes
     }
+}
+
+/// Tells the operator.
+fn enters(id: &TenantId) {
+    tracing::info!(tenant.id = %id, "a percloud that uses much processor time makes way for others");
+    metrics::counter!("percloud_host_slow_lane_total").increment(1);
 }
 
 /// The processors of the slow lane: the last half. None where there is but one.
@@ -267,21 +315,27 @@ mod tests {
             let own = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
             Arc::new(Process::new(own))
         };
+        let counted = Busy::default();
         for id in [&busy, &quiet] {
-            lane.began(id, own());
+            assert!(!lane.began(id, own(), &counted));
         }
         lane.known().get_mut(&busy).unwrap().tally.slow_until = Some(now + RULE.stay);
         for id in [&busy, &quiet] {
-            lane.ended(id);
+            lane.ended(id, Duration::ZERO);
         }
         assert!(lane.weigh_all(now, 1).is_empty());
         assert_eq!(lane.known().keys().collect::<Vec<_>>(), [&busy]);
-        lane.began(&busy, own());
+        assert!(lane.began(&busy, own(), &counted), "it is there from the first");
         let changes = lane.weigh_all(now, 1);
         assert_eq!((changes.len(), changes[0].verdict), (1, Verdict::Stay));
-        lane.ended(&busy);
-        lane.weigh_all(now + RULE.stay, 1);
+        lane.ended(&busy, Duration::ZERO);
+        lane.weigh_all(now + RULE.stay * 2, 1);
         assert!(lane.known().is_empty());
+        // One that lives for less than it takes to be looked at.
+        lane.began(&quiet, own(), &counted);
+        lane.ended(&quiet, Duration::from_secs(2));
+        assert!(lane.known().get(&quiet).is_some_and(|one| one.tally.is_slow()) && lane.weigh_all(now, 1).is_empty());
+        assert!(lane.began(&quiet, own(), &counted), "it is there when it comes again");
         assert!(Lane::new(Rule { above: 0, ..RULE }, None).is_none(), "switched off");
     }
 }

@@ -21,6 +21,13 @@ pub(in crate::hosts::local) struct Rule {
     pub(in crate::hosts::local) stay: Duration,
 }
 
+impl Rule {
+    /// What it may use of the processors in such a time.
+    fn share(self, time: Duration) -> Duration {
+        time.mul_f64(self.above as f64 / 100.0)
+    }
+}
+
 /// What is known of one percloud's use of the processors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -28,6 +35,8 @@ pub(super) struct Tally {
     seen: Option<(Instant, Duration)>,
     /// What it has used since the look before.
     used: Duration,
+    /// For how long before this look it was above.
+    busy: Duration,
     /// What it has used lately beyond its share.
     over: Duration,
     /// It is in the lane until then.
@@ -48,9 +57,27 @@ pub(super) enum Verdict {
 }
 
 impl Tally {
-    /// Another run of it begins: its process's clock does, too.
-    pub(super) fn begin(&mut self) {
-        self.seen = None;
+    /// Another run of it begins, and its process's clock does, too. What the runs before it have used beyond their share counts as if it
+    /// had been idle meanwhile: to leave is no way to be forgotten sooner.
+    pub(super) fn begin(&mut self, now: Instant, rule: Rule) {
+        self.over = self.over_at(now, rule);
+        self.seen = Some((now, Duration::ZERO));
+    }
+
+    /// What it has used beyond its share, when it has used nothing since it was last looked at.
+    fn over_at(&self, now: Instant, rule: Rule) -> Duration {
+        let since = self.seen.map_or(Duration::ZERO, |(then, _)| now.saturating_duration_since(then));
+        self.over.saturating_sub(rule.share(since))
+    }
+
+    /// Whether there is anything to be remembered of one that sleeps: it is in the lane, or a little more would lead there.
+    pub(super) fn counts(&self, now: Instant, rule: Rule) -> bool {
+        self.slow_until.is_some_and(|until| until > now) || !self.over_at(now, rule).is_zero()
+    }
+
+    /// For how long it has kept processors busy between the last two looks.
+    pub(super) fn busy(&self) -> Duration {
+        self.busy
     }
 
     /// It is in the lane.
@@ -67,11 +94,14 @@ impl Tally {
     /// much: else many busy ones together would make each of them look quiet.
     pub(super) fn weigh(&mut self, cpu: Duration, now: Instant, rule: Rule, share: f64) -> Verdict {
         let (then, before) = self.seen.replace((now, cpu)).unwrap_or((now, cpu));
-        let free = now.saturating_duration_since(then).mul_f64(rule.above as f64 / 100.0 * share);
+        let since = now.saturating_duration_since(then);
+        let free = rule.share(since).mul_f64(share);
         self.used = cpu.saturating_sub(before);
         self.over = (self.over + self.used).saturating_sub(free).min(MOST);
         let was = self.is_slow();
+        self.busy = Duration::ZERO;
         if self.over > GRACE {
+            self.busy = since;
             self.slow_until = Some(now + rule.stay);
         } else if self.slow_until.is_some_and(|until| until <= now) {
             self.slow_until = None;
@@ -95,6 +125,9 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// That of one that is in the lane already when it begins. Somebody waits for its start: one look is enough to see that it is left nothing.
+    pub(super) const LAST: Self = Self { last: true, waited: true };
+
     /// Where it stands from now on, when it has used `little` since then, and is `ready` to run or not.
     pub(super) fn next(self, little: bool, ready: bool) -> Self {
         let waited = self.last && little && ready;
@@ -175,6 +208,7 @@ mod tests {
                 ],
             ),
         ];
+        assert!(!Place::LAST.next(true, true).last && Place::LAST.next(false, true).last, "who begins there, sooner");
         for (who, looks) in table {
             let mut place = Place::default();
             for (number, (little, ready, last)) in looks.iter().enumerate() {
@@ -182,6 +216,53 @@ mod tests {
                 assert_eq!(place.last, *last, "who {who}, look {number}");
             }
         }
+    }
+
+    /// Life after life, each of `long` milliseconds in which `used` are used, and a pause; none is looked at before its end.
+    fn lives(long: u64, used: u64, pause: u64, lives: usize) -> Vec<Verdict> {
+        let (mut now, mut tally) = (Instant::now(), Tally::default());
+        let live = |_| {
+            tally.begin(now, RULE);
+            now += millis(long);
+            let verdict = tally.weigh(millis(used), now, RULE, 1.0);
+            now += millis(pause);
+            verdict
+        };
+        (0..lives).map(live).collect()
+    }
+
+    #[test]
+    fn short_lives_add_up_and_who_only_wakes_often_is_not_busy() {
+        // How long each is, what it uses, how long it sleeps; which of a hundred leads into the lane.
+        for (who, long, used, pause, expected) in [
+            ("spins on four processors", 400, 1600, 10, Some(0)),
+            ("spins on two", 400, 800, 10, Some(0)),
+            ("spins on one", 400, 400, 10, Some(1)),
+            ("spins for a moment, again and again", 50, 50, 5, Some(8)),
+            ("spins, and lets half of the time go by", 100, 100, 100, None),
+            ("is woken ten times in a second and answers", 30, 15, 70, None),
+            ("is busy on two for a moment", 300, 450, 3_000, Some(0)),
+            ("shows a large page now and then", 300, 320, 3_000, None),
+        ] {
+            let verdicts = lives(long, used, pause, 100);
+            assert_eq!(verdicts.iter().position(|verdict| *verdict == Verdict::Enter), expected, "who {who}");
+        }
+    }
+
+    #[test]
+    fn what_is_over_is_remembered_while_it_counts_and_time_in_the_lane_while_it_is_busy() {
+        let (start, mut tally) = (Instant::now(), Tally::default());
+        tally.begin(start, RULE);
+        tally.weigh(millis(150), start + millis(100), RULE, 1.0);
+        assert_eq!((tally.over, tally.is_slow(), tally.busy()), (millis(100), false, Duration::ZERO));
+        assert!(tally.counts(start + millis(299), RULE) && !tally.counts(start + millis(300), RULE));
+        tally.begin(start + millis(200), RULE);
+        assert_eq!(tally.over, millis(50), "it was idle for a tenth of a second");
+        tally.weigh(millis(500), start + millis(500), RULE, 1.0);
+        assert_eq!((tally.is_slow(), tally.busy()), (true, millis(300)));
+        tally.weigh(millis(500), start + millis(1_500), RULE, 1.0);
+        assert_eq!((tally.is_slow(), tally.busy()), (true, Duration::ZERO), "it is there, and quiet");
+        assert!(tally.counts(start + millis(60_499), RULE) && !tally.counts(start + millis(60_500), RULE));
     }
 
     #[test]
