@@ -218,6 +218,16 @@ pub async fn list(db: &impl GenericClient, filter: &Filter) -> Result<Vec<Certif
     rows.iter().map(Certificate::from_row).collect()
 }
 
+/// Perclouds' certificates that end soon and are not renewed although no try of theirs failed, the first to end first: those that failed
+/// are found by [`Filter::failing`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn ending(db: &impl GenericClient, now: DateTime<Utc>, limit: u16) -> Result<Vec<Certificate>, db::Error> {
+    let rows = db.query(sql::ENDING, &[&now, &i64::from(limit)]).await?;
+    rows.iter().map(Certificate::from_row).collect()
+}
+
 /// A certificate by id or by one of its names: what an operator types.
 ///
 /// # Errors

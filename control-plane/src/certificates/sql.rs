@@ -36,6 +36,15 @@ crate::statements! {
             and (not $5 or paused)
         order by id
         limit $6");
+    /// Perclouds' that are near their end ($1 is now) although nothing failed: they wait for a budget, or nobody came to them. Those of
+    /// suspended perclouds shall end.
+    ENDING = concat!("select ", columns!(), "
+        from certificates
+        where wanted = 'issued' and tenant_id is not null and observed = 'issued' and last_error is null
+            and not_after - (not_after - not_before) / 6 < $1
+            and not exists (select from tenants t where t.id = certificates.tenant_id and t.wanted = 'suspended')
+        order by not_after
+        limit $2");
     /// By id or by one of its names; the one that stands for fewest, when there are several.
     FIND = concat!("select ", columns!(), "
         from certificates
