@@ -8,6 +8,7 @@
 //! - [`issuer`]: who issues. The local CA, and public ones ([`acme`]) in the order in which the operator named them.
 //! - [`acme::budgets`]: what one name, one registered domain and one account may order; all reconcilers count together.
 //! - [`retry`]: 1, 10 and 100 minutes after a failure, then daily. A failure is the name's own: no other waits for it.
+//! - [`Trouble`]: whose it is to mend a failure. Owners hear at once of their own, of others only when the end is near.
 //! - [`reconcile`]: the noun. [`upkeep`]: metrics, and what is swept.
 
 pub mod acme;
@@ -18,6 +19,7 @@ pub mod reconcile;
 pub mod renewal;
 pub mod retry;
 pub mod sql;
+mod trouble;
 mod upkeep;
 mod wishes;
 
@@ -30,6 +32,7 @@ use crate::db;
 
 pub use options::{Options, Settings};
 pub use renewal::Validity;
+pub use trouble::Trouble;
 pub use wishes::{pause, renew, resume, retry_now, unwant, want};
 
 /// Why something asked of a certificate is not done.

@@ -18,6 +18,7 @@ const ALL: &[(&str, &str)] = &[
     ("V10__owner_sessions", include_str!("../../../migrations/0010_owner_sessions.sql")),
     ("V11__usage", include_str!("../../../migrations/0011_usage.sql")),
     ("V12__edge_quota", include_str!("../../../migrations/0012_edge_quota.sql")),
+    ("V13__certificate_trouble", include_str!("../../../migrations/0013_certificate_trouble.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

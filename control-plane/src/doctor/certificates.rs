@@ -94,7 +94,9 @@ fn one_of_many(one: &Certificate, now: DateTime<Utc>) -> Finding {
         State::Failing => {
             format!("see what its domain's DNS says; `percloud admin certificates retry {name}` tries at once")
         }
-        _ => format!("see whether the reconcile role runs; `percloud admin certificates show {name}` says why it waits"),
+        _ => {
+            format!("see whether the reconcile role runs; `percloud admin certificates show {name}` says why it waits")
+        }
     };
     Finding { to_do: finding.to_do.map(|_| to_do), ..finding }
 }

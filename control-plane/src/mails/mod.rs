@@ -75,7 +75,14 @@ pub enum Message {
         /// Its name at the provider, at which it answers again.
         old: String,
     },
-    /// There is no certificate for its own domain, or soon none, and it has been tried for long.
+    /// The certificate for its own domain ends soon, and that there is no new one is not the owner's to mend.
+    CertificateLate {
+        /// The domain.
+        domain: String,
+        /// The day on which the one there is ends.
+        ends: String,
+    },
+    /// There is no certificate for its own domain, or soon none, and it has been tried for long: its owner can mend that.
     CertificateFailing {
         /// The domain.
         domain: String,
@@ -100,6 +107,7 @@ impl Message {
             Self::DomainReady { .. } => "domain-ready",
             Self::DomainLost { .. } => "domain-lost",
             Self::CertificateFailing { .. } => "certificate-failing",
+            Self::CertificateLate { .. } => "certificate-late",
         }
     }
 }

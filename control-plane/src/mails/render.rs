@@ -20,6 +20,9 @@ pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> 
             mails::render(&mails::DomainReady { domain: shown(&domain), old }, lang)
         }
         Message::DomainLost { domain, old } => mails::render(&mails::DomainLost { domain: shown(&domain), old }, lang),
+        Message::CertificateLate { domain, ends } => {
+            mails::render(&mails::CertificateLate { domain: shown(&domain), ends }, lang)
+        }
         Message::CertificateFailing { domain, ends, reason } => {
             mails::render(&mails::CertificateFailing { domain, ends: ends.unwrap_or_default(), reason }, lang)
         }

@@ -125,7 +125,14 @@ mails! {
         /// The address at which it answers again.
         old: "ada.percloud.localhost"
     }
-    /// There is no certificate for its own domain, or soon none.
+    /// The certificate for its own domain ends soon; the provider is at work on it.
+    CertificateLate "certificate_late" {
+        /// The domain.
+        domain: "ada.percloud.localhost",
+        /// The day on which the one there is ends.
+        ends: "2026-05-14"
+    }
+    /// There is no certificate for its own domain, or soon none, and its owner can mend that.
     CertificateFailing "certificate_failing" {
         /// The domain.
         domain: "ada.percloud.localhost",
