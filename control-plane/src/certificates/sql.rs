@@ -115,7 +115,7 @@ crate::statements! {
                 and $2 <@ array[d.name, d.twin, t.own_domain])
         from tenants t where t.id = $1";
     /// Whom to tell.
-    OWNER = "select a.email, t.language from tenants t join accounts a on a.id = t.account_id where t.id = $1";
+    OWNER = "select a.email, t.language, t.domain, t.own_domain from tenants t join accounts a on a.id = t.account_id where t.id = $1";
     /// The row goes.
     REMOVE = "delete from certificates where id = $1 and claim = $2 and wish = $3";
 }

@@ -279,7 +279,7 @@ pub struct Filter {
     pub after_id: Option<String>,
     /// Only those last seen so.
     pub observed: Option<Observed>,
-    /// Only those in trouble: lost, missed, failing.
+    /// Only those in trouble: lost, missed, failing, or waiting for a certificate that does not come.
     pub troubled: bool,
     /// How many at most; 0 means 100.
     pub limit: u16,

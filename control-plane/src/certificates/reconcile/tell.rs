@@ -30,14 +30,19 @@ impl Certificates {
             let (email, language): (String, String) = (row.try_get("email")?, row.try_get("language")?);
             let domain = one.names.first().cloned().unwrap_or_default();
             let ends = seen.there.map(|validity| validity.not_after.format("%Y-%m-%d").to_string());
-            let message = match trouble {
-                Trouble::Owner => {
-                    Message::CertificateFailing { domain, ends, reason: one.last_error.clone().unwrap_or_default() }
-                }
-                Trouble::Operator => Message::CertificateLate { domain, ends: ends.unwrap_or_default() },
+            // Where the percloud answers at this name: from a twin that ends nobody is locked out.
+            let own: Option<String> = row.try_get("own_domain")?;
+            let old: Option<String> = own.filter(|own| *own == domain).map(|_| row.try_get("domain")).transpose()?;
+            let reason = one.last_error.clone().unwrap_or_default();
+            let message = match (trouble, old) {
+                (Trouble::Owner, old) => Some(Message::CertificateFailing { domain, ends, reason, old }),
+                (Trouble::Operator, Some(old)) => ends.map(|ends| Message::CertificateLate { domain, ends, old }),
+                (Trouble::Operator, None) => None,
             };
             let tenant: TenantId = tenant.parse().map_err(|_| db::Error::Column("certificates.tenant_id"))?;
-            mails::queue(&tx, Some(&tenant), &email, &language, &message, now).await?;
+            if let Some(message) = message {
+                mails::queue(&tx, Some(&tenant), &email, &language, &message, now).await?;
+            }
         }
         tx.commit().await?;
         Ok(())
