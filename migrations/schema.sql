@@ -421,12 +421,16 @@ CREATE TABLE public.certificates (
     ari_start timestamp with time zone,
     ari_end timestamp with time zone,
     ari_due_at timestamp with time zone,
+    trouble text,
+    told_of text,
     CONSTRAINT certificates_check CHECK (((observed = 'absent'::text) OR ((chain_pem IS NOT NULL) AND (key_sealed IS NOT NULL) AND (not_before IS NOT NULL) AND (not_after IS NOT NULL)))),
     CONSTRAINT certificates_id_check CHECK ((id ~ '^c-[a-z2-7]{16}$'::text)),
     CONSTRAINT certificates_names_check CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100))),
     CONSTRAINT certificates_observed_check CHECK ((observed = ANY (ARRAY['absent'::text, 'issued'::text]))),
     CONSTRAINT certificates_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text)),
+    CONSTRAINT certificates_told_of_check CHECK ((told_of = ANY (ARRAY['owner'::text, 'operator'::text]))),
     CONSTRAINT certificates_tries_check CHECK ((tries >= 0)),
+    CONSTRAINT certificates_trouble_check CHECK ((trouble = ANY (ARRAY['owner'::text, 'operator'::text]))),
     CONSTRAINT certificates_wanted_check CHECK ((wanted = ANY (ARRAY['issued'::text, 'gone'::text])))
 );
 
@@ -483,6 +487,10 @@ COMMENT ON COLUMN public.certificates.ari_start IS 'Where the window begins that
 COMMENT ON COLUMN public.certificates.ari_end IS 'Where that window ends.';
 
 COMMENT ON COLUMN public.certificates.ari_due_at IS 'When its CA is asked again; none when it is never asked.';
+
+COMMENT ON COLUMN public.certificates.trouble IS 'Who can mend what kept it from being issued last: owner (the name does not validate, or its domain forbids our CA) or operator (anything else, a budget that is used up too); none while nothing has.';
+
+COMMENT ON COLUMN public.certificates.told_of IS 'Of whose trouble its owner was told at told_at; none in rows that an older release wrote: of the owner''s.';
 
 CREATE TABLE public.cost_prices (
     one boolean DEFAULT true NOT NULL,
@@ -1413,7 +1421,7 @@ CREATE INDEX usage_days_day ON ONLY public.usage_days USING brin (day) WITH (pag
 
 CREATE INDEX usage_hours_hour ON ONLY public.usage_hours USING brin (hour) WITH (pages_per_range='16');
 
-CREATE TRIGGER certificates_awaited AFTER UPDATE ON public.certificates FOR EACH ROW WHEN (((new.observed = 'issued'::text) AND (old.observed <> 'issued'::text) AND (cardinality(new.names) = 1))) EXECUTE FUNCTION public.certificates_awaited();
+CREATE TRIGGER certificates_awaited AFTER UPDATE ON public.certificates FOR EACH ROW WHEN (((new.observed = 'issued'::text) AND (cardinality(new.names) = 1) AND ((old.observed <> 'issued'::text) OR (new.not_after IS DISTINCT FROM old.not_after)))) EXECUTE FUNCTION public.certificates_awaited();
 
 CREATE TRIGGER certificates_news_rows AFTER INSERT OR DELETE ON public.certificates FOR EACH ROW EXECUTE FUNCTION public.certificates_news();
 

@@ -29,6 +29,8 @@ const TEMPLATES: &[Template] = ui::templates!("templates":
     "mails/deleted/subject.txt", "mails/deleted/body.txt", "mails/deleted/body.html",
     "mails/domain_ready/subject.txt", "mails/domain_ready/body.txt", "mails/domain_ready/body.html",
     "mails/domain_lost/subject.txt", "mails/domain_lost/body.txt", "mails/domain_lost/body.html",
+    "mails/domain_waits/subject.txt", "mails/domain_waits/body.txt", "mails/domain_waits/body.html",
+    "mails/certificate_late/subject.txt", "mails/certificate_late/body.txt", "mails/certificate_late/body.html",
     "mails/certificate_failing/subject.txt", "mails/certificate_failing/body.txt", "mails/certificate_failing/body.html",
 );
 

@@ -31,7 +31,7 @@ pub struct List {
     /// Only those last seen so: pending, verified, active or lost
     #[arg(long, value_parser = |text: &str| text.parse::<Observed>().map_err(|_| "pending, verified, active or lost"))]
     observed: Option<Observed>,
-    /// Only those in trouble: lost, missed, failing, or leading to a former address of the edge
+    /// Only those in trouble: lost, missed, failing, waiting for a certificate that does not come, or leading to a former address of the edge
     #[arg(long)]
     troubled: bool,
     /// Only those after this name (the end of the page before)

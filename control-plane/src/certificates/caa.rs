@@ -1,5 +1,7 @@
 //! Whether a domain lets a CA issue for it (CAA, RFC 8659), asked before the CA is: a refusal there would cost an order of the budget.
 
+use std::fmt;
+
 use crate::dns::{self, Caa, CaaAsker, Dns};
 
 /// What the DNS is asked about.
@@ -17,29 +19,53 @@ pub struct Asked<'a> {
     pub method: Option<&'a str>,
 }
 
-/// What stands against it, in words; `None` when nothing does.
+/// What stands against it, in words. Found again in the chain of an error ([`forbids`]): it is the domain's owner who can mend it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forbids(String);
+
+impl Forbids {
+    /// In these words.
+    pub fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
+
+impl fmt::Display for Forbids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether this is why a CA refuses: we saw so beforehand, or it did.
+#[must_use]
+pub fn forbids(source: &anyhow::Error) -> bool {
+    source.is::<Forbids>() || source.chain().any(|error| error.to_string().contains("urn:ietf:params:acme:error:caa"))
+}
+
+/// What stands against it; `None` when nothing does.
 ///
 /// # Errors
 /// When the DNS does not say.
-pub async fn against(dns: &Dns, asked: &Asked<'_>) -> Result<Option<String>, dns::Silence> {
+pub async fn against(dns: &Dns, asked: &Asked<'_>) -> Result<Option<Forbids>, dns::Silence> {
     let Asked { name, wildcard, issuers: ours, account_uri, method } = *asked;
     let methods: Vec<&str> = method.into_iter().collect();
     let known = |one: &String| ours.iter().any(|our| our.eq_ignore_ascii_case(one));
     let asker = CaaAsker { issuers: ours, account_uri: Some(account_uri), methods: &methods };
-    Ok(match dns::caa_allows(dns, name, wildcard, &asker).await? {
-        Caa::Allowed => None,
+    let words = match dns::caa_allows(dns, name, wildcard, &asker).await? {
+        Caa::Allowed => return Ok(None),
         Caa::Refused { at, issuers } if issuers.is_empty() => {
-            Some(format!("the CAA records at {at} let no authority issue for {name}"))
+            format!("the CAA records at {at} let no authority issue for {name}")
         }
         // It is our CA, but another customer of it, or another way to prove the name (RFC 8657).
         Caa::Refused { at, issuers } if issuers.iter().any(known) => {
             let by = method.map(|method| format!(" by {method}")).unwrap_or_default();
-            Some(format!("the CAA records at {at} do not let our account {account_uri} issue for {name}{by}"))
+            format!("the CAA records at {at} do not let our account {account_uri} issue for {name}{by}")
         }
         Caa::Refused { at, issuers } => {
-            Some(format!("the CAA records at {at} let only {} issue for {name}", issuers.join(", ")))
+            format!("the CAA records at {at} let only {} issue for {name}", issuers.join(", "))
         }
-    })
+    };
+    Ok(Some(Forbids(words)))
 }
 
 /// By which domains a CA is known in CAA records, where its directory does not say so itself; none for a CA that we do not know: then

@@ -8,6 +8,7 @@
 //! - [`issuer`]: who issues. The local CA, and public ones ([`acme`]) in the order in which the operator named them.
 //! - [`acme::budgets`]: what one name, one registered domain and one account may order; all reconcilers count together.
 //! - [`retry`]: 1, 10 and 100 minutes after a failure, then daily. A failure is the name's own: no other waits for it.
+//! - [`Trouble`]: whose it is to mend a failure. Owners hear at once of their own, of others only when the end is near.
 //! - [`reconcile`]: the noun. [`upkeep`]: metrics, and what is swept.
 
 pub mod acme;
@@ -18,6 +19,7 @@ pub mod reconcile;
 pub mod renewal;
 pub mod retry;
 pub mod sql;
+mod trouble;
 mod upkeep;
 mod wishes;
 
@@ -30,6 +32,7 @@ use crate::db;
 
 pub use options::{Options, Settings};
 pub use renewal::Validity;
+pub use trouble::Trouble;
 pub use wishes::{look, pause, renew, resume, retry_now, unwant, want};
 
 /// Why something asked of a certificate is not done.
@@ -215,6 +218,16 @@ pub async fn list(db: &impl GenericClient, filter: &Filter) -> Result<Vec<Certif
     let statement = db.prepare_cached(sql::LIST).await?;
     let Filter { after, name, tenant_id, failing, paused, .. } = filter;
     let rows = db.query(&statement, &[after, name, tenant_id, failing, paused, &limit]).await?;
+    rows.iter().map(Certificate::from_row).collect()
+}
+
+/// Perclouds' certificates that end soon and are not renewed although no try of theirs failed, the first to end first: those that failed
+/// are found by [`Filter::failing`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn ending(db: &impl GenericClient, now: DateTime<Utc>, limit: u16) -> Result<Vec<Certificate>, db::Error> {
+    let rows = db.query(sql::ENDING, &[&now, &i64::from(limit)]).await?;
     rows.iter().map(Certificate::from_row).collect()
 }
 

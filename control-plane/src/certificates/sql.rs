@@ -12,7 +12,7 @@ crate::statements! {
     /// Wants one for these names, due at once; leaves one that is wanted already for the same percloud alone.
     WANT = "insert into certificates (id, names, tenant_id, created_at, due_at, trace_parent) values ($1, $2, $3, $4, $4, $5)
         on conflict (names) do update set wanted = 'issued', tenant_id = excluded.tenant_id, due_at = $4, tries = 0, told_at = null,
-            wish = certificates.wish + 1, trace_parent = coalesce(excluded.trace_parent, certificates.trace_parent)
+            told_of = null, trouble = null, wish = certificates.wish + 1, trace_parent = coalesce(excluded.trace_parent, certificates.trace_parent)
         where certificates.wanted <> 'issued' or certificates.tenant_id is distinct from excluded.tenant_id";
     /// Wants none for these names any more.
     UNWANT = "update certificates set wanted = 'gone', due_at = $2, tries = 0, wish = wish + 1 where names = $1 and wanted <> 'gone'";
@@ -38,6 +38,15 @@ crate::statements! {
             and (not $5 or paused)
         order by id
         limit $6");
+    /// Perclouds' that are near their end ($1 is now) although nothing failed: they wait for a budget, or nobody came to them. Those of
+    /// suspended perclouds shall end.
+    ENDING = concat!("select ", columns!(), "
+        from certificates
+        where wanted = 'issued' and tenant_id is not null and observed = 'issued' and last_error is null
+            and not_after - (not_after - not_before) / 6 < $1
+            and not exists (select from tenants t where t.id = certificates.tenant_id and t.wanted = 'suspended')
+        order by not_after
+        limit $2");
     /// By id or by one of its names; the one that stands for fewest, when there are several.
     FIND = concat!("select ", columns!(), "
         from certificates
@@ -69,7 +78,7 @@ crate::statements! {
                 and (tries = 0 or 4 > (
                     select count(*) from certificates where claimed_until >= now() and claimed_until > '-infinity' and tries > 0))
             order by due_at limit 1 for update skip locked)
-        returning claim, wish, trace_parent, chain_pem, key_sealed, told_at, ari_start, ari_end, ari_due_at, ", columns!());
+        returning claim, wish, trace_parent, chain_pem, key_sealed, trouble, told_at, told_of, ari_start, ari_end, ari_due_at, ", columns!());
     /// Holds on to it while a slow order runs.
     HOLD = "update certificates set claimed_until = now() + interval '20 seconds' where id = $1 and claim = $2";
     /// Writes a failure.
@@ -78,13 +87,16 @@ crate::statements! {
             tries = case when wish = $3 then tries + 1 else 0 end,
             last_error = $6, waits = null, failing_since = coalesce(failing_since, $4::timestamptz), claimed_until = '-infinity'
         where id = $1 and claim = $2";
-    /// Puts it off until $5 because of $6, which is no failure of its own; with $7 it is somebody's all the same, and told as one.
+    /// Whose it is to mend what keeps it from being issued; the failure itself is written by [`FAIL`].
+    TROUBLE = "update certificates set trouble = $3 where id = $1 and claim = $2";
+    /// Puts it off until $5 because of $6, which is no failure of its own; with $7 it is somebody's all the same, and shown as one. $8 says
+    /// who can mend it.
     PUT_OFF = "update certificates set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
             waits = $6,
             last_error = case when $7 then $6 else last_error end,
             failing_since = case when $7 then coalesce(failing_since, $4::timestamptz) else failing_since end,
-            claimed_until = '-infinity'
+            trouble = $8, claimed_until = '-infinity'
         where id = $1 and claim = $2";
     /// When the next is due.
     NEXT = "select min(due_at) from certificates where claimed_until < now() and (not paused or wanted = 'gone')";
@@ -97,10 +109,11 @@ crate::statements! {
     /// All is well until $5; a wish that came meanwhile is due at once ($4). Lets go.
     OBSERVED = "update certificates set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
-            tries = 0, last_error = null, waits = null, failing_since = null, told_at = null, claimed_until = '-infinity'
+            tries = 0, last_error = null, waits = null, failing_since = null, trouble = null, told_at = null, told_of = null,
+            claimed_until = '-infinity'
         where id = $1 and claim = $2";
-    /// Its owner was told; it is looked at again at once. Lets go.
-    TOLD = "update certificates set told_at = $3, claimed_until = '-infinity' where id = $1 and claim = $2";
+    /// Its owner was told of $4's trouble; it is looked at again at once. Lets go.
+    TOLD = "update certificates set told_at = $3, told_of = $4, claimed_until = '-infinity' where id = $1 and claim = $2";
     /// What the percloud that it is for shall be, and whether all of its names ($2) are proved to be that one's now.
     STANDING = "select t.wanted, exists (
             select from domains d
@@ -108,7 +121,7 @@ crate::statements! {
                 and $2 <@ array[d.name, d.twin, t.own_domain])
         from tenants t where t.id = $1";
     /// Whom to tell.
-    OWNER = "select a.email, t.language from tenants t join accounts a on a.id = t.account_id where t.id = $1";
+    OWNER = "select a.email, t.language, t.domain, t.own_domain from tenants t join accounts a on a.id = t.account_id where t.id = $1";
     /// The row goes.
     REMOVE = "delete from certificates where id = $1 and claim = $2 and wish = $3";
 }

@@ -22,6 +22,7 @@ const ALL: &[(&str, &str)] = &[
     ("V14__claims_make_room", include_str!("../../../migrations/0014_claims_make_room.sql")),
     ("V15__retry", include_str!("../../../migrations/0015_retry.sql")),
     ("V16__usage_brief", include_str!("../../../migrations/0016_usage_brief.sql")),
+    ("V17__certificate_trouble", include_str!("../../../migrations/0017_certificate_trouble.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

@@ -26,6 +26,13 @@ pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) ->
         let to_do = "`percloud admin certificates list --failing` has them all";
         findings.push(Finding::wrong("certificates", format!("more than {NAMED} fail"), to_do));
     }
+    let ending = certificates::ending(client, now, NAMED).await?;
+    findings.extend(ending.iter().map(|one| one_of_many(one, now)));
+    if ending.len() == usize::from(NAMED) {
+        let said = format!("{NAMED} or more end soon, have not failed and are not renewed");
+        let to_do = "`percloud admin certificates list` has them all; budgets that are nearly used up are said below";
+        findings.push(Finding::wrong("certificates", said, to_do));
+    }
     for away in acme::accounts::away(client, now).await? {
         let said = format!("is away and left alone until {}: {}", minute(away.until), away.because);
         let to_do = "nothing, when it passes; without a second CA (--acme-fallback-directory) no certificate is issued meanwhile";
@@ -81,17 +88,27 @@ fn summary(counts: &Counts, now: DateTime<Utc>) -> Finding {
 
 fn one_of_many(one: &Certificate, now: DateTime<Utc>) -> Finding {
     let finding = certificate(one, now);
-    let to_do = format!(
-        "see what its domain's DNS says; `percloud admin certificates retry {}` tries at once",
-        one.names.first().map_or(one.id.as_str(), String::as_str)
-    );
+    let name = one.names.first().map_or(one.id.as_str(), String::as_str);
+    let to_do = match one.state {
+        State::Paused => return finding,
+        State::Failing => {
+            format!("see what its domain's DNS says; `percloud admin certificates retry {name}` tries at once")
+        }
+        _ => {
+            format!("see whether the reconcile role runs; `percloud admin certificates show {name}` says why it waits")
+        }
+    };
     Finding { to_do: finding.to_do.map(|_| to_do), ..finding }
 }
 
 /// A certificate that is due for renewal is renewed; one that is past it by half of what is left then is in danger.
 fn certificate(one: &Certificate, now: DateTime<Utc>) -> Finding {
     let about = format!("certificate {}", one.names.join(" "));
-    let because = one.last_error.as_ref().map(|error| format!("; last error: {error}")).unwrap_or_default();
+    let because = match (&one.last_error, &one.waits) {
+        (Some(error), _) => format!("; last error: {error}"),
+        (None, Some(waits)) => format!("; it waits: {waits}"),
+        (None, None) => String::new(),
+    };
     let next = one.due_at.map(|due| format!("; next try {}", minute(due))).unwrap_or_default();
     let to_do = "it is tried again by itself; infra/runbooks/certificates-failing.md says what may be wrong";
     if one.state == State::Paused {
@@ -168,6 +185,11 @@ mod tests {
         ] {
             assert_eq!(super::certificate(&certificate, now).state, state, "{now} {certificate:?}");
         }
+        let waits = Certificate { waits: Some("300 orders are enough".into()), ..one(true, State::Waiting, None) };
+        let finding = one_of_many(&waits, day(76));
+        assert_eq!(finding.state, doctor::State::Wrong);
+        assert!(finding.found.contains("not renewed; it waits: 300 orders"), "{finding:?}");
+        assert!(finding.to_do.as_deref().unwrap().contains("show a.example"), "{finding:?}");
     }
 
     #[test]

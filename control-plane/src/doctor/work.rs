@@ -183,14 +183,21 @@ async fn own_domains(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>
     let counts = domains::counts(client).await?;
     let row = client.query_one(domains::sql::TROUBLED, &[&(now - TimeDelta::minutes(5))]).await?;
     let (lost, missed, failing): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let overdue: i64 = row.try_get(3)?;
+    let (overdue, waiting): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
     let parts: Vec<String> = counts.iter().map(|(seen, count)| format!("{count} {}", seen.as_str())).collect();
     let all = if parts.is_empty() { "none yet".to_owned() } else { parts.join(", ") };
     let to_do = "`percloud admin domains list --troubled` has them; their owners are told by mail";
-    let mut findings = vec![match (lost, missed, failing) {
-        (0, 0, 0) => Finding::well("own domains", all),
-        (_, _, 0) => Finding::warning("own domains", format!("{all}; {lost} lost, {missed} on the way to it"), to_do),
-        (_, _, failing) => Finding::warning("own domains", format!("{all}; {failing} could not be looked at"), to_do),
+    let troubles = [
+        (lost, "lost"),
+        (missed, "on the way to it"),
+        (waiting, "back at their old names until a certificate comes"),
+        (failing, "could not be looked at"),
+    ];
+    let troubles: Vec<String> =
+        troubles.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
+    let mut findings = vec![match troubles.is_empty() {
+        true => Finding::well("own domains", all),
+        false => Finding::warning("own domains", format!("{all}; {}", troubles.join(", ")), to_do),
     }];
     if overdue > 0 {
         let said = format!("{overdue} wait for longer than five minutes");

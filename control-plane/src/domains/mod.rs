@@ -280,7 +280,7 @@ pub struct Filter {
     pub after_id: Option<String>,
     /// Only those last seen so.
     pub observed: Option<Observed>,
-    /// Only those in trouble: lost, missed, failing, or leading to a former address.
+    /// Only those in trouble: lost, missed, failing, waiting for a certificate that does not come, or leading to a former address.
     pub troubled: bool,
     /// How many at most; 0 means 100.
     pub limit: u16,

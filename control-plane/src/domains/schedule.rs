@@ -75,15 +75,18 @@ pub(super) fn next_check(
     now + TimeDelta::milliseconds((spread * 1000.0) as i64)
 }
 
-/// When the row is due next: in time for DNS, and soon where a certificate is awaited.
+/// When the row is due next: in time for DNS, soon where a certificate is awaited, and when the one that serves is no longer a lasting one.
 pub(super) fn next_due(
     row: &DomainRow,
     observed: Observed,
     check_at: DateTime<Utc>,
+    lasts_until: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> DateTime<Utc> {
     let waits = observed == Observed::Verified || (observed == Observed::Active && !row.serves());
-    if waits && !row.suspended { check_at.min(now + CERTIFICATE) } else { check_at }
+    let due = if waits && !row.suspended { check_at.min(now + CERTIFICATE) } else { check_at };
+    let ends = lasts_until.filter(|_| observed == Observed::Active).map(|at| at.max(now + CERTIFICATE));
+    ends.map_or(due, |ends| ends.min(due))
 }
 
 #[cfg(test)]
@@ -117,6 +120,24 @@ mod tests {
             (Observed::Active, Some(Health::Wrong), days(1), Some(hours(23)), hours(1)),
         ] {
             assert_eq!(after(observed, health, since, missed), pause, "{observed:?} {health:?} {since} {missed:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_due_when_its_certificate_ends_soon_and_each_minute_while_one_is_awaited() {
+        let served = DomainRow { own_domain: Some(row().name), observed: Observed::Active, ..row() };
+        let suspended = DomainRow { suspended: true, ..row() };
+        let (now, hours) = (row().asked_at, TimeDelta::hours);
+        let minute = TimeDelta::minutes(1);
+        for (what, row, observed, lasts, due) in [
+            ("it lasts", &served, Observed::Active, Some(hours(99)), hours(24)),
+            ("it lasts for some hours", &served, Observed::Active, Some(hours(4)), hours(4)),
+            ("it lasts no more, and a new one is tried for", &served, Observed::Active, Some(hours(-1)), minute),
+            ("one is awaited", &row(), Observed::Verified, None, minute),
+            ("nothing is ordered", &suspended, Observed::Verified, None, hours(24)),
+        ] {
+            let lasts_until = lasts.map(|lasts| now + lasts);
+            assert_eq!(next_due(row, observed, now + hours(24), lasts_until, now) - now, due, "{what}");
         }
     }
 

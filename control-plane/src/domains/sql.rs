@@ -46,14 +46,19 @@ crate::statements! {
         where (d.name, d.id) > (coalesce($1::text, ''), coalesce($2::text, ''))
             and ($3::text is null or d.observed = $3)
             and (not $4 or d.misses > 0 or d.last_error is not null or d.observed = 'lost'
-                or (d.observed in ('verified', 'active') and coalesce(d.report -> 'former', '[]') <> '[]'))
+                or (d.observed in ('verified', 'active') and coalesce(d.report -> 'former', '[]') <> '[]')
+                or (d.observed = 'verified' and exists (
+                    select from certificates c where c.names = array[d.name] and c.wanted = 'issued' and c.trouble is not null)))
         order by d.name, d.id
         limit $5");
     /// How many by state.
     COUNTS = "select observed, count(*) from domains where wanted = 'active' group by observed order by observed";
-    /// Those in trouble: lost, or missed, or failing.
+    /// Those in trouble: lost, or missed, or failing; those due for long; and those that wait at their old names for the next certificate.
     TROUBLED = "select count(*) filter (where observed = 'lost'), count(*) filter (where observed = 'active' and misses > 0),
-            count(*) filter (where last_error is not null), count(*) filter (where due_at < $1)
+            count(*) filter (where last_error is not null), count(*) filter (where due_at < $1),
+            count(*) filter (where observed = 'verified' and exists (
+                select from certificates c
+                where c.names = array[domains.name] and c.wanted = 'issued' and c.observed = 'issued' and c.trouble is not null))
         from domains where wanted = 'active'";
     /// A look is wanted now, or as soon as it may be ($3).
     ASK = "update domains set check_at = least(check_at, greatest($2, checked_at + $3::bigint * interval '1 second')),
@@ -110,10 +115,16 @@ crate::statements! {
     DELETE = "delete from domains where id = $1 and claim = $2";
     /// Whether the claim is still this worker's; locked.
     MINE = "select 1 from domains where id = $1 and claim = $2 for update";
-    /// Certificates of single names that are wanted: whether there is one that is good now ($3), and whether it will be in two days.
-    CERTIFICATES = "select names[1], observed = 'issued' and not_after > $3, observed = 'issued' and not_after > $3::timestamptz + interval '2 days'
-        from certificates
-        where names in (array[$1::text], array[$2::text]) and wanted = 'issued'";
+    /// Certificates of single names that are wanted: whether there is one that lasts for two days more from now ($3) on, or for a sixth of
+    /// its life where that is less; whether there is not although somebody tried (or may not try); and until when it lasts so.
+    CERTIFICATES = "select name, coalesce(lasts_until > $3, false),
+            coalesce(lasts_until, $3) <= $3 and (paused or tried), lasts_until
+        from (
+            select names[1] as name, paused, trouble is not null or failing_since is not null as tried,
+                case when observed = 'issued' then not_after - least(interval '2 days', (not_after - not_before) / 6) end as lasts_until
+            from certificates
+            where names in (array[$1::text], array[$2::text]) and wanted = 'issued'
+        ) c";
     /// A percloud runs again: a domain that rested meanwhile is looked at now.
     RESUMED = "update domains set check_at = $2, due_at = $2, wish = wish + 1 where tenant_id = $1 and wanted = 'active' and observed = 'verified'";
     /// The percloud answers at its own domain from now on.

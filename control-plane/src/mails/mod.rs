@@ -75,7 +75,23 @@ pub enum Message {
         /// Its name at the provider, at which it answers again.
         old: String,
     },
-    /// There is no certificate for its own domain, or soon none, and it has been tried for long.
+    /// It answers at its old name until there is a certificate for its own domain.
+    DomainWaits {
+        /// The own domain.
+        domain: String,
+        /// Its name at the provider, at which it answers again.
+        old: String,
+    },
+    /// The certificate for its own domain ends soon, and that there is no new one is not the owner's to mend.
+    CertificateLate {
+        /// The domain.
+        domain: String,
+        /// The day on which the one there is ends.
+        ends: String,
+        /// Its name at the provider, at which it answers again before that day.
+        old: String,
+    },
+    /// There is no certificate for its own domain, or soon none, and it has been tried for long: its owner can mend that.
     CertificateFailing {
         /// The domain.
         domain: String,
@@ -83,6 +99,9 @@ pub enum Message {
         ends: Option<String>,
         /// What went wrong last.
         reason: String,
+        /// Its name at the provider, at which it answers again before that day; none when it does not answer at the domain.
+        #[serde(default)]
+        old: Option<String>,
     },
 }
 
@@ -99,7 +118,9 @@ impl Message {
             Self::Deleted { .. } => "deleted",
             Self::DomainReady { .. } => "domain-ready",
             Self::DomainLost { .. } => "domain-lost",
+            Self::DomainWaits { .. } => "domain-waits",
             Self::CertificateFailing { .. } => "certificate-failing",
+            Self::CertificateLate { .. } => "certificate-late",
         }
     }
 }

@@ -20,8 +20,15 @@ pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> 
             mails::render(&mails::DomainReady { domain: shown(&domain), old }, lang)
         }
         Message::DomainLost { domain, old } => mails::render(&mails::DomainLost { domain: shown(&domain), old }, lang),
-        Message::CertificateFailing { domain, ends, reason } => {
-            mails::render(&mails::CertificateFailing { domain, ends: ends.unwrap_or_default(), reason }, lang)
+        Message::DomainWaits { domain, old } => {
+            mails::render(&mails::DomainWaits { domain: shown(&domain), old }, lang)
+        }
+        Message::CertificateLate { domain, ends, old } => {
+            mails::render(&mails::CertificateLate { domain: shown(&domain), ends, old }, lang)
+        }
+        Message::CertificateFailing { domain, ends, reason, old } => {
+            let (domain, ends, old) = (shown(&domain), ends.unwrap_or_default(), old.unwrap_or_default());
+            mails::render(&mails::CertificateFailing { domain, ends, reason, old }, lang)
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cloud::TestCloud;
 
 /// `percloud …` on the cloud's data folder and database.
-fn percloud(cloud: &TestCloud, words: &[&str]) -> Output {
+pub(crate) fn percloud(cloud: &TestCloud, words: &[&str]) -> Output {
     let data = cloud.common.data.to_str().unwrap();
     let (command, rest) = words.split_first().unwrap();
     let mut program = Command::new(env!("CARGO_BIN_EXE_percloud"));

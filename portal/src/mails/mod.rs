@@ -125,14 +125,32 @@ mails! {
         /// The address at which it answers again.
         old: "ada.percloud.localhost"
     }
-    /// There is no certificate for its own domain, or soon none.
+    /// It answers at its old name until there is a certificate for its own domain.
+    DomainWaits "domain_waits" {
+        /// The own domain.
+        domain: "ada.example",
+        /// The address at which it answers again.
+        old: "ada.percloud.localhost"
+    }
+    /// The certificate for its own domain ends soon; the provider is at work on it.
+    CertificateLate "certificate_late" {
+        /// The domain.
+        domain: "ada.percloud.localhost",
+        /// The day on which the one there is ends.
+        ends: "2026-05-14",
+        /// The address at which it answers again before that day.
+        old: "ada.percloud.localhost"
+    }
+    /// There is no certificate for its own domain, or soon none, and its owner can mend that.
     CertificateFailing "certificate_failing" {
         /// The domain.
         domain: "ada.percloud.localhost",
         /// The day on which the one there is ends; empty when there is none.
         ends: "2026-05-14",
         /// What the certificate authority said.
-        reason: "could not validate ada.percloud.localhost: connection refused"
+        reason: "could not validate ada.percloud.localhost: connection refused",
+        /// The address at which it answers again before that day; empty when it does not answer at the domain.
+        old: "ada.percloud.localhost"
     }
 }
 

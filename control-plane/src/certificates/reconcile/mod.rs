@@ -15,7 +15,7 @@ use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Certificate,
+    Certificate, Trouble,
     issuer::{self, Issuers, LOCAL},
     provider_names, renewal, retry, sealed_for, sql, upkeep,
 };
@@ -52,7 +52,8 @@ pub struct Held {
     certificate: Certificate,
     chain_pem: Option<String>,
     key_sealed: Option<Vec<u8>>,
-    told_at: Option<DateTime<Utc>>,
+    trouble: Option<Trouble>,
+    told: Option<Trouble>,
     ari: Option<(DateTime<Utc>, DateTime<Utc>)>,
     ari_due_at: Option<DateTime<Utc>>,
 }
@@ -82,7 +83,8 @@ impl Noun for Certificates {
             row: Held {
                 chain_pem: row.try_get("chain_pem")?,
                 key_sealed: row.try_get("key_sealed")?,
-                told_at: row.try_get("told_at")?,
+                trouble: row.try_get::<_, Option<&str>>("trouble")?.map(str::parse).transpose()?,
+                told: told(row)?,
                 ari: start.zip(end),
                 ari_due_at: row.try_get("ari_due_at")?,
                 certificate,
@@ -108,7 +110,8 @@ impl Noun for Certificates {
             bridge: stopgap,
             standing: self.standing(one).await?,
             failing_since: one.failing_since,
-            told: held.told_at.is_some(),
+            trouble: held.trouble,
+            told: held.told,
             now,
         })
     }
@@ -122,8 +125,8 @@ impl Noun for Certificates {
             Step::Bridge => self.bridge(claimed, seen).await,
             Step::Issue => self.issue(claimed, seen).await,
             Step::Ask => self.ask(claimed, seen).await,
-            Step::Tell => self.tell(claimed, &seen).await,
-            Step::Wait => self.wait(claimed, seen.standing).await,
+            Step::Tell(trouble) => self.tell(claimed, &seen, trouble).await,
+            Step::Wait => self.wait(claimed, seen).await,
             Step::Refuse => {
                 Err(StepError::Stuck(anyhow::anyhow!("these are neither the provider's names nor a percloud's")))
             }
@@ -266,6 +269,13 @@ impl Certificates {
         ensure_affected(affected, 1)?;
         Ok(After::Seen(Seen { renew_at, ask_at: Some(ask_at), ..seen }))
     }
+}
+
+/// Of whose trouble its owner was told.
+fn told(row: &Row) -> Result<Option<Trouble>, db::Error> {
+    let at: Option<DateTime<Utc>> = row.try_get("told_at")?;
+    let of = row.try_get::<_, Option<&str>>("told_of")?.map(str::parse).transpose()?;
+    Ok(at.map(|_| of.unwrap_or(Trouble::Owner)))
 }
 
 async fn look_after(db: &Pool, clock: &Clock) {

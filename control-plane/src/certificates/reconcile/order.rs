@@ -6,10 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tls::{Certified, Issued};
 
-use super::{Certificates, Held, Seen, Standing};
+use super::{Certificates, Held, Seen, Standing, plan};
 use crate::{
     certificates::{
-        Validity,
+        Trouble, Validity,
         issuer::{Error, Issuer, Order},
         sealed_for, sql,
     },
@@ -55,6 +55,7 @@ impl Certificates {
         let candidates = self.issuers.candidates(&one.names, one.tries);
         if candidates.is_empty() {
             let names = one.names.join(" ");
+            self.note(claimed, Trouble::Operator).await?;
             return Err(StepError::Stuck(anyhow::anyhow!(
                 "no issuer can do {names}: name a public CA with --acme-directory, and for a wildcard a way to the DNS with \
                  --dns-update or --dns-hook"
@@ -70,7 +71,10 @@ impl Certificates {
                     }
                 }
                 // The next CA would see the same, and count it.
-                Err(error @ Error::NotValidated { .. }) => return Err(StepError::later(error)),
+                Err(error @ Error::NotValidated { .. }) => {
+                    self.note(claimed, Trouble::of(&error)).await?;
+                    return Err(StepError::later(error));
+                }
                 Err(error) => {
                     tracing::info!(
                         issuer = issuer.name(),
@@ -81,7 +85,7 @@ impl Certificates {
                 }
             }
         }
-        self.leave(claimed, left).await
+        self.leave(claimed, left, seen).await
     }
 
     fn order<'a>(&self, claimed: &'a Claimed<Held>, issuer: Option<&Arc<dyn Issuer>>, seen: &Seen) -> Order<'a> {
@@ -99,48 +103,66 @@ impl Certificates {
     }
 
     /// Nobody issued: a failure when somebody was asked, else it is put off.
-    async fn leave(&self, claimed: &Claimed<Held>, left: Left) -> Result<After<Seen>, StepError> {
-        match (left.said, left.not_now) {
-            (Some(Error::Refused { issuer, source }), None) => {
-                Err(StepError::Stuck(source.context(format!("{issuer} refuses"))))
+    async fn leave(&self, claimed: &Claimed<Held>, left: Left, seen: Seen) -> Result<After<Seen>, StepError> {
+        let (error, alone) = match (left.said, left.not_now) {
+            (Some(error), not_now) => (error, not_now.is_none()),
+            (None, Some((until, words, away))) => {
+                // That a budget is used up says nothing new of the name.
+                let known = seen.trouble.filter(|_| !away).unwrap_or(Trouble::Operator);
+                return self.put_off(claimed, &Seen { trouble: Some(known), ..seen }, until, &words, away).await;
             }
-            (Some(error), _) => {
-                let after = match &error {
-                    Error::Away { after, .. } => *after,
-                    _ => None,
-                };
-                Err(StepError::Later { after, source: error.into() })
+            (None, None) => return Err(StepError::Stuck(anyhow::anyhow!("nobody was asked"))),
+        };
+        // Where another CA would have been asked, had it had time, it is not up to the owner alone.
+        let trouble = if alone { Trouble::of(&error) } else { Trouble::Operator };
+        self.note(claimed, trouble).await?;
+        let after = match error {
+            Error::Refused { issuer, source } if alone => {
+                return Err(StepError::Stuck(source.context(format!("{issuer} refuses"))));
             }
-            (None, Some((until, words, trouble))) => self.put_off(claimed, until, &words, trouble).await,
-            (None, None) => Err(StepError::Stuck(anyhow::anyhow!("nobody was asked"))),
-        }
+            Error::Away { after, .. } => after,
+            _ => None,
+        };
+        Err(StepError::Later { after, source: error.into() })
+    }
+
+    /// Whose it is to mend the failure that is about to be written.
+    async fn note(&self, claimed: &Claimed<Held>, trouble: Trouble) -> Result<(), db::Error> {
+        let db = self.db.get().await?;
+        let statement = db.prepare_cached(sql::TROUBLE).await?;
+        let id = &claimed.row.certificate.id;
+        ensure_affected(db.execute(&statement, &[id, &claimed.claim, &trouble.as_str()]).await?, 1)
     }
 
     /// Nobody is asked: these names may have none at the moment.
-    pub(super) async fn wait(&self, claimed: &Claimed<Held>, standing: Standing) -> Result<After<Seen>, StepError> {
+    pub(super) async fn wait(&self, claimed: &Claimed<Held>, seen: Seen) -> Result<After<Seen>, StepError> {
         let names = claimed.row.certificate.names.join(" ");
-        let words = match standing {
+        let words = match seen.standing {
             Standing::Suspended => "its percloud is suspended: nothing is ordered for it".to_owned(),
             _ => format!("{names} is not proved to be its percloud's at the moment: nothing is ordered for it"),
         };
-        self.put_off(claimed, self.clock.now() + LOOK_AGAIN, &words, false).await
+        // Nobody's: when it may go on, that it waited until now says nothing.
+        let seen = Seen { trouble: None, ..seen };
+        self.put_off(claimed, &seen, self.clock.now() + LOOK_AGAIN, &words, false).await
     }
 
     async fn put_off(
         &self,
         claimed: &Claimed<Held>,
+        seen: &Seen,
         until: DateTime<Utc>,
         words: &str,
-        trouble: bool,
+        failing: bool,
     ) -> Result<After<Seen>, StepError> {
         tracing::info!(%until, words, "a certificate waits");
         let (id, now) = (&claimed.row.certificate.id, self.clock.now());
-        let until = until.max(now + TimeDelta::seconds(1));
+        let until = plan::look_again(until, seen).max(now + TimeDelta::seconds(1));
+        let trouble = seen.trouble.map(Trouble::as_str);
         let write = async {
             let db = self.db.get().await?;
             let statement = db.prepare_cached(sql::PUT_OFF).await?;
             let (claim, wish) = (&claimed.claim, &claimed.wish);
-            let affected = db.execute(&statement, &[id, claim, wish, &now, &until, &words, &trouble]).await?;
+            let affected = db.execute(&statement, &[id, claim, wish, &now, &until, &words, &failing, &trouble]).await?;
             ensure_affected(affected, 1)
         };
         write.await?;
@@ -181,7 +203,16 @@ impl Certificates {
         }
         metrics::counter!("percloud_certificates_issued_total", "issuer" => name.to_owned()).increment(1);
         tracing::info!(certificate.id = one.id, issuer = name, not_after = %to, "a certificate was issued");
-        Ok(Seen { there: Some(validity), renew_at, ask_at, stopgap: false, failing_since: None, ..seen })
+        Ok(Seen {
+            there: Some(validity),
+            renew_at,
+            ask_at,
+            stopgap: false,
+            failing_since: None,
+            trouble: None,
+            told: None,
+            ..seen
+        })
     }
 
     async fn write_issued(&self, row: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<(), db::Error> {
@@ -191,10 +222,12 @@ impl Certificates {
     }
 }
 
-/// Of what two issuers said, that which is more likely to pass: a CA that is away comes back, one that refuses does not.
+/// Of what two issuers said, that which is more likely to pass: a CA that is away comes back, one that refuses does not. Of two that
+/// refuse, what the operator can mend: the owner is asked for help only where nobody else can give it.
 fn worse(before: Option<Error>, now: Error) -> Error {
     match before {
         Some(away @ Error::Away { .. }) => away,
+        Some(ours) if Trouble::of(&ours) == Trouble::Operator && Trouble::of(&now) == Trouble::Owner => ours,
         _ => now,
     }
 }

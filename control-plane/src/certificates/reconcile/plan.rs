@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::certificates::{
-    Wanted,
+    Trouble, Wanted,
     renewal::{FIRST_PATIENCE, Validity},
 };
 
@@ -41,8 +41,10 @@ pub struct Seen {
     pub standing: Standing,
     /// Since when it fails.
     pub failing_since: Option<DateTime<Utc>>,
-    /// Its owner knows.
-    pub told: bool,
+    /// Who can mend what kept it from being issued last.
+    pub trouble: Option<Trouble>,
+    /// Of whose trouble its owner knows.
+    pub told: Option<Trouble>,
     /// What time it is.
     pub now: DateTime<Utc>,
 }
@@ -56,8 +58,8 @@ pub enum Step {
     Issue,
     /// Ask its CA when to renew it.
     Ask,
-    /// Tell its owner that it has been failing for long.
-    Tell,
+    /// Tell its owner: to mend what has been failing for long, or that the end is near through no fault of theirs.
+    Tell(Trouble),
     /// Order nothing, say why, and look again soon: what there is serves on.
     Wait,
     /// Say that nobody may have it.
@@ -74,7 +76,7 @@ pub fn plan(wanted: Wanted, seen: &Seen) -> Option<Step> {
         (_, Standing::Gone, _) => Some(Step::Remove),
         (_, Standing::Nobody, _) => Some(Step::Refuse),
         (_, Standing::Suspended | Standing::Unproved, _) if order_is_due(seen) => Some(Step::Wait),
-        (_, Standing::Tenant, _) if owner_should_know(seen) => Some(Step::Tell),
+        (_, Standing::Tenant, _) if let Some(trouble) = owner_should_know(seen) => Some(Step::Tell(trouble)),
         (_, _, None) if seen.bridge => Some(Step::Bridge),
         _ if order_is_due(seen) => Some(Step::Issue),
         _ if seen.ask_at.is_some_and(|at| at <= seen.now) => Some(Step::Ask),
@@ -87,13 +89,27 @@ fn order_is_due(seen: &Seen) -> bool {
     seen.there.is_none() || seen.stopgap || seen.renew_at <= seen.now
 }
 
-/// Long before the end, and once for each trouble.
-fn owner_should_know(seen: &Seen) -> bool {
-    let Some(since) = seen.failing_since.filter(|_| !seen.told) else { return false };
+/// Once for each trouble: of what the owner can mend long before the end, of what others must when the end is near, failed or only put off.
+fn owner_should_know(seen: &Seen) -> Option<Trouble> {
+    // A failure that says nothing of the name is not its owner's.
+    let trouble = seen.trouble.or(seen.failing_since.map(|_| Trouble::Operator))?;
     let patience = seen.there.map_or(FIRST_PATIENCE, |validity| validity.patience());
-    let failing = seen.there.is_none() || seen.renew_at <= seen.now;
+    let long = seen.failing_since.is_some_and(|since| since + patience <= seen.now);
     let danger = seen.there.is_some_and(|validity| validity.danger_at() <= seen.now);
-    failing && (danger || since + patience <= seen.now)
+    let (time, news) = match trouble {
+        Trouble::Owner => (danger || long, seen.told != Some(Trouble::Owner)),
+        Trouble::Operator => (danger, seen.told.is_none()),
+    };
+    let open = seen.there.is_none() || seen.renew_at <= seen.now;
+    (open && time && news).then_some(trouble)
+}
+
+/// When to look at one that is put off until then: sooner, where its owner is to hear of that before.
+pub(super) fn look_again(until: DateTime<Utc>, seen: &Seen) -> DateTime<Utc> {
+    let danger = seen.there.map(|validity| validity.danger_at().max(seen.now)).filter(|danger| *danger < until);
+    let tells =
+        |now: &DateTime<Utc>| matches!(plan(Wanted::Issued, &Seen { now: *now, ..seen.clone() }), Some(Step::Tell(_)));
+    danger.filter(tells).unwrap_or(until)
 }
 
 #[cfg(test)]
@@ -116,7 +132,8 @@ mod tests {
             bridge: false,
             standing: Standing::Tenant,
             failing_since: None,
-            told: false,
+            trouble: None,
+            told: None,
             now: day(now),
         }
     }
@@ -157,20 +174,61 @@ mod tests {
 
     #[test]
     fn an_owner_is_told_once_and_in_time() {
+        use Trouble::{Operator, Owner};
         let hours = |n| day(0) + TimeDelta::hours(n);
-        let first =
-            |since: i64, now: i64| Seen { failing_since: Some(hours(since)), now: hours(now), ..seen(false, 0) };
-        let renewal = |since, now| Seen { failing_since: Some(day(since)), ..seen(true, now) };
+        let first = |trouble, since: i64, now: i64| Seen {
+            failing_since: Some(hours(since)),
+            trouble: Some(trouble),
+            now: hours(now),
+            ..seen(false, 0)
+        };
+        let renewal =
+            |trouble, since, now| Seen { failing_since: Some(day(since)), trouble: Some(trouble), ..seen(true, now) };
+        let put_off = |trouble, now| Seen { failing_since: None, ..renewal(trouble, 0, now) };
+        let (own, late) = (Step::Tell(Owner), Step::Tell(Operator));
         for (what, seen, step) in [
-            ("a first order that just failed", first(0, 1), Step::Issue),
-            ("a first order that fails for hours", first(0, 2), Step::Tell),
-            ("its owner knows", Seen { told: true, ..first(0, 50) }, Step::Issue),
-            ("a renewal that just failed", renewal(60, 62), Step::Issue),
-            ("a renewal that fails for days", renewal(60, 63), Step::Tell),
-            ("the end is near", renewal(76, 76), Step::Tell),
-            ("the provider's own", Seen { standing: Standing::Provider, ..renewal(60, 80) }, Step::Issue),
+            ("a first order that just failed", first(Owner, 0, 1), Step::Issue),
+            ("a first order that fails for hours", first(Owner, 0, 2), own),
+            ("its owner knows", Seen { told: Some(Owner), ..first(Owner, 0, 50) }, Step::Issue),
+            ("the CA is away from the first hour on", first(Operator, 0, 50), Step::Issue),
+            ("a renewal that just failed", renewal(Owner, 60, 62), Step::Issue),
+            ("a renewal that fails for days", renewal(Owner, 60, 63), own),
+            ("a CA that refuses us for days", renewal(Operator, 60, 74), Step::Issue),
+            ("the end is near", renewal(Owner, 76, 76), own),
+            ("the end is near, and it is the CA", renewal(Operator, 60, 75), late),
+            ("nobody knows why it fails", Seen { trouble: None, ..renewal(Owner, 60, 75) }, late),
+            ("the end is near, and it waits for a budget", put_off(Operator, 75), late),
+            ("it waits for a budget", put_off(Operator, 74), Step::Issue),
+            ("the end is near, and it was not tried yet", seen(true, 80), Step::Issue),
+            (
+                "its owner knows that it is the CA",
+                Seen { told: Some(Operator), ..renewal(Operator, 60, 80) },
+                Step::Issue,
+            ),
+            ("then it is the name as well", Seen { told: Some(Operator), ..renewal(Owner, 60, 80) }, own),
+            ("then it is the CA as well", Seen { told: Some(Owner), ..renewal(Operator, 60, 80) }, Step::Issue),
+            ("the provider's own", Seen { standing: Standing::Provider, ..renewal(Owner, 60, 80) }, Step::Issue),
         ] {
             assert_eq!(plan(Wanted::Issued, &seen), Some(step), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_put_off_beyond_the_day_of_danger_is_looked_at_on_it() {
+        use Trouble::Operator;
+        let seen = |now| Seen { trouble: Some(Operator), ..seen(true, now) };
+        let told = Seen { told: Some(Operator), ..seen(76) };
+        let ours = Seen { standing: Standing::Provider, ..seen(76) };
+        let first = Seen { there: None, ..seen(76) };
+        for (what, seen, until, looked) in [
+            ("long before", seen(61), 62, 62),
+            ("beyond it", seen(70), 77, 75),
+            ("after it", seen(76), 80, 76),
+            ("its owner knows", told, 80, 80),
+            ("nobody's to be told", ours, 80, 80),
+            ("there is none yet", first, 80, 80),
+        ] {
+            assert_eq!(look_again(day(until), &seen), day(looked), "{what}");
         }
     }
 }

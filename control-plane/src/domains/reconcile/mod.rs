@@ -102,7 +102,7 @@ impl Noun for Domains {
         };
         // Something was done: there may be more to do at once.
         let due = if seen.observed == row.observed && plan(row, &seen).is_none() {
-            next_due(row, seen.observed, check_at, now)
+            next_due(row, seen.observed, check_at, seen.certificates.lasts_until, now)
         } else {
             now
         };
@@ -232,13 +232,16 @@ impl Domains {
         let now = self.clock.now();
         let rows = db.query(sql::CERTIFICATES, &[&hosts.0, &hosts.1, &now]).await.map_err(db::Error::from)?;
         let mut certificates = Certificates::default();
-        for row in rows {
-            let read = || -> Result<(String, bool, bool), tokio_postgres::Error> {
-                Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+        for one in rows {
+            let read = || -> Result<(String, bool, bool, Option<At>), tokio_postgres::Error> {
+                Ok((one.try_get(0)?, one.try_get(1)?, one.try_get(2)?, one.try_get(3)?))
             };
-            let (host, issued, lasting) = read().map_err(db::Error::from)?;
-            certificates.issued.extend(issued.then(|| host.clone()));
+            let (host, lasting, late, lasts_until) = read().map_err(db::Error::from)?;
             certificates.lasting.extend(lasting.then(|| host.clone()));
+            certificates.late.extend(late.then(|| host.clone()));
+            if row.own_domain.as_ref() == Some(&host) {
+                certificates.lasts_until = lasts_until;
+            }
             certificates.wanted.push(host);
         }
         Ok(certificates)

@@ -18,6 +18,8 @@ pub enum Step {
     Lose,
     /// The percloud is suspended and its certificate ends soon, which is not renewed: the old name serves until it is resumed.
     Rest,
+    /// Its certificate ends soon and no new one comes, which is still tried for: the old name serves until it has come.
+    Wait,
     /// Nobody used the challenge in time: another one.
     Renew,
     /// Certificates are wanted for these hosts, one each.
@@ -31,10 +33,12 @@ pub enum Step {
 pub struct Certificates {
     /// Hosts for which one is wanted.
     pub wanted: Vec<String>,
-    /// Hosts for which there is one that is good.
-    pub issued: Vec<String>,
-    /// Hosts for which there is one that will be good for some days more.
+    /// Hosts for which there is one that is good, and will be for two days more (a sixth of its life, where that is less).
     pub lasting: Vec<String>,
+    /// Hosts for which there is none such although a new one was tried for.
+    pub late: Vec<String>,
+    /// Until when the one at which the percloud answers is lasting.
+    pub lasts_until: Option<DateTime<Utc>>,
 }
 
 /// What was seen of a claim.
@@ -64,7 +68,7 @@ impl Seen {
 pub fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
     let verdict = seen.verdict.as_ref();
     let ready = verdict.is_some_and(|verdict| verdict.ready);
-    let issued = |host: &str| seen.certificates.issued.iter().any(|one| one == host);
+    let lasting = |host: &str| seen.certificates.lasting.iter().any(|one| one == host);
     match (row.wanted, row.observed) {
         (Wanted::Gone, _) => Some(Step::Remove),
         _ if row.tenant_goes => Some(Step::Remove),
@@ -74,9 +78,10 @@ pub fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
         (_, Observed::Pending | Observed::Lost) => None,
         (_, Observed::Verified | Observed::Active) if lost(row, seen) => Some(Step::Lose),
         (_, Observed::Verified | Observed::Active) if row.suspended => rest(row, seen),
-        (_, Observed::Verified) if issued(&row.name) => Some(Step::Serve),
+        (_, Observed::Verified) if lasting(&row.name) => Some(Step::Serve),
         // The other one of the two names was chosen.
-        (_, Observed::Active) if !row.serves() && ready && issued(&row.name) => Some(Step::Serve),
+        (_, Observed::Active) if !row.serves() && ready && lasting(&row.name) => Some(Step::Serve),
+        (_, Observed::Active) if late(row, seen) => Some(Step::Wait),
         (_, Observed::Verified | Observed::Active) => certificate(row, seen),
     }
 }
@@ -101,6 +106,13 @@ fn expired(row: &DomainRow, seen: &Seen) -> bool {
 fn rest(row: &DomainRow, seen: &Seen) -> Option<Step> {
     let host = row.own_domain.as_ref().filter(|_| seen.observed == Observed::Active)?;
     (!seen.certificates.lasting.contains(host)).then_some(Step::Rest)
+}
+
+/// Whoever asks for the old name is led to the own one, and no browser lets anybody past the end of its certificate: its owner would be
+/// locked out. Not before a new one was tried for, so that nobody moves twice because we were away for long.
+fn late(row: &DomainRow, seen: &Seen) -> bool {
+    let serves = seen.observed == Observed::Active;
+    serves && row.own_domain.as_ref().is_some_and(|host| seen.certificates.late.contains(host))
 }
 
 /// All that is missing, while DNS says that it leads here; then what is too much, one at a time.
@@ -137,7 +149,7 @@ mod tests {
         let good = verdict(true, false, Health::Good, true);
         let both = verdict(true, true, Health::Good, true);
         let want = |hosts: &[&str]| Some(Step::Want(hosts.iter().map(|host| (*host).to_owned()).collect()));
-        for (observed, verdict, wanted, issued, days, step) in [
+        for (observed, verdict, wanted, lasting, days, step) in [
             (Pending, nothing.clone(), vec![], vec![], 0, None),
             (Pending, None, vec![], vec![], 8, None),
             (Pending, nothing.clone(), vec![], vec![], 8, Some(Step::Renew)),
@@ -151,6 +163,7 @@ mod tests {
             (Verified, good.clone(), vec![], vec![], 0, want(&[name])),
             (Verified, both.clone(), vec![], vec![], 0, want(&[name, twin])),
             (Verified, None, vec![name], vec![name], 0, Some(Step::Serve)),
+            (Verified, None, vec![name], vec![twin], 0, None),
             (Verified, both.clone(), vec![name], vec![], 0, want(&[twin])),
             (Active, None, vec![name], vec![name], 0, None),
             (Active, both.clone(), vec![name], vec![name], 0, want(&[twin])),
@@ -162,7 +175,11 @@ mod tests {
             let seen = Seen {
                 now: row.asked_at + TimeDelta::days(days),
                 verdict,
-                certificates: Certificates { wanted: strings(&wanted), issued: strings(&issued), lasting: Vec::new() },
+                certificates: Certificates {
+                    wanted: strings(&wanted),
+                    lasting: strings(&lasting),
+                    ..Certificates::default()
+                },
                 observed,
             };
             assert_eq!(plan(&row, &seen), step, "{observed:?} {seen:?}");
@@ -188,7 +205,7 @@ mod tests {
                 ..row()
             };
             let here = || vec!["ada.test".to_owned()];
-            let certificates = Certificates { wanted: here(), issued: here(), lasting: here() };
+            let certificates = Certificates { wanted: here(), lasting: here(), ..Certificates::default() };
             let now = row.asked_at + TimeDelta::days(1);
             let seen =
                 Seen { now, verdict: verdict(false, false, health, false), certificates, observed: row.observed };
@@ -206,10 +223,49 @@ mod tests {
         ] {
             let own_domain = (observed == Observed::Active).then(|| "ada.test".to_owned());
             let row = DomainRow { observed, own_domain, suspended: true, ..row() };
-            let certificates = Certificates { wanted: here(), issued: here(), lasting };
+            let certificates = Certificates { wanted: here(), lasting, ..Certificates::default() };
             let verdict = verdict(true, true, Health::Good, true);
             let seen = Seen { now: row.asked_at, verdict, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{observed:?} {:?}", seen.certificates);
+        }
+    }
+
+    #[test]
+    fn a_running_percloud_waits_at_its_old_name_for_a_certificate_that_is_late() {
+        use Observed::{Active, Verified};
+        let (name, twin) = ("ada.test", "www.ada.test");
+        let good = || verdict(true, true, Health::Good, true);
+        for (what, observed, at, verdict, lasting, late, step) in [
+            ("all is well", Active, name, None, vec![name, twin], vec![], None),
+            ("it ends soon and nobody has tried yet", Active, name, None, vec![twin], vec![], None),
+            ("it ends soon and a new one does not come", Active, name, None, vec![twin], vec![name], Some(Step::Wait)),
+            ("whatever DNS says", Active, name, good(), vec![], vec![name, twin], Some(Step::Wait)),
+            ("its twin's is late", Active, name, None, vec![name], vec![twin], None),
+            (
+                "the name before is late, the one that was chosen is there",
+                Active,
+                twin,
+                good(),
+                vec![name],
+                vec![twin],
+                Some(Step::Serve),
+            ),
+            ("both are late", Active, twin, good(), vec![], vec![name, twin], Some(Step::Wait)),
+            ("it waits", Verified, "", None, vec![], vec![name], None),
+            ("it waits, and DNS is right", Verified, "", good(), vec![twin], vec![name], None),
+            ("a new one is there", Verified, "", None, vec![name], vec![], Some(Step::Serve)),
+        ] {
+            let own_domain = Some(at.to_owned()).filter(|at| !at.is_empty());
+            let row = DomainRow { observed, own_domain, ..row() };
+            let strings = |hosts: &[&str]| hosts.iter().map(|host| (*host).to_owned()).collect();
+            let certificates = Certificates {
+                wanted: strings(&[name, twin]),
+                lasting: strings(&lasting),
+                late: strings(&late),
+                lasts_until: None,
+            };
+            let seen = Seen { now: row.asked_at, verdict, certificates, observed };
+            assert_eq!(plan(&row, &seen), step, "{what}");
         }
     }
 
@@ -222,13 +278,13 @@ mod tests {
             own_domain: Some("ada.test".into()),
             ..row()
         };
-        let seen = |verdict, issued: &[&str]| Seen {
+        let seen = |verdict, lasting: &[&str]| Seen {
             now: chosen.asked_at,
             verdict,
             certificates: Certificates {
-                wanted: issued.iter().map(|host| (*host).to_owned()).collect(),
-                issued: issued.iter().map(|host| (*host).to_owned()).collect(),
-                lasting: Vec::new(),
+                wanted: lasting.iter().map(|host| (*host).to_owned()).collect(),
+                lasting: lasting.iter().map(|host| (*host).to_owned()).collect(),
+                ..Certificates::default()
             },
             observed: Observed::Active,
         };

@@ -31,6 +31,7 @@ impl Domains {
             Step::Verify => turn.verify(&seen).await.map(|()| Some(Observed::Verified))?,
             Step::Serve => turn.serve().await.map(|()| Some(Observed::Active))?,
             Step::Rest => turn.rest().await.map(|()| Some(Observed::Verified))?,
+            Step::Wait => turn.wait().await.map(|()| Some(Observed::Verified))?,
             Step::Lose => turn.lose().await.map(|()| Some(Observed::Lost))?,
             Step::Want(hosts) => turn.want_all(&hosts).await.map(|()| Some(seen.observed))?,
             Step::Unwant(host) => turn.unwant(&[host]).await.map(|()| Some(seen.observed))?,
@@ -175,6 +176,16 @@ impl Turn<'_> {
         self.observed(Observed::Verified, None).await?;
         self.disown(&self.row.tenant_id).await?;
         self.note("domain.rests").await
+    }
+
+    /// Its certificates stay wanted: with the next one it serves again.
+    async fn wait(&self) -> Result<(), db::Error> {
+        let row = self.row;
+        self.observed(Observed::Verified, None).await?;
+        self.disown(&row.tenant_id).await?;
+        self.note("domain.waits").await?;
+        let domain = row.own_domain.clone().unwrap_or_else(|| row.name.clone());
+        self.mail(Message::DomainWaits { domain, old: row.domain.clone() }).await
     }
 
     async fn lose(&self) -> Result<(), db::Error> {

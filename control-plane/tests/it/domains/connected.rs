@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use tls::{Certified, Resolver};
+use tls::{Certified, LocalCa, Resolver};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

@@ -2,6 +2,7 @@
 
 mod asking;
 mod connected;
+mod late;
 mod life;
 mod moved;
 mod operator;
@@ -14,19 +15,15 @@ use bundle::Domain;
 use chrono::{DateTime, TimeDelta, Utc};
 use control_plane::{
     audit::Actor,
-    certificates::{
-        issuer::{self, Issuer, Issuers, Order},
-        reconcile::Certificates,
-    },
+    certificates::{issuer::Issuers, reconcile::Certificates},
     dns::{self, Dns},
     domains::{self, Choice, DomainRow, Observed, connect::Connect, reconcile::Domains},
     reconcile::{Stages, Turn, turn},
     tenants::Created,
 };
-use futures_util::future::BoxFuture;
-use tls::{Issued, LocalCa, Seal, testing::Knot};
+use tls::{Seal, testing::Knot};
 
-use crate::cloud::TestCloud;
+use crate::{cloud::TestCloud, played::Played};
 
 /// The provider's own name in DNS.
 const BASE: &str = "percloud.test";
@@ -38,29 +35,13 @@ const NAME: &str = "ada.test";
 const WWW: &str = "www.ada.test";
 const CHALLENGE: &str = "_percloud-challenge.ada.test";
 
-/// A CA that issues for every name: the local one's code without its name constraints.
-struct Anywhere(LocalCa);
-
-impl Issuer for Anywhere {
-    fn name(&self) -> &str {
-        "anywhere"
-    }
-    fn can(&self, _: &[String]) -> bool {
-        true
-    }
-    fn issue<'a>(&'a self, order: &'a Order<'a>) -> BoxFuture<'a, Result<Issued, issuer::Error>> {
-        let names: Vec<&str> = order.names.iter().map(String::as_str).collect();
-        let issued = self.0.issue(&names, 90, order.now).unwrap();
-        Box::pin(async { Ok(issued) })
-    }
-}
-
 /// A provider, a percloud, and the DNS that its owner sets.
 struct Scene {
     cloud: TestCloud,
     knot: Knot,
     domains: Domains,
     certificates: Certificates,
+    ca: Arc<Played>,
     ada: Created,
 }
 
@@ -80,11 +61,11 @@ impl Scene {
         cloud.confirm(&ada).await;
         let paths = cloud.common.paths();
         tls::files::private_folder(&paths.keys()).unwrap();
-        let ca = LocalCa::open_or_create(&paths.keys(), "Test", &[], cloud.now()).unwrap();
+        let ca = Played::start(&paths.keys(), cloud.now());
         let certificates = Certificates {
             db: cloud.worker.clone(),
             clock: cloud.clock.clone(),
-            issuers: Issuers::new(vec![Arc::new(Anywhere(ca))]),
+            issuers: Issuers::new(vec![ca.clone()]),
             seal: Arc::new(Seal::open_or_create(&paths.seal_key()).unwrap()),
             base_domain: BASE.into(),
         };
@@ -99,7 +80,7 @@ impl Scene {
             former: Vec::new(),
             issuers: Vec::new(),
         };
-        let scene = Self { cloud, knot, domains, certificates, ada };
+        let scene = Self { cloud, knot, domains, certificates, ca, ada };
         scene.settle().await;
         scene
     }

@@ -45,7 +45,7 @@ async fn one_miss_is_forgotten_when_all_is_right_again() {
 #[tokio::test]
 async fn a_name_server_that_is_away_costs_nobody_a_name_for_two_weeks() {
     let scene = Scene::active().await;
-    let Scene { cloud, knot, domains, certificates, ada } = scene;
+    let Scene { cloud, knot, domains, certificates, ada, .. } = scene;
     drop(knot); // its port is refused from now on
     let settle = async |days| {
         cloud.clock.advance(TimeDelta::days(days));
