@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Published at <https://www.cloudflare.com/ips-v4>; written down in November 2026 from copies made in 2024 and February 2026, which agree.
+/// Published at <https://www.cloudflare.com/ips-v4>; written down in November 2026 from copies of 2024 and February 2026, which agree.
 /// It changes every few years; a name in a range that is not here is told the general words.
 const V4: [(Ipv4Addr, u32); 15] = [
     (Ipv4Addr::new(103, 21, 244, 0), 22),
@@ -22,7 +22,7 @@ const V4: [(Ipv4Addr, u32); 15] = [
     (Ipv4Addr::new(198, 41, 128, 0), 17),
 ];
 
-/// The same for IPv6: <https://www.cloudflare.com/ips-v6>.
+/// The same for IPv6, from the copy of February 2026: <https://www.cloudflare.com/ips-v6>.
 const V6: [(Ipv6Addr, u32); 7] = [
     (Ipv6Addr::new(0x2400, 0xcb00, 0, 0, 0, 0, 0, 0), 32),
     (Ipv6Addr::new(0x2405, 0x8100, 0, 0, 0, 0, 0, 0), 32),

@@ -80,7 +80,7 @@ pub(in crate::web) struct Asked {
     after: Option<String>,
     /// Only those last seen so.
     observed: Option<Observed>,
-    /// `true`: only those in trouble (lost, missed, failing, or leading to a former address).
+    /// `true`: only those in trouble (lost, missed, failing, waiting for a certificate that does not come, or leading to a former address).
     #[serde(default)]
     troubled: bool,
     /// How many at most (100, up to 1,000).
