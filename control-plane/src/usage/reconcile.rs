@@ -121,11 +121,12 @@ impl Meter {
     async fn until_host_is_there(&self) {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
+            // It has begun, and nothing is the matter.
+            self.noted("later", None).await;
             sleep(FIRST).await;
             if self.host.usage().await.is_ok() {
                 return;
             }
-            self.noted("later", None).await;
         }
     }
 
