@@ -56,7 +56,8 @@ async fn an_owner_is_not_asked_for_help_with_what_a_ca_does() {
         assert!(!text.contains("Control panel") && !text.contains("deactivated"), "{text}");
         // Now it is the name as well, and its owner can do something.
         ca.say(Says::SeesElsewhere);
-        days(&scene, &noun, 3).await;
+        // A try a day, spread by a tenth or two: two days until the next, and two more until its owner hears of it.
+        days(&scene, &noun, 5).await;
         assert_eq!(mails(&scene).await, ["certificate-late", "certificate-failing"], "{says:?}");
         ca.say(Says::Days(90));
         days(&scene, &noun, 3).await;
