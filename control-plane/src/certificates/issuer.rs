@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use tls::{Issued, LocalCa};
 
+use super::known::Known;
+
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -146,10 +148,12 @@ impl Issuers {
         self.0.iter().find(|issuer| issuer.name() == name)
     }
 
-    /// Whether any is public.
+    /// What others are told of them.
     #[must_use]
-    pub fn any_public(&self) -> bool {
-        self.0.iter().any(|issuer| issuer.is_public())
+    pub fn known(&self) -> Known {
+        let public = self.0.iter().filter(|issuer| issuer.is_public()).map(|issuer| issuer.name().to_owned()).collect();
+        let anybodys = ["www.any.example".to_owned()];
+        Known { public, own_domains: self.0.iter().any(|issuer| issuer.can(&anybodys)) }
     }
 }
 
@@ -258,6 +262,10 @@ mod tests {
         ] {
             assert_eq!(order(name, tries), expected, "{name} {tries}");
         }
+        let public = vec!["first".to_owned(), "second".to_owned()];
+        assert_eq!(issuers.known(), Known { public, own_domains: true });
+        let local = Issuers::new(vec![Arc::new(Played("local", false, ".localhost"))]);
+        assert_eq!(local.known(), Known { public: vec![], own_domains: false });
         assert!(issuers.stopgap(&["a.example".into()]).is_none(), "no other can do it");
         assert!(issuers.stopgap(&["a.localhost".into()]).is_none(), "no public one will do it better");
     }

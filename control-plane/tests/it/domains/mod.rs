@@ -73,7 +73,7 @@ impl Scene {
         let domains = Domains {
             db: cloud.worker.clone(),
             clock: cloud.clock.clone(),
-            connect: Connect::new(dns.clone(), BASE.into(), None),
+            connect: Connect::new(dns.clone(), BASE.into(), &format!("https://{BASE}"), None),
             dns,
             base_domain: BASE.into(),
             addresses: vec![EDGE.parse().unwrap()],
