@@ -98,7 +98,10 @@ mod tests {
     #[test]
     fn each_trouble_is_counted_and_says_what_to_do() {
         let quiet = judge("3 active".into(), Troubled { paused: 1, ..Troubled::default() });
-        assert_eq!((quiet.len(), quiet[0].state, quiet[0].found.as_str()), (1, State::Well, "3 active, 1 paused by you"));
+        assert_eq!(
+            (quiet.len(), quiet[0].state, quiet[0].found.as_str()),
+            (1, State::Well, "3 active, 1 paused by you")
+        );
         let troubled = Troubled { lost: 1, waiting: 2, former: 7, overdue: 4, ..Troubled::default() };
         let all = judge("9 active".into(), troubled);
         let said: Vec<&str> = all.iter().map(|one| one.found.as_str()).collect();

@@ -71,8 +71,9 @@ mod tests {
 
     #[test]
     fn the_first_reason_is_said_in_words() {
-        let found = |records: Vec<Record>, notices: Vec<Words>| {
-            DomainRow { report: Some(Report { records, notices, ..Report::default() }), ..row() }
+        let found = |records: Vec<Record>, notices: Vec<Words>| DomainRow {
+            report: Some(Report { records, notices, ..Report::default() }),
+            ..row()
         };
         let elsewhere = "A ada.test: It still says 203.0.113.9. Change the A entry to 192.0.2.7.";
         let caa = || vec![Words::new("domain.notice.caa", &[("issuers", "")])];
@@ -83,7 +84,12 @@ mod tests {
             (row(), Some("not looked at yet")),
             (wrong, Some(elsewhere)),
             (found(vec![record(RecordState::Missing, true)], vec![]), None),
-            (found(vec![], caa()), Some("An entry of the type CAA at your name lets nobody make certificates for it. Delete that entry, and we go on.")),
+            (
+                found(vec![], caa()),
+                Some(
+                    "An entry of the type CAA at your name lets nobody make certificates for it. Delete that entry, and we go on.",
+                ),
+            ),
             (broken.clone(), Some("the database is away")),
             (DomainRow { paused: true, ..broken }, Some("paused: it is not looked at, and nothing is ordered for it")),
             (verified.clone(), Some("the certificate for ada.test is awaited")),

@@ -64,7 +64,7 @@ async fn every_operation_asks_for_a_token_with_its_scope() {
             assert_eq!(status, 403, "{method} {path} with another scope");
         }
     }
-    assert_eq!(operations, 21, "a new operation is described, and tested here");
+    assert_eq!(operations, 25, "a new operation is described, and tested here");
     assert_eq!(
         cloud.value::<i64>("select count(*) from tenants where wanted = 'running'").await,
         1,

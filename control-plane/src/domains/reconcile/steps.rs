@@ -186,7 +186,8 @@ impl Turn<'_> {
         self.note("domain.waits").await?;
         let (domain, old) = (row.own_domain.clone().unwrap_or_else(|| row.name.clone()), row.domain.clone());
         let paused = row.paused;
-        self.mail(if paused { Message::DomainPaused { domain, old } } else { Message::DomainWaits { domain, old } }).await
+        self.mail(if paused { Message::DomainPaused { domain, old } } else { Message::DomainWaits { domain, old } })
+            .await
     }
 
     async fn lose(&self) -> Result<(), db::Error> {

@@ -6,6 +6,7 @@ mod late;
 mod life;
 mod moved;
 mod operator;
+mod paused;
 mod takeover;
 mod trouble;
 
