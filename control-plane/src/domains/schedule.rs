@@ -26,8 +26,8 @@ pub(super) struct Misses {
 impl Misses {
     /// Before the next look. What was missed before a pause counts for nothing: nobody looked meanwhile whether it was mended.
     pub(super) fn before(row: &DomainRow) -> Self {
-        let counts = row.missed_at.is_some_and(|missed| row.resumed_at.is_none_or(|resumed| missed >= resumed));
-        let (count, last) = if counts { (row.misses, row.missed_at) } else { (0, None) };
+        let over = row.resumed_at.is_some_and(|resumed| row.missed_at.is_none_or(|missed| missed < resumed));
+        let (count, last) = if over { (0, None) } else { (row.misses, row.missed_at) };
         Self { count, last, good_at: row.good_at }
     }
 

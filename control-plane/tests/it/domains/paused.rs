@@ -9,7 +9,7 @@ impl Scene {
     async fn pause(&self) -> DomainRow {
         let mut db = self.web().await;
         let tx = db.transaction().await.unwrap();
-        let row = domains::pause(&tx, NAME, &Actor::Token("t".into()), self.now()).await.unwrap();
+        let row = domains::pause(&tx, NAME, &Actor::Operator, self.now()).await.unwrap();
         tx.commit().await.unwrap();
         self.settle().await;
         row
@@ -56,7 +56,7 @@ async fn paused_it_is_not_looked_at_and_serves_on_and_resumed_it_has_three_days_
     assert_eq!(row.observed, Observed::Lost, "as ever");
     let audit = "select array_agg(actor || ' ' || action order by id) from audit where action in ('domain.paused', 'domain.resumed')";
     let audit: Vec<String> = scene.cloud.value(audit).await;
-    assert_eq!(audit, ["token:t domain.paused", "operator domain.resumed"]);
+    assert_eq!(audit, ["operator domain.paused", "operator domain.resumed"]);
 }
 
 #[tokio::test]

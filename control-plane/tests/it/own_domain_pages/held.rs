@@ -39,7 +39,7 @@ async fn without_a_public_ca(cloud: &TestCloud) {
 #[tokio::test]
 async fn where_nobody_makes_certificates_the_page_says_so_before_the_work() {
     let ada = Ada::new().await;
-    let warned = ["Your provider cannot finish this yet", "ada.percloud.localhost works all the while"];
+    let warned = ["Your provider cannot finish this yet", "Please ask there before you buy a name"];
     ada.reads(&["Which name do you have?"], &warned).await;
     without_a_public_ca(&ada.cloud).await;
     ada.reads(&[&["Which name do you have?"], &warned[..]].concat(), &[]).await;
