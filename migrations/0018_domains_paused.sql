@@ -11,10 +11,12 @@ create table issuers (
     one boolean primary key default true check (one),
     public text[] not null,
     own_domains boolean not null,
+    own_root boolean not null,
     written_at timestamptz not null
 );
 comment on table issuers is 'Who issues certificates at this provider: one row, written by the reconciler when it starts, for those who tell people what to expect and know no CA themselves. No row before that.';
 comment on column issuers.one is 'There is one row at most.';
 comment on column issuers.public is 'The public CAs, in the order in which they are asked; none where there is only the local one.';
 comment on column issuers.own_domains is 'Whether any of them can issue for names that owners bring along.';
+comment on column issuers.own_root is 'Whether those are reached with a root of the operator''s own: most likely browsers must be told to trust what they issue, too.';
 comment on column issuers.written_at is 'When it was written.';

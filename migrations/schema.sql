@@ -856,6 +856,7 @@ CREATE TABLE public.issuers (
     one boolean DEFAULT true NOT NULL,
     public text[] NOT NULL,
     own_domains boolean NOT NULL,
+    own_root boolean NOT NULL,
     written_at timestamp with time zone NOT NULL,
     CONSTRAINT issuers_one_check CHECK (one)
 );
@@ -867,6 +868,8 @@ COMMENT ON COLUMN public.issuers.one IS 'There is one row at most.';
 COMMENT ON COLUMN public.issuers.public IS 'The public CAs, in the order in which they are asked; none where there is only the local one.';
 
 COMMENT ON COLUMN public.issuers.own_domains IS 'Whether any of them can issue for names that owners bring along.';
+
+COMMENT ON COLUMN public.issuers.own_root IS 'Whether those are reached with a root of the operator''s own: most likely browsers must be told to trust what they issue, too.';
 
 COMMENT ON COLUMN public.issuers.written_at IS 'When it was written.';
 

@@ -92,6 +92,10 @@ pub trait Issuer: Send + Sync {
     fn is_public(&self) -> bool {
         false
     }
+    /// Whether it is reached with a root of the operator's own.
+    fn has_own_root(&self) -> bool {
+        false
+    }
     /// Whether it can issue for all of these names.
     fn can(&self, names: &[String]) -> bool;
     /// A certificate with a fresh key. Asking twice gives two certificates and does no harm.
@@ -153,7 +157,9 @@ impl Issuers {
     pub fn known(&self) -> Known {
         let public = self.0.iter().filter(|issuer| issuer.is_public()).map(|issuer| issuer.name().to_owned()).collect();
         let anybodys = ["www.any.example".to_owned()];
-        Known { public, own_domains: self.0.iter().any(|issuer| issuer.can(&anybodys)) }
+        let mut asked = self.0.iter().filter(|issuer| issuer.can(&anybodys)).peekable();
+        let own_domains = asked.peek().is_some();
+        Known { public, own_domains, own_root: own_domains && asked.all(|issuer| issuer.has_own_root()) }
     }
 }
 
@@ -263,9 +269,9 @@ mod tests {
             assert_eq!(order(name, tries), expected, "{name} {tries}");
         }
         let public = vec!["first".to_owned(), "second".to_owned()];
-        assert_eq!(issuers.known(), Known { public, own_domains: true });
+        assert_eq!(issuers.known(), Known { public, own_domains: true, own_root: false });
         let local = Issuers::new(vec![Arc::new(Played("local", false, ".localhost"))]);
-        assert_eq!(local.known(), Known { public: vec![], own_domains: false });
+        assert_eq!(local.known(), Known { public: vec![], own_domains: false, own_root: false });
         assert!(issuers.stopgap(&["a.example".into()]).is_none(), "no other can do it");
         assert!(issuers.stopgap(&["a.localhost".into()]).is_none(), "no public one will do it better");
     }

@@ -12,12 +12,27 @@ pub struct Known {
     pub public: Vec<String>,
     /// Whether any of them can issue for names that owners bring along.
     pub own_domains: bool,
+    /// Whether they are reached with a root of the operator's own: most likely browsers must be told to trust what they issue, too.
+    pub own_root: bool,
+}
+
+impl Known {
+    /// What owners should know before they bring a name along, in a word of the portal's: `nobody` makes certificates for it, or a `private`
+    /// authority does.
+    #[must_use]
+    pub fn hold(&self) -> Option<&'static str> {
+        match (self.own_domains, self.own_root) {
+            (false, _) => Some("nobody"),
+            (true, true) => Some("private"),
+            (true, false) => None,
+        }
+    }
 }
 
 /// Writes it down.
 pub(super) async fn write(db: &impl GenericClient, issuers: &Issuers, now: DateTime<Utc>) -> Result<(), db::Error> {
-    let Known { public, own_domains } = issuers.known();
-    db.execute(sql::KNOW, &[&public, &own_domains, &now]).await?;
+    let Known { public, own_domains, own_root } = issuers.known();
+    db.execute(sql::KNOW, &[&public, &own_domains, &own_root, &now]).await?;
     Ok(())
 }
 
@@ -28,7 +43,8 @@ pub(super) async fn write(db: &impl GenericClient, issuers: &Issuers, now: DateT
 pub async fn known(db: &impl GenericClient) -> Result<Option<Known>, db::Error> {
     let statement = db.prepare_cached(sql::KNOWN).await?;
     let Some(row) = db.query_opt(&statement, &[]).await? else { return Ok(None) };
-    Ok(Some(Known { public: row.try_get("public")?, own_domains: row.try_get("own_domains")? }))
+    let (public, own_domains) = (row.try_get("public")?, row.try_get("own_domains")?);
+    Ok(Some(Known { public, own_domains, own_root: row.try_get("own_root")? }))
 }
 
 /// Whether somebody issues for names that owners bring along. Nobody is warned before the reconciler has said what is so.

@@ -127,10 +127,10 @@ crate::statements! {
     /// Whom to tell.
     OWNER = "select a.email, t.language, t.domain, t.own_domain from tenants t join accounts a on a.id = t.account_id where t.id = $1";
     /// Who issues certificates here.
-    KNOW = "insert into issuers (public, own_domains, written_at) values ($1, $2, $3)
-        on conflict (one) do update set public = $1, own_domains = $2, written_at = $3";
+    KNOW = "insert into issuers (public, own_domains, own_root, written_at) values ($1, $2, $3, $4)
+        on conflict (one) do update set public = $1, own_domains = $2, own_root = $3, written_at = $4";
     /// The same, read.
-    KNOWN = "select public, own_domains from issuers";
+    KNOWN = "select public, own_domains, own_root from issuers";
     /// The row goes.
     REMOVE = "delete from certificates where id = $1 and claim = $2 and wish = $3";
 }

@@ -39,7 +39,7 @@ pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) ->
     let mut findings = judge(if parts.is_empty() { "none yet".to_owned() } else { parts.join(", ") }, troubled);
     let known = certificates::known(client).await?;
     let claims = counts.iter().map(|(_, count)| count).sum();
-    findings.extend(known.and_then(|known| nobody(common.base_domain.as_str(), &known, claims)));
+    findings.extend(known.and_then(|known| issuers(common.base_domain.as_str(), &known, claims)));
     Ok(findings)
 }
 
@@ -73,8 +73,13 @@ fn judge(all: String, troubled: Troubled) -> Vec<Finding> {
 }
 
 /// Without a public CA no own domain ever serves. On a developer's machine that is as it should be, until somebody claims one.
-fn nobody(base_domain: &str, known: &certificates::Known, claims: i64) -> Option<Finding> {
+fn issuers(base_domain: &str, known: &certificates::Known, claims: i64) -> Option<Finding> {
     let here = base_domain == "localhost" || base_domain.ends_with(".localhost");
+    if known.own_domains && known.own_root {
+        let said = "their certificates come from a CA with a root of its own (--acme-root), which only people who were told to trust; \
+                    their owners' pages say so";
+        return Some(Finding::well("own domains", said));
+    }
     if known.own_domains || (here && claims == 0) {
         return None;
     }
@@ -119,17 +124,19 @@ mod tests {
 
     #[test]
     fn that_nobody_makes_certificates_is_said_where_somebody_waits_for_one() {
-        let local = Known { public: vec![], own_domains: false };
-        let mute = Known { public: vec!["ca.example".into()], own_domains: false };
+        let local = Known { public: vec![], own_domains: false, own_root: false };
+        let mute = Known { public: vec!["ca.example".into()], ..local.clone() };
         let public = Known { own_domains: true, ..mute.clone() };
+        let private = Known { own_root: true, ..public.clone() };
         for (base, known, claims, said) in [
             ("percloud.example", &public, 9, None),
+            ("percloud.example", &private, 9, Some("a root of its own")),
             ("percloud.example", &local, 0, Some("there is no public CA")),
             ("percloud.example", &mute, 0, Some("ca.example cannot be shown")),
             ("percloud.localhost", &local, 0, None),
             ("percloud.localhost", &local, 1, Some("there is no public CA")),
         ] {
-            let finding = nobody(base, known, claims);
+            let finding = issuers(base, known, claims);
             assert_eq!(finding.is_some(), said.is_some(), "{base} {known:?} {claims}");
             assert!(said.is_none_or(|said| finding.unwrap().found.contains(said)), "{base} {known:?}");
         }

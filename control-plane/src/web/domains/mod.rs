@@ -71,8 +71,8 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
         // A name in an address may be anybody's invention: it is said only as the domain that it is.
         let name = |typed: &String| domains::parse(typed, &app.settings.base_domain).ok();
         let removed = done.removed.as_ref().and_then(name).map(|name| name.shown());
-        let nobody = !certificates::for_own_domains(&db).await?;
-        return asker.page(&Ask { whose: owner.whose(app), removed, nobody, other, ..Ask::default() });
+        let hold = certificates::known(&db).await?.and_then(|known| known.hold());
+        return asker.page(&Ask { whose: owner.whose(app), removed, hold, other, ..Ask::default() });
     };
     match row.observed {
         domains::Observed::Pending | domains::Observed::Lost => {
@@ -81,8 +81,8 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
                 // Somebody waits before this page: DNS is looked at as often as may be, which changes nothing for anybody.
                 ask_check(&mut db, owner, now).await?;
             }
-            let served = certificates::for_own_domains(&db).await?;
-            let records = view::records(owner.whose(app), &row, served, now);
+            let hold = certificates::known(&db).await?.and_then(|known| known.hold());
+            let records = view::records(owner.whose(app), &row, hold, now);
             asker.page(&Records { connected: done.connected(&row), other, ..records })
         }
         domains::Observed::Verified => {
@@ -128,8 +128,8 @@ fn wrong(why: domains::Refusal) -> Errors {
 
 /// POST `/manage/domain`: a name is claimed.
 pub(super) async fn claim(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
-    let nobody = nobody(&app).await?;
-    let form = |errors| Ask { whose: owner.whose(&app), name: typed.name.clone(), errors, nobody, ..Ask::default() };
+    let hold = hold(&app).await?;
+    let form = |errors| Ask { whose: owner.whose(&app), name: typed.name.clone(), errors, hold, ..Ask::default() };
     if let Err(Error::TooMany(seconds)) = app.limits.claim(owner.tenant.id.as_str()) {
         return too_many(&asker, seconds, &form(TOO_MANY));
     }
@@ -222,27 +222,27 @@ pub(super) async fn ask_change(State(app): State<App>, asker: Asker, owner: Owne
     match present(&app, &owner).await? {
         None => Ok(Redirect::to(HERE).into_response()),
         Some(row) => {
-            let nobody = nobody(&app).await?;
-            asker.page(&Change { nobody, ..changed(&app, &owner, &row, String::new(), Errors::default()) })
+            let hold = hold(&app).await?;
+            asker.page(&Change { hold, ..changed(&app, &owner, &row, String::new(), Errors::default()) })
         }
     }
 }
 
 fn changed(app: &App, owner: &Owner, row: &DomainRow, name: String, errors: Errors) -> Change {
     let (whose, serves) = (owner.whose(app), row.own_domain.is_some());
-    Change { whose, current: row.shown(), serves, name, errors, nobody: false }
+    Change { whose, current: row.shown(), serves, name, errors, hold: None }
 }
 
-/// Whether there is nobody who makes certificates for own domains.
-async fn nobody(app: &App) -> Result<bool> {
-    Ok(!certificates::for_own_domains(&app.db.get().await?).await?)
+/// What to know of certificates for own domains before the work.
+async fn hold(app: &App) -> Result<Option<&'static str>> {
+    Ok(certificates::known(&app.db.get().await?).await?.and_then(|known| known.hold()))
 }
 
 /// POST `/manage/domain/change`.
 pub(super) async fn change(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
     let Some(row) = present(&app, &owner).await? else { return Ok(Redirect::to(HERE).into_response()) };
-    let nobody = nobody(&app).await?;
-    let form = |errors| Change { nobody, ..changed(&app, &owner, &row, typed.name.clone(), errors) };
+    let hold = hold(&app).await?;
+    let form = |errors| Change { hold, ..changed(&app, &owner, &row, typed.name.clone(), errors) };
     if let Err(Error::TooMany(seconds)) = app.limits.claim(owner.tenant.id.as_str()) {
         return too_many(&asker, seconds, &form(TOO_MANY));
     }

@@ -51,14 +51,10 @@ fn checked(row: &DomainRow, now: DateTime<Utc>) -> Option<Checked> {
     row.checked_at.map(|at| Checked::new(at, now))
 }
 
-/// What is to be set. `served` says whether anybody makes certificates for own domains.
-pub(super) fn records(whose: Whose, row: &DomainRow, served: bool, now: DateTime<Utc>) -> Records {
+/// What is to be set; `hold` is what to know of certificates for own domains.
+pub(super) fn records(whose: Whose, row: &DomainRow, hold: Option<&'static str>, now: DateTime<Utc>) -> Records {
     let looked = row.report.as_ref().map(|report| looked(report, checked(row, now))).unwrap_or_default();
-    let hold = match (row.paused, served) {
-        (true, _) => Some("paused"),
-        (_, false) => Some("nobody"),
-        _ => None,
-    };
+    let hold = if row.paused { Some("paused") } else { hold };
     let lost = row.observed == Observed::Lost;
     Records { whose, name: row.shown(), looked, lost, hold, connected: None, other: false }
 }

@@ -31,7 +31,7 @@ async fn without_a_public_ca(cloud: &TestCloud) {
     });
     let known = async || certificates::known(&cloud.db.get().await.unwrap()).await.unwrap();
     let known = eventually("what the reconciler knows", known).await;
-    assert_eq!((known.public, known.own_domains), (vec![], false));
+    assert_eq!((known.public, known.own_domains, known.own_root), (vec![], false, false));
     stop.cancel();
     keeps.await.unwrap().unwrap();
 }
@@ -54,6 +54,10 @@ async fn where_nobody_makes_certificates_the_page_says_so_before_the_work() {
     // The operator names a public CA.
     ada.cloud.sql("update issuers set own_domains = true").await;
     ada.reads(&["That takes about a minute"], &["nobody makes certificates"]).await;
+    // One that strangers' browsers do not know.
+    ada.cloud.sql("update issuers set own_root = true").await;
+    let (_, change) = ada.get("/manage/domain/change").await;
+    assert!(change.contains("Not every device will trust your name") && !change.contains(warned[0]), "{change}");
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ pub struct Records {
     pub looked: Looked,
     /// It worked once and does so no more.
     pub lost: bool,
-    /// What keeps the provider from going on: `paused` (by an operator), or `nobody` makes certificates for own domains here.
+    /// What keeps the provider from going on: `paused` (by an operator), or `nobody` makes certificates for own domains
+    /// here; or what to know, that a `private` authority makes them.
     pub hold: Option<&'static str>,
     /// Back from where all is set with one click: `yes`, or `no` when it was not set there.
     pub connected: Option<&'static str>,
@@ -42,6 +43,7 @@ impl Page for Records {
             Self { looked: none, hold: Some("paused"), ..plain.clone() },
             Self { hold: Some("paused"), ..plain.clone() },
             Self { hold: Some("nobody"), ..plain.clone() },
+            Self { hold: Some("private"), ..plain.clone() },
             Self { connected: Some("yes"), ..plain.clone() },
             Self { connected: Some("no"), ..plain.clone() },
             Self { lost: true, looked: bad.clone(), other: true, ..plain.clone() },
