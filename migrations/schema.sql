@@ -589,6 +589,8 @@ CREATE TABLE public.domains (
     wish bigint DEFAULT 0 NOT NULL,
     trace_parent text,
     challenge_seen_at timestamp with time zone,
+    paused boolean DEFAULT false NOT NULL,
+    resumed_at timestamp with time zone,
     CONSTRAINT domains_challenge_check CHECK ((challenge ~ '^[a-z2-7]{26,64}$'::text)),
     CONSTRAINT domains_check CHECK (((twin ~ '^[a-z0-9.-]{3,253}$'::text) AND (twin <> name))),
     CONSTRAINT domains_check1 CHECK ((((base = name) OR (base = twin)) OR ((('www.'::text || base) = name) OR (('www.'::text || base) = twin)))),
@@ -627,7 +629,7 @@ COMMENT ON COLUMN public.domains.report IS 'What the last look at DNS found, rec
 
 COMMENT ON COLUMN public.domains.claimed_at IS 'When it was claimed.';
 
-COMMENT ON COLUMN public.domains.asked_at IS 'When its owner last did something about it; looks are frequent after that. Of a claim that waits for its proof, a month after it was made at the latest.';
+COMMENT ON COLUMN public.domains.asked_at IS 'When its owner last did something about it, or an operator ended a pause; looks are frequent after that. Of a claim that waits for its proof, a month after it was made at the latest, unless it was paused.';
 
 COMMENT ON COLUMN public.domains.check_at IS 'When DNS is to be looked at next.';
 
@@ -656,6 +658,10 @@ COMMENT ON COLUMN public.domains.wish IS 'Counts wishes, so that a turn that end
 COMMENT ON COLUMN public.domains.trace_parent IS 'W3C trace context of the request that last wanted something.';
 
 COMMENT ON COLUMN public.domains.challenge_seen_at IS 'When its challenge, this one or an earlier, was first seen in DNS: from then on it makes no room for other claims. None for never.';
+
+COMMENT ON COLUMN public.domains.paused IS 'Left alone by an operator: DNS is not looked at and nothing is ordered for it; what serves goes on, until its certificate ends soon.';
+
+COMMENT ON COLUMN public.domains.resumed_at IS 'When its last pause ended: what was missed before counts for nothing. None for never.';
 
 CREATE TABLE public.tenants (
     id text NOT NULL,
@@ -845,6 +851,27 @@ COMMENT ON COLUMN public.edge_routes.socket IS 'Where it listens; none while it 
 COMMENT ON COLUMN public.edge_routes.redirect_to IS 'The name to go to instead, with the same path; none where the percloud answers at this one.';
 
 COMMENT ON COLUMN public.edge_routes.quota_bytes IS 'Bytes that it may hold: no request''s body is larger.';
+
+CREATE TABLE public.issuers (
+    one boolean DEFAULT true NOT NULL,
+    public text[] NOT NULL,
+    own_domains boolean NOT NULL,
+    own_root boolean NOT NULL,
+    written_at timestamp with time zone NOT NULL,
+    CONSTRAINT issuers_one_check CHECK (one)
+);
+
+COMMENT ON TABLE public.issuers IS 'Who issues certificates at this provider: one row, written by the reconciler when it starts, for those who tell people what to expect and know no CA themselves. No row before that.';
+
+COMMENT ON COLUMN public.issuers.one IS 'There is one row at most.';
+
+COMMENT ON COLUMN public.issuers.public IS 'The public CAs, in the order in which they are asked; none where there is only the local one.';
+
+COMMENT ON COLUMN public.issuers.own_domains IS 'Whether any of them can issue for names that owners bring along.';
+
+COMMENT ON COLUMN public.issuers.own_root IS 'Whether those are reached with a root of the operator''s own: most likely browsers must be told to trust what they issue, too.';
+
+COMMENT ON COLUMN public.issuers.written_at IS 'When it was written.';
 
 CREATE TABLE public.mails (
     id bigint NOT NULL,
@@ -1314,6 +1341,9 @@ ALTER TABLE ONLY public.domains
 
 ALTER TABLE ONLY public.domains
     ADD CONSTRAINT domains_target_key UNIQUE (target);
+
+ALTER TABLE ONLY public.issuers
+    ADD CONSTRAINT issuers_pkey PRIMARY KEY (one);
 
 ALTER TABLE ONLY public.mails
     ADD CONSTRAINT mails_pkey PRIMARY KEY (id);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { inspected, openWith, person, told } from "./lib/browser.mjs";
 import { Authority, Names } from "./lib/internet.mjs";
 import { Provider, freePort } from "./lib/provider.mjs";
-import { choose, claim, comeBack, lockedOut, moveIn, remove, setEntries, toPortal } from "./steps/domain.mjs";
+import { choose, claim, comeBack, lockedOut, moveIn, paused, remove, setEntries, toPortal } from "./steps/domain.mjs";
 import { signUp } from "./steps/sign_up.mjs";
 
 const OWN = "ada.test";
@@ -34,6 +34,7 @@ async function story({ names, authority, provider, ada, visitor, plain }) {
   await toPortal(ada, provider, provider.origin("ada"));
   await claim(ada, OWN);
   await setEntries(ada, plain, names, OWN);
+  await paused(ada, provider, OWN);
   await moveIn(ada, visitor, provider, authority, { own: OWN, origin });
   await toPortal(ada, provider, origin);
   await choose(ada, provider, authority, OWN);

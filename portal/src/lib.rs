@@ -19,7 +19,7 @@ const TEMPLATES: &[Template] = ui::templates!("templates":
     "manage/way_in.html", "manage/way_in_sent.html", "manage/way_in_link.html", "manage/way_in_gone.html", "manage/entering.html",
     "manage/ask.html", "manage/records.html", "manage/making.html", "manage/active.html", "manage/change.html", "manage/remove.html",
     "parts/manage_nav.html", "parts/whose.html", "parts/other.html", "parts/domain_name.html", "parts/entries.html", "parts/checked.html",
-    "parts/where.html", "parts/notices.html", "parts/trouble.html",
+    "parts/where.html", "parts/notices.html", "parts/trouble.html", "parts/paused.html", "parts/nobody.html", "parts/connected.html",
     "parts/edge.html", "parts/nav.html", "mails/base.html",
     "mails/confirm/subject.txt", "mails/confirm/body.txt", "mails/confirm/body.html",
     "mails/set_up_link/subject.txt", "mails/set_up_link/body.txt", "mails/set_up_link/body.html",
@@ -30,6 +30,7 @@ const TEMPLATES: &[Template] = ui::templates!("templates":
     "mails/domain_ready/subject.txt", "mails/domain_ready/body.txt", "mails/domain_ready/body.html",
     "mails/domain_lost/subject.txt", "mails/domain_lost/body.txt", "mails/domain_lost/body.html",
     "mails/domain_waits/subject.txt", "mails/domain_waits/body.txt", "mails/domain_waits/body.html",
+    "mails/domain_paused/subject.txt", "mails/domain_paused/body.txt", "mails/domain_paused/body.html",
     "mails/certificate_late/subject.txt", "mails/certificate_late/body.txt", "mails/certificate_late/body.html",
     "mails/certificate_failing/subject.txt", "mails/certificate_failing/body.txt", "mails/certificate_failing/body.html",
 );

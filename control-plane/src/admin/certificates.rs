@@ -6,7 +6,7 @@ use super::Desk;
 use crate::{
     audit::Actor,
     certificates::{self, Certificate, Filter},
-    terminal,
+    tenants, terminal,
 };
 
 /// What to do with certificates.
@@ -46,6 +46,9 @@ struct List {
     /// Only those that stand for this name
     #[arg(long)]
     name: Option<String>,
+    /// Only those of this percloud: its name, address or id
+    #[arg(long, value_name = "PERCLOUD")]
+    percloud: Option<String>,
     /// Only those after this id (the end of the page before)
     #[arg(long, value_name = "ID")]
     after: Option<String>,
@@ -90,9 +93,13 @@ pub(super) async fn run(desk: &Desk, asked: Certificates) -> anyhow::Result<()> 
 }
 
 async fn list(desk: &Desk, asked: List) -> anyhow::Result<()> {
-    let List { failing, paused, name, after, limit } = asked;
-    let filter = Filter { after, name, failing, paused, limit, tenant_id: None };
-    let all = certificates::list(&desk.client().await?, &filter).await?;
+    let List { failing, paused, name, percloud, after, limit } = asked;
+    let db = desk.client().await?;
+    let tenant_id = match percloud {
+        Some(which) => Some(tenants::get(&db, &which).await?.id.to_string()),
+        None => None,
+    };
+    let all = certificates::list(&db, &Filter { after, name, failing, paused, limit, tenant_id }).await?;
     if desk.json {
         return terminal::print_json(&all);
     }

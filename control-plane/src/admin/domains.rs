@@ -1,12 +1,14 @@
 //! `percloud admin domains`: the names of their own that owners bring along.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use ui::Lang;
 
 use super::Desk;
 use crate::{
     audit::Actor,
     db,
-    domains::{self, DomainRow, Filter, Observed, Words},
+    domains::{self, DomainRow, Filter, Observed, RecordState},
     terminal,
 };
 
@@ -19,6 +21,10 @@ pub enum Domains {
     Show(Which),
     /// Have DNS looked at at once
     Check(Which),
+    /// Leave one alone: DNS is not looked at, nothing is ordered; what serves goes on until its certificate ends soon
+    Pause(Which),
+    /// End a pause; DNS is looked at at once
+    Resume(Which),
     /// Remove one from its percloud, which answers at its old address again
     Remove(Which),
     /// Take a name from whoever has proved it, and tell its owner; anybody may claim it anew, with a fresh challenge
@@ -31,11 +37,14 @@ pub struct List {
     /// Only those last seen so: pending, verified, active or lost
     #[arg(long, value_parser = |text: &str| text.parse::<Observed>().map_err(|_| "pending, verified, active or lost"))]
     observed: Option<Observed>,
+    /// Only paused ones
+    #[arg(long)]
+    paused: bool,
     /// Only those in trouble: lost, missed, failing, waiting for a certificate that does not come, or leading to a former address of the edge
     #[arg(long)]
     troubled: bool,
-    /// Only those after this name (the end of the page before)
-    #[arg(long, value_name = "NAME")]
+    /// Only those after this one: a name, or name and id as the page before ended with them
+    #[arg(long, value_name = "NAME [ID]")]
     after: Option<String>,
     /// How many at most
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -61,6 +70,14 @@ pub(super) async fn run(desk: &Desk, asked: Domains) -> anyhow::Result<()> {
             })
             .await
         }
+        Domains::Pause(which) => {
+            let said = "is left alone from now on; what serves goes on, and its owner's page says so.";
+            wish(desk, said, async |tx| domains::pause(tx, &which.name, &Actor::Operator, now).await).await
+        }
+        Domains::Resume(which) => {
+            let said = "is looked at in a moment; `show` says what was found.";
+            wish(desk, said, async |tx| domains::resume(tx, &which.name, &Actor::Operator, now).await).await
+        }
         Domains::Remove(which) => {
             wish(desk, "is being removed; its percloud answers at its old address again.", async |tx| {
                 let row = domains::get(tx, &which.name).await?;
@@ -75,8 +92,29 @@ pub(super) async fn run(desk: &Desk, asked: Domains) -> anyhow::Result<()> {
     }
 }
 
-const COLUMNS: [&str; 8] =
-    ["DOMAIN", "ALSO", "PERCLOUD", "STATE", "LOOKED AT", "MISSES", "FORMER ADDRESS", "LAST ERROR"];
+const COLUMNS: [&str; 9] =
+    ["DOMAIN", "ALSO", "PERCLOUD", "STATE", "LOOKED AT", "NEXT LOOK", "MISSES", "FORMER ADDRESS", "WHY"];
+
+/// A claim as programs read it: with what follows from its columns.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    row: &'a DomainRow,
+    serves: bool,
+    next_look: Option<DateTime<Utc>>,
+    why: Option<String>,
+}
+
+impl<'a> From<&'a DomainRow> for Shown<'a> {
+    fn from(row: &'a DomainRow) -> Self {
+        Self { row, serves: row.serves(), next_look: row.next_look(), why: row.why() }
+    }
+}
+
+/// How it is, in a word or two.
+fn state(row: &DomainRow) -> String {
+    format!("{}{}", row.observed.as_str(), if row.paused { ", paused" } else { "" })
+}
 
 /// The addresses to which it leads and which go away.
 fn former(row: &DomainRow) -> Option<String> {
@@ -85,11 +123,11 @@ fn former(row: &DomainRow) -> Option<String> {
 }
 
 async fn list(desk: &Desk, asked: List) -> anyhow::Result<()> {
-    let List { observed, troubled, after, limit } = asked;
-    let filter = Filter { after, after_id: None, observed, troubled, limit };
+    let List { observed, paused, troubled, after, limit } = asked;
+    let filter = Filter { observed, paused, troubled, limit, ..Filter::after(after.as_deref()) };
     let found = domains::list(&desk.client().await?, &filter).await?;
     if desk.json {
-        return terminal::print_json(&found);
+        return terminal::print_json(&found.iter().map(Shown::from).collect::<Vec<_>>());
     }
     let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
     rows.extend(found.iter().map(|row| {
@@ -97,21 +135,24 @@ async fn list(desk: &Desk, asked: List) -> anyhow::Result<()> {
             row.shown(),
             row.twin.clone().unwrap_or_else(|| "-".into()),
             row.domain.clone(),
-            row.observed.as_str().into(),
+            state(row),
             when(row.checked_at),
+            when(row.next_look()),
             row.misses.to_string(),
             former(row).unwrap_or_else(|| "-".into()),
-            row.last_error.clone().unwrap_or_default(),
+            terminal::plain(&row.why().unwrap_or_default()),
         ]
     }));
     let text = if found.is_empty() { "There are none.\n".into() } else { terminal::table(&rows) };
-    Ok(terminal::print(&text)?)
+    let more = found.last().filter(|_| found.len() == usize::from(limit));
+    let more = more.map(|last| format!("There may be more: --after '{}'\n", last.place())).unwrap_or_default();
+    Ok(terminal::print(&format!("{text}{more}"))?)
 }
 
 async fn show(desk: &Desk, which: &str) -> anyhow::Result<()> {
     let row = domains::get(&desk.client().await?, which).await?;
     if desk.json {
-        return terminal::print_json(&row);
+        return terminal::print_json(&Shown::from(&row));
     }
     let fact = |name: &str, value: String| vec![name.to_owned(), value];
     let mut facts = vec![
@@ -119,17 +160,18 @@ async fn show(desk: &Desk, which: &str) -> anyhow::Result<()> {
         fact("In ASCII", row.name.clone()),
         fact("Leads to it", row.twin.clone().unwrap_or_else(|| "-".into())),
         fact("Percloud", format!("{} ({})", row.domain, row.tenant_id)),
-        fact("State", row.observed.as_str().into()),
+        fact("State", state(&row)),
         fact("Serves", if row.serves() { "yes" } else { "no" }.into()),
         fact("Claimed", when(Some(row.claimed_at))),
         fact("Proved", when(row.verified_at)),
         fact("Last right", when(row.good_at)),
         fact("Looked at", when(row.checked_at)),
-        fact("Looked at next", when(Some(row.check_at))),
+        fact("Next look", when(row.next_look())),
         fact("Misses", row.misses.to_string()),
     ];
     facts.extend(former(&row).map(|former| fact("Leads to former", former)));
-    facts.extend(row.last_error.clone().map(|error| fact("Last error", error)));
+    facts.extend(row.last_error.as_ref().map(|error| fact("Last error", terminal::plain(error))));
+    facts.extend(row.why().map(|why| fact("Why", terminal::plain(&why))));
     let mut text = terminal::table(&facts);
     text.push_str(&report(&row));
     Ok(terminal::print(&text)?)
@@ -150,11 +192,10 @@ fn report(row: &DomainRow) -> String {
         ]
     }));
     let mut text = format!("\nIts DNS{host}:\n{}", terminal::table(&rows));
-    let notice = |words: &Words| {
-        let args: Vec<String> = words.args.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        terminal::plain(&format!("  {} ({})", words.key, args.join(", ")))
-    };
-    text.extend(report.notices.iter().map(|words| notice(words) + "\n"));
+    // As its owner reads it; what strangers' servers say is a text and moves no cursor.
+    let open = report.records.iter().filter(|record| record.state != RecordState::Ok);
+    let said = open.map(|record| record.said(Lang::En)).chain(report.notices.iter().map(|words| words.said(Lang::En)));
+    text.extend(said.map(|said| format!("  {}\n", terminal::plain(&said))));
     text
 }
 
@@ -173,7 +214,7 @@ async fn wish(
     let row = wish(&tx).await?;
     tx.commit().await?;
     if desk.json {
-        return terminal::print_json(&row);
+        return terminal::print_json(&Shown::from(&row));
     }
     Ok(terminal::print(&format!("{} {said}\n", row.shown()))?)
 }

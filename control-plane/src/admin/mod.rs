@@ -67,10 +67,10 @@ pub enum Command {
     /// Tokens of the JSON API
     #[command(subcommand)]
     Token(tokens::Token),
-    /// Own domains: list, show, check, remove, release
+    /// Own domains: list, show, check, pause and resume, remove, release
     #[command(subcommand)]
     Domains(domains::Domains),
-    /// List certificates, show one, have one tried at once, pause and resume one
+    /// List certificates, show one, have one tried at once or renewed, pause and resume one
     Certificates(certificates::Certificates),
     /// What each percloud used: processor, memory, disk, requests, bytes that went out
     Usage(usage::Usage),

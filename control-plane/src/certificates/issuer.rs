@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use tls::{Issued, LocalCa};
 
+use super::known::Known;
+
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -90,6 +92,10 @@ pub trait Issuer: Send + Sync {
     fn is_public(&self) -> bool {
         false
     }
+    /// Whether it is reached with a root of the operator's own.
+    fn has_own_root(&self) -> bool {
+        false
+    }
     /// Whether it can issue for all of these names.
     fn can(&self, names: &[String]) -> bool;
     /// A certificate with a fresh key. Asking twice gives two certificates and does no harm.
@@ -146,10 +152,14 @@ impl Issuers {
         self.0.iter().find(|issuer| issuer.name() == name)
     }
 
-    /// Whether any is public.
+    /// What others are told of them.
     #[must_use]
-    pub fn any_public(&self) -> bool {
-        self.0.iter().any(|issuer| issuer.is_public())
+    pub fn known(&self) -> Known {
+        let public = self.0.iter().filter(|issuer| issuer.is_public()).map(|issuer| issuer.name().to_owned()).collect();
+        let anybodys = ["www.any.example".to_owned()];
+        let mut asked = self.0.iter().filter(|issuer| issuer.can(&anybodys)).peekable();
+        let own_domains = asked.peek().is_some();
+        Known { public, own_domains, own_root: own_domains && asked.all(|issuer| issuer.has_own_root()) }
     }
 }
 
@@ -258,6 +268,10 @@ mod tests {
         ] {
             assert_eq!(order(name, tries), expected, "{name} {tries}");
         }
+        let public = vec!["first".to_owned(), "second".to_owned()];
+        assert_eq!(issuers.known(), Known { public, own_domains: true, own_root: false });
+        let local = Issuers::new(vec![Arc::new(Played("local", false, ".localhost"))]);
+        assert_eq!(local.known(), Known { public: vec![], own_domains: false, own_root: false });
         assert!(issuers.stopgap(&["a.example".into()]).is_none(), "no other can do it");
         assert!(issuers.stopgap(&["a.localhost".into()]).is_none(), "no public one will do it better");
     }

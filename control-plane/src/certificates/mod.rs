@@ -14,6 +14,7 @@
 pub mod acme;
 pub mod caa;
 pub mod issuer;
+mod known;
 mod options;
 pub mod reconcile;
 pub mod renewal;
@@ -30,6 +31,7 @@ use tokio_postgres::Row;
 
 use crate::db;
 
+pub use known::{Known, for_own_domains, known};
 pub use options::{Options, Settings};
 pub use renewal::Validity;
 pub use trouble::Trouble;
@@ -260,7 +262,8 @@ pub struct Counts {
     pub waiting: i64,
     /// The last try failed.
     pub failing: i64,
-    /// Of those that serve and are due, the last try failed; paused ones and those of suspended perclouds are not renewed on purpose.
+    /// Of those that serve and are due, the last try failed; paused ones and those of suspended perclouds or paused domains are not renewed
+    /// on purpose.
     pub renewals_failing: i64,
     /// Left alone by an operator.
     pub paused: i64,

@@ -49,7 +49,8 @@ pub struct Options {
     /// A PEM file with the root that the CAs' own HTTPS (and the DNS hook's) has, in a closed network.
     #[arg(long, env = "PERCLOUD_ACME_ROOT", value_name = "FILE")]
     pub acme_root: Option<PathBuf>,
-    /// How names are proved through the edge, the best first: http-01 (plain HTTP at port 80) and tls-alpn-01 (port 443).
+    /// How names are proved through the edge, the best first: http-01 (plain HTTP at port 80; with `up` only beside `--http-port`, unless it
+    /// is named here) and tls-alpn-01 (port 443).
     #[arg(long, env = "PERCLOUD_ACME_CHALLENGES", value_delimiter = ',', value_name = "KIND")]
     pub acme_challenges: Vec<String>,
     /// Orders that an account may make within three hours (300 unless given; a CA may have agreed to more).
@@ -90,6 +91,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How names are proved through the edge, for people; none without a public CA.
+    #[must_use]
+    pub fn said_ways(&self) -> Option<String> {
+        let ways: Vec<&str> = self.ways.edge.iter().map(|kind| kind.as_str()).collect();
+        (!self.directories.is_empty()).then(|| ways.join(", then "))
+    }
+
     /// By which domains the CAs are known in CAA records, as far as we know them.
     #[must_use]
     pub fn known_as(&self) -> Vec<String> {
@@ -102,6 +110,15 @@ impl Options {
     #[must_use]
     pub fn is_public(&self) -> bool {
         self.acme_directory.as_deref().is_some_and(|url| !url.is_empty() && url != "none")
+    }
+
+    /// The same for an edge that does or does not listen for plain HTTP: where no ways of proving names were given, only those that it can
+    /// answer.
+    #[must_use]
+    pub fn answered(&self, plain_http: bool) -> Self {
+        let only = !plain_http && self.acme_challenges.is_empty() && self.is_public();
+        let only = only.then(|| vec![Kind::TlsAlpn01.as_str().to_owned()]);
+        Self { acme_challenges: only.unwrap_or_else(|| self.acme_challenges.clone()), ..self.clone() }
     }
 
     /// Whether nothing was said.
@@ -262,6 +279,27 @@ mod tests {
         assert_eq!(both.directories[1].eab.as_ref().unwrap().hmac_base64url, "c2VjcmV0", "without the line's end");
         assert_eq!(both.ways.edge, [Kind::TlsAlpn01]);
         assert!(read(|options| options.acme_directory = Some("none".into())).unwrap().directories.is_empty());
+    }
+
+    #[test]
+    fn only_ways_that_the_edge_can_answer_are_tried_unless_they_are_named() {
+        use Kind::{Http01, TlsAlpn01};
+        for (named, plain_http, ways) in [
+            (&[][..], true, &[Http01, TlsAlpn01][..]),
+            (&[], false, &[TlsAlpn01]),
+            (&["http-01"], false, &[Http01]),
+            (&["tls-alpn-01", "http-01"], true, &[TlsAlpn01, Http01]),
+        ] {
+            let settings = read(|options| {
+                options.acme_challenges = named.iter().map(|kind| (*kind).to_owned()).collect();
+                *options = options.answered(plain_http);
+            });
+            assert_eq!(settings.unwrap().ways.edge, ways, "{named:?} {plain_http}");
+        }
+        let handed_on = Options { acme_directory: Some("https://ca.example/dir".into()), ..Options::default() };
+        let handed_on = handed_on.answered(false).environment().unwrap();
+        assert!(handed_on.contains(&("PERCLOUD_ACME_CHALLENGES".into(), "tls-alpn-01".into())), "{handed_on:?}");
+        assert!(Options::default().answered(false).is_empty(), "without a public CA nothing is proved");
     }
 
     #[test]

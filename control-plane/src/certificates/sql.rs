@@ -39,12 +39,13 @@ crate::statements! {
         order by id
         limit $6");
     /// Perclouds' that are near their end ($1 is now) although nothing failed: they wait for a budget, or nobody came to them. Those of
-    /// suspended perclouds shall end.
+    /// suspended perclouds and of paused domains shall end.
     ENDING = concat!("select ", columns!(), "
         from certificates
         where wanted = 'issued' and tenant_id is not null and observed = 'issued' and last_error is null
             and not_after - (not_after - not_before) / 6 < $1
             and not exists (select from tenants t where t.id = certificates.tenant_id and t.wanted = 'suspended')
+            and not exists (select from domains d where d.tenant_id = certificates.tenant_id and d.wanted = 'active' and d.paused)
         order by not_after
         limit $2");
     /// By id or by one of its names; the one that stands for fewest, when there are several.
@@ -65,8 +66,9 @@ crate::statements! {
             min(not_after) filter (where not resting and c.observed = 'issued' and not_after > $1) as earliest_end
         from (
             select c.paused, c.waits, c.last_error, c.observed, c.not_after, c.renew_at,
-                c.paused or coalesce(t.wanted = 'suspended', false) as resting
+                c.paused or coalesce(t.wanted = 'suspended', false) or coalesce(d.paused, false) as resting
             from certificates c left join tenants t on t.id = c.tenant_id
+            left join domains d on d.tenant_id = c.tenant_id and d.wanted = 'active'
             where c.wanted = 'issued') c";
     /// Claims the one that has been due longest. At most 32 are worked at by all reconcilers together, and of those at most 4 that
     /// failed before: names that never validate cannot keep the others waiting.
@@ -114,14 +116,21 @@ crate::statements! {
         where id = $1 and claim = $2";
     /// Its owner was told of $4's trouble; it is looked at again at once. Lets go.
     TOLD = "update certificates set told_at = $3, told_of = $4, claimed_until = '-infinity' where id = $1 and claim = $2";
-    /// What the percloud that it is for shall be, and whether all of its names ($2) are proved to be that one's now.
+    /// What the percloud that it is for shall be, whether all of its names ($2) are proved to be that one's now, and whether its domain is
+    /// paused.
     STANDING = "select t.wanted, exists (
             select from domains d
             where d.tenant_id = t.id and d.wanted = 'active' and d.observed in ('verified', 'active')
-                and $2 <@ array[d.name, d.twin, t.own_domain])
+                and $2 <@ array[d.name, d.twin, t.own_domain]),
+            exists (select from domains d where d.tenant_id = t.id and d.wanted = 'active' and d.paused)
         from tenants t where t.id = $1";
     /// Whom to tell.
     OWNER = "select a.email, t.language, t.domain, t.own_domain from tenants t join accounts a on a.id = t.account_id where t.id = $1";
+    /// Who issues certificates here.
+    KNOW = "insert into issuers (public, own_domains, own_root, written_at) values ($1, $2, $3, $4)
+        on conflict (one) do update set public = $1, own_domains = $2, own_root = $3, written_at = $4";
+    /// The same, read.
+    KNOWN = "select public, own_domains, own_root from issuers";
     /// The row goes.
     REMOVE = "delete from certificates where id = $1 and claim = $2 and wish = $3";
 }

@@ -57,15 +57,16 @@ const GRANTS: &[(&str, &str, &str)] = &[
         "percloud_web",
         "domains",
         "select, insert (id, tenant_id, name, twin, base, target, challenge, challenge_expires_at, claimed_at, asked_at, check_at, due_at, \
-         trace_parent), update (name, twin, wanted, check_at, due_at, asked_at, tries, wish, trace_parent)",
+         trace_parent), update (name, twin, wanted, paused, resumed_at, check_at, due_at, asked_at, tries, wish, trace_parent)",
     ),
     ("percloud_web", "domain_targets", "insert"),
     (
         "percloud_web",
         "certificates",
         "select (id, names, tenant_id, wanted, observed, paused, issuer, not_before, not_after, renew_at, created_at, due_at, tries, wish, \
-        last_error, failing_since, waits, trouble, trace_parent), update (paused, due_at, tries, wish, trace_parent)",
+        last_error, failing_since, waits, trouble, trace_parent), update (paused, due_at, renew_at, tries, wish, trace_parent)",
     ),
+    ("percloud_web", "issuers", "select"),
     ("percloud_reconcile", "accounts", "select, delete"),
     ("percloud_reconcile", "names", "select, update, delete"),
     ("percloud_reconcile", "tenants", "select, update, delete"),
@@ -74,6 +75,7 @@ const GRANTS: &[(&str, &str, &str)] = &[
     ("percloud_reconcile", "reconcilers", "select, insert, update"),
     ("percloud_reconcile", "domains", "select, update, delete"),
     ("percloud_reconcile", "certificates", "select, insert, update, delete"),
+    ("percloud_reconcile", "issuers", "select, insert, update"),
     ("percloud_reconcile", "acme_accounts", "select, insert, update"),
     ("percloud_reconcile", "acme_attempts", "select, insert, update, delete"),
     ("percloud_reconcile", "acme_challenges", "select, insert, update, delete"),

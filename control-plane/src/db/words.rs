@@ -1,10 +1,13 @@
 //! Words in columns: an enum in the program, a checked text in the database.
 
-/// Reads and writes an enum as the words of a column.
+/// Reads and writes an enum as the words of a column, and lists all of them.
 #[macro_export]
 macro_rules! column_words {
     ($type:ident, $column:literal, $($variant:ident = $word:literal),+ $(,)?) => {
         impl $type {
+            /// Every one of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// As the database has it.
             #[must_use]
             pub fn as_str(self) -> &'static str {

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod checks;
+mod domains;
 mod machine;
 mod names;
 mod sandbox;

@@ -6,7 +6,7 @@ use deadpool_postgres::{Client, Pool};
 use super::{Finding, State, sql};
 use crate::{
     config::Common,
-    db, domains, reconcile,
+    db, reconcile,
     tenants::{self, Filter},
     usage::abuse,
 };
@@ -35,7 +35,7 @@ pub(super) async fn all(common: &Common, pool: &Pool, url: &str, now: DateTime<U
         reconcilers(&client, now).await,
         perclouds(&client, now).await,
         mails(&client, now).await,
-        own_domains(&client, now).await,
+        super::domains::all(common, &client, now).await,
         limits(&client, now).await,
     ];
     for checked in checks {
@@ -177,31 +177,4 @@ async fn limits(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db:
         more => format!("{more} perclouds met limits in the last 24 hours; the worst is {who}: {}", worst.did),
     };
     Ok(vec![Finding::warning("limits", said, "`percloud admin abuse` has them all, and says what to do")])
-}
-
-async fn own_domains(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
-    let counts = domains::counts(client).await?;
-    let row = client.query_one(domains::sql::TROUBLED, &[&(now - TimeDelta::minutes(5))]).await?;
-    let (lost, missed, failing): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let (overdue, waiting): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
-    let parts: Vec<String> = counts.iter().map(|(seen, count)| format!("{count} {}", seen.as_str())).collect();
-    let all = if parts.is_empty() { "none yet".to_owned() } else { parts.join(", ") };
-    let to_do = "`percloud admin domains list --troubled` has them; their owners are told by mail";
-    let troubles = [
-        (lost, "lost"),
-        (missed, "on the way to it"),
-        (waiting, "back at their old names until a certificate comes"),
-        (failing, "could not be looked at"),
-    ];
-    let troubles: Vec<String> =
-        troubles.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
-    let mut findings = vec![match troubles.is_empty() {
-        true => Finding::well("own domains", all),
-        false => Finding::warning("own domains", format!("{all}; {}", troubles.join(", ")), to_do),
-    }];
-    if overdue > 0 {
-        let said = format!("{overdue} wait for longer than five minutes");
-        findings.push(Finding::wrong("own domains", said, "see whether the reconcile role runs, and its log"));
-    }
-    Ok(findings)
 }

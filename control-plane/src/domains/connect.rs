@@ -5,6 +5,9 @@
 //!
 //! Applied without a signature: a signature says that the link came from us, but whoever signs for anybody who claims a domain says little.
 //! The template says `warnPhishing`, so that DNS hosts ask their customers once more. See `docs/domain-connect`.
+//!
+//! The owner comes back with `state`, and with `error` when something went wrong there. Both are hints, which anybody can make up: they
+//! choose a sentence on the page. What was set is looked up in DNS.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,8 +31,12 @@ const MOST: usize = 64 * 1024;
 pub struct Connect {
     dns: Dns,
     provider: String,
+    back: String,
     root_pem: Option<String>,
 }
+
+/// Where owners come back to, below the portal's address.
+pub const BACK: &str = "/manage/domain";
 
 /// What a DNS host says of itself for one domain.
 #[derive(Debug, Deserialize)]
@@ -41,10 +48,11 @@ struct Settings {
 }
 
 impl Connect {
-    /// As this provider; `root_pem` is a private root that HTTPS servers are trusted by besides the public ones, for closed networks.
+    /// As this provider, whose portal is at the address `portal`; `root_pem` is a private root that HTTPS servers are trusted by besides
+    /// the public ones, for closed networks.
     #[must_use]
-    pub fn new(dns: Dns, provider: String, root_pem: Option<String>) -> Self {
-        Self { dns, provider, root_pem }
+    pub fn new(dns: Dns, provider: String, portal: &str, root_pem: Option<String>) -> Self {
+        Self { dns, provider, back: format!("{portal}{BACK}"), root_pem }
     }
 
     /// Where the owner can have the records set; none where that is not offered, for whatever reason.
@@ -74,6 +82,8 @@ impl Connect {
         ensure!(sync.scheme() == "https" && sync.username().is_empty(), "the owner would be sent to {sync}");
         let mut link = sync.join(&format!("{template}/apply"))?;
         apply(&mut link, row, zone, report);
+        // The claim's id is random and this claim's alone. The template names our domain, or else nobody is sent back.
+        link.query_pairs_mut().append_pair("redirect_uri", &self.back).append_pair("state", &row.id);
         Ok(Some(link.into()))
     }
 

@@ -20,6 +20,7 @@ pub mod sql;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod why;
 mod wishes;
 
 use bundle::TenantId;
@@ -33,7 +34,7 @@ pub use check::{Health, Verdict, Wished, judge};
 pub use name::{Kind, Name, Refusal, parse};
 pub use options::Options;
 pub use report::{DnsHost, KEYS, Record, RecordKind, RecordState, Report, Words};
-pub use wishes::{Choice, ask_check, choose, claim, forget, release, remove, resumed};
+pub use wishes::{Choice, ask_check, choose, claim, forget, pause, release, remove, resume, resumed};
 
 /// Why something asked of a domain is not done.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,9 @@ pub enum Error {
     /// A name that is neither with nor without `www.` has no twin to choose.
     #[error("this name has no twin")]
     NoTwin,
+    /// It is paused.
+    #[error("this domain is paused; resume it first")]
+    Paused,
     /// The database.
     #[error(transparent)]
     Db(#[from] db::Error),
@@ -114,6 +118,10 @@ pub struct DomainRow {
     pub wanted: Wanted,
     /// What was last seen.
     pub observed: Observed,
+    /// Left alone by an operator.
+    pub paused: bool,
+    /// When its last pause ended.
+    pub resumed_at: Option<DateTime<Utc>>,
     /// What the last look found; none before the first.
     pub report: Option<Report>,
     /// When it was claimed.
@@ -180,6 +188,8 @@ impl DomainRow {
             challenge_expires_at: row.try_get("challenge_expires_at")?,
             wanted: text("wanted")?.parse()?,
             observed: text("observed")?.parse()?,
+            paused: row.try_get("paused")?,
+            resumed_at: row.try_get("resumed_at")?,
             // One that an older version wrote and we cannot read is no report: the next look writes another.
             report: report.and_then(|json| serde_json::from_value(json).ok()),
             claimed_at: row.try_get("claimed_at")?,
@@ -243,6 +253,19 @@ impl DomainRow {
     pub fn serves(&self) -> bool {
         self.observed == Observed::Active && self.own_domain.as_deref() == Some(&self.name)
     }
+
+    /// Where it stands in the list, for [`Filter::after`].
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{} {}", self.name, self.id)
+    }
+
+    /// When DNS is looked at next; never while it is paused, or goes.
+    #[must_use]
+    pub fn next_look(&self) -> Option<DateTime<Utc>> {
+        let due = self.due_at.map_or(self.check_at, |due| due.max(self.check_at));
+        (!self.paused && self.wanted == Wanted::Active).then_some(due)
+    }
 }
 
 /// The name below which all routing targets are.
@@ -274,16 +297,29 @@ pub async fn get(db: &impl GenericClient, which: &str) -> Result<DomainRow, Erro
 /// Which claims to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only those after this name (the page before ended with it) …
+    /// Only those after this name …
     pub after: Option<String>,
-    /// … and this id.
+    /// … and this id; see [`Filter::after`].
     pub after_id: Option<String>,
     /// Only those last seen so.
     pub observed: Option<Observed>,
+    /// Only paused ones.
+    pub paused: bool,
     /// Only those in trouble: lost, missed, failing, waiting for a certificate that does not come, or leading to a former address.
     pub troubled: bool,
     /// How many at most; 0 means 100.
     pub limit: u16,
+}
+
+impl Filter {
+    /// Those after one: its name, or its place as the page before ended with it.
+    #[must_use]
+    pub fn after(place: Option<&str>) -> Self {
+        // A name alone stands for all of its claims.
+        let split = place.map(|place| place.split_once(' ').unwrap_or((place, "e")));
+        let (after, after_id) = split.map(|(name, id)| (name.to_owned(), id.to_owned())).unzip();
+        Self { after, after_id, ..Self::default() }
+    }
 }
 
 /// Claims by name, a page at a time.
@@ -293,8 +329,8 @@ pub struct Filter {
 pub async fn list(db: &impl GenericClient, filter: &Filter) -> Result<Vec<DomainRow>, db::Error> {
     let limit = i64::from(if filter.limit == 0 { 100 } else { filter.limit.min(1000) });
     let observed = filter.observed.map(Observed::as_str);
-    let after_id = filter.after_id.clone().or_else(|| filter.after.as_ref().map(|_| "e".to_owned()));
-    let rows = db.query(sql::LIST, &[&filter.after, &after_id, &observed, &filter.troubled, &limit]).await?;
+    let Filter { after, after_id, paused, troubled, .. } = filter;
+    let rows = db.query(sql::LIST, &[after, after_id, &observed, troubled, &limit, paused]).await?;
     rows.iter().map(DomainRow::from_row).collect()
 }
 

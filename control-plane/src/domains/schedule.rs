@@ -24,9 +24,16 @@ pub(super) struct Misses {
 }
 
 impl Misses {
+    /// Before the next look. What was missed before a pause counts for nothing: nobody looked meanwhile whether it was mended.
+    pub(super) fn before(row: &DomainRow) -> Self {
+        let over = row.resumed_at.is_some_and(|resumed| row.missed_at.is_none_or(|missed| missed < resumed));
+        let (count, last) = if over { (0, None) } else { (row.misses, row.missed_at) };
+        Self { count, last, good_at: row.good_at }
+    }
+
     /// With one look more.
     pub(super) fn with(row: &DomainRow, health: Health, now: DateTime<Utc>) -> Self {
-        let before = Self { count: row.misses, last: row.missed_at, good_at: row.good_at };
+        let before = Self::before(row);
         match health {
             Health::Good => Self { count: 0, last: None, good_at: Some(now) },
             Health::Unknown => before,
@@ -38,6 +45,7 @@ impl Misses {
     /// Whether they are too many.
     pub(super) fn lost(&self, row: &DomainRow, health: Health, now: DateTime<Utc>) -> bool {
         let silent_since = self.good_at.or(row.verified_at).unwrap_or(row.claimed_at);
+        let silent_since = row.resumed_at.map_or(silent_since, |resumed| resumed.max(silent_since));
         self.count >= MISSES || (health == Health::Unknown && now - silent_since >= UNKNOWN_FOR)
     }
 }
@@ -75,18 +83,22 @@ pub(super) fn next_check(
     now + TimeDelta::milliseconds((spread * 1000.0) as i64)
 }
 
-/// When the row is due next: in time for DNS, soon where a certificate is awaited, and when the one that serves is no longer a lasting one.
+/// When the row is due next: in time for DNS, soon where a certificate is awaited, and when the one that serves is no longer a lasting one;
+/// while it is paused for that alone, or never.
 pub(super) fn next_due(
     row: &DomainRow,
     observed: Observed,
     check_at: DateTime<Utc>,
     lasts_until: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-) -> DateTime<Utc> {
+) -> Option<DateTime<Utc>> {
+    let ends = lasts_until.filter(|_| observed == Observed::Active).map(|at| at.max(now + CERTIFICATE));
+    if row.paused {
+        return ends;
+    }
     let waits = observed == Observed::Verified || (observed == Observed::Active && !row.serves());
     let due = if waits && !row.suspended { check_at.min(now + CERTIFICATE) } else { check_at };
-    let ends = lasts_until.filter(|_| observed == Observed::Active).map(|at| at.max(now + CERTIFICATE));
-    ends.map_or(due, |ends| ends.min(due))
+    Some(ends.map_or(due, |ends| ends.min(due)))
 }
 
 #[cfg(test)]
@@ -127,17 +139,21 @@ mod tests {
     fn a_row_is_due_when_its_certificate_ends_soon_and_each_minute_while_one_is_awaited() {
         let served = DomainRow { own_domain: Some(row().name), observed: Observed::Active, ..row() };
         let suspended = DomainRow { suspended: true, ..row() };
+        let paused = DomainRow { paused: true, ..served.clone() };
         let (now, hours) = (row().asked_at, TimeDelta::hours);
         let minute = TimeDelta::minutes(1);
         for (what, row, observed, lasts, due) in [
-            ("it lasts", &served, Observed::Active, Some(hours(99)), hours(24)),
-            ("it lasts for some hours", &served, Observed::Active, Some(hours(4)), hours(4)),
-            ("it lasts no more, and a new one is tried for", &served, Observed::Active, Some(hours(-1)), minute),
-            ("one is awaited", &row(), Observed::Verified, None, minute),
-            ("nothing is ordered", &suspended, Observed::Verified, None, hours(24)),
+            ("it lasts", &served, Observed::Active, Some(hours(99)), Some(hours(24))),
+            ("it lasts for some hours", &served, Observed::Active, Some(hours(4)), Some(hours(4))),
+            ("it lasts no more, and a new one is tried for", &served, Observed::Active, Some(hours(-1)), Some(minute)),
+            ("one is awaited", &row(), Observed::Verified, None, Some(minute)),
+            ("nothing is ordered", &suspended, Observed::Verified, None, Some(hours(24))),
+            ("paused, and it lasts", &paused, Observed::Active, Some(hours(99)), Some(hours(99))),
+            ("paused at the old name", &paused, Observed::Verified, None, None),
         ] {
             let lasts_until = lasts.map(|lasts| now + lasts);
-            assert_eq!(next_due(row, observed, now + hours(24), lasts_until, now) - now, due, "{what}");
+            let next = next_due(row, observed, now + hours(24), lasts_until, now).map(|next| next - now);
+            assert_eq!(next, due, "{what}");
         }
     }
 
@@ -171,5 +187,24 @@ mod tests {
             Misses::with(&silent, Health::Unknown, now).lost(&silent, Health::Unknown, now)
         };
         assert!(!lost(13) && lost(14), "silence is not taken for a yes for ever");
+    }
+
+    #[test]
+    fn what_was_missed_before_a_pause_counts_for_nothing() {
+        let start = row().asked_at;
+        let day = |days| start + TimeDelta::days(days);
+        let missed = DomainRow { observed: Observed::Active, good_at: Some(start), misses: 2, ..row() };
+        let missed = DomainRow { missed_at: Some(day(2)), ..missed };
+        let resumed = DomainRow { resumed_at: Some(day(30)), ..missed.clone() };
+        for (what, row, health, count, lost) in [
+            ("it was never paused", &missed, Health::Wrong, 3, true),
+            ("it is wrong still", &resumed, Health::Wrong, 1, false),
+            ("nobody answers", &resumed, Health::Unknown, 0, false),
+        ] {
+            let misses = Misses::with(row, health, day(30));
+            assert_eq!((misses.count, misses.lost(row, health, day(30))), (count, lost), "{what}");
+        }
+        let silent = Misses::with(&resumed, Health::Unknown, day(44));
+        assert!(silent.lost(&resumed, Health::Unknown, day(44)), "two weeks after the pause");
     }
 }

@@ -3,7 +3,7 @@
 /// The columns that [`super::DomainRow`] reads, from `domains d`, `tenants t` and `accounts a`.
 macro_rules! columns {
     () => {
-        "d.id, d.tenant_id, d.name, d.twin, d.base, d.target, d.challenge, d.challenge_expires_at, d.wanted, d.observed, d.report,
+        "d.id, d.tenant_id, d.name, d.twin, d.base, d.target, d.challenge, d.challenge_expires_at, d.wanted, d.observed, d.paused, d.resumed_at, d.report,
             d.claimed_at, d.asked_at, d.check_at, d.checked_at, d.verified_at, d.good_at, d.misses, d.missed_at, d.due_at, d.tries,
             d.last_error, d.wish, d.trace_parent, t.domain, t.own_domain, t.language, t.wanted as tenant_wanted, a.email"
     };
@@ -16,12 +16,16 @@ crate::statements! {
     CLAIM_NAME = "insert into domains (id, tenant_id, name, twin, base, target, challenge, challenge_expires_at, claimed_at, asked_at, check_at,
             due_at, trace_parent)
         select $1, id, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10 from tenants where id = $2 and wanted <> 'deleted'";
-    /// How many others claim it without having proved it.
-    CLAIMS = "select count(*) from domains where base = $1 and tenant_id <> $2 and observed = 'pending' and wanted = 'active'";
-    /// So many ($4) of the others' claims that DNS never knew of shall go, the oldest first. One that somebody works on is left alone.
+    /// How many others claim it without having proved it: those that have had their day ($3), and all. Paused ones
+    /// neither count nor go.
+    CLAIMS = "select count(*) filter (where claimed_at <= $3), count(*)
+        from domains where base = $1 and tenant_id <> $2 and observed = 'pending' and wanted = 'active' and not paused";
+    /// So many ($4) of the others' claims that DNS never knew of and that have had their day ($6) shall go, the oldest first. One that
+    /// somebody works on is left alone.
     MAKE_ROOM = "with going as materialized (
             select id from domains
             where base = $1 and tenant_id <> $2 and observed = 'pending' and wanted = 'active' and challenge_seen_at is null
+                and claimed_at <= $6 and not paused
             order by claimed_at, id limit $4 for update skip locked)
         update domains d set wanted = 'gone', due_at = $3, tries = 0, wish = wish + 1, trace_parent = coalesce($5, trace_parent)
         from going where d.id = going.id
@@ -45,6 +49,7 @@ crate::statements! {
         from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
         where (d.name, d.id) > (coalesce($1::text, ''), coalesce($2::text, ''))
             and ($3::text is null or d.observed = $3)
+            and (not $6 or d.paused)
             and (not $4 or d.misses > 0 or d.last_error is not null or d.observed = 'lost'
                 or (d.observed in ('verified', 'active') and coalesce(d.report -> 'former', '[]') <> '[]')
                 or (d.observed = 'verified' and exists (
@@ -53,19 +58,28 @@ crate::statements! {
         limit $5");
     /// How many by state.
     COUNTS = "select observed, count(*) from domains where wanted = 'active' group by observed order by observed";
-    /// Those in trouble: lost, or missed, or failing; those due for long; and those that wait at their old names for the next certificate.
+    /// Those in trouble: lost, or missed, or failing; those due for long; those that wait at their old names for the next certificate; those
+    /// that lead to a former address of the edge; and paused ones.
     TROUBLED = "select count(*) filter (where observed = 'lost'), count(*) filter (where observed = 'active' and misses > 0),
             count(*) filter (where last_error is not null), count(*) filter (where due_at < $1),
             count(*) filter (where observed = 'verified' and exists (
                 select from certificates c
-                where c.names = array[domains.name] and c.wanted = 'issued' and c.observed = 'issued' and c.trouble is not null))
+                where c.names = array[domains.name] and c.wanted = 'issued' and c.observed = 'issued' and c.trouble is not null)),
+            count(*) filter (where observed in ('verified', 'active') and coalesce(report -> 'former', '[]') <> '[]'),
+            count(*) filter (where paused)
         from domains where wanted = 'active'";
     /// A look is wanted now, or as soon as it may be ($3).
     ASK = "update domains set check_at = least(check_at, greatest($2, checked_at + $3::bigint * interval '1 second')),
             due_at = least(coalesce(due_at, $2), greatest($2, checked_at + $3::bigint * interval '1 second')),
             asked_at = case when observed = 'pending' then greatest(asked_at, least($2, claimed_at + $4::bigint * interval '1 day')) else $2 end,
             wish = wish + 1
-        where tenant_id = $1 and wanted = 'active'";
+        where tenant_id = $1 and wanted = 'active' and not paused";
+    /// It is left alone. The reconciler takes one more turn, to know until when what serves may.
+    PAUSE = "update domains set paused = true, due_at = $2, wish = wish + 1, trace_parent = coalesce($3, trace_parent) where id = $1";
+    /// Its pause ends; it is looked at at once.
+    RESUME = "update domains set paused = false, resumed_at = $2, asked_at = $2, check_at = $2, due_at = $2, tries = 0, wish = wish + 1,
+            trace_parent = coalesce($3, trace_parent)
+        where id = $1";
     /// Another of the two names, or no twin; looked at at once.
     CHOOSE = "update domains set name = $2, twin = $3, check_at = $4, due_at = $4, wish = wish + 1,
             asked_at = case when observed = 'pending' then greatest(asked_at, least($4, claimed_at + $6::bigint * interval '1 day')) else $4 end,

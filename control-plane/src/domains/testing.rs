@@ -18,6 +18,8 @@ pub(crate) fn row() -> DomainRow {
         challenge_expires_at: now + TimeDelta::days(7),
         wanted: Wanted::Active,
         observed: Observed::Pending,
+        paused: false,
+        resumed_at: None,
         report: None,
         claimed_at: now,
         asked_at: now,

@@ -4,7 +4,7 @@ use bundle::TenantId;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use super::{DomainRow, Error, Name, Observed, Refusal, get, of_tenant, sql};
+use super::{DomainRow, Error, Name, Observed, Refusal, Wanted, get, of_tenant, sql};
 use crate::{
     audit::{self, Actor},
     certificates,
@@ -17,8 +17,12 @@ use crate::{
 pub(super) const CHALLENGE_LASTS: TimeDelta = TimeDelta::days(7);
 /// An owner's impatience is served at most this often.
 const ASK_EVERY_SECONDS: i64 = 3;
-/// So many perclouds may claim a name at once without having proved it; one more takes the place of the oldest.
+/// So many claims of a name wait without proof after their first day; one more takes the place of the oldest.
 const CLAIMS: i64 = 10;
+/// For so long a fresh claim neither goes nor counts: time for its owner to set a record, whatever others claim and cancel meanwhile.
+const FIRST: TimeDelta = TimeDelta::days(1);
+/// So many perclouds may claim a name at once without having proved it, fresh claims among them: each is looked at, and makes a target.
+const MOST: i64 = 100;
 /// For so long after it was made a claim without proof lasts longer by being asked about: whoever looks at the page keeps it no longer.
 const ASKING_PROLONGS_DAYS: i64 = 30;
 
@@ -79,16 +83,21 @@ pub async fn claim(
     of_tenant(tx, tenant).await?.ok_or(Error::NotFound)
 }
 
-/// Nobody keeps a name from its owner by claims alone: where it is full of those that nobody proves, the oldest goes that DNS never knew of,
-/// as if it had lapsed.
+/// Nobody keeps a name from its owner by claims alone: where it is full of those that nobody proves, the oldest goes that DNS never knew of
+/// and that has had its day, as if it had lapsed. A percloud has one claim at a time, so a few that claim and cancel push out nobody.
 async fn make_room(tx: &Transaction<'_>, tenant: &TenantId, name: &Name, now: DateTime<Utc>) -> Result<(), Error> {
-    let claims: i64 = tx.query_one(sql::CLAIMS, &[&name.base(), &tenant.as_str()]).await?.try_get(0)?;
-    let too_many = claims + 1 - CLAIMS;
+    let (base, newcomer, before) = (name.base(), tenant.as_str(), now - FIRST);
+    let row = tx.query_one(sql::CLAIMS, &[&base, &newcomer, &before]).await?;
+    let (settled, all): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if all >= MOST {
+        return Err(Refusal::Held.into());
+    }
+    let too_many = settled + 1 - CLAIMS;
     if too_many <= 0 {
         return Ok(());
     }
-    let (base, newcomer, trace) = (name.base(), tenant.as_str(), telemetry::trace_parent());
-    let going = tx.query(sql::MAKE_ROOM, &[&base, &newcomer, &now, &too_many, &trace]).await?;
+    let trace = telemetry::trace_parent();
+    let going = tx.query(sql::MAKE_ROOM, &[&base, &newcomer, &now, &too_many, &trace, &before]).await?;
     if (going.len() as i64) < too_many {
         return Err(Refusal::Held.into());
     }
@@ -105,10 +114,50 @@ async fn make_room(tx: &Transaction<'_>, tenant: &TenantId, name: &Name, now: Da
 /// Has DNS looked at at once, or three seconds after the last look.
 ///
 /// # Errors
-/// `NotFound` when the percloud has no domain.
+/// `NotFound` when the percloud has no domain; `Paused` when it has one that is.
 pub async fn ask_check(tx: &Transaction<'_>, tenant: &TenantId, now: DateTime<Utc>) -> Result<(), Error> {
     let asked = tx.execute(sql::ASK, &[&tenant.as_str(), &now, &ASK_EVERY_SECONDS, &ASKING_PROLONGS_DAYS]).await?;
-    if asked == 0 { Err(Error::NotFound) } else { Ok(()) }
+    match asked {
+        0 => Err(of_tenant(tx, tenant).await?.map_or(Error::NotFound, |_| Error::Paused)),
+        _ => Ok(()),
+    }
+}
+
+/// Leaves a domain alone from now on: DNS is not looked at and nothing is ordered for it, while what serves goes on until its certificate
+/// ends soon. A turn that runs is not cut off. Its owner may still choose another, or none.
+///
+/// # Errors
+/// `NotFound`.
+pub async fn pause(tx: &Transaction<'_>, which: &str, actor: &Actor, now: DateTime<Utc>) -> Result<DomainRow, Error> {
+    let row = wanted(tx, which).await?;
+    if row.paused {
+        return Ok(row);
+    }
+    ensure_affected(tx.execute(sql::PAUSE, &[&row.id, &now, &telemetry::trace_parent()]).await?, 1)?;
+    audit::note(tx, now, actor, "domain.paused", &row.tenant_id, &json!({ "name": row.name })).await?;
+    get(tx, &row.id).await
+}
+
+/// Ends a pause: DNS is looked at at once, what was missed before counts for nothing, and what its certificates waited for is done.
+///
+/// # Errors
+/// `NotFound`.
+pub async fn resume(tx: &Transaction<'_>, which: &str, actor: &Actor, now: DateTime<Utc>) -> Result<DomainRow, Error> {
+    let row = wanted(tx, which).await?;
+    if !row.paused {
+        return Ok(row);
+    }
+    // Certificates first, as the reconciler's steps do it.
+    certificates::look(tx, &row.tenant_id, now).await?;
+    ensure_affected(tx.execute(sql::RESUME, &[&row.id, &now, &telemetry::trace_parent()]).await?, 1)?;
+    audit::note(tx, now, actor, "domain.resumed", &row.tenant_id, &json!({ "name": row.name })).await?;
+    get(tx, &row.id).await
+}
+
+/// One that does not go already.
+async fn wanted(tx: &Transaction<'_>, which: &str) -> Result<DomainRow, Error> {
+    let row = get(tx, which).await?;
+    if row.wanted == Wanted::Gone { Err(Error::NotFound) } else { Ok(row) }
 }
 
 /// Chooses the main name of the two, or that there is one only.

@@ -82,6 +82,13 @@ pub enum Message {
         /// Its name at the provider, at which it answers again.
         old: String,
     },
+    /// It answers at its old name until an operator ends the pause of its own domain, whose certificate has ended meanwhile.
+    DomainPaused {
+        /// The own domain.
+        domain: String,
+        /// Its name at the provider, at which it answers again.
+        old: String,
+    },
     /// The certificate for its own domain ends soon, and that there is no new one is not the owner's to mend.
     CertificateLate {
         /// The domain.
@@ -119,6 +126,7 @@ impl Message {
             Self::DomainReady { .. } => "domain-ready",
             Self::DomainLost { .. } => "domain-lost",
             Self::DomainWaits { .. } => "domain-waits",
+            Self::DomainPaused { .. } => "domain-paused",
             Self::CertificateFailing { .. } => "certificate-failing",
             Self::CertificateLate { .. } => "certificate-late",
         }

@@ -23,6 +23,9 @@ pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> 
         Message::DomainWaits { domain, old } => {
             mails::render(&mails::DomainWaits { domain: shown(&domain), old }, lang)
         }
+        Message::DomainPaused { domain, old } => {
+            mails::render(&mails::DomainPaused { domain: shown(&domain), old }, lang)
+        }
         Message::CertificateLate { domain, ends, old } => {
             mails::render(&mails::CertificateLate { domain: shown(&domain), ends, old }, lang)
         }

@@ -108,6 +108,9 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
         });
     }
     let cas = options.certificates.read(common.base_domain.as_str())?;
+    if let Some(ways) = cas.said_ways() {
+        tracing::info!(ways, "own domains are proved to the CA through the edge");
+    }
     let domains =
         Domains { issuers: cas.known_as(), ..Domains::new(db.clone(), clock.clone(), common, &options.domains) };
     {

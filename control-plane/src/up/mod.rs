@@ -238,8 +238,9 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
     reconcile.extend(options.domains.args());
     reconcile.extend(options.metrics_per_percloud.then(|| "--metrics-per-percloud".into()));
     // Checked here, where somebody reads it; the role would only fall again and again.
-    options.certificates.read(options.common.base_domain.as_str())?;
-    let cas = options.certificates.environment()?;
+    let certificates = options.certificates.answered(options.http_port.is_some());
+    certificates.read(options.common.base_domain.as_str())?;
+    let cas = certificates.environment()?;
     edge.extend(options.requests_per_second.iter().flat_map(|n| ["--requests-per-second".into(), n.to_string()]));
     edge.extend(options.proxy_protocol.iter().flat_map(|network| ["--proxy-protocol".into(), network.to_string()]));
     edge.push("--take-over".into());
@@ -262,8 +263,10 @@ fn announce(options: &Options) {
     let data = common.data.display();
     let whose = match options.certificates.acme_directory.as_deref().filter(|_| options.certificates.is_public()) {
         Some(directory) => format!(
-            "Its certificates come from {directory}; until that has issued the portal's (which takes a way to the DNS:\n\
-             --dns-update or --dns-hook), it shows one of a local authority. To trust that meanwhile:"
+            "Its certificates come from {directory}. {ways}\n\
+             Until it has issued the portal's (which takes a way to the DNS: --dns-update or --dns-hook), it shows one of a local\n\
+             authority. To trust that meanwhile:",
+            ways = ways(options),
         ),
         None => {
             "Its certificates come from a local authority made just now for this data folder. To trust it:".to_owned()
@@ -285,6 +288,19 @@ fn announce(options: &Options) {
          \x20 logs in {data}/log/\n",
         origin = common.portal_origin(),
     ));
+}
+
+/// How own domains are proved to the CA: what must be open for that.
+fn ways(options: &Options) -> String {
+    let plain = options.http_port;
+    let settings = options.certificates.answered(plain.is_some()).read(options.common.base_domain.as_str());
+    let Some(ways) = settings.ok().and_then(|settings| settings.said_ways()) else { return String::new() };
+    let missing = match (plain, ways.contains("http-01")) {
+        (None, false) => " (http-01 takes --http-port)",
+        (None, true) => " (there is no --http-port: whatever listens at port 80 must lead http-01 here)",
+        (Some(_), _) => "",
+    };
+    format!("Own domains are proved by {ways}{missing}.")
 }
 
 /// One line for the person at the terminal.

@@ -113,6 +113,7 @@ impl From<domains::Error> for Error {
                 Self::Conflict { code: why.key(), detail }
             }
             domains::Error::Refused(why) => Self::Invalid { field: "domain", code: why.key(), detail },
+            domains::Error::Paused => Self::Conflict { code: "paused", detail },
             domains::Error::NoTwin => Self::Invalid { field: "choice", code: "domain.error.no-twin", detail },
             domains::Error::Db(error) => error.into(),
         }

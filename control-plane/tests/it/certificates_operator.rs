@@ -58,11 +58,13 @@ async fn paused_it_is_left_alone_and_retried_it_is_tried_at_once() {
         ["certificate.paused", "certificate.resumed", "certificate.retried", "certificate.renewed"],
         "who did what is written down"
     );
+    let adas = shown(cloud, &["admin", "certificates", "list", "--percloud", "ada"]);
+    assert_eq!((adas.as_array().unwrap().len(), &adas[0]["names"]), (1, &json!(["ada.test"])));
     assert!(refused(cloud, &["admin", "certificates", "show", "nobody.test"]).contains("no such certificate"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_lists_shows_retries_pauses_and_resumes_and_never_shows_a_key() {
+async fn the_api_lists_shows_retries_renews_pauses_and_resumes_and_never_shows_a_key() {
     let scene = Scene::new().await;
     let ca = scene.pebble(|_| {}).await;
     let noun = scene.noun(&[&ca], &scene.shared(&[Kind::Http01], None));
@@ -97,5 +99,12 @@ async fn the_api_lists_shows_retries_pauses_and_resumes_and_never_shows_a_key() 
     assert_eq!(call("GET", "/api/v1/certificates?paused=true").await.1["certificates"][0]["id"], json!(id));
     assert_eq!(call("POST", "/api/v1/certificates/two.test/resume").await.1["state"], json!("issued"));
     assert_eq!(call("POST", "/api/v1/certificates/two.test/retry").await.0, 202);
+    scene.settle(&noun).await;
+    let chain = "select chain_pem from certificates where names = '{two.test}'";
+    let before: String = scene.cloud.value(chain).await;
+    assert_eq!(call("POST", "/api/v1/certificates/two.test/renew").await.0, 202);
+    scene.settle(&noun).await;
+    assert_ne!(scene.cloud.value::<String>(chain).await, before, "a new one although the old one would do");
+    assert_eq!(call("POST", "/api/v1/certificates/four.test/renew").await.0, 404);
     assert_eq!(call("POST", "/api/v1/certificates/four.test/retry").await.0, 404);
 }

@@ -1,5 +1,7 @@
 //! The pages of the own domain, as its owner walks through them; what DNS says is written by hand here, the reconciler has tests of its own.
 
+mod held;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use control_plane::domains::{DnsHost, Record, RecordKind, RecordState, Report, Words};
 use reqwest::Response;

@@ -80,6 +80,19 @@ export async function setEntries(page, plain, names, own) {
   await inspect(page, "domain: in use");
 }
 
+/** The operator leaves the name alone for a while: its owner reads what that means, and what serves goes on. */
+export async function paused(page, provider, own) {
+  await provider.percloud("admin", "domains", "pause", own);
+  await page.reload();
+  await page.getByText(/your provider has paused this name/i).waitFor();
+  await page.getByRole("heading", { level: 1, name: `Your percloud is at ${own}` }).waitFor();
+  assert.equal(await page.getByRole("button", { name: /^look now$/i }).count(), 0);
+  await inspect(page, "domain: paused");
+  await provider.percloud("admin", "domains", "resume", own);
+  await page.reload();
+  await page.getByRole("button", { name: /^look now$/i }).waitFor();
+}
+
 /** The same list in a browser that runs no scripts: the button looks again. */
 async function withoutScripts(page, plain) {
   await plain.context().addCookies(await page.context().cookies());

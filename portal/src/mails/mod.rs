@@ -132,6 +132,13 @@ mails! {
         /// The address at which it answers again.
         old: "ada.percloud.localhost"
     }
+    /// It answers at its old name until the provider goes on with its own domain.
+    DomainPaused "domain_paused" {
+        /// The own domain.
+        domain: "ada.example",
+        /// The address at which it answers again.
+        old: "ada.percloud.localhost"
+    }
     /// The certificate for its own domain ends soon; the provider is at work on it.
     CertificateLate "certificate_late" {
         /// The domain.

@@ -198,6 +198,10 @@ impl Issuer for Acme {
         true
     }
 
+    fn has_own_root(&self) -> bool {
+        self.kept.directory.root_pem.is_some()
+    }
+
     fn can(&self, names: &[String]) -> bool {
         self.shared.ways.can(names)
     }

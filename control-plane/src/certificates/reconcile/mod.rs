@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Certificate, Trouble,
     issuer::{self, Issuers, LOCAL},
-    provider_names, renewal, retry, sealed_for, sql, upkeep,
+    known, provider_names, renewal, retry, sealed_for, sql, upkeep,
 };
 use crate::{
     db::{self, GenericClient, Pool, ensure_affected},
@@ -174,7 +174,7 @@ impl Noun for Certificates {
 }
 
 impl Certificates {
-    /// Wants the provider's own certificate, as often as it takes, then keeps all of them true.
+    /// Writes down who issues and wants the provider's own certificate, as often as it takes, then keeps all of them true.
     ///
     /// # Errors
     /// When the database's URL cannot be read.
@@ -200,8 +200,9 @@ impl Certificates {
     }
 
     async fn want(&self, names: &[String]) -> Result<(), db::Error> {
-        let db = self.db.get().await?;
-        super::want(&db, None, names, self.clock.now()).await
+        let (db, now) = (self.db.get().await?, self.clock.now());
+        known::write(&db, &self.issuers, now).await?;
+        super::want(&db, None, names, now).await
     }
 
     fn usable(&self, held: &Held) -> anyhow::Result<()> {
@@ -226,11 +227,12 @@ impl Certificates {
         let db = self.db.get().await?;
         let statement = db.prepare_cached(sql::STANDING).await?;
         let Some(row) = db.query_opt(&statement, &[tenant, &one.names]).await? else { return Ok(Standing::Gone) };
-        Ok(match (row.try_get(0)?, row.try_get(1)?) {
-            ("deleted", _) => Standing::Gone,
-            (_, false) => Standing::Unproved,
-            ("suspended", true) => Standing::Suspended,
-            (_, true) => Standing::Tenant,
+        Ok(match (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?) {
+            ("deleted", ..) => Standing::Gone,
+            (_, false, _) => Standing::Unproved,
+            ("suspended", ..) => Standing::Suspended,
+            (_, _, true) => Standing::Paused,
+            _ => Standing::Tenant,
         })
     }
 

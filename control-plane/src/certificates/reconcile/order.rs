@@ -139,6 +139,7 @@ impl Certificates {
         let names = claimed.row.certificate.names.join(" ");
         let words = match seen.standing {
             Standing::Suspended => "its percloud is suspended: nothing is ordered for it".to_owned(),
+            Standing::Paused => "its domain is paused: nothing is ordered for it".to_owned(),
             _ => format!("{names} is not proved to be its percloud's at the moment: nothing is ordered for it"),
         };
         // Nobody's: when it may go on, that it waited until now says nothing.

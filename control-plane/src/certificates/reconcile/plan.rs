@@ -16,6 +16,8 @@ pub enum Standing {
     Tenant,
     /// A suspended percloud's: what there is serves on, nothing is ordered.
     Suspended,
+    /// A percloud's whose domain an operator has paused: what there is serves on, nothing is ordered.
+    Paused,
     /// A percloud's that has not proved these names, or has lost them since: nothing is ordered.
     Unproved,
     /// A percloud's that is gone, or going.
@@ -75,7 +77,7 @@ pub fn plan(wanted: Wanted, seen: &Seen) -> Option<Step> {
         (Wanted::Gone, _, _) => Some(Step::Remove),
         (_, Standing::Gone, _) => Some(Step::Remove),
         (_, Standing::Nobody, _) => Some(Step::Refuse),
-        (_, Standing::Suspended | Standing::Unproved, _) if order_is_due(seen) => Some(Step::Wait),
+        (_, Standing::Suspended | Standing::Paused | Standing::Unproved, _) if order_is_due(seen) => Some(Step::Wait),
         (_, Standing::Tenant, _) if let Some(trouble) = owner_should_know(seen) => Some(Step::Tell(trouble)),
         (_, _, None) if seen.bridge => Some(Step::Bridge),
         _ if order_is_due(seen) => Some(Step::Issue),
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn one_thing_after_the_other() {
-        use Standing::{Gone, Nobody, Provider, Suspended, Unproved};
+        use Standing::{Gone, Nobody, Paused, Provider, Suspended, Unproved};
         let (issued, gone) = (Wanted::Issued, Wanted::Gone);
         let stopgap = Seen { stopgap: true, standing: Provider, ..seen(true, 0) };
         let bridge = Seen { bridge: true, standing: Provider, ..seen(false, 0) };
@@ -163,6 +165,9 @@ mod tests {
             ("suspended, serving", issued, Seen { standing: Suspended, ..seen(true, 59) }, None),
             ("suspended, asked about", issued, Seen { standing: Suspended, ..ask(5, 5) }, Some(Step::Ask)),
             ("suspended, due", issued, Seen { standing: Suspended, ..seen(true, 60) }, Some(Step::Wait)),
+            ("its domain is paused, new", issued, Seen { standing: Paused, ..seen(false, 0) }, Some(Step::Wait)),
+            ("its domain is paused, serving", issued, Seen { standing: Paused, ..seen(true, 59) }, None),
+            ("its domain is paused, due", issued, Seen { standing: Paused, ..seen(true, 60) }, Some(Step::Wait)),
             ("not proved", issued, Seen { standing: Unproved, ..seen(false, 0) }, Some(Step::Wait)),
             ("lost, due", issued, Seen { standing: Unproved, ..seen(true, 60) }, Some(Step::Wait)),
             ("lost, not wanted any more", gone, Seen { standing: Unproved, ..seen(true, 60) }, Some(Step::Remove)),

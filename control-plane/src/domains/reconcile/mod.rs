@@ -69,9 +69,9 @@ impl Noun for Domains {
 
     async fn look(&self, row: &DomainRow) -> Result<Seen, StepError> {
         let now = self.clock.now();
-        let goes = row.wanted == Wanted::Gone || row.tenant_goes;
+        let alone = row.wanted == Wanted::Gone || row.tenant_goes || row.paused;
         let moves = row.observed == Observed::Active && !row.serves();
-        let verdict = match !goes && (row.check_at <= now || moves) {
+        let verdict = match !alone && (row.check_at <= now || moves) {
             true => Some(self.ask(row).await?),
             false => None,
         };
@@ -104,7 +104,7 @@ impl Noun for Domains {
         let due = if seen.observed == row.observed && plan(row, &seen).is_none() {
             next_due(row, seen.observed, check_at, seen.certificates.lasts_until, now)
         } else {
-            now
+            Some(now)
         };
         let report = seen.verdict.as_ref().map(|verdict| serde_json::to_value(&verdict.report).unwrap_or_default());
         let checked_at = seen.verdict.as_ref().map(|_| seen.now);
@@ -130,7 +130,7 @@ impl Domains {
         let dns = Dns::new(&options.dns);
         let base_domain = common.base_domain.to_string();
         let provider = options.domain_connect_provider.clone().unwrap_or_else(|| base_domain.clone());
-        let connect = Connect::new(dns.clone(), provider, None);
+        let connect = Connect::new(dns.clone(), provider, &common.portal_origin(), None);
         let (addresses, former) = (options.public_addresses.clone(), options.former_addresses.clone());
         Self { db, clock, dns, connect, base_domain, addresses, former, issuers: Vec::new() }
     }
@@ -252,8 +252,8 @@ impl Domains {
 async fn tally(db: &impl GenericClient) -> Result<(), db::Error> {
     let counts = counts(db).await?;
     // A state that nobody is in any more is said, too.
-    for state in [Observed::Pending, Observed::Verified, Observed::Active, Observed::Lost] {
-        let count = counts.iter().find(|(observed, _)| *observed == state).map_or(0, |(_, count)| *count);
+    for state in Observed::ALL {
+        let count = counts.iter().find(|(observed, _)| observed == state).map_or(0, |(_, count)| *count);
         metrics::gauge!("percloud_domains", "state" => state.as_str()).set(count as f64);
     }
     Ok(())

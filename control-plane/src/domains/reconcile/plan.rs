@@ -58,7 +58,7 @@ impl Seen {
     pub(super) fn misses(&self, row: &DomainRow) -> Misses {
         match &self.verdict {
             Some(verdict) => Misses::with(row, verdict.health, self.now),
-            None => Misses { count: row.misses, last: row.missed_at, good_at: row.good_at },
+            None => Misses::before(row),
         }
     }
 }
@@ -72,6 +72,7 @@ pub fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
     match (row.wanted, row.observed) {
         (Wanted::Gone, _) => Some(Step::Remove),
         _ if row.tenant_goes => Some(Step::Remove),
+        _ if row.paused => spare(row, seen),
         (_, Observed::Pending | Observed::Lost) if ready => Some(Step::Verify),
         (_, Observed::Pending) if lapsed(row, seen) => Some(Step::Remove),
         (_, Observed::Pending) if expired(row, seen) => Some(Step::Renew),
@@ -99,6 +100,11 @@ fn lapsed(row: &DomainRow, seen: &Seen) -> bool {
 fn expired(row: &DomainRow, seen: &Seen) -> bool {
     let used = seen.verdict.as_ref().is_none_or(|verdict| verdict.challenged);
     !used && row.challenge_expires_at <= seen.now
+}
+
+/// Left alone, but for one thing: nothing is ordered, so its certificate ends, and nobody shall be locked out by that.
+fn spare(row: &DomainRow, seen: &Seen) -> Option<Step> {
+    rest(row, seen).map(|_| Step::Wait)
 }
 
 /// Nothing is ordered for a suspended percloud, so its own name ends with its certificate. Its owner, who may always sign in and take
@@ -227,6 +233,28 @@ mod tests {
             let verdict = verdict(true, true, Health::Good, true);
             let seen = Seen { now: row.asked_at, verdict, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{observed:?} {:?}", seen.certificates);
+        }
+    }
+
+    #[test]
+    fn a_paused_domain_is_left_alone_but_for_the_end_of_its_certificate() {
+        use Observed::{Active, Lost, Pending, Verified};
+        let here = || vec!["ada.test".to_owned()];
+        for (observed, lasting, step) in [
+            (Pending, vec![], None),
+            (Lost, vec![], None),
+            (Verified, here(), None),
+            (Active, here(), None),
+            (Active, vec![], Some(Step::Wait)),
+        ] {
+            let own_domain = (observed == Active).then(|| "ada.test".to_owned());
+            let row = DomainRow { observed, own_domain, paused: true, misses: 9, ..row() };
+            let certificates = Certificates { lasting, ..Certificates::default() };
+            let now = row.asked_at + TimeDelta::days(99);
+            let seen = Seen { now, verdict: None, certificates, observed };
+            assert_eq!(plan(&row, &seen), step, "{observed:?} {:?}", seen.certificates);
+            let gone = DomainRow { wanted: Wanted::Gone, ..row.clone() };
+            assert_eq!(plan(&gone, &seen), Some(Step::Remove), "its owner gives it up");
         }
     }
 

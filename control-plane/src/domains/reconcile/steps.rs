@@ -184,8 +184,10 @@ impl Turn<'_> {
         self.observed(Observed::Verified, None).await?;
         self.disown(&row.tenant_id).await?;
         self.note("domain.waits").await?;
-        let domain = row.own_domain.clone().unwrap_or_else(|| row.name.clone());
-        self.mail(Message::DomainWaits { domain, old: row.domain.clone() }).await
+        let (domain, old) = (row.own_domain.clone().unwrap_or_else(|| row.name.clone()), row.domain.clone());
+        let paused = row.paused;
+        self.mail(if paused { Message::DomainPaused { domain, old } } else { Message::DomainWaits { domain, old } })
+            .await
     }
 
     async fn lose(&self) -> Result<(), db::Error> {

@@ -100,6 +100,24 @@ pub(in crate::web) async fn retry(
     wish(&app, async |tx| certificates::retry_now(tx, &which, &actor, now).await).await
 }
 
+/// Orders a new one although the one there is would do; budgets still hold. Needs `certificates:write`.
+#[utoipa::path(post, path = "/api/v1/certificates/{which}/renew", tag = "certificates",
+    security(("token" = ["certificates:write"])), params(("which" = String, Path, description = "Id, or one of its names.")),
+    responses(
+        (status = 202, description = "A new one is due.", body = Certificate),
+        Refused,
+        (status = 404, description = "There is none.", body = Problem),
+        (status = 409, description = "It is paused, or not wanted any more.", body = Problem),
+    ))]
+pub(in crate::web) async fn renew(
+    State(app): State<App>,
+    token: CertificatesWrite,
+    Path(which): Path<String>,
+) -> Result<(StatusCode, Json<Certificate>)> {
+    let (actor, now) = (Actor::from(token), app.clock.now());
+    wish(&app, async |tx| certificates::renew(tx, &which, &actor, now).await).await
+}
+
 /// Leaves it alone: neither issued nor renewed until it is resumed; the one there is goes on serving. Needs `certificates:write`.
 #[utoipa::path(post, path = "/api/v1/certificates/{which}/pause", tag = "certificates",
     security(("token" = ["certificates:write"])), params(("which" = String, Path, description = "Id, or one of its names.")),

@@ -1,4 +1,5 @@
-//! `/api/v1/domains`: own domains, for programs of the operator. Owners claim theirs themselves; here they are seen, looked at and removed.
+//! `/api/v1/domains`: own domains, for programs of the operator. Owners claim theirs themselves; here they are seen, looked at,
+//! paused, removed and set free.
 
 use axum::{
     Json,
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::App,
     audit::Actor,
+    db,
     domains::{self, DomainRow, Filter, Observed, Report, Wanted},
     web::{
         Result,
@@ -34,6 +36,8 @@ pub(in crate::web) struct Domain {
     wanted: Wanted,
     /// What was last seen.
     observed: Observed,
+    /// Left alone by an operator: not looked at, and nothing is ordered for it.
+    paused: bool,
     /// Whether the percloud answers at it now.
     serves: bool,
     /// What the last look at DNS found.
@@ -42,20 +46,27 @@ pub(in crate::web) struct Domain {
     claimed_at: DateTime<Utc>,
     /// When DNS was last looked at.
     checked_at: Option<DateTime<Utc>>,
-    /// When DNS is looked at next.
+    /// When DNS is looked at next, as it was planned after the last look.
     check_at: DateTime<Utc>,
+    /// When DNS is looked at next: later than planned when a look fails, and never while it is paused.
+    next_look: Option<DateTime<Utc>>,
     /// When it was proved.
     verified_at: Option<DateTime<Utc>>,
     /// Daily looks in a row that found it wrong; the third one loses it.
     misses: i32,
     /// What went wrong last; none when all is well.
     last_error: Option<String>,
+    /// What keeps it from being as it should, in an English sentence: the first of what the report says, or what went wrong.
+    why: Option<String>,
 }
 
 impl From<DomainRow> for Domain {
     fn from(row: DomainRow) -> Self {
         Self {
+            paused: row.paused,
             serves: row.serves(),
+            next_look: row.next_look(),
+            why: row.why(),
             id: row.id,
             tenant_id: row.tenant_id.to_string(),
             name: row.name,
@@ -80,6 +91,9 @@ pub(in crate::web) struct Asked {
     after: Option<String>,
     /// Only those last seen so.
     observed: Option<Observed>,
+    /// `true`: only paused ones.
+    #[serde(default)]
+    paused: bool,
     /// `true`: only those in trouble (lost, missed, failing, waiting for a certificate that does not come, or leading to a former address).
     #[serde(default)]
     troubled: bool,
@@ -107,13 +121,10 @@ pub(in crate::web) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Domains>> {
     let limit = asked.limit.unwrap_or(100).clamp(1, 1000);
-    let (after, after_id) = match asked.after.as_deref().map(|after| after.split_once(' ').unwrap_or((after, "e"))) {
-        Some((name, id)) => (Some(name.to_owned()), Some(id.to_owned())),
-        None => (None, None),
-    };
-    let filter = Filter { after, after_id, observed: asked.observed, troubled: asked.troubled, limit };
+    let Asked { after, observed, paused, troubled, .. } = asked;
+    let filter = Filter { observed, paused, troubled, limit, ..Filter::after(after.as_deref()) };
     let found = domains::list(&app.db.get().await?, &filter).await?;
-    let next = found.last().filter(|_| found.len() == usize::from(limit)).map(|row| format!("{} {}", row.name, row.id));
+    let next = found.last().filter(|_| found.len() == usize::from(limit)).map(DomainRow::place);
     Ok(Json(Domains { domains: found.into_iter().map(Domain::from).collect(), next }))
 }
 
@@ -140,6 +151,7 @@ pub(in crate::web) async fn show(
         (status = 202, description = "A look is wanted; `checked_at` follows.", body = Domain),
         Refused,
         (status = 404, description = "There is none.", body = Problem),
+        (status = 409, description = "It is paused.", body = Problem),
     ))]
 pub(in crate::web) async fn check(
     State(app): State<App>,
@@ -147,12 +159,63 @@ pub(in crate::web) async fn check(
     Path(which): Path<String>,
 ) -> Result<(StatusCode, Json<Domain>)> {
     drop(Actor::from(token));
-    let mut db = app.db.get().await?;
-    let tx = db.transaction().await?;
-    let row = domains::get(&tx, &which).await?;
-    domains::ask_check(&tx, &row.tenant_id, app.clock.now()).await?;
-    tx.commit().await?;
-    Ok((StatusCode::ACCEPTED, Json(row.into())))
+    let now = app.clock.now();
+    wish(&app, async |tx| {
+        let row = domains::get(tx, &which).await?;
+        domains::ask_check(tx, &row.tenant_id, now).await.map(|()| row)
+    })
+    .await
+}
+
+/// Leaves it alone: DNS is not looked at and nothing is ordered for it; what serves goes on until its certificate ends soon. Needs `domains:write`.
+#[utoipa::path(post, path = "/api/v1/domains/{which}/pause", tag = "domains", security(("token" = ["domains:write"])),
+    params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
+    responses(
+        (status = 202, description = "It is paused.", body = Domain),
+        Refused,
+        (status = 404, description = "There is none.", body = Problem),
+    ))]
+pub(in crate::web) async fn pause(
+    State(app): State<App>,
+    token: DomainsWrite,
+    Path(which): Path<String>,
+) -> Result<(StatusCode, Json<Domain>)> {
+    let (actor, now) = (Actor::from(token), app.clock.now());
+    wish(&app, async |tx| domains::pause(tx, &which, &actor, now).await).await
+}
+
+/// Ends a pause; DNS is looked at at once. Needs `domains:write`.
+#[utoipa::path(post, path = "/api/v1/domains/{which}/resume", tag = "domains", security(("token" = ["domains:write"])),
+    params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
+    responses(
+        (status = 202, description = "It is looked at.", body = Domain),
+        Refused,
+        (status = 404, description = "There is none.", body = Problem),
+    ))]
+pub(in crate::web) async fn resume(
+    State(app): State<App>,
+    token: DomainsWrite,
+    Path(which): Path<String>,
+) -> Result<(StatusCode, Json<Domain>)> {
+    let (actor, now) = (Actor::from(token), app.clock.now());
+    wish(&app, async |tx| domains::resume(tx, &which, &actor, now).await).await
+}
+
+/// Takes a name from whoever has proved it, and tells its owner; anybody may claim it anew, with a fresh challenge. Needs `domains:write`.
+#[utoipa::path(post, path = "/api/v1/domains/{which}/release", tag = "domains", security(("token" = ["domains:write"])),
+    params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
+    responses(
+        (status = 202, description = "It is wanted gone.", body = Domain),
+        Refused,
+        (status = 404, description = "There is none, or nobody has proved it.", body = Problem),
+    ))]
+pub(in crate::web) async fn release(
+    State(app): State<App>,
+    token: DomainsWrite,
+    Path(which): Path<String>,
+) -> Result<(StatusCode, Json<Domain>)> {
+    let (actor, now) = (Actor::from(token), app.clock.now());
+    wish(&app, async |tx| domains::release(tx, &which, &actor, now).await.map(gone)).await
 }
 
 /// Removes the domain from its percloud, which answers at its name at the provider again. Needs `domains:write`.
@@ -168,11 +231,27 @@ pub(in crate::web) async fn remove(
     token: DomainsWrite,
     Path(which): Path<String>,
 ) -> Result<(StatusCode, Json<Domain>)> {
-    let actor = Actor::from(token);
+    let (actor, now) = (Actor::from(token), app.clock.now());
+    wish(&app, async |tx| {
+        let row = domains::get(tx, &which).await?;
+        domains::remove(tx, &row.tenant_id, &actor, now).await.map(gone)
+    })
+    .await
+}
+
+/// As it is once the wish is written.
+fn gone(row: DomainRow) -> DomainRow {
+    DomainRow { wanted: Wanted::Gone, ..row }
+}
+
+/// One wish, one transaction.
+async fn wish(
+    app: &App,
+    wish: impl AsyncFnOnce(&db::Transaction<'_>) -> Result<DomainRow, domains::Error>,
+) -> Result<(StatusCode, Json<Domain>)> {
     let mut db = app.db.get().await?;
     let tx = db.transaction().await?;
-    let row = domains::get(&tx, &which).await?;
-    domains::remove(&tx, &row.tenant_id, &actor, app.clock.now()).await?;
+    let row = wish(&tx).await?;
     tx.commit().await?;
-    Ok((StatusCode::ACCEPTED, Json(Domain { wanted: Wanted::Gone, ..row.into() })))
+    Ok((StatusCode::ACCEPTED, Json(row.into())))
 }

@@ -12,7 +12,7 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Client;
 use http::{StatusCode, header};
-use portal::pages::manage::{Ask, Change, Errors, Remove};
+use portal::pages::manage::{Ask, Change, Errors, Records, Remove};
 use serde::{Deserialize, Serialize};
 use ui::Page;
 
@@ -26,11 +26,12 @@ use super::{
 use crate::{
     app::App,
     audit::Actor,
+    certificates,
     domains::{self, Choice, DomainRow, Name},
 };
 
 /// Where everything here leads back to.
-const HERE: &str = "/manage/domain";
+const HERE: &str = domains::connect::BACK;
 
 /// How old what was found may be while the owner watches; the page asks again every four seconds.
 const WATCHED: TimeDelta = TimeDelta::seconds(4);
@@ -40,6 +41,18 @@ const WATCHED: TimeDelta = TimeDelta::seconds(4);
 pub(super) struct Done {
     saved: Option<String>,
     removed: Option<String>,
+    /// Back from a DNS host: which claim that was about, and …
+    state: Option<String>,
+    /// … why nothing was set there, if it says so.
+    error: Option<String>,
+}
+
+impl Done {
+    /// Whether the owner comes back from a DNS host that was to set this claim's records, and what that says of it: a hint. DNS is what counts.
+    fn connected(&self, row: &DomainRow) -> Option<&'static str> {
+        let back = self.state.as_ref().is_some_and(|state| *state == row.id);
+        back.then(|| if self.error.is_some() { "no" } else { "yes" })
+    }
 }
 
 /// GET `/manage/domain`: the one page of the own domain, in whatever state that is.
@@ -58,16 +71,19 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
         // A name in an address may be anybody's invention: it is said only as the domain that it is.
         let name = |typed: &String| domains::parse(typed, &app.settings.base_domain).ok();
         let removed = done.removed.as_ref().and_then(name).map(|name| name.shown());
-        return asker.page(&Ask { whose: owner.whose(app), removed, other, ..Ask::default() });
+        let hold = certificates::known(&db).await?.and_then(|known| known.hold());
+        return asker.page(&Ask { whose: owner.whose(app), removed, hold, other, ..Ask::default() });
     };
     match row.observed {
         domains::Observed::Pending | domains::Observed::Lost => {
             let now = app.clock.now();
-            if row.checked_at.is_none_or(|at| now - at >= WATCHED) {
+            if !row.paused && row.checked_at.is_none_or(|at| now - at >= WATCHED) {
                 // Somebody waits before this page: DNS is looked at as often as may be, which changes nothing for anybody.
                 ask_check(&mut db, owner, now).await?;
             }
-            asker.page(&view::records(owner.whose(app), &row, other, now))
+            let hold = certificates::known(&db).await?.and_then(|known| known.hold());
+            let records = view::records(owner.whose(app), &row, hold, now);
+            asker.page(&Records { connected: done.connected(&row), other, ..records })
         }
         domains::Observed::Verified => {
             let trouble = view::trouble(&db, &row).await?;
@@ -81,12 +97,12 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
     }
 }
 
-/// Has DNS looked at. A domain that was given up meanwhile is no mistake: the page says so.
+/// Has DNS looked at. A domain that was given up or paused meanwhile is no mistake: the page says so.
 async fn ask_check(db: &mut Client, owner: &Owner, now: DateTime<Utc>) -> Result<()> {
     let tx = db.transaction().await?;
     match domains::ask_check(&tx, &owner.tenant.id, now).await {
         Ok(()) => Ok(tx.commit().await?),
-        Err(domains::Error::NotFound) => Ok(()),
+        Err(domains::Error::NotFound | domains::Error::Paused) => Ok(()),
         Err(other) => Err(other.into()),
     }
 }
@@ -112,7 +128,8 @@ fn wrong(why: domains::Refusal) -> Errors {
 
 /// POST `/manage/domain`: a name is claimed.
 pub(super) async fn claim(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
-    let form = |errors| Ask { whose: owner.whose(&app), name: typed.name.clone(), errors, ..Ask::default() };
+    let hold = hold(&app).await?;
+    let form = |errors| Ask { whose: owner.whose(&app), name: typed.name.clone(), errors, hold, ..Ask::default() };
     if let Err(Error::TooMany(seconds)) = app.limits.claim(owner.tenant.id.as_str()) {
         return too_many(&asker, seconds, &form(TOO_MANY));
     }
@@ -204,18 +221,28 @@ async fn present(app: &App, owner: &Owner) -> Result<Option<DomainRow>> {
 pub(super) async fn ask_change(State(app): State<App>, asker: Asker, owner: Owner) -> Result<Response> {
     match present(&app, &owner).await? {
         None => Ok(Redirect::to(HERE).into_response()),
-        Some(row) => asker.page(&changed(&app, &owner, &row, String::new(), Errors::default())),
+        Some(row) => {
+            let hold = hold(&app).await?;
+            asker.page(&Change { hold, ..changed(&app, &owner, &row, String::new(), Errors::default()) })
+        }
     }
 }
 
 fn changed(app: &App, owner: &Owner, row: &DomainRow, name: String, errors: Errors) -> Change {
-    Change { whose: owner.whose(app), current: row.shown(), serves: row.own_domain.is_some(), name, errors }
+    let (whose, serves) = (owner.whose(app), row.own_domain.is_some());
+    Change { whose, current: row.shown(), serves, name, errors, hold: None }
+}
+
+/// What to know of certificates for own domains before the work.
+async fn hold(app: &App) -> Result<Option<&'static str>> {
+    Ok(certificates::known(&app.db.get().await?).await?.and_then(|known| known.hold()))
 }
 
 /// POST `/manage/domain/change`.
 pub(super) async fn change(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
     let Some(row) = present(&app, &owner).await? else { return Ok(Redirect::to(HERE).into_response()) };
-    let form = |errors| changed(&app, &owner, &row, typed.name.clone(), errors);
+    let hold = hold(&app).await?;
+    let form = |errors| Change { hold, ..changed(&app, &owner, &row, typed.name.clone(), errors) };
     if let Err(Error::TooMany(seconds)) = app.limits.claim(owner.tenant.id.as_str()) {
         return too_many(&asker, seconds, &form(TOO_MANY));
     }

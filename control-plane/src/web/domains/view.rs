@@ -15,9 +15,7 @@ use crate::{
 };
 
 fn words(words: &domains::Words) -> Words {
-    let nobody = words.key == "domain.notice.caa" && words.args.get("issuers").is_none_or(String::is_empty);
-    let key = if nobody { "domain.notice.caa-nobody".to_owned() } else { words.key.clone() };
-    Words { key, args: words.args.clone() }
+    Words { key: words.key().to_owned(), args: words.args.clone() }
 }
 
 fn record(record: &domains::Record) -> Record {
@@ -53,16 +51,18 @@ fn checked(row: &DomainRow, now: DateTime<Utc>) -> Option<Checked> {
     row.checked_at.map(|at| Checked::new(at, now))
 }
 
-/// What is to be set.
-pub(super) fn records(whose: Whose, row: &DomainRow, other: bool, now: DateTime<Utc>) -> Records {
+/// What is to be set; `hold` is what to know of certificates for own domains.
+pub(super) fn records(whose: Whose, row: &DomainRow, hold: Option<&'static str>, now: DateTime<Utc>) -> Records {
     let looked = row.report.as_ref().map(|report| looked(report, checked(row, now))).unwrap_or_default();
-    Records { whose, name: row.shown(), looked, lost: row.observed == Observed::Lost, other }
+    let hold = if row.paused { Some("paused") } else { hold };
+    let lost = row.observed == Observed::Lost;
+    Records { whose, name: row.shown(), looked, lost, hold, connected: None, other: false }
 }
 
 /// The certificate is awaited.
 pub(super) fn making(whose: Whose, row: &DomainRow, trouble: Option<Trouble>) -> Making {
     let notices = row.report.iter().flat_map(|report| &report.notices).map(words).collect();
-    Making { whose, name: row.shown(), trouble, notices }
+    Making { whose, name: row.shown(), trouble, paused: row.paused, notices }
 }
 
 /// The name that is in use, which is not yet the chosen one while that is not ready.
@@ -96,6 +96,7 @@ pub(super) async fn active(
         chosen: if host == row.name { None } else { Some(chosen(db, row, now).await?) },
         host: row.report.as_ref().and_then(dns_host),
         checked: checked(row, now),
+        paused: row.paused,
         saved: false,
         other: false,
     })
@@ -174,11 +175,20 @@ fn twin(row: &DomainRow) -> Option<Twin> {
 async fn certificate(db: &impl GenericClient, row: &DomainRow) -> Result<Certificate, db::Error> {
     let found = certificates::find(db, in_use(row)).await?;
     let until = found.as_ref().and_then(|certificate| certificate.validity).map(|validity| validity.not_after);
-    Ok(Certificate { until, trouble: found.as_ref().and_then(|found| told(found, row)) })
+    let trouble = found.as_ref().and_then(|found| told(found, row));
+    let failing = trouble.as_ref().is_some_and(|trouble| trouble.kind == "failing");
+    let nobody = failing && !certificates::for_own_domains(db).await?;
+    Ok(Certificate { until, trouble: if nobody { NOBODY } else { trouble } })
 }
+
+/// Nobody makes any.
+const NOBODY: Option<Trouble> = Some(Trouble { kind: "nobody", next: None });
 
 /// What keeps a certificate that is awaited.
 pub(super) async fn trouble(db: &impl GenericClient, row: &DomainRow) -> Result<Option<Trouble>, db::Error> {
+    if !row.suspended && !certificates::for_own_domains(db).await? {
+        return Ok(NOBODY);
+    }
     let found = certificates::find(db, &row.name).await?;
     let suspended = || row.suspended.then_some(Trouble { kind: "suspended", next: None });
     Ok(found.as_ref().and_then(|found| told(found, row)).or_else(suspended))
@@ -187,6 +197,7 @@ pub(super) async fn trouble(db: &impl GenericClient, row: &DomainRow) -> Result<
 fn told(certificate: &certificates::Certificate, row: &DomainRow) -> Option<Trouble> {
     match certificate.state {
         State::Waiting if row.suspended => Some(Trouble { kind: "suspended", next: None }),
+        State::Waiting if row.paused => Some(Trouble { kind: "paused", next: None }),
         State::Issued | State::Pending | State::Going => None,
         State::Waiting => Some(Trouble { kind: "waiting", next: None }),
         State::Failing => Some(Trouble { kind: "failing", next: certificate.due_at }),

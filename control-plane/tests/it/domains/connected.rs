@@ -55,7 +55,7 @@ impl DnsHost {
         scene.knot.set(HOST, "A", "127.0.0.1").await.unwrap();
         scene.knot.set("_domainconnect.ada.test", "TXT", &format!("{HOST}:{}", self.port)).await.unwrap();
         let dns = Dns::new(&dns::Options { dns_allow_private: allow_private, ..options(&scene.knot) });
-        let connect = Connect::new(dns, BASE.into(), Some(self.root_pem.clone()));
+        let connect = Connect::new(dns, BASE.into(), &format!("https://{BASE}"), Some(self.root_pem.clone()));
         let row = scene.row(&scene.ada).await;
         connect.link(&row, NAME, row.report.as_ref().unwrap()).await
     }
@@ -97,12 +97,15 @@ async fn an_owner_whose_dns_host_has_our_template_gets_one_link_for_all_records(
         ("ipv4", EDGE),
         ("target", target.as_str()),
         ("groupId", "challenge,ipv4,www"),
+        ("redirect_uri", "https://percloud.test/manage/domain"),
+        ("state", row.id.as_str()),
     ] {
         assert!(said.contains(&(name.into(), value.into())), "{name}={value}: {said:?}");
     }
-    // The template that we hand out knows all of it.
+    // The template that we hand out knows all of it, and lets DNS hosts send owners back to the portal.
     let template = include_str!("../../../../docs/domain-connect/percloud.json");
     let template: serde_json::Value = serde_json::from_str(template).unwrap();
+    assert_eq!(template["syncRedirectDomain"], template["providerId"]);
     let groups: Vec<&str> =
         template["records"].as_array().unwrap().iter().map(|record| record["groupId"].as_str().unwrap()).collect();
     assert_eq!(groups, ["challenge", "ipv4", "ipv6", "target", "www-ipv4", "www-ipv6", "www"]);

@@ -6,6 +6,7 @@ mod late;
 mod life;
 mod moved;
 mod operator;
+mod paused;
 mod takeover;
 mod trouble;
 
@@ -73,7 +74,7 @@ impl Scene {
         let domains = Domains {
             db: cloud.worker.clone(),
             clock: cloud.clock.clone(),
-            connect: Connect::new(dns.clone(), BASE.into(), None),
+            connect: Connect::new(dns.clone(), BASE.into(), &format!("https://{BASE}"), None),
             dns,
             base_domain: BASE.into(),
             addresses: vec![EDGE.parse().unwrap()],

@@ -28,6 +28,9 @@ async fn an_edge_that_moves_loses_no_domain_and_knows_who_has_not_followed() {
     assert_eq!((&troubled[0]["name"], &troubled[0]["report"]["former"]), (&json!(NAME), &json!([EDGE])));
     let listed = operator::done(&scene.cloud, &["admin", "domains", "list", "--troubled"]);
     assert!(listed.contains("FORMER ADDRESS") && listed.contains(EDGE), "{listed}");
+    let doctor = operator::percloud(&scene.cloud, &["doctor"]).stdout;
+    let doctor = String::from_utf8(doctor).unwrap();
+    assert!(doctor.contains("1 still lead to a former address of the edge"), "{doctor}");
     let shown = operator::done(&scene.cloud, &["admin", "domains", "show", NAME]);
     for part in ["Leads to former", EDGE, NEW, "wrong"] {
         assert!(shown.contains(part), "{part}: {shown}");

@@ -135,27 +135,67 @@ async fn crowd(scene: &Scene) -> Vec<Created> {
 async fn claims_that_nobody_proves_make_room_for_whoever_comes() {
     let scene = Scene::new().await;
     let crowd = crowd(&scene).await;
+    scene.cloud.clock.advance(TimeDelta::days(1));
     // The oldest has shown once that its DNS is its own, and has taken the record away again.
     let challenge = scene.row(&crowd[0]).await.challenge_value();
     scene.knot.set(CHALLENGE, "TXT", &challenge).await.unwrap();
     scene.settle().await;
     scene.knot.remove(CHALLENGE, "TXT").await.unwrap();
     scene.ask(&crowd[0]).await;
+    let left = async || {
+        let mut left = Vec::new();
+        for (n, other) in crowd.iter().enumerate() {
+            left.extend(scene.find(other).await.map(|_| n));
+        }
+        left
+    };
     let claim = scene.claim(&scene.ada, NAME, true).await;
     assert_eq!(claim.observed, Observed::Pending);
-    let mut left = Vec::new();
-    for (n, other) in crowd.iter().enumerate() {
-        left.extend(scene.find(other).await.map(|_| n));
-    }
-    assert_eq!(left, [0, 2, 3, 4, 5, 6, 7, 8, 9], "the oldest of those that DNS never knew of has gone");
+    assert_eq!(left().await, [0, 2, 3, 4, 5, 6, 7, 8, 9], "the oldest of those that DNS never knew of has gone");
     assert_eq!(scene.cloud.value::<i64>("select count(*) from domains").await, 10);
     let noted: String = scene.cloud.value("select tenant_id from audit where action = 'domain.crowded-out'").await;
     assert_eq!(noted, crowd[1].id.to_string());
     let again = scene.claim(&crowd[1], NAME, true).await;
     assert_eq!(again.observed, Observed::Pending, "and may come again");
-    assert!(scene.find(&crowd[2]).await.is_none(), "in the place of the next one");
+    assert_eq!(left().await, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], "a fresh claim takes nobody's place while there is room");
     scene.set_all(&claim).await;
     assert!(scene.ask(&scene.ada).await.serves(), "DNS decides, however many there are");
+}
+
+#[tokio::test]
+async fn a_few_that_claim_and_cancel_push_out_nobody() {
+    let scene = Scene::new().await;
+    let crowd = crowd(&scene).await;
+    let mut claim = scene.claim(&scene.ada, NAME, true).await;
+    // For two days, without pause: as soon as one is through, all the others are younger than Ada's claim.
+    for round in 0..8 {
+        for other in &crowd {
+            scene.remove(other).await;
+            scene.settle().await;
+            scene.claim(other, NAME, true).await;
+        }
+        scene.cloud.clock.advance(TimeDelta::hours(6));
+        scene.settle().await;
+        claim = scene.find(&scene.ada).await.unwrap_or_else(|| panic!("Ada was pushed out in round {round}"));
+    }
+    assert_eq!(scene.cloud.value::<i64>("select count(*) from audit where action = 'domain.crowded-out'").await, 0);
+    scene.set_all(&claim).await;
+    assert!(scene.ask(&scene.ada).await.serves(), "she had all the time");
+}
+
+#[tokio::test]
+async fn a_hundred_that_wait_for_one_name_are_enough() {
+    let scene = Scene::new().await;
+    let mut others = Vec::new();
+    for n in 0..100 {
+        let other = scene.cloud.try_sign_up(&format!("other-{n}"), &format!("o{n}@example.org")).await.unwrap();
+        scene.try_claim(&other, NAME, true).await.unwrap();
+        others.push(other);
+    }
+    let held = scene.try_claim(&scene.ada, NAME, true).await;
+    assert!(matches!(held, Err(domains::Error::Refused(domains::Refusal::Held))), "{held:?}");
+    scene.remove(&others[0]).await;
+    assert!(scene.try_claim(&scene.ada, NAME, true).await.is_ok());
 }
 
 #[tokio::test]
@@ -166,6 +206,7 @@ async fn claims_that_dns_knows_of_are_not_crowded_out_and_one_has_a_name_at_most
         scene.knot.add(CHALLENGE, "TXT", &scene.row(other).await.challenge_value()).await.unwrap();
     }
     scene.settle().await;
+    scene.cloud.clock.advance(TimeDelta::days(1));
     let held = scene.try_claim(&scene.ada, NAME, true).await;
     assert!(matches!(held, Err(domains::Error::Refused(domains::Refusal::Held))), "{held:?}");
     for other in &crowd {
@@ -179,6 +220,7 @@ async fn claims_that_dns_knows_of_are_not_crowded_out_and_one_has_a_name_at_most
 async fn whoever_has_a_name_is_not_crowded_out_of_it() {
     let scene = Scene::active().await;
     let crowd = crowd(&scene).await;
+    scene.cloud.clock.advance(TimeDelta::days(1));
     let bob = bob(&scene).await;
     scene.claim(&bob, NAME, true).await;
     assert!(scene.row(&scene.ada).await.serves());

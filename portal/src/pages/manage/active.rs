@@ -79,6 +79,8 @@ pub struct Active {
     pub host: Option<DnsHost>,
     /// When they were last looked at.
     pub checked: Option<Checked>,
+    /// The provider has paused it.
+    pub paused: bool,
     /// Something was changed just now.
     pub saved: bool,
     /// Something was wished for another percloud than the one signed in for; nothing was done.
@@ -111,6 +113,7 @@ impl Active {
             chosen: None,
             host: None,
             checked: Some(Checked::new(at, at + TimeDelta::hours(7))),
+            paused: false,
             saved: false,
             other: false,
         }
@@ -155,6 +158,8 @@ impl Page for Active {
             Self { changed: changed(false, &[], &bad.notices[1..]), ..plain.clone() },
             Self { certificate: Certificate { until: None, trouble: None }, checked: None, ..plain.clone() },
             Self { checked: Some(Checked::new(at, at)), ..plain.clone() },
+            Self { paused: true, ..plain.clone() },
+            Self { paused: true, certificate: Certificate { until: None, trouble: None }, ..Self::long() },
             Self { changed: changed(true, &bad.records, &bad.notices[1..]), host: bad.host, ..Self::long() },
             Self { host: plain.host.clone(), ..Self::waits("entries", www, None) },
             Self { changed: changed(true, &[], &[]), ..Self::waits("entries", www, None) },

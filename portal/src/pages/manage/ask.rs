@@ -23,6 +23,8 @@ pub struct Ask {
     pub errors: Errors,
     /// The name that was just given up.
     pub removed: Option<String>,
+    /// What to know before: `nobody` makes certificates for own domains here, or a `private` authority does.
+    pub hold: Option<&'static str>,
     /// Something was wished for another percloud than the one signed in for; nothing was done.
     pub other: bool,
 }
@@ -37,12 +39,14 @@ impl Page for Ask {
             Self { name: "ada".into(), errors: wrong("domain.error.not-a-domain"), ..empty.clone() },
             Self { removed: Some("bücher.example".into()), ..empty.clone() },
             Self { other: true, whose: Whose::long(), ..empty.clone() },
+            Self { hold: Some("nobody"), ..empty.clone() },
+            Self { hold: Some("private"), ..empty.clone() },
             Self {
                 name: "https://www.a-very-long-name-that-somebody-really-owns.example/path".into(),
                 errors: Errors { form: Some("domain.too-many"), name: None },
                 whose: Whose::long(),
-                removed: None,
-                other: false,
+                hold: Some("nobody"),
+                ..empty
             },
         ]
     }
@@ -61,6 +65,8 @@ pub struct Change {
     pub name: String,
     /// What is wrong with it.
     pub errors: Errors,
+    /// What to know before, as for the first name.
+    pub hold: Option<&'static str>,
 }
 
 impl Page for Change {
@@ -72,9 +78,10 @@ impl Page for Change {
             serves: true,
             name: String::new(),
             errors: Errors::default(),
+            hold: None,
         };
         let errors = Errors { name: Some("domain.error.ours"), form: None };
-        vec![Self { serves: false, name: "x".into(), errors, ..plain.clone() }, plain]
+        vec![Self { serves: false, name: "x".into(), errors, hold: Some("nobody"), ..plain.clone() }, plain]
     }
 }
 

@@ -15,6 +15,11 @@ pub struct Records {
     pub looked: Looked,
     /// It worked once and does so no more.
     pub lost: bool,
+    /// What keeps the provider from going on: `paused` (by an operator), or `nobody` makes certificates for own domains
+    /// here; or what to know, that a `private` authority makes them.
+    pub hold: Option<&'static str>,
+    /// Back from where all is set with one click: `yes`, or `no` when it was not set there.
+    pub connected: Option<&'static str>,
     /// Something was wished for another percloud than the one signed in for; nothing was done.
     pub other: bool,
 }
@@ -23,11 +28,24 @@ impl Page for Records {
     const TEMPLATE: &'static str = "manage/records.html";
     fn samples() -> Vec<Self> {
         let [none, half, bad] = Looked::samples();
-        let plain =
-            Self { whose: Whose::sample(), name: "bücher.example".into(), looked: half, lost: false, other: false };
+        let plain = Self {
+            whose: Whose::sample(),
+            name: "bücher.example".into(),
+            looked: half,
+            lost: false,
+            hold: None,
+            connected: None,
+            other: false,
+        };
         let name = "me.a-very-long-name-that-somebody-really-owns.example".to_owned();
         vec![
-            Self { looked: none, ..plain.clone() },
+            Self { looked: none.clone(), ..plain.clone() },
+            Self { looked: none, hold: Some("paused"), ..plain.clone() },
+            Self { hold: Some("paused"), ..plain.clone() },
+            Self { hold: Some("nobody"), ..plain.clone() },
+            Self { hold: Some("private"), ..plain.clone() },
+            Self { connected: Some("yes"), ..plain.clone() },
+            Self { connected: Some("no"), ..plain.clone() },
             Self { lost: true, looked: bad.clone(), other: true, ..plain.clone() },
             Self { looked: bad, name, whose: Whose::long(), ..plain.clone() },
             plain,
@@ -44,6 +62,8 @@ pub struct Making {
     pub name: String,
     /// What keeps it, if it takes longer.
     pub trouble: Option<Trouble>,
+    /// The provider has paused it.
+    pub paused: bool,
     /// What else there is to say.
     pub notices: Vec<Words>,
 }
@@ -51,17 +71,20 @@ pub struct Making {
 /// Why a certificate is not there yet, or not renewed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trouble {
-    /// `waiting` (it comes by itself), `failing` (the last try failed), `paused` (by the provider) or `suspended` (the percloud is).
+    /// `waiting` (it comes by itself), `failing` (the last try failed), `paused` (by the provider), `suspended` (the percloud is) or `nobody`
+    /// (makes any here).
     pub kind: &'static str,
     /// When it is tried again.
     pub next: Option<DateTime<Utc>>,
 }
 
 impl Trouble {
-    pub(super) fn samples() -> [Option<Self>; 5] {
+    pub(super) fn samples() -> [Option<Self>; 6] {
         let trouble = |kind, next| Some(Self { kind, next });
         let at = Some(DateTime::UNIX_EPOCH);
-        [None, trouble("waiting", None), trouble("failing", at), trouble("paused", None), trouble("suspended", None)]
+        let plain = ["paused", "suspended", "nobody"].map(|kind| trouble(kind, None));
+        let [paused, suspended, nobody] = plain;
+        [None, trouble("waiting", None), trouble("failing", at), paused, suspended, nobody]
     }
 }
 
@@ -78,7 +101,9 @@ impl Page for Making {
                 _ => Vec::new(),
             },
             trouble,
+            paused: false,
         };
-        Trouble::samples().map(sample).into()
+        let paused = Self { paused: true, ..sample(None) };
+        Trouble::samples().map(sample).into_iter().chain([paused]).collect()
     }
 }
