@@ -128,7 +128,9 @@ fn plain(pseudo: &Pseudo<'_>, fields: &Fields, said: impl FnOnce(&[u8]) -> Optio
     for (name, value) in fields.iter() {
         match name {
             [b':', ..] => {}
-            b"host" if host.is_none() && pseudo.authority.is_none_or(|authority| authority == value) => host = Some(value),
+            b"host" if host.is_none() && pseudo.authority.is_none_or(|authority| authority == value) => {
+                host = Some(value)
+            }
             b"host" | b"content-length" | b"expect" | b"trailer" => return None,
             b"cookie" => cookies += 1,
             b"te" => trailers = true,

@@ -33,6 +33,7 @@ impl Shared {
             taken: 0,
             streams: BTreeMap::new(),
             waiting: VecDeque::new(),
+            turn: None,
             cut_off: VecDeque::new(),
             driver: None,
             asked: 0,
@@ -62,6 +63,8 @@ pub(super) struct State {
     pub(super) streams: BTreeMap<u32, Flow>,
     /// Streams that wait for what they all need: the connection's window, or room in `out`.
     waiting: VecDeque<u32>,
+    /// The one of them that may go on.
+    turn: Option<u32>,
     cut_off: VecDeque<u32>,
     driver: Option<Waker>,
     /// Requests so far.
@@ -184,6 +187,9 @@ impl State {
         let Some(mut flow) = self.streams.remove(&id) else { return };
         flow.wake();
         self.release(flow.heard.iter().map(Bytes::len).sum());
+        if self.turn == Some(id) {
+            self.pass_turn();
+        }
     }
 
     /// Whether what comes on a stream that is over is no mistake of the client's.
@@ -317,22 +323,48 @@ impl State {
         Ok(())
     }
 
-    /// Lets those go on who waited for room for all.
+    /// Lets go on who waited longest for what all need, if there is some.
     pub(super) fn wake_waiting(&mut self) {
-        while let Some(id) = self.waiting.pop_front() {
+        match self.turn.and_then(|id| self.streams.get_mut(&id)) {
+            Some(flow) => flow.wake(),
+            None => self.pass_turn(),
+        }
+    }
+
+    /// The next of those who wait may send a frame.
+    fn pass_turn(&mut self) {
+        self.turn = None;
+        while !self.is_short()
+            && let Some(id) = self.waiting.pop_front()
+        {
             if let Some(flow) = self.streams.get_mut(&id) {
-                flow.wake();
+                self.turn = Some(id);
+                return flow.wake();
             }
         }
     }
 
-    /// Bytes of a body that may be put into a frame of a stream now; none when it must wait, and then it is woken.
+    /// There is none of what all streams need: no window, or no room.
+    fn is_short(&self) -> bool {
+        self.out.len() >= OUT || self.window <= 0
+    }
+
+    /// Bytes of a body that may be put into a frame of a stream now; none when it must wait, and then it is woken. Where several wait they send
+    /// a frame each in turn, so that no large answer holds up a small one.
     pub(super) fn may_send(&mut self, id: u32) -> Option<usize> {
-        let full = self.out.len() >= OUT || self.window <= 0;
+        let (has_turn, short) = (self.turn == Some(id), self.is_short());
+        let behind_others = !has_turn && (self.turn.is_some() || !self.waiting.is_empty());
         let flow = self.streams.get_mut(&id)?;
-        if full || flow.window <= 0 {
+        if flow.window <= 0 {
             flow.since.get_or_insert_with(Instant::now);
-            if full && !self.waiting.contains(&id) {
+            if has_turn {
+                self.pass_turn();
+            }
+            return None;
+        }
+        if short || behind_others {
+            flow.since.get_or_insert_with(Instant::now);
+            if !has_turn && !self.waiting.contains(&id) {
                 self.waiting.push_back(id);
             }
             return None;
@@ -362,6 +394,7 @@ impl State {
             flow.wake();
         }
         self.streams.clear();
+        self.turn = None;
         self.driver = None;
     }
 }

@@ -98,6 +98,7 @@ impl Fake {
                 .header("x-request-id", "the percloud's")
                 .body(full("cookies"))
                 .unwrap(),
+            "/wide" => answer.header("x-wide", "y".repeat(40_000)).body(full("wide")).unwrap(),
             "/socket" => upgrade(request),
             "/unasked" => {
                 answer.status(101).header("connection", "upgrade").header("upgrade", "other").body(empty()).unwrap()

@@ -58,6 +58,9 @@ impl State {
             flow.window -= bytes as i64;
             flow.open_out &= !ends;
         }
+        if self.turn == Some(id) {
+            self.pass_turn();
+        }
         self.moved();
         self.drive();
     }
