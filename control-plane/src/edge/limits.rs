@@ -15,6 +15,8 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 pub(super) const REQUEST_HEAD: Duration = seconds(30, 2);
 /// An HTTP/2 connection on which nothing is asked.
 pub(super) const IDLE: Duration = Duration::from_secs(180);
+/// One on which an answer is waited for and the client says nothing: then it is asked whether it is there, and after as long again it is not.
+pub(super) const SILENT: Duration = Duration::from_secs(30);
 /// A client that sends a body, and sends nothing of it.
 pub(super) const REQUEST_BODY: Duration = seconds(60, 2);
 /// A client that takes nothing of what it asked for. A paused film may take this long; the player asks again with a range.

@@ -40,7 +40,7 @@ impl http_body::Body for Body {
         if let Some(piece) = flow.heard.pop_front() {
             this.left = this.left.map(|left| left.saturating_sub(piece.len() as u64));
             state.read(this.id, piece.len());
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
+            return Poll::Ready(Some(Ok(Frame::data(piece.freeze()))));
         }
         if let Some(trailers) = flow.trailers.take() {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));

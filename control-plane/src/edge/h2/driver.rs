@@ -21,7 +21,7 @@ const ROOM: usize = frame::HEAD + LARGEST;
 /// Times that one connection is read before all others have their turn.
 const READS: usize = 4;
 /// Rounds of silence, while somebody waits for an answer, after which it is asked whether the client is still there.
-const SILENT: u32 = 2;
+const SILENT: u32 = (limits::SILENT.as_secs() / limits::ROUND.as_secs()) as u32;
 /// And after which it is believed to be gone.
 const GONE: u32 = 2 * SILENT;
 /// What a ping says that asks whether a client has heard that it should go.
@@ -63,6 +63,8 @@ pub(super) struct Driver<T> {
     pub(super) leaving: Leaving,
     /// Rounds since something was heard.
     silent: u32,
+    /// Rounds since the client was told that it should go.
+    told: u32,
 }
 
 /// A header block in pieces.
@@ -93,6 +95,7 @@ impl<T> Driver<T> {
             last: 0,
             leaving: Leaving::No,
             silent: 0,
+            told: 0,
         }
     }
 
@@ -146,7 +149,8 @@ impl<T> Driver<T> {
         }
         let asked = state.asked;
         drop(state);
-        if self.leaving == Leaving::Told && self.silent > SILENT {
+        self.told += u32::from(self.leaving == Leaving::Told);
+        if self.told > SILENT {
             // It does not say that it knows.
             self.pong(&FAREWELL);
         }
@@ -224,6 +228,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             // A silent connection holds no buffer.
             self.heard = heard;
         }
+        self.fields.shrink();
         Poll::Ready(Ok(true))
     }
 

@@ -1,21 +1,18 @@
 //! What a client says, frame by frame (RFC 9113 §6).
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use http::StatusCode;
 
 use super::super::limits;
 use super::answer;
 use super::driver::{Block, Driver, Leaving};
 use super::frame::{
-    self, ACK, CONTINUATION, Code, DATA, END_HEADERS, END_STREAM, GOAWAY, HEAD, HEADERS, Head, LARGEST, PING, PREFACE,
-    PRIORITIZED, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WIDEST, WINDOW_UPDATE, setting, unpadded,
+    self, ACK, CONTINUATION, Code, DATA, END_HEADERS, END_STREAM, GOAWAY, HEAD, HEADERS, Head, LARGEST, PADDED, PING,
+    PREFACE, PRIORITIZED, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WIDEST, WINDOW_UPDATE, setting, unpadded,
 };
 use super::head;
-use super::state::{Fault, State};
+use super::state::{Fault, SMALL, State};
 use super::stream::Stream;
-
-/// Pieces of a body up to this size are copied out, so that a small one does not hold all that came with it.
-const SMALL: usize = 4 * 1024;
 
 impl<T> Driver<T> {
     /// Takes all that is whole.
@@ -46,11 +43,12 @@ impl<T> Driver<T> {
             let done = if head.kind == DATA && head.length > SMALL {
                 heard.advance(start);
                 at = 0;
-                let payload = heard.split_to(head.length).freeze();
-                self.frame(head, &payload, |part| payload.slice_ref(part))
+                let payload = heard.split_to(head.length);
+                self.fits(head)?;
+                self.data(head, payload)
             } else {
                 at = end;
-                self.frame(head, &heard[start..end], Bytes::copy_from_slice)
+                self.frame(head, &heard[start..end])
             };
             match done {
                 Ok(()) => {}
@@ -67,21 +65,20 @@ impl<T> Driver<T> {
         let mut state = self.shared.lock();
         let answered = state.streams.get(&id).is_some_and(|flow| flow.answered);
         state.reset(id, code);
-        let done = if answered { Ok(()) } else { state.breaks_off() };
+        let done = match code {
+            _ if answered => Ok(()),
+            // It may not have heard yet how many we take.
+            Code::RefusedStream => state.chatter(),
+            _ => state.breaks_off(),
+        };
         done.map_err(|_| Code::EnhanceYourCalm)
     }
 
-    /// Does what a frame says; `keep` makes a piece of it one's own.
-    fn frame(&mut self, head: Head, payload: &[u8], keep: impl FnOnce(&[u8]) -> Bytes) -> Result<(), Fault> {
-        if !std::mem::replace(&mut self.greeted.1, true) && (head.kind != SETTINGS || head.has(ACK)) {
-            return Err(Code::Protocol.into());
-        }
-        // Nothing may stand between the frames of a header block (§4.3).
-        if self.block.as_ref().is_some_and(|block| head.kind != CONTINUATION || head.stream != block.stream) {
-            return Err(Code::Protocol.into());
-        }
+    /// Does what a frame says.
+    fn frame(&mut self, head: Head, payload: &[u8]) -> Result<(), Fault> {
+        self.fits(head)?;
         match head.kind {
-            DATA => self.data(head, payload, keep),
+            DATA => self.data(head, payload.into()),
             HEADERS => self.headers(head, payload),
             CONTINUATION => self.continuation(head, payload),
             SETTINGS => self.settings(head, payload),
@@ -97,11 +94,25 @@ impl<T> Driver<T> {
         }
     }
 
-    fn data(&self, head: Head, payload: &[u8], keep: impl FnOnce(&[u8]) -> Bytes) -> Result<(), Fault> {
+    /// Whether a frame may come where it comes.
+    fn fits(&mut self, head: Head) -> Result<(), Code> {
+        if !std::mem::replace(&mut self.greeted.1, true) && (head.kind != SETTINGS || head.has(ACK)) {
+            return Err(Code::Protocol);
+        }
+        // Nothing may stand between the frames of a header block (§4.3).
+        let amid = self.block.as_ref().is_some_and(|block| head.kind != CONTINUATION || head.stream != block.stream);
+        if amid { Err(Code::Protocol) } else { Ok(()) }
+    }
+
+    fn data(&self, head: Head, mut payload: BytesMut) -> Result<(), Fault> {
         self.begun(head)?;
-        let piece = unpadded(head, payload).ok_or(Code::Protocol)?;
-        let piece = if piece.is_empty() { Bytes::new() } else { keep(piece) };
-        self.shared.lock().data(head.stream, piece, payload.len(), head.has(END_STREAM))
+        let framed = payload.len();
+        if head.has(PADDED) {
+            let piece = unpadded(head, &payload).ok_or(Code::Protocol)?.len();
+            payload.advance(1);
+            payload.truncate(piece);
+        }
+        self.shared.lock().data(head.stream, payload, framed, head.has(END_STREAM))
     }
 
     /// Refuses what is said of a stream that never was.

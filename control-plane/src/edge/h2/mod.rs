@@ -25,7 +25,7 @@ mod tunnel;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 pub(super) use body::Body;
 pub(super) use tunnel::Tunnel;
@@ -55,6 +55,8 @@ where
     let leaving = connection.ending.leaving.clone();
     let mut driver = Driver::new(connection, io, streams);
     let mut round = interval(limits::ROUND);
+    // One who was not let work for a while has not been silent for several.
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut last, mut quiet) = (0, Instant::now());
     loop {
         let asked = tokio::select! {

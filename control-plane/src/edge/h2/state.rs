@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use http::HeaderMap;
 use tokio::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ const OUT: usize = 64 * 1024;
 /// Streams that we have ended before the client had, and of which we remember that what still comes is no mistake.
 const REMEMBERED: usize = 2 * limits::STREAMS as usize;
 
+/// Pieces of a request's body up to this size are put together while nobody reads them.
+pub(super) const SMALL: usize = 4 * 1024;
+
 /// Held by the driver and by each stream.
 pub(super) struct Shared(Mutex<State>);
 
@@ -28,6 +31,7 @@ impl Shared {
             out: Vec::new(),
             encoder: Encoder::new(),
             window: WINDOW,
+            shut: None,
             initial: WINDOW,
             room: i64::from(limits::CONNECTION_WINDOW),
             taken: 0,
@@ -54,7 +58,9 @@ pub(super) struct State {
     pub(super) encoder: Encoder,
     /// Bytes of bodies that the client takes, over all streams.
     pub(super) window: i64,
-    /// And on a stream that begins.
+    /// Somebody has waited for that window since then.
+    shut: Option<Instant>,
+    /// Bytes that the client takes on a stream that begins.
     initial: i64,
     /// Bytes of bodies that the client may still send, over all streams.
     room: i64,
@@ -79,8 +85,8 @@ pub(super) struct State {
 pub(super) struct Flow {
     /// Bytes of its answer's body that the client takes.
     pub(super) window: i64,
-    /// Its answer waits for the client since then.
-    pub(super) since: Option<Instant>,
+    /// The client has taken nothing of its answer since then, and there is more.
+    shut: Option<Instant>,
     /// There is the head of an answer.
     pub(super) answered: bool,
     /// The answer has not ended.
@@ -94,7 +100,7 @@ pub(super) struct Flow {
     /// Bytes of it that must still come, where it was said how many there are.
     left: Option<u64>,
     /// What of it came and was not taken yet.
-    pub(super) heard: VecDeque<Bytes>,
+    pub(super) heard: VecDeque<BytesMut>,
     pub(super) trailers: Option<HeaderMap>,
     /// The stream's task, and whoever reads the request's body.
     pub(super) task: Option<Waker>,
@@ -154,7 +160,7 @@ impl State {
     pub(super) fn open(&mut self, id: u32, open_in: bool, left: Option<u64>) {
         let flow = Flow {
             window: self.initial,
-            since: None,
+            shut: None,
             answered: false,
             open_out: true,
             open_in,
@@ -186,7 +192,7 @@ impl State {
     pub(super) fn close(&mut self, id: u32) {
         let Some(mut flow) = self.streams.remove(&id) else { return };
         flow.wake();
-        self.release(flow.heard.iter().map(Bytes::len).sum());
+        self.release(flow.heard.iter().map(BytesMut::len).sum());
         if self.turn == Some(id) {
             self.pass_turn();
         }
@@ -228,7 +234,7 @@ impl State {
     }
 
     /// A piece of a request's body came in a frame of so many bytes, the last one if it `ends`.
-    pub(super) fn data(&mut self, id: u32, piece: Bytes, framed: usize, ends: bool) -> Result<(), Fault> {
+    pub(super) fn data(&mut self, id: u32, piece: BytesMut, framed: usize, ends: bool) -> Result<(), Fault> {
         self.room -= framed as i64;
         if self.room < 0 {
             return Err(Code::FlowControl.into());
@@ -257,8 +263,11 @@ impl State {
         };
         flow.left = left;
         flow.open_in = !ends;
-        if length > 0 {
-            flow.heard.push_back(piece);
+        match flow.heard.back_mut() {
+            _ if length == 0 => {}
+            // Else each byte could come as a piece of its own, and cost as much as fifty.
+            Some(last) if last.len() + length <= SMALL => last.extend_from_slice(&piece),
+            _ => flow.heard.push_back(piece),
         }
         if let Some(reader) = flow.reader.take() {
             reader.wake();
@@ -291,11 +300,12 @@ impl State {
         if by == 0 {
             return Err(fault(Code::Protocol));
         }
-        let window = match (id, self.streams.get_mut(&id)) {
-            (0, _) => &mut self.window,
-            (_, Some(flow)) => &mut flow.window,
+        let (window, shut) = match (id, self.streams.get_mut(&id)) {
+            (0, _) => (&mut self.window, &mut self.shut),
+            (_, Some(flow)) => (&mut flow.window, &mut flow.shut),
             (_, None) => return Ok(()),
         };
+        *shut = None;
         *window += i64::from(by);
         if *window > WIDEST {
             return Err(fault(Code::FlowControl));
@@ -356,20 +366,21 @@ impl State {
         let behind_others = !has_turn && (self.turn.is_some() || !self.waiting.is_empty());
         let flow = self.streams.get_mut(&id)?;
         if flow.window <= 0 {
-            flow.since.get_or_insert_with(Instant::now);
+            flow.shut.get_or_insert_with(Instant::now);
             if has_turn {
                 self.pass_turn();
             }
             return None;
         }
         if short || behind_others {
-            flow.since.get_or_insert_with(Instant::now);
+            if self.window <= 0 {
+                self.shut.get_or_insert_with(Instant::now);
+            }
             if !has_turn && !self.waiting.contains(&id) {
                 self.waiting.push_back(id);
             }
             return None;
         }
-        flow.since = None;
         Some(flow.window.min(self.window).min(LARGEST as i64) as usize)
     }
 
@@ -380,7 +391,8 @@ impl State {
 
     /// Whether a client has let what it asked for lie for too long.
     pub(super) fn is_stalled(&self, limit: Duration) -> bool {
-        self.streams.values().any(|flow| flow.since.is_some_and(|since| since.elapsed() > limit))
+        let flows = self.streams.values().map(|flow| flow.shut);
+        flows.chain([self.shut]).flatten().any(|shut| shut.elapsed() > limit)
     }
 
     /// Looks at the connection anew.

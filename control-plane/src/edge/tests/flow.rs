@@ -72,6 +72,7 @@ async fn many_bodies_share_the_connections_window() {
     let (mut ended, mut taken, mut heard) = (0, 0, [0; 20]);
     while ended < 20 {
         let (kind, stream, flags, payload) = raw.whole().await.expect("more of twenty films");
+        assert_ne!(kind, GOAWAY, "{payload:?}");
         if kind == DATA {
             heard[stream as usize / 2] += payload.len();
             taken += payload.len();

@@ -4,6 +4,11 @@ use super::super::super::limits;
 use super::table::{self, KNOWN, SIZE, Table};
 use super::{Unreadable, huffman};
 
+/// Bytes of most heads.
+const USUAL: usize = 4 * 1024;
+/// Size of a block's headers with which the connection ends: so small a block may say so much that to read it is work.
+const ENDLESS: usize = 4 * limits::HEAD_BYTES;
+
 /// The headers of one block, in their order. Whether they are good ones is not looked at here.
 #[derive(Default)]
 pub(in crate::edge::h2) struct Fields {
@@ -19,6 +24,13 @@ impl Fields {
         self.text.clear();
         self.places.clear();
         self.size = 0;
+    }
+
+    /// Keeps room for what is usual.
+    pub(in crate::edge::h2) fn shrink(&mut self) {
+        if self.text.capacity() > USUAL {
+            *self = Self::default();
+        }
     }
 
     pub(in crate::edge::h2) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -60,7 +72,7 @@ impl Decoder {
     /// Reads a whole block.
     ///
     /// # Errors
-    /// When it is none. The table is of no use from then on.
+    /// When it is none, or says more than anybody would. The table is of no use from then on.
     pub(in crate::edge::h2) fn decode(&mut self, block: &[u8], fields: &mut Fields) -> Result<(), Unreadable> {
         let mut coming = Coming(block);
         // Only here is it said how large the table is (§4.2).
@@ -72,6 +84,9 @@ impl Decoder {
             self.table.resize(size);
         }
         while let Some(first) = coming.0.first() {
+            if fields.size > ENDLESS {
+                return Err(Unreadable);
+            }
             match first {
                 0b1000_0000.. => self.known(coming.number(7)?, fields)?,
                 0b0100_0000.. => self.literal(&mut coming, 6, fields)?,
@@ -239,9 +254,10 @@ mod tests {
         let value = vec![b'x'; 100];
         let field = [&[0x40, 1, b'n', 100][..], &value].concat();
         let (mut decoder, mut fields) = (Decoder::new(), Fields::default());
-        decoder.decode(&field.repeat(1000), &mut fields).unwrap();
+        decoder.decode(&field.repeat(900), &mut fields).unwrap();
         assert!(fields.is_too_large());
         assert!(fields.len() <= limits::HEAD_BYTES);
         assert_eq!(read(&mut decoder, &[0xbe]).unwrap()[0].1.len(), 100);
+        assert_eq!(decoder.decode(&[0xbe; 2000], &mut Fields::default()), Err(Unreadable));
     }
 }
