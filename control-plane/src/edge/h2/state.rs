@@ -1,5 +1,6 @@
 //! What the driver of a connection and the tasks of its streams share. They all live on one thread, so nobody ever waits here.
 
+mod heard;
 mod say;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,16 +12,14 @@ use http::HeaderMap;
 use tokio::time::{Duration, Instant};
 
 use super::super::limits;
-use super::frame::{self, Code, LARGEST, RST_STREAM, WIDEST, WINDOW, WINDOW_UPDATE};
+use super::frame::{self, Code, LARGEST, RST_STREAM, WIDEST, WINDOW};
 use super::hpack::Encoder;
+pub(super) use heard::SMALL;
 
 /// Bytes that wait to be sent; while there are more, nobody adds a piece of a body.
 const OUT: usize = 64 * 1024;
 /// Streams that we have ended before the client had, and of which we remember that what still comes is no mistake.
 const REMEMBERED: usize = 2 * limits::STREAMS as usize;
-
-/// Pieces of a request's body up to this size are put together while nobody reads them.
-pub(super) const SMALL: usize = 4 * 1024;
 
 /// Held by the driver and by each stream.
 pub(super) struct Shared(Mutex<State>);
@@ -208,90 +207,6 @@ impl State {
         self.broken_off += 1;
         let enough = self.broken_off > limits::BROKEN_OFF && self.broken_off * 2 > self.asked;
         if enough { Err(Code::EnhanceYourCalm.into()) } else { Ok(()) }
-    }
-
-    /// The client may send so many bytes more, over all streams. It is told when it is worth a frame.
-    fn release(&mut self, bytes: usize) {
-        // No more than a window.
-        self.taken += bytes as u32;
-        if self.taken >= limits::CONNECTION_WINDOW / 2 {
-            frame::put(&mut self.out, WINDOW_UPDATE, 0, 0, &self.taken.to_be_bytes());
-            self.room += i64::from(std::mem::take(&mut self.taken));
-            self.drive();
-        }
-    }
-
-    /// The same on a stream, of what was read of its body.
-    pub(super) fn read(&mut self, id: u32, bytes: usize) {
-        self.release(bytes);
-        let Some(flow) = self.streams.get_mut(&id) else { return };
-        flow.taken += bytes as u32;
-        if flow.open_in && flow.taken >= limits::STREAM_WINDOW / 2 {
-            frame::put(&mut self.out, WINDOW_UPDATE, 0, id, &flow.taken.to_be_bytes());
-            flow.room += i64::from(std::mem::take(&mut flow.taken));
-            self.drive();
-        }
-    }
-
-    /// A piece of a request's body came in a frame of so many bytes, the last one if it `ends`.
-    pub(super) fn data(&mut self, id: u32, piece: BytesMut, framed: usize, ends: bool) -> Result<(), Fault> {
-        self.room -= framed as i64;
-        if self.room < 0 {
-            return Err(Code::FlowControl.into());
-        }
-        if piece.is_empty() && !ends {
-            self.chatter()?;
-        } else {
-            self.moved();
-        }
-        let Some(flow) = self.streams.get_mut(&id) else {
-            self.release(framed);
-            return if self.was_cut_off(id) { Ok(()) } else { Err(Code::StreamClosed.into()) };
-        };
-        let (length, fault) = (piece.len(), |code| Err(Fault::Stream(id, code)));
-        if !flow.open_in {
-            self.release(framed);
-            return fault(Code::StreamClosed);
-        }
-        flow.room -= framed as i64;
-        let left = flow.left.map_or(Some(None), |left| left.checked_sub(length as u64).map(Some));
-        let good = left.filter(|left| !ends || left.is_none_or(|left| left == 0));
-        let Some(left) = good.filter(|_| flow.room >= 0) else {
-            let code = if flow.room < 0 { Code::FlowControl } else { Code::Protocol };
-            self.release(framed);
-            return fault(code);
-        };
-        flow.left = left;
-        flow.open_in = !ends;
-        match flow.heard.back_mut() {
-            _ if length == 0 => {}
-            // Else each byte could come as a piece of its own, and cost as much as fifty.
-            Some(last) if last.len() + length <= SMALL => last.extend_from_slice(&piece),
-            _ => flow.heard.push_back(piece),
-        }
-        if let Some(reader) = flow.reader.take() {
-            reader.wake();
-        }
-        // What only fills up is read by nobody.
-        self.read(id, framed - length);
-        Ok(())
-    }
-
-    /// A request's body ends with trailers.
-    pub(super) fn trailed(&mut self, id: u32, trailers: Option<HeaderMap>) -> Result<(), Fault> {
-        let Some(flow) = self.streams.get_mut(&id) else {
-            return if self.was_cut_off(id) { Ok(()) } else { Err(Code::StreamClosed.into()) };
-        };
-        if !flow.open_in {
-            return Err(Fault::Stream(id, Code::StreamClosed));
-        }
-        let good = trailers.filter(|_| flow.left.is_none_or(|left| left == 0));
-        flow.trailers = Some(good.ok_or(Fault::Stream(id, Code::Protocol))?);
-        flow.open_in = false;
-        if let Some(reader) = flow.reader.take() {
-            reader.wake();
-        }
-        Ok(())
     }
 
     /// The client takes more, on a stream or (0) over all of them.
