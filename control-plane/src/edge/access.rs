@@ -125,10 +125,10 @@ impl Scribe {
         }
     }
 
-    /// Writes the line of a head that says when this is.
-    pub(super) fn date(&self, out: &mut Vec<u8>) {
+    /// Says when this is, as a head has it.
+    pub(super) fn date(&self, put: impl FnOnce(&str)) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        out.extend_from_slice(lines.date.say(self.log.clock.now()).as_bytes());
+        put(lines.date.say(self.log.clock.now()));
     }
 
     /// Gives away what there is.
@@ -173,7 +173,7 @@ impl Date {
     fn say(&mut self, now: DateTime<Utc>) -> &str {
         if self.text.is_empty() || self.is != now.timestamp() {
             self.is = now.timestamp();
-            self.text = now.format("date: %a, %d %b %Y %H:%M:%S GMT\r\n").to_string();
+            self.text = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         }
         &self.text
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -10,8 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
+use super::h2;
 use super::limits;
 use super::line;
 use super::meter::{Entry, Progress};
@@ -92,16 +94,48 @@ pub(super) enum RequestBody {
     Client(Box<ClientBody>),
 }
 
+/// A body as it comes from a client: read by the library's server, or by ours.
+pub(super) enum Sent {
+    Library(Incoming),
+    Frames(h2::Body),
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Library(incoming) => Pin::new(incoming).poll_frame(cx).map(|f| f.map(|f| f.map_err(Into::into))),
+            Self::Frames(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Library(incoming) => incoming.is_end_stream(),
+            Self::Frames(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Library(incoming) => incoming.size_hint(),
+            Self::Frames(body) => body.size_hint(),
+        }
+    }
+}
+
 /// A client's body, counted and timed.
 pub(super) struct ClientBody {
-    incoming: Incoming,
+    incoming: Sent,
     progress: Arc<Progress>,
     gate: Option<Arc<Gate>>,
     patience: Patience,
 }
 
 impl ClientBody {
-    pub(super) fn new(incoming: Incoming, progress: Arc<Progress>, gate: Option<Arc<Gate>>) -> Box<Self> {
+    pub(super) fn new(incoming: Sent, progress: Arc<Progress>, gate: Option<Arc<Gate>>) -> Box<Self> {
         Box::new(Self { incoming, progress, gate, patience: Patience::default() })
     }
 
@@ -148,7 +182,7 @@ impl Body for RequestBody {
         if body.incoming.is_end_stream() {
             body.progress.finish();
         }
-        Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -170,13 +204,13 @@ impl Body for RequestBody {
 pub(super) struct ResponseBody {
     source: Source,
     entry: Option<Box<Entry>>,
-    /// With when the connection began.
-    taken: Option<(Arc<Taken>, Instant)>,
 }
 
 enum Source {
     Own(Option<Bytes>),
     Percloud(Box<Answer>),
+    /// What a percloud says on a WebSocket.
+    Tunnel(mpsc::Receiver<Bytes>),
 }
 
 /// A percloud's answer, and what is given back when it has ended.
@@ -228,42 +262,25 @@ impl Drop for Answer {
     }
 }
 
-/// When a client last took something of a long answer. On HTTP/2 nobody asks a body while the client's window is shut, so
-/// whoever watches the connection must be able to see it from outside.
-#[derive(Debug, Default)]
-pub(super) struct Taken {
-    /// Milliseconds since the connection began, plus one; zero while the percloud, not the client, is waited for.
-    waiting_since: AtomicU64,
-}
-
-impl Taken {
-    /// Whether the client has let what it asked for lie for longer than `limit`.
-    pub(super) fn is_stale(&self, epoch: Instant, limit: Duration) -> bool {
-        let since = self.waiting_since.load(Ordering::Relaxed);
-        since != 0 && epoch.elapsed().as_millis() as u64 > since + limit.as_millis() as u64
-    }
-}
-
 impl ResponseBody {
     pub(super) fn own(bytes: Bytes) -> Self {
         let source = Source::Own(Some(bytes).filter(|b| !b.is_empty()));
-        Self { source, entry: None, taken: None }
+        Self { source, entry: None }
     }
 
     pub(super) fn percloud(coming: Coming, busy: Option<Busy>) -> Self {
         let answer = Answer { coming, patience: Patience::default(), _busy: busy };
-        Self { source: Source::Percloud(Box::new(answer)), entry: None, taken: None }
+        Self { source: Source::Percloud(Box::new(answer)), entry: None }
+    }
+
+    /// All that comes on a channel, until its sender is gone.
+    pub(super) fn tunnel(saying: mpsc::Receiver<Bytes>) -> Self {
+        Self { source: Source::Tunnel(saying), entry: None }
     }
 
     /// The entry is written when this body ends.
     pub(super) fn with_entry(mut self, entry: Box<Entry>) -> Self {
         self.entry = Some(entry);
-        self
-    }
-
-    /// Tells `taken` from now on how the client takes it.
-    pub(super) fn watched(mut self, taken: Arc<Taken>, epoch: Instant) -> Self {
-        self.taken = Some((taken, epoch));
         self
     }
 
@@ -281,11 +298,6 @@ impl ResponseBody {
 
     fn note(&mut self, frame: &Poll<Option<Result<Frame<Bytes>, BodyError>>>) {
         let ended = self.is_end_stream();
-        if let Some((taken, epoch)) = &self.taken {
-            // What has ended here is the library's to give away, and waits for nobody's question.
-            let waiting = if frame.is_ready() && !ended { epoch.elapsed().as_millis() as u64 + 1 } else { 0 };
-            taken.waiting_since.store(waiting, Ordering::Relaxed);
-        }
         let Some(entry) = &mut self.entry else { return };
         match frame {
             Poll::Ready(Some(Ok(frame))) => {
@@ -306,6 +318,7 @@ impl Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match &mut self.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Source::Tunnel(saying) => saying.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Source::Percloud(answer) => match answer.coming.poll_frame(cx) {
                 Poll::Ready(frame) => {
                     answer.patience.rest();
@@ -325,6 +338,7 @@ impl Body for ResponseBody {
         match &self.source {
             Source::Own(bytes) => bytes.is_none(),
             Source::Percloud(answer) => answer.coming.is_end_stream(),
+            Source::Tunnel(_) => false,
         }
     }
 
@@ -332,6 +346,7 @@ impl Body for ResponseBody {
         match &self.source {
             Source::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Source::Percloud(answer) => answer.coming.size_hint(),
+            Source::Tunnel(_) => SizeHint::default(),
         }
     }
 }

@@ -2,110 +2,28 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
-use tokio::time::{Duration, Instant, interval, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use super::access::Scribe;
 use super::ahead::Ahead;
-use super::body::{ResponseBody, Taken};
 use super::ending::Ending;
-use super::gather::Gather;
 use super::proxy::{self, Connection};
 use super::stall::Stall;
-use super::turns::{Crowd, Turns};
+use super::turns::Turns;
 use super::upstream::Pool;
-use super::{Edge, challenge, desk, limits, plain};
-
-/// What of an HTTP/2 connection must be seen from outside its streams: how many there are, and whether the client takes what it asked for.
-pub(super) struct Watch {
-    epoch: Instant,
-    /// Requests so far; changes while the connection is used.
-    asked: AtomicUsize,
-    open: AtomicUsize,
-    /// Requests that the client broke off before there was an answer.
-    broken_off: AtomicUsize,
-    /// It has broken off more than anybody would.
-    enough: Notify,
-    answers: Mutex<Vec<Weak<Taken>>>,
-}
-
-impl Watch {
-    fn new() -> Self {
-        Self {
-            epoch: Instant::now(),
-            asked: AtomicUsize::default(),
-            open: AtomicUsize::default(),
-            broken_off: AtomicUsize::default(),
-            enough: Notify::new(),
-            answers: Mutex::default(),
-        }
-    }
-
-    /// Watches how an answer is taken.
-    pub(super) fn over(&self, body: ResponseBody) -> ResponseBody {
-        let taken = Arc::new(Taken::default());
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if answers.len() >= 64 {
-            answers.retain(|one| one.strong_count() > 0);
-        }
-        answers.push(Arc::downgrade(&taken));
-        body.watched(taken, self.epoch)
-    }
-
-    fn is_stalled(&self) -> bool {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.retain(|one| one.strong_count() > 0);
-        answers.iter().filter_map(Weak::upgrade).any(|taken| taken.is_stale(self.epoch, limits::CLIENT_TAKES))
-    }
-
-    fn is_used(&self) -> bool {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|one| one.strong_count() > 0)
-            || self.open.load(Ordering::Relaxed) > 0
-    }
-}
-
-/// Counts a request while it has no answer yet, and among the broken ones when it never gets one.
-struct Open {
-    connection: Arc<Connection>,
-    answered: bool,
-}
-
-impl Open {
-    fn new(connection: Arc<Connection>) -> Self {
-        connection.watch.asked.fetch_add(1, Ordering::Relaxed);
-        connection.watch.open.fetch_add(1, Ordering::Relaxed);
-        Self { connection, answered: false }
-    }
-
-    fn answered(mut self) {
-        self.answered = true;
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let watch = &self.connection.watch;
-        watch.open.fetch_sub(1, Ordering::Relaxed);
-        if !self.answered {
-            let broken_off = watch.broken_off.fetch_add(1, Ordering::Relaxed) + 1;
-            if broken_off > limits::BROKEN_OFF && broken_off * 2 > watch.asked.load(Ordering::Relaxed) {
-                watch.enough.notify_one();
-            }
-        }
-    }
-}
+use super::{Edge, challenge, desk, h2, limits, plain};
 
 /// What a worker lends to each of its connections.
 #[derive(Clone)]
@@ -139,10 +57,10 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
     let Shaken::Visitor { stream, public, key } = shaken else { return };
     let crowd = turns.crowd(&key);
     let session = stream.get_ref().1;
-    let h2 = session.alpn_protocol() == Some(b"h2");
+    let multiplexed = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
     let strict = public && !sni.as_ref().unwrap_or(&edge.base_domain).ends_with(".localhost");
-    let (client, last_call, watch) = (client.ip(), AtomicBool::new(false), Watch::new());
+    let (client, last_call) = (client.ip(), AtomicBool::new(false));
     let connection = Arc::new(Connection {
         edge,
         pool,
@@ -154,12 +72,10 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         said: Mutex::default(),
         sni,
         strict,
-        watch,
     });
     let io = Stall::new(stream, limits::CLIENT_TAKES);
-    if h2 {
-        let streams = Streams { turns: turns.clone(), crowd: crowd.clone() };
-        turns.along(crowd, serve_h2(connection, Gather::new(io), streams)).await
+    if multiplexed {
+        turns.clone().along(crowd.clone(), h2::serve(connection, io, h2::Streams { turns, crowd })).await
     } else {
         turns.along(crowd, serve_h1(connection, io)).await
     }
@@ -243,71 +159,4 @@ async fn serve_h1(connection: Arc<Connection>, io: Io) {
         _ = last_call => served.as_mut().graceful_shutdown(),
     }
     let _ = served.await;
-}
-
-/// The requests of an HTTP/2 connection, each a task of its own.
-#[derive(Clone)]
-struct Streams {
-    turns: Arc<Turns>,
-    crowd: Arc<Crowd>,
-}
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
-    fn execute(&self, stream: F) {
-        tokio::spawn(self.turns.clone().along(self.crowd.clone(), stream));
-    }
-}
-
-async fn serve_h2(connection: Arc<Connection>, io: Gather<Io>, streams: Streams) {
-    let watched = connection.clone();
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let (open, connection) = (Open::new(connection.clone()), connection.clone());
-        // What answers is large; it comes to be where it stays.
-        Box::pin(async move {
-            let answer = proxy::handle(connection, request).await;
-            open.answered();
-            answer
-        })
-    });
-    let mut builder = http2::Builder::new(streams);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::STREAMS)
-        .initial_stream_window_size(limits::STREAM_WINDOW)
-        .initial_connection_window_size(limits::CONNECTION_WINDOW)
-        .max_send_buf_size(limits::SEND_BUFFER)
-        .max_header_list_size(limits::HEAD_BYTES as u32)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .enable_connect_protocol();
-    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(io.clone()), service));
-    let mut round = interval(limits::ROUND);
-    let (mut last, mut quiet) = (0, Instant::now());
-    let mut going = false;
-    loop {
-        tokio::select! {
-            () = std::future::poll_fn(|cx| io.poll_driven(served.as_mut(), cx)) => return,
-            () = watched.watch.enough.notified() => {
-                tracing::debug!("a client that breaks off whatever it asks");
-                return;
-            }
-            () = watched.ending.leaving.cancelled(), if !going => {
-                going = true;
-                served.as_mut().graceful_shutdown();
-            }
-            _ = round.tick() => {
-                let asked = watched.watch.asked.load(Ordering::Relaxed);
-                if asked != last || watched.watch.is_used() {
-                    (last, quiet) = (asked, Instant::now());
-                }
-                if watched.watch.is_stalled() {
-                    return;
-                }
-                if !going && quiet.elapsed() > limits::IDLE {
-                    going = true;
-                    served.as_mut().graceful_shutdown();
-                }
-            }
-        }
-    }
 }

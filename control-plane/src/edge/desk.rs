@@ -6,7 +6,6 @@
 
 mod answer;
 mod head;
-mod passing;
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -53,9 +52,9 @@ where
             return Some(visitor.again());
         }
         let said = |host: &[u8]| connection.said(host);
-        let Some(asked) = head::Plain::of(&mut visitor.heard, said) else { return Some(visitor.again()) };
+        let Some(asked) = head::take(&mut visitor.heard, said) else { return Some(visitor.again()) };
         // Boxed: it is large, and a silent connection needs no room for it.
-        let mut answer = Box::pin(passing::answer(connection, asked));
+        let mut answer = Box::pin(answer::of(connection, asked));
         let reply = tokio::select! {
             biased;
             reply = answer.as_mut() => reply,

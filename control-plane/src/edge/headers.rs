@@ -178,10 +178,10 @@ pub(super) fn holds(value: &[u8], word: &[u8]) -> bool {
 }
 
 /// Writes a header with its name in lower case, if that name passes.
-fn put_passing(out: &mut Vec<u8>, name: &str, value: &[u8], passes: impl FnOnce(&[u8]) -> bool) {
+fn put_passing(out: &mut Vec<u8>, name: &[u8], value: &[u8], passes: impl FnOnce(&[u8]) -> bool) {
     let start = out.len();
     out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(name);
     out[start..].make_ascii_lowercase();
     if !passes(&out[start..]) {
         return out.truncate(start);
@@ -192,7 +192,7 @@ fn put_passing(out: &mut Vec<u8>, name: &str, value: &[u8], passes: impl FnOnce(
 }
 
 /// Writes a client's header into the head for a percloud, if it may be there. For heads in which `Connection` names no others.
-pub(super) fn put_inward(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(super) fn put_inward(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     put_passing(out, name, value, |name| !belongs_to_connection(name) && !is_not_a_clients(name));
 }
 

@@ -22,13 +22,6 @@ impl RequestId {
         HeaderValue::from_bytes(&self.0).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
-    /// The same for an answer. The text of no other answer is the same: HTTP/2 need not learn it by heart.
-    pub(super) fn to_answer(self) -> HeaderValue {
-        let mut value = self.to_header();
-        value.set_sensitive(true);
-        value
-    }
-
     /// A W3C `traceparent` that says nothing but this id.
     pub(super) fn trace_parent(&self) -> [u8; 55] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";

@@ -15,6 +15,8 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 pub(super) const REQUEST_HEAD: Duration = seconds(30, 2);
 /// An HTTP/2 connection on which nothing is asked.
 pub(super) const IDLE: Duration = Duration::from_secs(180);
+/// One on which an answer is waited for and the client says nothing: then it is asked whether it is there, and after as long again it is not.
+pub(super) const SILENT: Duration = Duration::from_secs(30);
 /// A client that sends a body, and sends nothing of it.
 pub(super) const REQUEST_BODY: Duration = seconds(60, 2);
 /// A client that takes nothing of what it asked for. A paused film may take this long; the player asks again with a range.
@@ -60,11 +62,13 @@ pub(super) const STREAMS: u32 = 128;
 /// Requests that one HTTP/2 connection may break off before their answer, when they are most of what it asked: each costs us and
 /// a percloud a beginning, and the client nothing. Who leaves pages in a hurry breaks off some.
 pub(super) const BROKEN_OFF: usize = 200;
+/// Frames of one HTTP/2 connection in a [`ROUND`] that move neither a request nor an answer: settings, pings, empty pieces.
+pub(super) const CHATTER: usize = 2_000;
+/// Frames of one header block: each costs us a look, and may hold nothing.
+pub(super) const BLOCK_FRAMES: usize = 32;
 /// What a client may send ahead on one HTTP/2 stream, so that uploads are fast over long ways.
 pub(super) const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same for all streams of a connection together; it bounds what a slow percloud makes us keep.
 pub(super) const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// What we keep ready for a slow client, a stream.
-pub(super) const SEND_BUFFER: usize = 256 * 1024;
 /// Buffer of an HTTP/1.1 connection.
 pub(super) const H1_BUFFER: usize = 128 * 1024;

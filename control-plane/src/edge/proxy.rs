@@ -17,8 +17,9 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Scribe;
 use super::answers::{self, Asker, Own};
-use super::body::{ClientBody, Coming, Gate, RequestBody, ResponseBody};
+use super::body::{ClientBody, Coming, Gate, RequestBody, ResponseBody, Sent};
 use super::ending::Ending;
+use super::h2::Tunnel;
 use super::headers::{self, Origin, Outward, Said};
 use super::ids::RequestId;
 use super::line::{self, Mapped, Question};
@@ -46,7 +47,6 @@ pub(super) struct Connection {
     pub(super) sni: Option<String>,
     /// Whether browsers are told to come with TLS only.
     pub(super) strict: bool,
-    pub(super) watch: super::connection::Watch,
 }
 
 impl Connection {
@@ -69,11 +69,11 @@ pub(super) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (parts, body) = request.into_parts();
-    Ok(answer(connection, parts, Some(body)).await)
+    Ok(answer(connection, parts, Some(Sent::Library(body))).await)
 }
 
 /// The same for a head, and a body where there may be one.
-async fn answer(connection: Arc<Connection>, parts: Parts, body: Option<Incoming>) -> Response<ResponseBody> {
+pub(super) async fn answer(connection: Arc<Connection>, parts: Parts, body: Option<Sent>) -> Response<ResponseBody> {
     let began = Instant::now();
     called(&connection, |id, trace_parent| pass(&connection, parts, body, id, trace_parent, began)).await
 }
@@ -96,7 +96,7 @@ pub(super) async fn called<F: Future>(
 async fn pass(
     connection: &Arc<Connection>,
     parts: Parts,
-    body: Option<Incoming>,
+    body: Option<Sent>,
     id: RequestId,
     trace_parent: Option<HeaderValue>,
     began: Instant,
@@ -158,7 +158,7 @@ async fn plainly(
 async fn carefully(
     connection: &Arc<Connection>,
     parts: Parts,
-    body: Option<Incoming>,
+    body: Option<Sent>,
     asked: Asked,
     origin: Origin,
     (socket, busy): (Arc<Path>, Option<Busy>),
@@ -168,7 +168,7 @@ async fn carefully(
     let body_max = note.tenant.as_ref().map_or(u64::MAX, |route| route.body_max());
     let out = Outbound::new(parts, body, &asked, origin, body_max);
     note.sent = out.progress.clone();
-    match exchange(connection, &socket, out, &asked, busy).await {
+    match exchange(connection, &socket, out, busy).await {
         Ok(mut response) => {
             headers::outward(response.headers_mut(), &outward(connection, &asked, &id, false));
             restore_upgrade(&mut response, &asked);
@@ -239,12 +239,32 @@ struct Outbound {
     origin: Origin,
     progress: Option<Arc<Progress>>,
     gate: Option<Arc<Gate>>,
-    client: Option<OnUpgrade>,
+    client: Option<Client>,
+}
+
+/// Who will talk to the percloud once both agreed on a WebSocket.
+enum Client {
+    Library(OnUpgrade),
+    /// With the body of the answer that says so: what the client hears.
+    Stream(Tunnel, ResponseBody),
+}
+
+impl Client {
+    fn of(parts: &mut Parts, body: Option<Sent>, upgrade: Upgrade) -> (Option<Self>, Option<Sent>) {
+        match (upgrade, body) {
+            (Upgrade::No, body) => (None, body),
+            (Upgrade::Connect, Some(Sent::Frames(body))) => {
+                let (tunnel, heard) = Tunnel::new(body);
+                (Some(Self::Stream(tunnel, heard)), None)
+            }
+            (_, body) => (parts.extensions.remove().map(Self::Library), body),
+        }
+    }
 }
 
 impl Outbound {
-    fn new(mut parts: Parts, body: Option<Incoming>, asked: &Asked, origin: Origin, body_max: u64) -> Self {
-        let client = (asked.upgrade != Upgrade::No).then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
+    fn new(mut parts: Parts, body: Option<Sent>, asked: &Asked, origin: Origin, body_max: u64) -> Self {
+        let (client, body) = Client::of(&mut parts, body, asked.upgrade);
         headers::inward(&mut parts.headers, asked);
         if asked.upgrade == Upgrade::Connect {
             parts.method = Method::GET;
@@ -259,7 +279,7 @@ impl Outbound {
         *request.uri_mut() = target.into();
         *request.headers_mut() = parts.headers;
         let mut out = Self { request, origin, progress: None, gate: None, client };
-        if let Some(body) = body.filter(|body| !body.is_end_stream() && asked.upgrade != Upgrade::Connect) {
+        if let Some(body) = body.filter(|body| !body.is_end_stream()) {
             let progress = Arc::new(Progress::of_at_most(body_max));
             out.gate = asked.waits.then(Arc::default);
             *out.request.body_mut() = RequestBody::Client(ClientBody::new(body, progress.clone(), out.gate.clone()));
@@ -281,7 +301,6 @@ async fn exchange(
     connection: &Arc<Connection>,
     socket: &Arc<Path>,
     out: Outbound,
-    asked: &Asked,
     busy: Option<Busy>,
 ) -> Result<Response<ResponseBody>, Failure> {
     let Outbound { request, origin, progress, gate, client } = out;
@@ -292,14 +311,21 @@ async fn exchange(
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(response.map(|body| ResponseBody::percloud(body, busy)));
     }
-    let (Some(client), true) = (client, asked.upgrade != Upgrade::No) else {
-        // Nobody asked for this: what follows on that connection is nothing that we could pass on.
-        return Err(Failure::Unasked);
-    };
     let percloud = hyper::upgrade::on(&mut response);
     let (meter, asked) = (connection.edge.meter.clone(), connection.ending.asked.clone());
-    connection.tasks.spawn(tunnel::join(client, percloud, meter, busy, asked));
-    Ok(response.map(|_| ResponseBody::own(bytes::Bytes::new())))
+    let heard = match client {
+        // Nobody asked for this: what follows on that connection is nothing that we could pass on.
+        None => return Err(Failure::Unasked),
+        Some(Client::Library(client)) => {
+            connection.tasks.spawn(tunnel::join(tunnel::upgraded(client), percloud, meter, busy, asked));
+            ResponseBody::own(bytes::Bytes::new())
+        }
+        Some(Client::Stream(client, heard)) => {
+            connection.tasks.spawn(tunnel::join(std::future::ready(Some(client)), percloud, meter, busy, asked));
+            heard
+        }
+    };
+    Ok(response.map(|_| heard))
 }
 
 /// Waits for an answer as long as the client's body moves and then a while.
@@ -367,12 +393,11 @@ pub(super) fn finish(
     mut response: Response<ResponseBody>,
 ) -> Response<ResponseBody> {
     entry.answered(response.status(), response.body());
-    let h2 = entry.version == Version::HTTP_2;
-    if !h2 && connection.last_call.load(Ordering::Relaxed) && entry.status != StatusCode::SWITCHING_PROTOCOLS {
+    if entry.version != Version::HTTP_2
+        && connection.last_call.load(Ordering::Relaxed)
+        && entry.status != StatusCode::SWITCHING_PROTOCOLS
+    {
         response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     }
-    response.map(|body| {
-        let body = body.with_entry(entry);
-        if h2 { connection.watch.over(body) } else { body }
-    })
+    response.map(|body| body.with_entry(entry))
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Duration, Instant, timeout};
@@ -17,16 +17,16 @@ use crate::ledger::Account;
 
 /// Joins the two sides. It ends with them, or when the edge is asked to end: it has no end of its own to wait for.
 pub(super) async fn join(
-    client: OnUpgrade,
+    client: impl Future<Output = Option<impl AsyncRead + AsyncWrite>>,
     percloud: OnUpgrade,
     meter: Arc<Meter>,
     busy: Option<Busy>,
     asked: CancellationToken,
 ) {
-    let (Ok(client), Ok(percloud)) = tokio::join!(client, percloud) else { return };
+    let (Some(client), Some(percloud)) = tokio::join!(client, upgraded(percloud)) else { return };
     meter.tunnels.increment(1);
-    let (client_in, client_out) = tokio::io::split(TokioIo::new(client));
-    let (percloud_in, percloud_out) = tokio::io::split(TokioIo::new(percloud));
+    let (client_in, client_out) = tokio::io::split(client);
+    let (percloud_in, percloud_out) = tokio::io::split(percloud);
     let heard = Heard::default();
     let account = busy.as_ref().and_then(Busy::account);
     // When one direction fails the other has nobody to talk to; when it ends in order, the other may still have something to say.
@@ -39,6 +39,11 @@ pub(super) async fn join(
     let _ = asked.run_until_cancelled(both).await;
     meter.tunnels.decrement(1);
     drop(busy);
+}
+
+/// What the library's side of a WebSocket becomes; none when it comes to nothing.
+pub(super) async fn upgraded(side: OnUpgrade) -> Option<TokioIo<Upgraded>> {
+    side.await.ok().map(TokioIo::new)
 }
 
 /// When something was last heard, from either side.

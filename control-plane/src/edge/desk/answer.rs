@@ -1,22 +1,24 @@
 //! An answer written as HTTP/1.1 has it (RFC 9112 §6): its head and all of its body that is there go out together.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use http::header;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
+use httparse::Header;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::super::access::Scribe;
 use super::super::body::{BodyError, ResponseBody};
-use super::super::headers::put;
+use super::super::headers::{Outward, put};
 use super::super::line::Framing;
+use super::super::passing::{self, Heads, Passed, Plain};
 use super::super::proxy::Connection;
 use super::Visitor;
-use super::passing::Reply;
 
 /// Pieces up to this size are gathered; a larger one goes out at once, with what was gathered before it.
 const SMALL: usize = 4 * 1024;
@@ -29,12 +31,41 @@ pub(super) enum Then {
     End,
 }
 
-/// How the end of an answer's body is said.
-fn framing(status: StatusCode, body: &ResponseBody, head_only: bool) -> Framing {
-    if head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Framing::Nothing;
+/// An answer whose head is written.
+pub(super) struct Reply {
+    head: Vec<u8>,
+    framing: Framing,
+    body: ResponseBody,
+    /// The connection ends with it.
+    ends: bool,
+}
+
+/// Answers a plain request.
+pub(super) async fn of(connection: &Arc<Connection>, asked: Plain) -> Reply {
+    let method = asked.method.clone();
+    match passing::answer(connection, asked, &Written(&connection.scribe)).await {
+        Passed::Percloud((head, framing), body) => Reply { head, framing, body, ends: false },
+        Passed::Own(response) => made(response, connection, &method),
     }
-    body.size_hint().exact().map_or(Framing::Open, Framing::Length)
+}
+
+/// Writes a head for a visitor of what a percloud says.
+struct Written<'a>(&'a Scribe);
+
+/// More than most heads and a short body take.
+const ROOM: usize = 2048;
+
+impl Heads for Written<'_> {
+    const VERSION: Version = Version::HTTP_11;
+    type Head = (Vec<u8>, Framing);
+
+    fn take(&self, outward: &Outward<'_>, status: StatusCode, headers: &[Header<'_>], framing: Framing) -> Self::Head {
+        let mut head = Vec::with_capacity(ROOM);
+        begin(&mut head, status);
+        let dated = outward.write(headers, &mut head);
+        end(&mut head, framing, dated, self.0);
+        (head, framing)
+    }
 }
 
 /// Writes an answer to its end. An error means that it is not whole.
@@ -52,11 +83,11 @@ where
 }
 
 /// Writes the head of an answer that was made here.
-pub(super) fn made(response: Response<ResponseBody>, connection: &Connection, method: &Method) -> Reply {
+fn made(response: Response<ResponseBody>, connection: &Connection, method: &Method) -> Reply {
     let head_only = *method == Method::HEAD;
-    let framing = framing(response.status(), response.body(), head_only);
+    let framing = passing::framing(response.status(), response.body(), head_only);
     let ends = response.headers().get(header::CONNECTION).is_some_and(|value| value == "close");
-    let mut head = Vec::with_capacity(2048);
+    let mut head = Vec::with_capacity(ROOM);
     begin(&mut head, response.status());
     for (name, value) in response.headers() {
         // A length is said by who frames the body. Without one, it is what a GET would say.
@@ -69,7 +100,7 @@ pub(super) fn made(response: Response<ResponseBody>, connection: &Connection, me
 }
 
 /// The first line of a head.
-pub(super) fn begin(out: &mut Vec<u8>, status: StatusCode) {
+fn begin(out: &mut Vec<u8>, status: StatusCode) {
     if status == StatusCode::OK {
         return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     }
@@ -79,7 +110,7 @@ pub(super) fn begin(out: &mut Vec<u8>, status: StatusCode) {
 }
 
 /// The end of a head: how its body ends, and when this is.
-pub(super) fn end(out: &mut Vec<u8>, framing: Framing, dated: bool, scribe: &Scribe) {
+fn end(out: &mut Vec<u8>, framing: Framing, dated: bool, scribe: &Scribe) {
     match framing {
         Framing::Nothing => {}
         Framing::Length(length) => {
@@ -90,7 +121,7 @@ pub(super) fn end(out: &mut Vec<u8>, framing: Framing, dated: bool, scribe: &Scr
         Framing::Open => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
     if !dated {
-        scribe.date(out);
+        scribe.date(|date| put(out, "date", date.as_bytes()));
     }
     out.extend_from_slice(b"\r\n");
 }

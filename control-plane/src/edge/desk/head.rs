@@ -1,100 +1,51 @@
 //! The head of a request that has nothing behind it.
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::Method;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::super::answers::Asker;
 use super::super::headers::{self, Said};
 use super::super::limits;
+use super::super::passing::{Begun, Plain};
 
-/// A request that plainly reads something and has no body.
-#[derive(Debug)]
-pub(super) struct Plain {
-    pub(super) method: Method,
-    /// As it came.
-    head: Bytes,
-    target: Range<usize>,
-    pub(super) said: Arc<Said>,
-    /// What a percloud is told of it: all but what we say ourselves.
-    pub(super) text: Vec<u8>,
-}
-
-impl Plain {
-    /// Takes the first request out of what was heard, if it is plain and `said` knows something of its host. Else nothing is taken, and
-    /// nothing is said about it: whether it is good or bad is the library's to know.
-    pub(super) fn of(heard: &mut Bytes, said: impl FnOnce(&[u8]) -> Option<Arc<Said>>) -> Option<Self> {
-        let mut space = [const { MaybeUninit::uninit() }; limits::HEADERS];
-        let mut parsed = httparse::Request::new(&mut []);
-        let config = httparse::ParserConfig::default();
-        let status = config.parse_request_with_uninit_headers(&mut parsed, heard, &mut space);
-        let Ok(httparse::Status::Complete(length)) = status else { return None };
-        let method = match parsed.method? {
-            "GET" => Method::GET,
-            "HEAD" => Method::HEAD,
-            _ => return None,
-        };
-        let target = parsed.path.filter(|target| target.starts_with('/') && target.bytes().all(is_plain_in_target))?;
-        if parsed.version != Some(1) {
-            return None;
-        }
-        let mut text = Vec::with_capacity(length + 512);
-        for piece in [method.as_str(), " ", target, " HTTP/1.1\r\n"] {
-            text.extend_from_slice(piece.as_bytes());
-        }
-        let (mut host, mut cookies) = (None, 0);
-        for one in parsed.headers.iter() {
-            match one.name.len() {
-                4 if one.name.eq_ignore_ascii_case("host") => {
-                    if host.replace(one.value).is_some() {
-                        return None;
-                    }
-                    continue;
+/// Takes the first request out of what was heard, if it is plain and `said` knows something of its host. Else nothing is taken, and
+/// nothing is said about it: whether it is good or bad is the library's to know.
+pub(super) fn take(heard: &mut Bytes, said: impl FnOnce(&[u8]) -> Option<Arc<Said>>) -> Option<Plain> {
+    let mut space = [const { MaybeUninit::uninit() }; limits::HEADERS];
+    let mut parsed = httparse::Request::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let status = config.parse_request_with_uninit_headers(&mut parsed, heard, &mut space);
+    let Ok(httparse::Status::Complete(length)) = status else { return None };
+    let method = match parsed.method? {
+        "GET" => Method::GET,
+        "HEAD" => Method::HEAD,
+        _ => return None,
+    };
+    if parsed.version != Some(1) {
+        return None;
+    }
+    let mut begun = Begun::of(method, parsed.path?.as_bytes(), length)?;
+    let (mut host, mut cookies) = (None, 0);
+    for one in parsed.headers.iter() {
+        match one.name.len() {
+            4 if one.name.eq_ignore_ascii_case("host") => {
+                if host.replace(one.value).is_some() {
+                    return None;
                 }
-                6 if one.name.eq_ignore_ascii_case("cookie") => cookies += 1,
-                _ if !is_plain(one.name, one.value) => return None,
-                _ => {}
+                continue;
             }
-            headers::put_inward(&mut text, one.name, one.value);
+            6 if one.name.eq_ignore_ascii_case("cookie") => cookies += 1,
+            _ if !is_plain(one.name, one.value) => return None,
+            _ => {}
         }
-        // Several cookies are made one, which is not done here.
-        let said = (cookies < 2).then(|| said(host?)).flatten()?;
-        let start = target.as_ptr() as usize - heard.as_ptr() as usize;
-        let target = start..start + target.len();
-        Some(Self { method, head: heard.split_to(length), target, said, text })
+        headers::put_inward(&mut begun.text, one.name.as_bytes(), one.value);
     }
-
-    /// What it asks for: without its query and with it.
-    pub(super) fn target(&self) -> (&str, &str) {
-        // It was text when it was read.
-        let whole = std::str::from_utf8(&self.head[self.target.clone()]).unwrap_or("/");
-        (whole.split_once('?').map_or(whole, |(path, _)| path), whole)
-    }
-
-    /// Who gets an answer of the edge's own; looked for only when there is one.
-    pub(super) fn asker(&self) -> Asker {
-        let mut space = [httparse::EMPTY_HEADER; limits::HEADERS];
-        let mut parsed = httparse::Request::new(&mut space);
-        let mut headers = HeaderMap::new();
-        if parsed.parse(&self.head).is_ok() {
-            for one in parsed.headers.iter() {
-                let name = HeaderName::from_bytes(one.name.as_bytes());
-                if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(one.value)) {
-                    headers.append(name, value);
-                }
-            }
-        }
-        Asker::of(&self.method, &headers)
-    }
-}
-
-/// What no two programs read in two ways.
-fn is_plain_in_target(byte: u8) -> bool {
-    matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+    // Several cookies are made one, which is not done here.
+    let said = (cookies < 2).then(|| said(host?)).flatten()?;
+    heard.advance(length);
+    Some(begun.at(said))
 }
 
 /// Whether a header leaves a request what it is: one without a body, on a connection that stays what it is.
@@ -113,7 +64,7 @@ mod tests {
     fn taken(text: &str) -> Option<(String, usize)> {
         let mut heard = Bytes::copy_from_slice(text.as_bytes());
         let said = |host: &[u8]| Said::of([192, 0, 2, 1].into(), host).map(Arc::new);
-        let Some(asked) = Plain::of(&mut heard, said) else {
+        let Some(asked) = take(&mut heard, said) else {
             assert_eq!(heard, text, "what is not taken stays as it was");
             return None;
         };
@@ -135,7 +86,7 @@ mod tests {
     #[test]
     fn a_host_of_which_nothing_is_known_is_left_to_the_library() {
         let mut heard = Bytes::from_static(b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
-        assert!(Plain::of(&mut heard, |_| None).is_none() && heard.starts_with(b"GET"));
+        assert!(take(&mut heard, |_| None).is_none() && heard.starts_with(b"GET"));
     }
 
     #[test]

@@ -7,7 +7,6 @@ use httparse::Header;
 use super::super::ids::RequestId;
 use super::{X_REQUEST_ID, belongs_to_connection, holds, put, put_passing, take_out};
 
-/// What browsers are told of TLS: to come with it only, for a year.
 /// What a name that is somebody's says of itself: with TLS only, for a year.
 pub(in crate::edge) const STRICT: &str = "max-age=31536000";
 
@@ -32,8 +31,8 @@ impl Outward<'_> {
     pub(in crate::edge) fn write(&self, headers: &[Header<'_>], out: &mut Vec<u8>) -> bool {
         let (mut dated, named) = (false, named(headers));
         for one in headers {
-            put_passing(out, one.name, one.value, |name| {
-                let passes = (name != b"content-length" || self.head_only) && !self.keeps(name, one.value, named);
+            put_passing(out, one.name.as_bytes(), one.value, |name| {
+                let passes = self.passes(name, one.value, named);
                 dated |= passes && name == b"date";
                 passes
             });
@@ -42,6 +41,25 @@ impl Outward<'_> {
             put(out, header::STRICT_TRANSPORT_SECURITY.as_str(), STRICT.as_bytes());
         }
         put(out, X_REQUEST_ID.as_str(), self.request_id.as_str().as_bytes());
+        dated
+    }
+
+    /// Gives each to `put`, and says whether there was a `Date` among them.
+    pub(in crate::edge) fn pass(&self, headers: &[Header<'_>], mut put: impl FnMut(&[u8], &[u8])) -> bool {
+        let (mut dated, named, mut lower) = (false, named(headers), Vec::with_capacity(64));
+        for one in headers {
+            lower.clear();
+            lower.extend_from_slice(one.name.as_bytes());
+            lower.make_ascii_lowercase();
+            if self.passes(&lower, one.value, named) {
+                dated |= lower == b"date";
+                put(&lower, one.value);
+            }
+        }
+        if self.strict {
+            put(header::STRICT_TRANSPORT_SECURITY.as_str().as_bytes(), STRICT.as_bytes());
+        }
+        put(X_REQUEST_ID.as_str().as_bytes(), self.request_id.as_str().as_bytes());
         dated
     }
 
@@ -67,7 +85,12 @@ impl Outward<'_> {
         if self.strict {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT));
         }
-        headers.insert(X_REQUEST_ID, self.request_id.to_answer());
+        headers.insert(X_REQUEST_ID, self.request_id.to_header());
+    }
+
+    /// Whether a header passes. Whoever frames the body says its length.
+    fn passes(&self, name: &[u8], value: &[u8], named: Option<&[Header<'_>]>) -> bool {
+        (name != b"content-length" || self.head_only) && !self.keeps(name, value, named)
     }
 
     /// Whether a header, its name in lower case, stays behind; `named` are all, if some are named.

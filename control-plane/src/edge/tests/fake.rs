@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -98,6 +98,7 @@ impl Fake {
                 .header("x-request-id", "the percloud's")
                 .body(full("cookies"))
                 .unwrap(),
+            "/wide" => answer.header("x-wide", "y".repeat(40_000)).body(full("wide")).unwrap(),
             "/socket" => upgrade(request),
             "/unasked" => {
                 answer.status(101).header("connection", "upgrade").header("upgrade", "other").body(empty()).unwrap()
@@ -132,7 +133,8 @@ impl Fake {
 
 /// A few megabytes that are nowhere the same.
 pub(super) fn film() -> Bytes {
-    (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect()
+    static FILM: LazyLock<Bytes> = LazyLock::new(|| (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect());
+    FILM.clone()
 }
 
 /// Small and large pieces, in turn.

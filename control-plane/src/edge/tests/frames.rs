@@ -82,20 +82,35 @@ impl Raw {
         self.0.flush().await
     }
 
-    /// The next frame; none when the edge has hung up.
-    async fn next(&mut self) -> Option<(u8, u32, Vec<u8>)> {
+    /// The next frame as kind, stream, flags and payload; none when the edge has hung up.
+    pub(super) async fn whole(&mut self) -> Option<(u8, u32, u8, Vec<u8>)> {
         let mut head = [0; 9];
         timeout(Duration::from_secs(10), self.0.read_exact(&mut head)).await.expect("a reaction").ok()?;
         let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
         self.0.read_exact(&mut payload).await.ok()?;
-        Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload))
+        Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), head[4], payload))
+    }
+
+    /// The same without its stream.
+    pub(super) async fn frame(&mut self) -> Option<(u8, u8, Vec<u8>)> {
+        self.whole().await.map(|(kind, _, flags, payload)| (kind, flags, payload))
+    }
+
+    /// The next frame that is no housekeeping.
+    pub(super) async fn answer(&mut self) -> (u8, u8, Vec<u8>) {
+        loop {
+            let frame = self.frame().await.expect("an answer");
+            if !matches!(frame.0, SETTINGS | PING | WINDOW_UPDATE) {
+                return frame;
+            }
+        }
     }
 
     /// What the edge does next, its housekeeping left out.
     pub(super) async fn reaction(&mut self) -> Did {
         let code = |payload: &[u8], at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
         loop {
-            match self.next().await {
+            match self.frame().await {
                 None => return Did::HungUp,
                 Some((GOAWAY, _, payload)) => return Did::GoAway(code(&payload, 4)),
                 Some((RST_STREAM, _, payload)) => return Did::Reset(code(&payload, 0)),

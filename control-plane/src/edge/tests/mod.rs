@@ -7,6 +7,7 @@ mod crowd;
 mod desk;
 mod drain;
 mod fake;
+mod flow;
 mod frames;
 mod h2;
 mod refuse;

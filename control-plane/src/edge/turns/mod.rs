@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
 use metrics::{Counter, counter, gauge};
+use pin_project_lite::pin_project;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -193,22 +194,8 @@ impl Turns {
     }
 
     /// Does the work of a connection: freely, and in turns while its percloud is a crowd.
-    pub(super) async fn along<F: Future<Output = ()>>(self: Arc<Self>, crowd: Arc<Crowd>, work: F) {
-        // Before the work, so that it ends after it: what the end of a connection costs is part of its last turn.
-        let mut turn = None;
-        let mut called = None;
-        let mut work = pin!(work);
-        let steps = std::future::poll_fn(|cx| {
-            if called.is_some() || crowd.step(&self.company) {
-                turn = ready!(self.poll_turn(&crowd.key, &mut called, cx));
-            }
-            let step = work.as_mut().poll(cx);
-            if step.is_pending() {
-                turn = None;
-            }
-            step
-        });
-        steps.await;
+    pub(super) fn along<F>(self: Arc<Self>, crowd: Arc<Crowd>, work: F) -> Along<F> {
+        Along { work, turn: None, called: None, turns: self, crowd }
     }
 
     /// The turn for a step of a connection. There is none once the worker gives none any more.
@@ -232,6 +219,35 @@ impl Turns {
         *called = None;
         turn.iter_mut().for_each(Turn::begin);
         Poll::Ready(turn)
+    }
+}
+
+pin_project! {
+    /// See [`Turns::along`]. Written out, since what `async` makes would hold the work twice.
+    pub(super) struct Along<F> {
+        // In front of the turn, so that it ends before that does: what the end of a connection costs is part of its last turn.
+        #[pin]
+        work: F,
+        turn: Option<Turn>,
+        called: Option<oneshot::Receiver<Turn>>,
+        turns: Arc<Turns>,
+        crowd: Arc<Crowd>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Along<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.called.is_some() || this.crowd.step(&this.turns.company) {
+            *this.turn = ready!(this.turns.poll_turn(&this.crowd.key, this.called, cx));
+        }
+        let step = this.work.poll(cx);
+        if step.is_pending() {
+            *this.turn = None;
+        }
+        step
     }
 }
 

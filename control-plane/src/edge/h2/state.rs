@@ -1,0 +1,327 @@
+//! What the driver of a connection and the tasks of its streams share. They all live on one thread, so nobody ever waits here.
+
+mod heard;
+mod say;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use bytes::BytesMut;
+use http::HeaderMap;
+use tokio::time::{Duration, Instant};
+
+use super::super::limits;
+use super::frame::{self, Code, LARGEST, RST_STREAM, WIDEST, WINDOW};
+use super::hpack::Encoder;
+pub(super) use heard::SMALL;
+
+/// Bytes that wait to be sent; while there are more, nobody adds a piece of a body.
+const OUT: usize = 64 * 1024;
+/// Streams that we have ended before the client had, and of which we remember that what still comes is no mistake.
+const REMEMBERED: usize = 2 * limits::STREAMS as usize;
+
+/// Held by the driver and by each stream.
+pub(super) struct Shared(Mutex<State>);
+
+impl Shared {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State {
+            out: Vec::new(),
+            encoder: Encoder::new(),
+            window: WINDOW,
+            shut: None,
+            initial: WINDOW,
+            room: i64::from(limits::CONNECTION_WINDOW),
+            taken: 0,
+            streams: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            turn: None,
+            cut_off: VecDeque::new(),
+            driver: None,
+            asked: 0,
+            broken_off: 0,
+            chatter: 0,
+        })))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's state.
+pub(super) struct State {
+    /// Frames that wait to be sent.
+    pub(super) out: Vec<u8>,
+    pub(super) encoder: Encoder,
+    /// Bytes of bodies that the client takes, over all streams.
+    pub(super) window: i64,
+    /// Somebody has waited for that window since then.
+    shut: Option<Instant>,
+    /// Bytes that the client takes on a stream that begins.
+    initial: i64,
+    /// Bytes of bodies that the client may still send, over all streams.
+    room: i64,
+    /// Bytes of them that went on and of which the client does not know yet.
+    taken: u32,
+    pub(super) streams: BTreeMap<u32, Flow>,
+    /// Streams that wait for what they all need: the connection's window, or room in `out`.
+    waiting: VecDeque<u32>,
+    /// The one of them that may go on.
+    turn: Option<u32>,
+    cut_off: VecDeque<u32>,
+    driver: Option<Waker>,
+    /// Requests so far.
+    pub(super) asked: usize,
+    /// Those that ended before there was an answer, and not by us.
+    broken_off: usize,
+    /// Frames, since the last round, that brought nobody any further.
+    chatter: usize,
+}
+
+/// One stream.
+pub(super) struct Flow {
+    /// Bytes of its answer's body that the client takes.
+    pub(super) window: i64,
+    /// The client has taken nothing of its answer since then, and there is more.
+    shut: Option<Instant>,
+    /// There is the head of an answer.
+    pub(super) answered: bool,
+    /// The answer has not ended.
+    pub(super) open_out: bool,
+    /// The request has not ended.
+    pub(super) open_in: bool,
+    /// Bytes of its body that the client may still send.
+    room: i64,
+    /// Bytes of it that went on and of which the client does not know yet.
+    taken: u32,
+    /// Bytes of it that must still come, where it was said how many there are.
+    left: Option<u64>,
+    /// What of it came and was not taken yet.
+    pub(super) heard: VecDeque<BytesMut>,
+    pub(super) trailers: Option<HeaderMap>,
+    /// The stream's task, and whoever reads the request's body.
+    pub(super) task: Option<Waker>,
+    pub(super) reader: Option<Waker>,
+}
+
+impl Flow {
+    fn wake(&mut self) {
+        for waker in [self.task.take(), self.reader.take()].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}
+
+/// What a client may not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The connection ends (RFC 9113 §5.4.1).
+    Connection(Code),
+    /// This stream does (§5.4.2).
+    Stream(u32, Code),
+}
+
+impl From<Code> for Fault {
+    fn from(code: Code) -> Self {
+        Self::Connection(code)
+    }
+}
+
+impl State {
+    /// Lets the driver send what there is.
+    pub(super) fn drive(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    pub(super) fn driven_by(&mut self, driver: &Waker) {
+        match &mut self.driver {
+            Some(known) => known.clone_from(driver),
+            None => self.driver = Some(driver.clone()),
+        }
+    }
+
+    /// Something of a request or an answer moved.
+    pub(super) fn moved(&mut self) {
+        self.chatter = 0;
+    }
+
+    /// Counts a frame that moved nothing.
+    pub(super) fn chatter(&mut self) -> Result<(), Fault> {
+        self.chatter += 1;
+        if self.chatter > limits::CHATTER { Err(Code::EnhanceYourCalm.into()) } else { Ok(()) }
+    }
+
+    /// A request begins; `left` is how long its body is, where that was said.
+    pub(super) fn open(&mut self, id: u32, open_in: bool, left: Option<u64>) {
+        let flow = Flow {
+            window: self.initial,
+            shut: None,
+            answered: false,
+            open_out: true,
+            open_in,
+            room: i64::from(limits::STREAM_WINDOW),
+            taken: 0,
+            left,
+            heard: VecDeque::new(),
+            trailers: None,
+            task: None,
+            reader: None,
+        };
+        self.streams.insert(id, flow);
+    }
+
+    /// Ends a stream with a code.
+    pub(super) fn reset(&mut self, id: u32, code: Code) {
+        frame::put(&mut self.out, RST_STREAM, 0, id, &(code as u32).to_be_bytes());
+        let known = self.streams.get(&id).map(|flow| flow.open_in);
+        self.close(id);
+        // Of a stream that was refused before it began, more may come as well.
+        if known.unwrap_or(true) {
+            self.cut_off.truncate(REMEMBERED - 1);
+            self.cut_off.push_front(id);
+        }
+        self.drive();
+    }
+
+    /// A stream is over. What was not read of it makes room for others.
+    pub(super) fn close(&mut self, id: u32) {
+        let Some(mut flow) = self.streams.remove(&id) else { return };
+        flow.wake();
+        self.release(flow.heard.iter().map(BytesMut::len).sum());
+        if self.turn == Some(id) {
+            self.pass_turn();
+        }
+    }
+
+    /// Whether what comes on a stream that is over is no mistake of the client's.
+    pub(super) fn was_cut_off(&self, id: u32) -> bool {
+        self.cut_off.contains(&id)
+    }
+
+    /// Counts a request that the client itself brought to nothing.
+    pub(super) fn breaks_off(&mut self) -> Result<(), Fault> {
+        self.broken_off += 1;
+        let enough = self.broken_off > limits::BROKEN_OFF && self.broken_off * 2 > self.asked;
+        if enough { Err(Code::EnhanceYourCalm.into()) } else { Ok(()) }
+    }
+
+    /// The client takes more, on a stream or (0) over all of them.
+    pub(super) fn widen(&mut self, id: u32, by: u32) -> Result<(), Fault> {
+        let fault = |code| if id == 0 { Fault::Connection(code) } else { Fault::Stream(id, code) };
+        if by == 0 {
+            return Err(fault(Code::Protocol));
+        }
+        let (window, shut) = match (id, self.streams.get_mut(&id)) {
+            (0, _) => (&mut self.window, &mut self.shut),
+            (_, Some(flow)) => (&mut flow.window, &mut flow.shut),
+            (_, None) => return Ok(()),
+        };
+        *shut = None;
+        *window += i64::from(by);
+        if *window > WIDEST {
+            return Err(fault(Code::FlowControl));
+        }
+        match self.streams.get_mut(&id) {
+            Some(flow) => flow.wake(),
+            None => self.wake_waiting(),
+        }
+        Ok(())
+    }
+
+    /// All streams' windows are so wide from the beginning, and those that are open as if they had been (RFC 9113 §6.9.2).
+    pub(super) fn widen_all(&mut self, initial: i64) -> Result<(), Fault> {
+        let by = initial - self.initial;
+        self.initial = initial;
+        for flow in self.streams.values_mut() {
+            flow.window += by;
+            if flow.window > WIDEST {
+                return Err(Code::FlowControl.into());
+            }
+            if by > 0 {
+                flow.wake();
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go on who waited longest for what all need, if there is some.
+    pub(super) fn wake_waiting(&mut self) {
+        match self.turn.and_then(|id| self.streams.get_mut(&id)) {
+            Some(flow) => flow.wake(),
+            None => self.pass_turn(),
+        }
+    }
+
+    /// The next of those who wait may send a frame.
+    fn pass_turn(&mut self) {
+        self.turn = None;
+        while !self.is_short()
+            && let Some(id) = self.waiting.pop_front()
+        {
+            if let Some(flow) = self.streams.get_mut(&id) {
+                self.turn = Some(id);
+                return flow.wake();
+            }
+        }
+    }
+
+    /// There is none of what all streams need: no window, or no room.
+    fn is_short(&self) -> bool {
+        self.out.len() >= OUT || self.window <= 0
+    }
+
+    /// Bytes of a body that may be put into a frame of a stream now; none when it must wait, and then it is woken. Where several wait they send
+    /// a frame each in turn, so that no large answer holds up a small one.
+    pub(super) fn may_send(&mut self, id: u32) -> Option<usize> {
+        let (has_turn, short) = (self.turn == Some(id), self.is_short());
+        let behind_others = !has_turn && (self.turn.is_some() || !self.waiting.is_empty());
+        let flow = self.streams.get_mut(&id)?;
+        if flow.window <= 0 {
+            flow.shut.get_or_insert_with(Instant::now);
+            if has_turn {
+                self.pass_turn();
+            }
+            return None;
+        }
+        if short || behind_others {
+            if self.window <= 0 {
+                self.shut.get_or_insert_with(Instant::now);
+            }
+            if !has_turn && !self.waiting.contains(&id) {
+                self.waiting.push_back(id);
+            }
+            return None;
+        }
+        Some(flow.window.min(self.window).min(LARGEST as i64) as usize)
+    }
+
+    /// More waits to be sent than should: nothing is read meanwhile.
+    pub(super) fn is_full(&self) -> bool {
+        self.out.len() >= 2 * OUT
+    }
+
+    /// Whether a client has let what it asked for lie for too long.
+    pub(super) fn is_stalled(&self, limit: Duration) -> bool {
+        let flows = self.streams.values().map(|flow| flow.shut);
+        flows.chain([self.shut]).flatten().any(|shut| shut.elapsed() > limit)
+    }
+
+    /// Looks at the connection anew.
+    pub(super) fn round(&mut self) {
+        self.chatter = 0;
+    }
+
+    /// The connection is over, and so is whatever goes on in it.
+    pub(super) fn close_all(&mut self) {
+        for flow in self.streams.values_mut() {
+            flow.wake();
+        }
+        self.streams.clear();
+        self.turn = None;
+        self.driver = None;
+    }
+}
