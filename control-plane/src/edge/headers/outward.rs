@@ -176,11 +176,16 @@ mod tests {
         assert_eq!(headers.len(), 6, "{headers:?}");
         let mut written = Vec::new();
         assert!(said.write(&raw, &mut written));
+        let mut passed = Vec::new();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(said.pass(&raw, |name, value| passed.push(format!("{}: {}", text(name), text(value)))));
         let mut made: Vec<String> =
             headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         let mut written: Vec<&str> = std::str::from_utf8(&written).unwrap().lines().collect();
         made.sort();
         written.sort_unstable();
+        passed.sort();
+        assert_eq!(made, passed, "all ways to a client say the same");
         assert_eq!(made, written, "all ways to a client say the same");
     }
 }
