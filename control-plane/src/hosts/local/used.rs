@@ -230,6 +230,11 @@ impl Counters {
         count.memory(bytes, now);
     }
 
+    /// Bytes that it had in memory when it was last looked at.
+    pub(super) fn memory(&self) -> u64 {
+        self.count().seen.1.memory
+    }
+
     /// It may have so much on the disk.
     pub(super) fn may_store(&self, quota: u64) {
         self.count().quota = quota;
