@@ -109,14 +109,15 @@ mod tests {
         type Look = (Option<First>, Option<First>);
         /// Runs, how long each takes with its pause, how many of them in turn are like this, which run is the first that counts.
         type Row = (&'static str, &'static [Look], u64, Option<usize>);
-        let table: [Row; 9] = [
+        let table: [Row; 10] = [
             ("sleeps, and is woken at once", &[(ONE, None)], 10, None),
             ("sleeps just when the next one comes", &[(ONE, TWO), (TWO, ONE)], 10, None),
             ("is started by its timetable", &[(None, None)], 10, None),
             ("is visited just when its timetable's run ends", &[(None, ONE), (ONE, None)], 10, None),
             ("lets nobody in", &[(ONE, ONE)], 400, Some(11)),
             ("lets nobody in, and its visitors give up", &[(ONE, Some(First::Known(0)))], 400, Some(11)),
-            ("lets nobody in, where the kernel says little", &[(SOMEBODY, SOMEBODY)], 400, Some(11)),
+            ("has somebody waiting always, where the kernel says little", &[(SOMEBODY, SOMEBODY)], 400, None),
+            ("the same, in part", &[(SOMEBODY, ONE), (ONE, SOMEBODY)], 400, None),
             ("lets every other one in", &[(ONE, ONE), (ONE, TWO)], 400, Some(24)),
             ("lets nobody in, but seldom", &[(ONE, ONE)], 5_000, None),
         ];
@@ -141,18 +142,23 @@ mod tests {
             assert_eq!(is_hasty(Duration::from_millis(ran), idle_seconds), hasty, "{ran} of {idle_seconds}");
         }
         // How often it is woken, whether it leaves at once, which run is the first that counts.
-        for (every, hasty, expected) in
-            [(100, true, Some(10)), (400, true, Some(10)), (5_000, true, None), (100, false, None)]
-        {
+        for (every, hasty, waits, expected) in [
+            (100, true, None, Some(10)),
+            (400, true, None, Some(10)),
+            (400, true, SOMEBODY, Some(10)),
+            (5_000, true, None, None),
+            (100, false, None, None),
+            (100, false, SOMEBODY, None),
+        ] {
             let (mut starts, mut now) = (Starts::default(), Instant::now());
             let mut counts = |_: &usize| {
-                starts.began(now, || ONE);
+                starts.began(now, || waits.or(ONE));
                 now += Duration::from_millis(every);
-                starts.ended(now, None, hasty);
+                starts.ended(now, waits, hasty);
                 assert_eq!(starts.was_hasty(), hasty);
                 starts.failed(false)
             };
-            assert_eq!((0..200).find(|run| counts(run)), expected, "{every} {hasty}");
+            assert_eq!((0..200).find(|run| counts(run)), expected, "{every} {hasty} {waits:?}");
         }
     }
 
