@@ -148,6 +148,57 @@ begin
     return rows_added;
 end $$;
 
+CREATE FUNCTION public.usage_add_counts(of_tenants text[], of_hours timestamp with time zone[], of_requests bigint[], of_egress_bytes bigint[], of_refused bigint[], of_forbidden bigint[], of_crowded bigint[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    rows_added bigint;
+    said bigint := coalesce(cardinality(of_tenants), 0);
+begin
+    if said = 0 then
+        return 0;
+    end if;
+    if said > 10000 then
+        raise exception 'too many rows at once: % of 10000', said using errcode = 'check_violation';
+    end if;
+    if exists (
+        select from unnest(of_tenants, of_hours, of_requests, of_egress_bytes, of_refused, of_forbidden, of_crowded)
+            as s (tenant_id, hour, requests, egress_bytes, refused, forbidden, crowded)
+        where s.tenant_id is null or s.hour is null
+            or coalesce(s.requests not between 0 and 1000000000000, true)
+            or coalesce(s.egress_bytes not between 0 and 1000000000000000, true)
+            or coalesce(s.refused not between 0 and 1000000000000, true)
+            or coalesce(s.forbidden not between 0 and 1000000000000, true)
+            or coalesce(s.crowded not between 0 and 1000000000000, true)
+    ) then
+        raise exception 'a row has nothing, less than nothing or too much in it' using errcode = 'check_violation';
+    end if;
+    if exists (
+        select from unnest(of_hours) as s (hour)
+        where s.hour <> date_trunc('hour', s.hour, 'UTC') or s.hour not between now() - interval '25 hours' and now() + interval '1 day'
+    ) then
+        raise exception 'an hour that is none, or further from now than a day' using errcode = 'check_violation';
+    end if;
+    perform usage_partitions(month) from (select distinct date_trunc('month', h, 'UTC') as month from unnest(of_hours) as h) as months;
+    insert into usage_hours (tenant_id, hour, requests, egress_bytes, refused, forbidden, crowded)
+    select s.tenant_id, s.hour, sum(s.requests)::bigint, sum(s.egress_bytes)::bigint, sum(s.refused)::bigint, sum(s.forbidden)::bigint,
+        sum(s.crowded)::bigint
+    from unnest(of_tenants, of_hours, of_requests, of_egress_bytes, of_refused, of_forbidden, of_crowded)
+        as s (tenant_id, hour, requests, egress_bytes, refused, forbidden, crowded)
+    where exists (select from tenants t where t.id = s.tenant_id)
+    group by s.tenant_id, s.hour
+    order by s.tenant_id, s.hour -- everybody in the same order, so that nobody waits for each other
+    on conflict (tenant_id, hour) do update set
+        requests = usage_hours.requests + excluded.requests,
+        egress_bytes = usage_hours.egress_bytes + excluded.egress_bytes,
+        refused = usage_hours.refused + excluded.refused,
+        forbidden = usage_hours.forbidden + excluded.forbidden,
+        crowded = usage_hours.crowded + excluded.crowded;
+    get diagnostics rows_added = row_count;
+    return rows_added;
+end $$;
+
 CREATE FUNCTION public.usage_forget(at timestamp with time zone) RETURNS SETOF text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -694,6 +745,7 @@ CREATE TABLE public.tenants (
     served_domain text,
     owner_key text,
     retry boolean DEFAULT false NOT NULL,
+    full_told_at timestamp with time zone,
     CONSTRAINT tenants_again_sha256_check CHECK ((again_sha256 ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT tenants_check CHECK (((wanted = 'suspended'::text) = (suspended_reason IS NOT NULL))),
     CONSTRAINT tenants_check1 CHECK (((observed = 'absent'::text) OR (socket IS NOT NULL))),
@@ -773,6 +825,8 @@ COMMENT ON COLUMN public.tenants.served_domain IS 'The name in the spec that the
 COMMENT ON COLUMN public.tenants.owner_key IS 'The public half (Ed25519, base64url) of the key with which the percloud vouches for its owner here; as its runtime last said, none before that.';
 
 COMMENT ON COLUMN public.tenants.retry IS 'Its host shall try it at once, should it fail. Written with a wish; the reconciler takes it back once its host was told, or it does not fail.';
+
+COMMENT ON COLUMN public.tenants.full_told_at IS 'When its owner was last told that it was put to sleep for filling the disk.';
 
 CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
  WITH perclouds AS NOT MATERIALIZED (
@@ -1099,12 +1153,16 @@ CREATE TABLE public.usage_days (
     refused bigint DEFAULT 0 NOT NULL,
     starts_in_vain bigint DEFAULT 0 NOT NULL,
     busy_micros bigint DEFAULT 0 NOT NULL,
+    forbidden bigint DEFAULT 0 NOT NULL,
+    crowded bigint DEFAULT 0 NOT NULL,
     CONSTRAINT usage_days_awake_seconds_check CHECK ((awake_seconds >= 0)),
     CONSTRAINT usage_days_busy_micros_check CHECK ((busy_micros >= 0)),
     CONSTRAINT usage_days_cpu_micros_check CHECK ((cpu_micros >= 0)),
+    CONSTRAINT usage_days_crowded_check CHECK ((crowded >= 0)),
     CONSTRAINT usage_days_disk_limits_check CHECK ((disk_limits >= 0)),
     CONSTRAINT usage_days_egress_bytes_check CHECK ((egress_bytes >= 0)),
     CONSTRAINT usage_days_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT usage_days_forbidden_check CHECK ((forbidden >= 0)),
     CONSTRAINT usage_days_memory_byte_seconds_check CHECK ((memory_byte_seconds >= 0)),
     CONSTRAINT usage_days_memory_limits_check CHECK ((memory_limits >= 0)),
     CONSTRAINT usage_days_refused_check CHECK ((refused >= 0)),
@@ -1154,6 +1212,10 @@ COMMENT ON COLUMN public.usage_days.starts_in_vain IS 'As in usage_hours, all da
 
 COMMENT ON COLUMN public.usage_days.busy_micros IS 'As in usage_hours, all day.';
 
+COMMENT ON COLUMN public.usage_days.forbidden IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.crowded IS 'As in usage_hours, all day.';
+
 CREATE TABLE public.usage_hours (
     tenant_id text NOT NULL,
     hour timestamp with time zone NOT NULL,
@@ -1172,12 +1234,16 @@ CREATE TABLE public.usage_hours (
     refused bigint DEFAULT 0 NOT NULL,
     starts_in_vain bigint DEFAULT 0 NOT NULL,
     busy_micros bigint DEFAULT 0 NOT NULL,
+    forbidden bigint DEFAULT 0 NOT NULL,
+    crowded bigint DEFAULT 0 NOT NULL,
     CONSTRAINT usage_hours_awake_seconds_check CHECK ((awake_seconds >= 0)),
     CONSTRAINT usage_hours_busy_micros_check CHECK ((busy_micros >= 0)),
     CONSTRAINT usage_hours_cpu_micros_check CHECK ((cpu_micros >= 0)),
+    CONSTRAINT usage_hours_crowded_check CHECK ((crowded >= 0)),
     CONSTRAINT usage_hours_disk_limits_check CHECK ((disk_limits >= 0)),
     CONSTRAINT usage_hours_egress_bytes_check CHECK ((egress_bytes >= 0)),
     CONSTRAINT usage_hours_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT usage_hours_forbidden_check CHECK ((forbidden >= 0)),
     CONSTRAINT usage_hours_hour_check CHECK ((((EXTRACT(epoch FROM hour))::bigint % (3600)::bigint) = 0)),
     CONSTRAINT usage_hours_memory_byte_seconds_check CHECK ((memory_byte_seconds >= 0)),
     CONSTRAINT usage_hours_memory_limits_check CHECK ((memory_limits >= 0)),
@@ -1222,11 +1288,15 @@ COMMENT ON COLUMN public.usage_hours.disk_limits IS 'How often it was found with
 
 COMMENT ON COLUMN public.usage_hours.failures IS 'How often its runtime failed.';
 
-COMMENT ON COLUMN public.usage_hours.refused IS 'Requests, of visitors or its own, that a limit refused.';
+COMMENT ON COLUMN public.usage_hours.refused IS 'Requests, of its visitors or its own, that were refused for being too many or too large.';
 
-COMMENT ON COLUMN public.usage_hours.starts_in_vain IS 'How often it was started in vain once too often: it left while the connection that it was started for still waited.';
+COMMENT ON COLUMN public.usage_hours.starts_in_vain IS 'How often it was started in vain once too often: it left at once, or while the connection that it was started for still waited.';
 
 COMMENT ON COLUMN public.usage_hours.busy_micros IS 'Microseconds for which it kept processors busy beyond its share, for which it was in the slow lane.';
+
+COMMENT ON COLUMN public.usage_hours.forbidden IS 'Connections of its own that a rule of the way out refused: to what is not public, or to a port or host that the provider does not allow.';
+
+COMMENT ON COLUMN public.usage_hours.crowded IS 'Handshakes of its visitors that came faster than one percloud''s share: they waited for others, or were sent away.';
 
 CREATE TABLE public.usage_marks (
     tenant_id text NOT NULL,

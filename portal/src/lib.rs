@@ -26,6 +26,7 @@ const TEMPLATES: &[Template] = ui::templates!("templates":
     "mails/manage_link/subject.txt", "mails/manage_link/body.txt", "mails/manage_link/body.html",
     "mails/suspended/subject.txt", "mails/suspended/body.txt", "mails/suspended/body.html",
     "mails/resumed/subject.txt", "mails/resumed/body.txt", "mails/resumed/body.html",
+    "mails/disk_full/subject.txt", "mails/disk_full/body.txt", "mails/disk_full/body.html",
     "mails/deleted/subject.txt", "mails/deleted/body.txt", "mails/deleted/body.html",
     "mails/domain_ready/subject.txt", "mails/domain_ready/body.txt", "mails/domain_ready/body.html",
     "mails/domain_lost/subject.txt", "mails/domain_lost/body.txt", "mails/domain_lost/body.html",

@@ -120,6 +120,17 @@ pub(crate) fn spin(long: Duration) -> String {
     "dizzy".into()
 }
 
+/// Writes so many MiB until they are on the disk; how many milliseconds that takes.
+pub(crate) fn sync(mib: i32) -> String {
+    let began = Instant::now();
+    let write = || -> std::io::Result<()> {
+        let mut file = fs::File::create("/data/synced")?;
+        (0..mib).try_for_each(|_| std::io::Write::write_all(&mut file, &[1; 1 << 20]))?;
+        file.sync_all()
+    };
+    write().map_or_else(|error| format!("stopped: {error}"), |()| began.elapsed().as_millis().to_string())
+}
+
 /// So many MiB of the disk, none of its files larger than allowed, and so many files with nothing in them.
 pub(crate) fn fill(mib: i32, files: i32) -> String {
     let large = |i: i32| -> std::io::Result<()> {

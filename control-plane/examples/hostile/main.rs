@@ -99,6 +99,7 @@ fn serve() {
             continue;
         }
         match listener.accept() {
+            Ok(_) if Path::new("accept-and-leave").exists() => exit(0),
             Ok((stream, _)) => drop(answer(stream)),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(error) => {
@@ -148,6 +149,7 @@ fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
         "/memory" => bombs::touch(number("mib")),
         "/threads" => bombs::threads().unwrap_or_else(|made| made),
         "/spin" => bombs::spin(Duration::from_millis(u64::try_from(number("ms")).unwrap_or(0))),
+        "/sync" => bombs::sync(number("mib")),
         "/fill" => bombs::fill(number("mib"), number("files")),
         "/tmp" => {
             std::fs::write("/tmp/secret", "Bob's").map_or_else(|error| error.to_string(), |()| "put there".into())

@@ -73,7 +73,7 @@ async fn id_of(db: &impl GenericClient, name: &str) -> anyhow::Result<String> {
 /// All of it, page by page: a fleet's days need not fit into memory.
 async fn csv(db: &impl GenericClient, mut filter: Filter) -> anyhow::Result<()> {
     let head = "percloud,id,begin,cpu_seconds,memory_byte_seconds,awake_seconds,wakes,storage_bytes,requests,egress_bytes,throttled_seconds,\
-        memory_limits,thread_limits,disk_limits,failures,refused,starts_in_vain,busy_seconds";
+        memory_limits,thread_limits,disk_limits,failures,refused,starts_in_vain,busy_seconds,forbidden,crowded";
     filter.limit = 1000;
     terminal::print(&terminal::csv(head.split(',')))?;
     loop {
@@ -106,6 +106,8 @@ fn record(used: &Used, by: By) -> String {
         used.refused.to_string(),
         used.starts_in_vain.to_string(),
         terminal::decimal(used.busy_micros, 6),
+        used.forbidden.to_string(),
+        used.crowded.to_string(),
     ])
 }
 

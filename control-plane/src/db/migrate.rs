@@ -24,6 +24,7 @@ const ALL: &[(&str, &str)] = &[
     ("V16__usage_brief", include_str!("../../../migrations/0016_usage_brief.sql")),
     ("V17__certificate_trouble", include_str!("../../../migrations/0017_certificate_trouble.sql")),
     ("V18__domains_paused", include_str!("../../../migrations/0018_domains_paused.sql")),
+    ("V19__abuse", include_str!("../../../migrations/0019_abuse.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

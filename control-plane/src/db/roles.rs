@@ -93,6 +93,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("percloud_web", "sign_up_again"),
     ("percloud_edge", "usage_add"),
     ("percloud_egress", "usage_add"),
+    ("percloud_edge", "usage_add_counts"),
+    ("percloud_egress", "usage_add_counts"),
     ("percloud_reconcile", "usage_partitions"),
     ("percloud_reconcile", "usage_forget"),
 ];

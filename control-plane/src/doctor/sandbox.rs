@@ -40,10 +40,16 @@ pub(super) async fn all(common: &Common, now: DateTime<Utc>) -> (Option<Sandbox>
 fn of_host(layers: &[Layer]) -> Vec<Finding> {
     let missing = layers.iter().filter_map(|layer| {
         let why = layer.missing.as_ref()?;
-        let to_do = format!(
-            "it keeps a percloud from this: {}. Until this machine has it, take in only people you trust",
-            layer.keeps
-        );
+        let to_do = if layer.name == local::Kind::Io.to_string() {
+            "while one percloud keeps the disk busy, the others may wait for it. It needs control groups with io (blkio in version 1), \
+             and the folder tenants/ on a disk of the machine's: ext4 or XFS, not an overlay"
+                .to_owned()
+        } else {
+            format!(
+                "it keeps a percloud from this: {}. Until this machine has it, take in only people you trust",
+                layer.keeps
+            )
+        };
         Some(Finding::warning(format!("sandbox: {}", layer.name), format!("missing: {why}"), to_do))
     });
     let missing: Vec<Finding> = missing.collect();
@@ -108,6 +114,7 @@ fn here(layer: &Layer) -> &'static str {
     match (&layer.missing, layer.allowed, layer.tolerated) {
         (None, ..) => "✓ has",
         (Some(_), true, _) => "! has not, allowed",
+        (Some(_), false, true) if layer.name == local::Kind::Io.to_string() => "! has not",
         (Some(_), false, true) => "! has not, not root",
         (Some(_), false, false) => "✗ has not",
     }
@@ -138,6 +145,7 @@ mod tests {
             layer("own-user", "files of others belong to another user", Some("not root"), false, true),
             Layer { version: Some("ABI 6".into()), ..landlock },
             layer("oom-score", "it goes first", Some("no /proc"), true, true),
+            layer("io", "it ends somewhere", Some("no disk"), false, true),
             layer("seccomp", "most of the kernel cannot be called", Some("no such thing\u{7}"), false, false),
         ]
     }
@@ -153,6 +161,7 @@ mod tests {
              landlock   ✓ has                ABI 6; the kernel opens files of its own folder\n\
              \u{20}                               only\n\
              oom-score  ! has not, allowed   it goes first (missing: no /proc)\n\
+             io         ! has not            it ends somewhere (missing: no disk)\n\
              seccomp    ✗ has not            most of the kernel cannot be called (missing: no\n\
              \u{20}                               such thing )\n"
         );

@@ -57,7 +57,7 @@ async fn work(edge: Arc<Edge>, doors: Doors, ending: Ending) -> anyhow::Result<(
     let doorman = Doorman::new(edge.clone(), tasks.clone());
     let scribe = Scribe::new(edge.meter.clone(), edge.log.clone());
     tokio::spawn(scribe.clone().run());
-    let turns = Turns::new(edge.company.clone());
+    let turns = Turns::new(edge.company.clone(), edge.ledger.clone());
     tokio::spawn(turns.clone().run());
     for listener in doors.https {
         let inside = Inside {

@@ -34,8 +34,8 @@ impl Egress {
         let end = match self.admit(&mut stream, uid, &mut story).await {
             Ok(word) => word,
             Err(refusal) => {
-                if let (true, Some(id)) = (refusal.is_ours(), &story.tenant) {
-                    self.tenants.refuse(id);
+                if let Some(id) = &story.tenant {
+                    self.tenants.refuse(id, refusal);
                 }
                 // Whoever does not read it will not know it.
                 let _ = timeout(limits::HEAD, stream.write_all(refusal.answer().as_bytes())).await;

@@ -155,9 +155,14 @@ impl Tenants {
         *today <= self.limits.day_bytes
     }
 
-    /// Counts a connection that was refused.
-    pub(super) fn refuse(&self, id: &TenantId) {
-        self.ledger.account(id.as_str()).refuse();
+    /// Counts a connection that was refused, where that is this percloud's doing.
+    pub(super) fn refuse(&self, id: &TenantId, why: Refusal) {
+        let account = self.ledger.account(id.as_str());
+        match why {
+            limit if limit.is_limit() => account.refuse(),
+            rule if rule.is_rule() => account.forbid(),
+            _ => {}
+        }
     }
 }
 
@@ -244,10 +249,16 @@ mod tests {
         assert!(!tenants.count(&first.0, Way::Sent, 1), "the day's bytes");
         let (other, _place) = tenants.enter(&bob).unwrap();
         assert!(tenants.count(&other, Way::Received, 4));
-        tenants.refuse(&bob);
+        for why in [Refusal::TooFast, Refusal::Literal, Refusal::OurOwn, Refusal::NoAddress, Refusal::TooSlow] {
+            tenants.refuse(&bob, why);
+        }
         let counted = |id: &TenantId| tenants.ledger.account(id.as_str()).take();
         assert_eq!(counted(&ada), Counts { bytes: 11, ..Counts::default() });
-        assert_eq!(counted(&bob), Counts { refused: 1, ..Counts::default() }, "what comes in is not what goes out");
+        assert_eq!(
+            counted(&bob),
+            Counts { refused: 1, forbidden: 2, ..Counts::default() },
+            "what comes in is not what goes out"
+        );
     }
 
     #[test]

@@ -125,12 +125,14 @@ impl Refusal {
         )
     }
 
-    /// Whether a rule or a limit of ours says no; else it is the request that makes no sense, or the host that does not answer.
-    pub(super) const fn is_ours(self) -> bool {
-        matches!(
-            self,
-            Literal | LocalName | Port | DeniedHost | NotPublic | OurOwn | AtOnce | TooFast | DayUsed | Crowded
-        )
+    /// Whether a limit of ours says no: there were too many.
+    pub(super) const fn is_limit(self) -> bool {
+        matches!(self, AtOnce | TooFast | DayUsed | Crowded)
+    }
+
+    /// Whether a rule of ours says no, however seldom it is asked. What is neither makes no sense, or the host does not answer.
+    pub(super) const fn is_rule(self) -> bool {
+        matches!(self, Literal | LocalName | Port | DeniedHost | NotPublic | OurOwn)
     }
 
     /// Seconds after which it makes sense to ask again, where that is known.

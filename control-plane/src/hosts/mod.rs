@@ -38,6 +38,9 @@ pub struct Unit {
     pub state: State,
     /// What the runtime says of itself (untrusted; read from its folder).
     pub status: Status,
+    /// Within the last day it was put to sleep for filling the disk.
+    #[serde(default)]
+    pub filled: bool,
 }
 
 /// Whether a runtime runs.
@@ -110,7 +113,7 @@ pub struct LimitsMet {
     pub disk: u64,
     /// Its runtime failed.
     pub failures: u64,
-    /// It was started in vain once too often: it left while the connection that it was started for still waited.
+    /// It was started in vain once too often: it left at once, or while the connection that it was started for still waited.
     pub starts: u64,
     /// Microseconds for which it kept processors busy beyond its share, for which it is in the slow lane.
     pub busy_micros: u64,

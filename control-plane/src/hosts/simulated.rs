@@ -121,6 +121,13 @@ impl Simulated {
         }
     }
 
+    /// It was put to sleep for filling the disk, a moment ago or within a day.
+    pub fn set_filled(&self, id: &TenantId) {
+        if let Some((_, unit)) = self.memory().units.get_mut(id) {
+            unit.filled = true;
+        }
+    }
+
     /// What its runtime says of itself.
     pub fn set_status(&self, id: &TenantId, status: Status) {
         if let Some((_, unit)) = self.memory().units.get_mut(id) {
@@ -170,6 +177,7 @@ impl Simulated {
             socket: self.socket(&spec.id),
             state: State::Asleep,
             status: kept.unwrap_or_default(),
+            filled: false,
         };
         memory.units.insert(spec.id.clone(), (spec.clone(), unit.clone()));
         if self.0.paths.is_some() {

@@ -143,12 +143,14 @@ impl Keeping {
         let mut lost = Counts::default();
         let sent = std::mem::take(&mut self.books.sent.lock().await.rows);
         sent.into_iter().chain(self.books.ledger.next(usize::MAX)).for_each(|row| lost.add(row.counts));
-        let Counts { requests, bytes, refused } = lost;
+        let Counts { requests, bytes, refused, forbidden, crowded } = lost;
         tracing::warn!(
             error = why,
             requests,
             bytes,
             refused,
+            forbidden,
+            crowded,
             "these were counted and could not be written: they are lost"
         );
     }
@@ -167,8 +169,8 @@ async fn write(db: &mut ClientWrapper, sent: &mut Sent) -> Result<(), db::Error>
     let begun = transaction.query_one(sql::BEGUN, &[]).await?;
     let number: String = begun.try_get(0)?;
     let columns = Columns::of(&sent.rows, begun.try_get(1)?);
-    let Columns { tenants, hours, requests, bytes, refused } = &columns;
-    transaction.query_one(sql::ADD, &[tenants, hours, requests, bytes, refused]).await?;
+    let Columns { tenants, hours, requests, bytes, refused, forbidden, crowded } = &columns;
+    transaction.query_one(sql::ADD, &[tenants, hours, requests, bytes, refused, forbidden, crowded]).await?;
     // Until there is an answer nobody knows, whatever the error says: a server that is being shut down may say so after the deed.
     sent.doubt = Some(number);
     transaction.commit().await?;
@@ -198,6 +200,8 @@ struct Columns<'a> {
     requests: Vec<i64>,
     bytes: Vec<i64>,
     refused: Vec<i64>,
+    forbidden: Vec<i64>,
+    crowded: Vec<i64>,
 }
 
 impl<'a> Columns<'a> {
@@ -213,6 +217,8 @@ impl<'a> Columns<'a> {
             requests: rows.iter().map(|row| number(row.counts.requests, MOST.0)).collect(),
             bytes: rows.iter().map(|row| number(row.counts.bytes, MOST.1)).collect(),
             refused: rows.iter().map(|row| number(row.counts.refused, MOST.0)).collect(),
+            forbidden: rows.iter().map(|row| number(row.counts.forbidden, MOST.0)).collect(),
+            crowded: rows.iter().map(|row| number(row.counts.crowded, MOST.0)).collect(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What perclouds use of edge and egress: counted where it passes by, gathered by the hour, written to the database now and then.
 //!
 //! ```text
-//! a request, a piece of a body ──▶ Account ── gather ──▶ waiting, by hour and percloud ── Books ──▶ usage_add
+//! a request, a piece of a body ──▶ Account ── gather ──▶ waiting, by hour and percloud ── Books ──▶ usage_add_counts
 //!                                 (atomics)  (a minute)                                  (a minute)
 //! ```
 //! Whoever counts holds the percloud's [`Account`] and looks nothing up. The [`Ledger`] holds it too, so that nothing is lost when a
@@ -36,6 +36,8 @@ pub struct Account {
     requests: AtomicU64,
     bytes: AtomicU64,
     refused: AtomicU64,
+    forbidden: AtomicU64,
+    crowded: AtomicU64,
 }
 
 impl Account {
@@ -49,9 +51,19 @@ impl Account {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A request, of a visitor's or its own, that a limit or a rule refused.
+    /// A request, of a visitor's or its own, that a limit refused.
     pub fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection of its own to where no percloud may connect to.
+    pub fn forbid(&self) {
+        self.forbidden.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A visitor's handshake beyond its share.
+    pub fn crowd(&self) {
+        self.crowded.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn take(&self) -> Counts {
@@ -60,7 +72,13 @@ impl Account {
             0 => 0,
             _ => count.swap(0, Ordering::Relaxed),
         };
-        Counts { requests: take(&self.requests), bytes: take(&self.bytes), refused: take(&self.refused) }
+        Counts {
+            requests: take(&self.requests),
+            bytes: take(&self.bytes),
+            refused: take(&self.refused),
+            forbidden: take(&self.forbidden),
+            crowded: take(&self.crowded),
+        }
     }
 }
 
@@ -71,8 +89,12 @@ pub struct Counts {
     pub requests: u64,
     /// Bytes that went out.
     pub bytes: u64,
-    /// Requests that were refused.
+    /// Requests that a limit refused.
     pub refused: u64,
+    /// Ways out that a rule refused.
+    pub forbidden: u64,
+    /// Handshakes beyond its share.
+    pub crowded: u64,
 }
 
 impl Counts {
@@ -80,6 +102,8 @@ impl Counts {
         self.requests = self.requests.saturating_add(more.requests);
         self.bytes = self.bytes.saturating_add(more.bytes);
         self.refused = self.refused.saturating_add(more.refused);
+        self.forbidden = self.forbidden.saturating_add(more.forbidden);
+        self.crowded = self.crowded.saturating_add(more.crowded);
     }
 }
 

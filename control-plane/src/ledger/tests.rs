@@ -9,7 +9,7 @@ fn at(text: &str) -> DateTime<Utc> {
 fn said(ledger: &Ledger) -> Vec<(String, String, [u64; 3])> {
     ledger.gather();
     let rows = ledger.next(usize::MAX).into_iter();
-    let counts = |c: Counts| [c.requests, c.bytes, c.refused];
+    let counts = |c: Counts| [c.requests, c.bytes, c.refused + 10 * c.forbidden + 100 * c.crowded];
     rows.map(|row| (row.hour.format("%dT%H").to_string(), row.tenant.into(), counts(row.counts))).collect()
 }
 
@@ -22,10 +22,12 @@ fn all_who_count_for_a_percloud_count_together_and_nothing_is_lost_when_they_end
     drop(first);
     second.request();
     second.refuse();
+    second.forbid();
+    second.crowd();
     drop(second);
     bob.bytes(1);
     let row = |tenant: &str, counts| ("27T12".to_owned(), tenant.to_owned(), counts);
-    assert_eq!(said(&ledger), [row("ada", [2, 70, 1]), row("bob", [0, 1, 0])]);
+    assert_eq!(said(&ledger), [row("ada", [2, 70, 111]), row("bob", [0, 1, 0])]);
     assert_eq!(said(&ledger), [], "nothing is said twice");
     assert_eq!(
         ledger.open().accounts.keys().map(|id| &**id).collect::<Vec<_>>(),
@@ -95,5 +97,5 @@ fn what_is_counted_while_it_is_gathered_is_counted_once() {
     rows.extend(ledger.next(usize::MAX));
     let mut sum = Counts::default();
     rows.iter().for_each(|row| sum.add(row.counts));
-    assert_eq!(sum, Counts { requests: 40_000, bytes: 4 * 49_995_000, refused: 0 });
+    assert_eq!(sum, Counts { requests: 40_000, bytes: 4 * 49_995_000, ..Counts::default() });
 }

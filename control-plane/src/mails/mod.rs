@@ -56,6 +56,11 @@ pub enum Message {
         /// The host name.
         domain: String,
     },
+    /// It was put to sleep for filling the disk.
+    DiskFull {
+        /// The host name.
+        domain: String,
+    },
     /// It was deleted.
     Deleted {
         /// The host name.
@@ -122,6 +127,7 @@ impl Message {
             Self::ManageLink { .. } => "manage-link",
             Self::Suspended { .. } => "suspended",
             Self::Resumed { .. } => "resumed",
+            Self::DiskFull { .. } => "disk-full",
             Self::Deleted { .. } => "deleted",
             Self::DomainReady { .. } => "domain-ready",
             Self::DomainLost { .. } => "domain-lost",

@@ -13,6 +13,7 @@ pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> 
         Message::Confirm { domain, link } => mails::render(&mails::Confirm { domain, link }, lang),
         Message::SetUpLink { domain, link } => mails::render(&mails::SetUpLink { domain, link }, lang),
         Message::ManageLink { domain, link } => mails::render(&mails::ManageLink { domain, link }, lang),
+        Message::DiskFull { domain } => mails::render(&mails::DiskFull { domain }, lang),
         Message::Suspended { domain, reason } => mails::render(&mails::Suspended { domain, reason }, lang),
         Message::Resumed { domain } => mails::render(&mails::Resumed { domain }, lang),
         Message::Deleted { domain } => mails::render(&mails::Deleted { domain }, lang),

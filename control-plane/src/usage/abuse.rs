@@ -33,6 +33,10 @@ pub enum Kind {
     Busy,
     /// Requests, of its visitors or its own, that were refused.
     Refused,
+    /// It wanted to connect to where no percloud may.
+    Forbidden,
+    /// Its visitors shook hands faster than one percloud's share.
+    Crowded,
 }
 
 /// Points of one kind end here: a loop that is refused a million threads is not a thousand times worse than one that is refused a thousand.
@@ -40,7 +44,7 @@ const MOST: i64 = 1_000;
 
 impl Kind {
     /// All of them, with the count from which on it is told, and how many of it make a point.
-    const ALL: [(Self, i64, i64); 8] = [
+    const ALL: [(Self, i64, i64); 10] = [
         (Self::Throttled, 60, 30),
         (Self::Memory, 1, 1),
         (Self::Threads, 1, 10),
@@ -50,6 +54,10 @@ impl Kind {
         // To take in what somebody brings along from elsewhere may take minutes; to mine takes days.
         (Self::Busy, 1_800, 300),
         (Self::Refused, 100, 100),
+        // A person has a bookmark or two to the box at home; a program that looks for a way in tries hundreds.
+        (Self::Forbidden, 20, 5),
+        // A page that is talked about has a minute of it; somebody who means harm has thousands a second.
+        (Self::Crowded, 5_000, 1_000),
     ];
 
     fn count(self, used: &Used) -> i64 {
@@ -62,6 +70,8 @@ impl Kind {
             Self::Starts => used.starts_in_vain,
             Self::Busy => used.busy_micros / 1_000_000,
             Self::Refused => used.refused,
+            Self::Forbidden => used.forbidden,
+            Self::Crowded => used.crowded,
         }
     }
 
@@ -81,7 +91,10 @@ impl Kind {
             Self::Disk => format!("It was found {} with more on the disk than it may hold.", times(count)),
             Self::Failures => format!("Its runtime failed {}.", times(count)),
             Self::Starts => {
-                format!("It was started and let its visitor wait in vain {}, beyond what is forgiven.", times(count))
+                format!(
+                    "It was started in vain {}, beyond what is forgiven: it left at once, or let its visitor wait.",
+                    times(count)
+                )
             }
             Self::Busy => {
                 let long = terminal::span(count.saturating_mul(1_000_000));
@@ -93,6 +106,16 @@ impl Kind {
                     terminal::count(count)
                 )
             }
+            Self::Forbidden => {
+                let often = times(count);
+                format!(
+                    "It was refused {often} a way out to an address that is not public, or to a port or host that is not allowed."
+                )
+            }
+            Self::Crowded => format!(
+                "{} handshakes of its visitors came faster than one percloud's share, and waited for others or were sent away.",
+                terminal::count(count)
+            ),
         }
     }
 
@@ -125,6 +148,12 @@ impl Kind {
             ),
             Self::Refused => format!(
                 "Somebody asks too fast, or it asks too much of others: log/edge.log and log/egress.log say which; {stop}."
+            ),
+            Self::Forbidden => format!(
+                "Nothing was reached. log/egress.log has the hosts and ports that it tried: a few of one home's are a mistake, many are somebody who looks for a way into networks; {stop}."
+            ),
+            Self::Crowded => format!(
+                "Other perclouds' visitors go first. Ask its owner whether it is talked about just now; against a flood your network's provider or a firewall can do more; {stop}."
             ),
         }
     }
@@ -211,6 +240,8 @@ mod tests {
             starts_in_vain: 0,
             busy_micros: 0,
             refused: 0,
+            forbidden: 0,
+            crowded: 0,
         }
     }
 
@@ -221,6 +252,8 @@ mod tests {
             busy_micros: 1_799_999_999,
             failures: 2,
             refused: 99,
+            forbidden: 19,
+            crowded: 4_999,
             requests: 1_000_000,
             ..used()
         };
@@ -244,8 +277,17 @@ mod tests {
         assert_eq!(
             spins.did,
             "It kept processors busy for 24 h 0 min, and made way for others meanwhile. \
-            It was started and let its visitor wait in vain 3 times, beyond what is forgiven."
+            It was started in vain 3 times, beyond what is forgiven: it left at once, or let its visitor wait."
         );
+        // One that looks for a way into the provider's network, and one at whose door a crowd stands.
+        let pries = judge(&Used { forbidden: 1_700, crowded: 90_000, ..used() }).unwrap();
+        assert_eq!(pries.met, [(Kind::Forbidden, 1_700), (Kind::Crowded, 90_000)]);
+        assert_eq!(
+            pries.did,
+            "It was refused 1,700 times a way out to an address that is not public, or to a port or host that is not allowed. \
+            90,000 handshakes of its visitors came faster than one percloud's share, and waited for others or were sent away."
+        );
+        assert!(pries.to_do.contains("log/egress.log"), "{}", pries.to_do);
         let gone = judge(&Used { domain: None, disk_limits: 1, ..used() }).unwrap();
         assert_eq!(gone.to_do, "It has gone: nothing.");
     }

@@ -74,12 +74,16 @@ pub struct Used {
     pub disk_limits: i64,
     /// How often its runtime failed.
     pub failures: i64,
-    /// How often it was started in vain once too often: it left while the connection that it was started for still waited.
+    /// How often it was started in vain once too often: it left at once, or while the connection that it was started for still waited.
     pub starts_in_vain: i64,
     /// Microseconds for which it kept processors busy beyond its share, for which it was in the slow lane.
     pub busy_micros: i64,
     /// Requests, of visitors or its own, that a limit refused.
     pub refused: i64,
+    /// Connections of its own that a rule of the way out refused.
+    pub forbidden: i64,
+    /// Handshakes of visitors that came faster than its share, and waited for others or were sent away.
+    pub crowded: i64,
 }
 
 impl Used {
@@ -103,13 +107,16 @@ impl Used {
             starts_in_vain: row.try_get("starts_in_vain")?,
             busy_micros: row.try_get("busy_micros")?,
             refused: row.try_get("refused")?,
+            forbidden: row.try_get("forbidden")?,
+            crowded: row.try_get("crowded")?,
         })
     }
 
-    /// How often it met a limit that ends, refuses or fails; not how long it was held back or busy.
+    /// How often it met a limit that ends, refuses or fails; not how long it was held back or busy, nor what its visitors waited for.
     #[must_use]
     pub fn limits_met(&self) -> i64 {
-        self.memory_limits + self.thread_limits + self.disk_limits + self.failures + self.starts_in_vain + self.refused
+        let own = self.memory_limits + self.thread_limits + self.disk_limits + self.failures + self.starts_in_vain;
+        own + self.refused + self.forbidden
     }
 }
 

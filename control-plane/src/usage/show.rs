@@ -13,7 +13,7 @@ use crate::db::{self, GenericClient, Pool};
 const BACK: TimeDelta = TimeDelta::hours(2);
 
 /// What can be added up, and how it is shown: the column, the counter, its unit, and the kind of limit.
-const SHOWN: [(&str, &str, u64, Option<&str>); 14] = [
+const SHOWN: [(&str, &str, u64, Option<&str>); 16] = [
     ("cpu_micros", "percloud_usage_cpu_seconds_total", 1_000_000, None),
     ("memory_byte_seconds", "percloud_usage_memory_byte_seconds_total", 1, None),
     ("awake_seconds", "percloud_usage_awake_seconds_total", 1, None),
@@ -28,6 +28,8 @@ const SHOWN: [(&str, &str, u64, Option<&str>); 14] = [
     ("failures", "percloud_usage_limits_met_total", 1, Some("failures")),
     ("starts_in_vain", "percloud_usage_limits_met_total", 1, Some("starts")),
     ("refused", "percloud_usage_limits_met_total", 1, Some("refused")),
+    ("forbidden", "percloud_usage_limits_met_total", 1, Some("forbidden")),
+    ("crowded", "percloud_usage_limits_met_total", 1, Some("crowded")),
 ];
 
 type Sums = [u64; SHOWN.len()];

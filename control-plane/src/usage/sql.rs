@@ -4,7 +4,8 @@
 macro_rules! amounts {
     () => {
         "u.cpu_micros, u.memory_byte_seconds, u.awake_seconds, u.wakes, u.storage_bytes, u.requests, u.egress_bytes, u.throttled_micros,
-            u.memory_limits, u.thread_limits, u.disk_limits, u.failures, u.starts_in_vain, u.busy_micros, u.refused"
+            u.memory_limits, u.thread_limits, u.disk_limits, u.failures, u.starts_in_vain, u.busy_micros, u.refused,
+            u.forbidden, u.crowded"
     };
 }
 
@@ -16,7 +17,8 @@ macro_rules! sums {
                 sum(egress_bytes)::bigint as egress_bytes, sum(throttled_micros)::bigint as throttled_micros,
                 sum(memory_limits)::bigint as memory_limits, sum(thread_limits)::bigint as thread_limits,
                 sum(disk_limits)::bigint as disk_limits, sum(failures)::bigint as failures,
-                sum(starts_in_vain)::bigint as starts_in_vain, sum(busy_micros)::bigint as busy_micros, sum(refused)::bigint as refused"
+                sum(starts_in_vain)::bigint as starts_in_vain, sum(busy_micros)::bigint as busy_micros, sum(refused)::bigint as refused,
+                sum(forbidden)::bigint as forbidden, sum(crowded)::bigint as crowded"
     };
 }
 
@@ -70,7 +72,7 @@ crate::statements! {
     /// Adds up the day $1, which begins at $2 and ends at $3; $4 says whether it is today. A row for every percloud that was there. Bytes on the
     /// disk are those that were last seen on the day, or before it.
     ROLL = concat!("insert into usage_days (day, tenant_id, cpu_micros, memory_byte_seconds, awake_seconds, wakes, requests, egress_bytes, throttled_micros,
-            memory_limits, thread_limits, disk_limits, failures, starts_in_vain, busy_micros, refused, storage_bytes)
+            memory_limits, thread_limits, disk_limits, failures, starts_in_vain, busy_micros, refused, forbidden, crowded, storage_bytes)
         with used as (
             select tenant_id, ", sums!(), ",
                 (array_agg(storage_bytes order by hour desc) filter (where storage_bytes is not null))[1] as storage_bytes
@@ -83,7 +85,8 @@ crate::statements! {
         select $1::date, there.tenant_id, coalesce(u.cpu_micros, 0), coalesce(u.memory_byte_seconds, 0), coalesce(u.awake_seconds, 0),
             coalesce(u.wakes, 0), coalesce(u.requests, 0), coalesce(u.egress_bytes, 0), coalesce(u.throttled_micros, 0),
             coalesce(u.memory_limits, 0), coalesce(u.thread_limits, 0), coalesce(u.disk_limits, 0), coalesce(u.failures, 0),
-            coalesce(u.starts_in_vain, 0), coalesce(u.busy_micros, 0), coalesce(u.refused, 0), coalesce(u.storage_bytes, earlier.storage_bytes, m.storage_bytes)
+            coalesce(u.starts_in_vain, 0), coalesce(u.busy_micros, 0), coalesce(u.refused, 0),
+            coalesce(u.forbidden, 0), coalesce(u.crowded, 0), coalesce(u.storage_bytes, earlier.storage_bytes, m.storage_bytes)
         from there
             left join used u on u.tenant_id = there.tenant_id
             left join usage_days earlier on earlier.tenant_id = there.tenant_id and earlier.day = $1::date - 1
@@ -93,7 +96,7 @@ crate::statements! {
             wakes = excluded.wakes, requests = excluded.requests, egress_bytes = excluded.egress_bytes,
             throttled_micros = excluded.throttled_micros, memory_limits = excluded.memory_limits, thread_limits = excluded.thread_limits,
             disk_limits = excluded.disk_limits, failures = excluded.failures, starts_in_vain = excluded.starts_in_vain,
-            busy_micros = excluded.busy_micros, refused = excluded.refused,
+            busy_micros = excluded.busy_micros, refused = excluded.refused, forbidden = excluded.forbidden, crowded = excluded.crowded,
             storage_bytes = coalesce(excluded.storage_bytes, usage_days.storage_bytes)");
     /// Drops what is too old.
     FORGET = "select usage_forget($1)";
@@ -134,7 +137,7 @@ crate::statements! {
             where hour >= $1
             group by tenant_id
             having sum(throttled_micros) + sum(memory_limits) + sum(thread_limits) + sum(disk_limits) + sum(failures) + sum(starts_in_vain)
-                + sum(busy_micros) + sum(refused) > 0
+                + sum(busy_micros) + sum(refused) + sum(forbidden) + sum(crowded) > 0
         ) u left join tenants t on t.id = u.tenant_id");
     /// What the fleet used in each hour from $1 on.
     FLEET = concat!("select hour, ", sums!(), "

@@ -23,6 +23,7 @@ mod edge_certificates;
 mod edge_restart;
 mod egress;
 mod isolation;
+mod isolation_disk;
 mod isolation_limits;
 mod layers;
 mod ledger;

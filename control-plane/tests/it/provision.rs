@@ -177,6 +177,30 @@ async fn a_runtime_that_does_not_start_shows_and_so_does_its_recovery() {
     assert_eq!(cloud.route(&ada.domain).await.as_deref(), Some("running"));
 }
 
+#[tokio::test]
+async fn an_owner_hears_once_that_a_percloud_fills_the_disk_and_again_when_it_does_so_for_long() {
+    let cloud = TestCloud::new().await;
+    let (ada, bob) = (cloud.sign_up("ada").await, cloud.sign_up("bob").await);
+    for one in [&ada, &bob] {
+        cloud.confirm(one).await;
+    }
+    cloud.settle().await;
+    cloud.host.set_filled(&ada.id);
+    let told =
+        "select coalesce(string_agg(tenant_id || ' ' || recipient, ', '), '') from mails where kind = 'disk-full'";
+    // By the time that somebody looks it may run again: the owner hears all the same.
+    for _ in 0..3 {
+        cloud.pass(TimeDelta::minutes(20)).await;
+        assert_eq!(cloud.value::<String>(told).await, format!("{} ada@example.org", ada.id));
+    }
+    let text: String = cloud.value("select text_body from spooled_mails where kind = 'disk-full'").await;
+    assert!(text.contains("ada.percloud.localhost holds far more than it may"), "{text}");
+    cloud.pass(TimeDelta::days(7)).await;
+    cloud.pass(TimeDelta::minutes(20)).await;
+    let again = "select count(*) from mails where kind = 'disk-full' and queued_at > (select full_told_at from tenants where name = 'ada') - interval '1 day'";
+    assert_eq!(cloud.value::<i64>(again).await, 1);
+}
+
 /// A host in whose `place` something else happens first.
 struct Meanwhile<F>(Arc<dyn Host>, F);
 

@@ -10,9 +10,9 @@ use crate::{
     postgres::{self, client},
 };
 
-/// One row said to `usage_add`, in SQL; `{id}` is Ada's percloud.
-const GOOD: &str = "select usage_add(array['{id}', '{id}', 't-zzzzzzzzzzzzzzzz'], array_fill(date_trunc('hour', now(), 'UTC'), array[3]),
-    array[1, 2, 9], array[100, 200, 900], array[0, 1, 9])";
+/// One row said to `usage_add_counts`, in SQL; `{id}` is Ada's percloud.
+const GOOD: &str = "select usage_add_counts(array['{id}', '{id}', 't-zzzzzzzzzzzzzzzz'], array_fill(date_trunc('hour', now(), 'UTC'), array[3]),
+    array[1, 2, 9], array[100, 200, 900], array[0, 1, 9], array[3, 0, 9], array[4, 5, 9])";
 
 #[tokio::test]
 async fn edge_and_egress_add_and_what_makes_no_sense_is_refused() {
@@ -24,14 +24,16 @@ async fn edge_and_egress_add_and_what_makes_no_sense_is_refused() {
         let added: i64 = user.query_one(&good, &[]).await.unwrap().get(0);
         assert_eq!(added, 1, "what is said twice is one row, and who is not there gets none");
     }
-    let sums = "select concat_ws(' ', count(*), sum(requests), sum(egress_bytes), sum(refused)) from usage_hours";
-    assert_eq!(cloud.value::<String>(sums).await, "1 6 600 2");
+    let sums = "select concat_ws(' ', count(*), sum(requests), sum(egress_bytes), sum(refused), sum(forbidden), sum(crowded)) from usage_hours";
+    assert_eq!(cloud.value::<String>(sums).await, "1 6 600 2 6 18");
     let edge = client(&cloud.url.replace("percloud_owner", "percloud_edge")).await;
     for (from, to) in [
         ("array[1, 2, 9]", "array[1, -2, 9]"),
         ("array[1, 2, 9]", "array[1, null, 9]"),
         ("array[1, 2, 9]", "array[1, 2]"),
         ("array[100, 200, 900]", "array[100, 200, 9000000000000000000]"),
+        ("array[3, 0, 9]", "array[3, -1, 9]"),
+        ("array[4, 5, 9]", "array[4, 5, 9000000000000000000]"),
         ("'t-zzzzzzzzzzzzzzzz'", "null"),
         ("now()", "now() - interval '26 hours'"),
         ("now()", "now() + interval '26 hours'"),
@@ -42,7 +44,11 @@ async fn edge_and_egress_add_and_what_makes_no_sense_is_refused() {
         let refused = edge.query_one(&bad, &[]).await.expect_err(&bad);
         assert_eq!(refused.code().map(tokio_postgres::error::SqlState::code), Some("23514"), "{bad}: {refused:?}");
     }
-    assert_eq!(cloud.value::<String>(sums).await, "1 6 600 2", "nothing of what is refused is there");
+    assert_eq!(cloud.value::<String>(sums).await, "1 6 600 2 6 18", "nothing of what is refused is there");
+    // An edge of the version before says less, and is heard while both run.
+    let before = good.replace("usage_add_counts", "usage_add").replace(", array[3, 0, 9], array[4, 5, 9]", "");
+    edge.query_one(&before, &[]).await.unwrap();
+    assert_eq!(cloud.value::<String>(sums).await, "1 9 900 3 6 18");
 }
 
 #[tokio::test]

@@ -106,6 +106,11 @@ mails! {
         /// The percloud's address.
         domain: "ada.percloud.localhost"
     }
+    /// It holds far more than it may, and was put to sleep.
+    DiskFull "disk_full" {
+        /// The percloud's address.
+        domain: "ada.percloud.localhost"
+    }
     /// It is gone.
     Deleted "deleted" {
         /// The address that it had.

@@ -16,7 +16,7 @@ async fn counted(house: &House, host: &str, requests: u64, bytes: u64, refused: 
     let (mut sum, wanted) = ([0; 3], [requests, bytes, refused]);
     let end = Instant::now() + Duration::from_secs(10);
     while sum != wanted {
-        let Counts { requests, bytes, refused } = account.take();
+        let Counts { requests, bytes, refused, .. } = account.take();
         sum = [sum[0] + requests, sum[1] + bytes, sum[2] + refused];
         assert!(sum.iter().zip(wanted).all(|(is, most)| *is <= most), "{sum:?} instead of {wanted:?}");
         assert!(Instant::now() < end, "{sum:?} instead of {wanted:?}");

@@ -141,6 +141,11 @@ impl Line {
         self.names.entry(key.to_owned()).or_insert_with(new)
     }
 
+    /// Whether a percloud's handshakes have come faster than its share.
+    pub(super) fn is_busy(&self, key: &str, now: Instant) -> bool {
+        self.names.get(key).is_some_and(|name| name.is_busy(now))
+    }
+
     /// A turn at once, when nobody waits who goes before and the worker has just looked at everything else; how many times as long the
     /// busy then wait.
     pub(super) fn at_once(&mut self, key: &str, what: What, now: Instant) -> Option<u32> {

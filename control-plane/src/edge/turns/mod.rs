@@ -17,12 +17,14 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
+use bundle::TenantId;
 use metrics::{Counter, counter, gauge};
 use pin_project_lite::pin_project;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::company::Company;
+use crate::ledger::Ledger;
 pub(super) use crowd::Crowd;
 use line::{Line, Next, SLICE, Waiter, What};
 
@@ -34,6 +36,8 @@ pub(super) struct Turns {
     line: Mutex<Line>,
     crowds: Mutex<Crowds>,
     company: Arc<Company>,
+    /// Where it is put down whose handshakes come too fast.
+    ledger: Arc<Ledger>,
     /// There is something to do for [`Turns::run`].
     asked: Notify,
     /// The turn that it gave is over.
@@ -95,12 +99,13 @@ impl Drop for Waiting<'_> {
 }
 
 impl Turns {
-    pub(super) fn new(company: Arc<Company>) -> Arc<Self> {
+    pub(super) fn new(company: Arc<Company>, ledger: Arc<Ledger>) -> Arc<Self> {
         let gauges = [gauge!("percloud_edge_handshakes_waiting"), gauge!("percloud_edge_connections_waiting")];
         Arc::new(Self {
             line: Mutex::new(Line::new(company.clone(), Instant::now(), gauges)),
             crowds: Mutex::default(),
             company,
+            ledger,
             asked: Notify::new(),
             over: Notify::new(),
             given_up: counter!("percloud_edge_handshakes_given_up_total"),
@@ -168,6 +173,10 @@ impl Turns {
     /// Asks for a turn; none when too many wait.
     fn ask(self: &Arc<Self>, key: &str, what: What) -> Option<Asked> {
         let (mut line, now) = (self.line(), Instant::now());
+        // Keys of others than perclouds (the portal, names that lead nowhere) are no perclouds' to answer for.
+        if what == What::First && line.is_busy(key, now) && key.parse::<TenantId>().is_ok() {
+            self.ledger.account(key).crowd();
+        }
         if let Some(part) = line.at_once(key, what, now) {
             return Some(Asked::Now(Turn::new(self, part, false)));
         }
@@ -269,7 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn between_two_turns_whatever_is_ready_is_done() {
-        let turns = Turns::new(Arc::new(Company::new(Instant::now())));
+        let turns = alone();
         tokio::spawn(turns.clone().run());
         let log = Arc::new(Mutex::new(Vec::new()));
         let note = |what| {
@@ -305,7 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_step_that_waits_leaves_the_turn_to_others() {
-        let turns = Turns::new(Arc::new(Company::new(Instant::now())));
+        let turns = alone();
         tokio::spawn(turns.clone().run());
         let (tell, told) = oneshot::channel::<()>();
         let waiting = tokio::spawn({
@@ -321,9 +330,32 @@ mod tests {
         assert_eq!(turns.line().waiting, 0);
     }
 
+    /// A worker's turns, with nobody there.
+    fn alone() -> Arc<Turns> {
+        Turns::new(Arc::new(Company::new(Instant::now())), Arc::new(Ledger::new(bundle::Clock::system())))
+    }
+
+    #[tokio::test]
+    async fn handshakes_that_come_faster_than_a_perclouds_share_are_put_down_for_its_operator() {
+        let turns = alone();
+        tokio::spawn(turns.clone().run());
+        let began = Instant::now();
+        let (ada, bob) = (TenantId::random().to_string(), TenantId::random().to_string());
+        for (key, times) in [(ada.as_str(), 300), (bob.as_str(), 40), ("portal.example", 300), ("", 300)] {
+            for _ in 0..times {
+                assert!(turns.take(key, async {}).await.is_some());
+            }
+        }
+        let crowded = |key| turns.ledger.account(key).take().crowded;
+        // Fifty are its share of each second, and fifty may come at once.
+        let (held, had) = (crowded(&ada), 51 + 50 * (began.elapsed().as_secs() + 1));
+        assert!(held < 250 && held + had >= 300, "{held} {had}");
+        assert_eq!([bob.as_str(), "portal.example", ""].map(crowded), [0; 3]);
+    }
+
     /// A worker's turns, at which the percloud "a" is a crowd: it has come fast, and somebody else is there.
     fn crowded() -> (Arc<Turns>, Arc<Crowd>) {
-        let turns = Turns::new(Arc::new(Company::new(Instant::now())));
+        let turns = alone();
         tokio::spawn(turns.clone().run());
         turns.company.visited("b", Instant::now());
         let crowd = turns.crowd("a");

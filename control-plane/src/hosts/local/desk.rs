@@ -38,6 +38,8 @@ pub(super) struct Seen {
     pub(super) known: Arc<Known>,
     /// Whether it runs.
     pub(super) state: State,
+    /// [`crate::hosts::Unit::filled`], as it was when anything last happened.
+    pub(super) filled: bool,
 }
 
 /// The desk of one unit.

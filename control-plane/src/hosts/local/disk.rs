@@ -54,10 +54,10 @@ impl Stored {
         ))
     }
 
-    /// Whether that is more than a moment ago, by more than a database needs for what it does.
+    /// Whether that is much more than a moment ago.
     pub(super) fn grown_since(&self, before: &Self, quota: u64) -> bool {
         self.more
-            || self.bytes > before.bytes.saturating_add((quota / 20).max(BESIDE))
+            || self.bytes > before.bytes.saturating_add(much(quota))
             || self.files > before.files.saturating_add(FILES_FREE)
     }
 
@@ -65,6 +65,11 @@ impl Stored {
     pub(super) fn least(self, other: Self) -> Self {
         Self { bytes: self.bytes.min(other.bytes), files: self.files.min(other.files), more: self.more && other.more }
     }
+}
+
+/// Bytes that are much for whoever has this quota: more than a database needs for what it does.
+pub(super) fn much(quota: u64) -> u64 {
+    (quota / 20).max(BESIDE)
 }
 
 /// Whether much went within a short time, of all that the disk has.

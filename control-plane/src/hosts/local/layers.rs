@@ -32,6 +32,8 @@ pub enum Kind {
     NoNewPrivileges,
     /// Limits for all of it together.
     ControlGroups,
+    /// A share of the disk, where the kernel can limit it.
+    Io,
     /// Limits per process.
     Limits,
     /// The kernel's own list of the folders it may use.
@@ -46,10 +48,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order in which they are put on.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::OwnUser,
         Self::UserNamespace,
         Self::ControlGroups,
+        Self::Io,
         Self::MountNamespace,
         Self::PidNamespace,
         Self::IpcNamespace,
@@ -80,6 +83,7 @@ impl Kind {
             Self::Capabilities => "capabilities",
             Self::NoNewPrivileges => "no-new-privileges",
             Self::ControlGroups => "control-groups",
+            Self::Io => "io",
             Self::Limits => "limits",
             Self::Landlock => "landlock",
             Self::Seccomp => "seccomp",
@@ -107,6 +111,7 @@ impl Kind {
             Self::ControlGroups => {
                 "its share of the machine's processor, memory and threads ends somewhere, so that its neighbours keep theirs"
             }
+            Self::Io => "what it reads from the disk and writes to it in a second ends somewhere",
             Self::Limits => {
                 "threads, open files, memory and file size of its process end somewhere, from its first moment on"
             }
@@ -162,6 +167,8 @@ pub(super) struct Here {
     pub(super) landlock: i64,
     /// Which control groups, in words.
     pub(super) groups: Option<String>,
+    /// What a percloud may do with the disk, in words.
+    pub(super) disk: Option<String>,
 }
 
 impl Here {
@@ -169,6 +176,7 @@ impl Here {
         match kind {
             Kind::Landlock if self.landlock > 0 => Some(format!("ABI {}", self.landlock)),
             Kind::ControlGroups => self.groups.clone(),
+            Kind::Io => self.disk.clone(),
             _ => None,
         }
     }
@@ -183,7 +191,9 @@ pub(super) fn table(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>, 
         let missing = found.map_or_else(|| Some("not looked for".to_owned()), |finding| finding.missing.clone());
         let roots = matches!(kind, Kind::OwnUser | Kind::ControlGroups);
         let allowed = missing.is_some() && allowed.contains(&kind);
-        let tolerated = allowed || (missing.is_some() && roots && !root);
+        // Many file systems are on no disk that could be shared out: that is told, and keeps nobody from starting.
+        let follows = kind == Kind::Io || roots && !root;
+        let tolerated = allowed || missing.is_some() && follows;
         let (name, keeps) = (kind.name().into(), kind.keeps().into());
         Layer { name, keeps, version: here.version(kind), missing, allowed, tolerated }
     };
@@ -226,7 +236,7 @@ mod tests {
     fn a_layer_is_missing_until_it_was_found_and_tolerated_only_by_name() {
         let found = |kind, missing: Option<&str>| Finding { kind, missing: missing.map(Into::into) };
         let findings = [found(Kind::Seccomp, None), found(Kind::Landlock, Some("old kernel"))];
-        let here = Here { landlock: 1, groups: Some("version 2: cpu".into()) };
+        let here = Here { landlock: 1, groups: Some("version 2: cpu".into()), disk: Some("200 MiB/s".into()) };
         let table = table(&findings, true, &BTreeSet::from([Kind::Landlock, Kind::Seccomp]), &here);
         let row = |kind: Kind| table.iter().find(|row| row.name == kind.name()).unwrap().clone();
         assert_eq!((row(Kind::Seccomp).missing, row(Kind::Seccomp).allowed), (None, false));
@@ -234,7 +244,7 @@ mod tests {
         assert!(landlock.missing.is_some() && landlock.tolerated && landlock.allowed);
         assert!(row(Kind::OwnUser).missing.is_some() && !row(Kind::OwnUser).tolerated);
         let versions: Vec<_> = table.iter().filter_map(|row| row.version.as_deref()).collect();
-        assert_eq!(versions, ["version 2: cpu", "ABI 1"]);
+        assert_eq!(versions, ["version 2: cpu", "200 MiB/s", "ABI 1"]);
     }
 
     #[test]
@@ -250,6 +260,7 @@ mod tests {
         for name in ["own-user", "control-groups"] {
             assert_eq!((told(false, name), told(true, name)), ((true, true), (true, false)), "{name}");
         }
+        assert_eq!((told(false, "io"), told(true, "io")), ((true, true), (true, true)), "whoever it is");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod desk;
 mod disk;
 mod folders;
 mod found;
+mod gate;
 mod lane;
 mod layers;
 mod logs;
@@ -27,6 +28,7 @@ mod reasons;
 mod restart;
 mod schedule;
 mod seccomp;
+mod shared;
 mod spawn;
 mod spawner;
 mod stage;
@@ -69,9 +71,10 @@ use self::{
     desk::{Order, Seen},
     layers::Here,
     schedule::Timetable,
+    shared::Shared,
     spawn::Spawner,
     state::Memory,
-    unit::{Handle, Shared},
+    unit::Handle,
     used::Counters,
     wire::Prepare,
 };
@@ -175,11 +178,16 @@ impl Local {
             probe_uid: FIRST_UID - 1,
             probe_folder: PROBE.into(),
         };
-        let found = cgroups::open(paths.root(), &paths.host_state().join("control-groups"), options.limits);
+        let found =
+            cgroups::open(paths.root(), &paths.tenants(), &paths.host_state().join("control-groups"), options.limits);
         let trial = found.groups.as_ref().and_then(cgroups::Groups::trial);
         let (spawner, mut findings) = Spawner::launch(prepare, lock, trial).await?;
         let groups = found.into_groups(&mut findings).map(Arc::new);
-        let here = Here { landlock: confine::landlock_version(), groups: groups.as_ref().map(|groups| groups.words()) };
+        let here = Here {
+            landlock: confine::landlock_version(),
+            groups: groups.as_ref().map(|groups| groups.words()),
+            disk: groups.as_ref().and_then(|groups| groups.ceiling()),
+        };
         let layers = layers::table(&findings, root, &allowed, &here);
         // Before it refuses to start: whoever asks why has nobody else to ask.
         if let Err(error) = found::note(&paths.host_state(), &layers, Clock::system().now()) {
@@ -207,6 +215,7 @@ impl Local {
             idle_seconds,
             ready,
             timetable,
+            gate: gate::Gate::new(),
             egress,
             stop,
             tasks,
@@ -262,7 +271,7 @@ impl Local {
 
     fn unit(&self, id: &TenantId, seen: Seen, status: super::Status) -> Unit {
         let socket = self.shared.paths.tenant_socket(id);
-        Unit { spec_hash: seen.known.spec.hash(), socket, state: seen.state, status }
+        Unit { spec_hash: seen.known.spec.hash(), socket, state: seen.state, status, filled: seen.filled }
     }
 
     async fn status(&self, id: &TenantId) -> super::Status {

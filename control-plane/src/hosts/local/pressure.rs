@@ -1,10 +1,12 @@
-//! When the machine's memory runs short, perclouds go to sleep before their time, the idlest first and a few at a time, until
-//! it does not.
+//! When the machine's memory runs short, perclouds go to sleep before their time, the idlest first, until it does not: a few at a time while
+//! it is short, as many as make up for what is missing when it is all but gone. Whoever wakes meanwhile comes in one by one ([`Gate`]).
 //!
 //! Who is idle is known in two places. The host knows when it last heard of a runtime: each request leaves a line in its log
 //! ([`Activity`]); that is the order. The runtime knows whether it is answering anybody: so it is *asked* to leave (SIGUSR1),
 //! and does so once nothing is going on. One that chatters to seem busy is asked last, but asked; one that does not listen
 //! is told (SIGTERM, which drains) when memory is all but gone.
+//!
+//! [`Gate`]: super::gate::Gate
 
 use std::{
     collections::HashMap,
@@ -15,28 +17,63 @@ use std::{
 };
 
 use bundle::TenantId;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use super::{Local, desk::Order};
 
 /// How often memory is looked at.
 const EVERY: Duration = Duration::from_secs(2);
+/// And when it is all but gone.
+const EVERY_SEVERE: Duration = Duration::from_millis(500);
 /// Who was asked to leave has so long to do it.
 const ASKED: Duration = Duration::from_secs(10);
+/// Who was called so lately is on the way out: what it has need not be found elsewhere.
+const LEAVING: Duration = Duration::from_secs(2);
 /// The share of those awake that is called at once is one in so many.
 const ONE_IN: usize = 16;
-/// And this many at most.
+/// And this many at most, where less than what is missing will do.
 const MOST: usize = 32;
+/// So many at once where that is not enough: each has a thing or two to write down before it leaves.
+const MOST_SEVERE: usize = 256;
+/// What one is thought to give back that nobody has looked at yet, and the least for any: the kernel has some of its own for each.
+const USUAL: u64 = 8 << 20;
 /// Percent of the time in which somebody waited for memory, from which on the machine counts as pressed.
 const STALLED: f64 = 10.0;
+/// From one wake to the next while memory is short: nobody notices.
+const PACE_SHORT: Duration = Duration::from_millis(50);
+/// And when it is all but gone: at first, and at most.
+const PACE_SEVERE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
 /// What a machine says of its memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Reading {
-    /// Percent of all memory that could be had.
+    /// Bytes of all memory.
+    total: u64,
+    /// Percent of it that could be had.
     available: Option<f64>,
     /// Percent of the last ten seconds in which some process waited for memory.
     stalled: Option<f64>,
+}
+
+impl Reading {
+    /// Bytes that `low` percent are more than what could be had.
+    fn missing(&self, low: f64) -> u64 {
+        let percent = self.available.map_or(0.0, |available| (low - available).max(0.0));
+        (self.total as f64 * percent / 100.0) as u64
+    }
+
+    /// How long whoever wakes waits for the next turn; the less there is the longer.
+    fn pace(&self, low: f64) -> Option<Duration> {
+        match level(*self, low) {
+            Level::Enough => None,
+            Level::Short => Some(PACE_SHORT),
+            Level::Severe => {
+                let [first, longest] = PACE_SEVERE;
+                let times = low / 2.0 / self.available.unwrap_or_default().max(f64::MIN_POSITIVE);
+                Some(first.mul_f64(times.clamp(1.0, longest.as_secs_f64() / first.as_secs_f64())))
+            }
+        }
+    }
 }
 
 /// How bad it is.
@@ -71,16 +108,20 @@ pub(super) struct Kernel(pub(super) PathBuf);
 impl Machine for Kernel {
     fn read(&self) -> Reading {
         let text = |name: &str| fs::read_to_string(self.0.join(name)).unwrap_or_default();
-        Reading { available: available(&text("meminfo")), stalled: stalled(&text("pressure/memory")) }
+        let meminfo = text("meminfo");
+        let total = kib(&meminfo, "MemTotal").unwrap_or(0).saturating_mul(1024);
+        Reading { total, available: available(&meminfo), stalled: stalled(&text("pressure/memory")) }
     }
 }
 
+fn kib(meminfo: &str, name: &str) -> Option<u64> {
+    let rest = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
 fn available(meminfo: &str) -> Option<f64> {
-    let kib = |name: &str| {
-        let rest = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        rest.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    Some(kib("MemAvailable")? * 100.0 / kib("MemTotal").filter(|total| *total > 0.0)?)
+    let total = kib(meminfo, "MemTotal").filter(|total| *total > 0)?;
+    Some(kib(meminfo, "MemAvailable")? as f64 * 100.0 / total as f64)
 }
 
 fn stalled(pressure: &str) -> Option<f64> {
@@ -129,6 +170,8 @@ struct Awake<T> {
     who: T,
     /// For so long nothing was heard of it.
     idle: Duration,
+    /// Bytes that it has in memory.
+    bytes: u64,
     /// So long ago it was asked to leave.
     asked: Option<Duration>,
 }
@@ -142,12 +185,14 @@ enum Call {
     Tell,
 }
 
-/// Whom to call now. Nobody is told as long as somebody can be asked: there may be one with nothing to do among them.
-fn choose<T>(level: Level, awake: Vec<Awake<T>>) -> Vec<(T, Call)> {
+/// Whom to call now, where so many bytes are missing. Nobody is told as long as somebody can be asked: there may be one with nothing to do
+/// among them.
+fn choose<T>(level: Level, missing: u64, awake: Vec<Awake<T>>) -> Vec<(T, Call)> {
     if level == Level::Enough {
         return Vec::new();
     }
     let few = (awake.len() / ONE_IN).clamp(1, MOST);
+    let leaving = awake.iter().filter(|one| one.asked.is_some_and(|ago| ago < LEAVING)).map(|one| one.bytes).sum();
     let (mut asked, mut unasked): (Vec<_>, Vec<_>) = awake.into_iter().partition(|one| one.asked.is_some());
     let call = if unasked.is_empty() { Call::Tell } else { Call::Ask };
     if call == Call::Tell {
@@ -156,33 +201,46 @@ fn choose<T>(level: Level, awake: Vec<Awake<T>>) -> Vec<(T, Call)> {
         unasked = asked;
     }
     unasked.sort_by_key(|one| std::cmp::Reverse(one.idle));
-    unasked.into_iter().take(few).map(|one| (one.who, call)).collect()
+    let mut missing = missing.saturating_sub(leaving);
+    let mut is_due = |(n, one): &(usize, Awake<T>)| match level {
+        Level::Severe => {
+            let due = missing > 0 && *n < MOST_SEVERE;
+            missing = missing.saturating_sub(one.bytes);
+            due
+        }
+        _ => *n < few,
+    };
+    unasked.into_iter().enumerate().take_while(|one| is_due(one)).map(|(_, one)| (one.who, call)).collect()
 }
 
 /// Watches the machine for as long as it is awaited.
 pub(super) async fn watch(local: Arc<Local>, machine: impl Machine, low: f64) {
     let mut asked: HashMap<TenantId, (Instant, Instant)> = HashMap::new();
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        let level = level(machine.read(), low);
+        let reading = machine.read();
+        let level = level(reading, low);
+        local.shared.gate.set(reading.pace(low));
         metrics::gauge!("percloud_host_memory_short").set(f64::from(u8::from(level != Level::Enough)));
         if level == Level::Enough {
             asked.clear();
-            continue;
+        } else {
+            send_to_sleep(&local, level, reading.missing(low), &mut asked);
         }
-        for (id, call) in choose(level, awake(&local, &mut asked)) {
-            let handle = local.units().get(&id).cloned();
-            let Some(handle) = handle else { continue };
-            let heard = *handle.activity.heard();
-            let Some(heard) = heard else { continue };
-            asked.insert(id.clone(), (heard.since, Instant::now()));
-            tracing::info!(tenant.id = %id, ?level, ?call, "memory is short; a percloud is sent to sleep");
-            metrics::counter!("percloud_host_sent_to_sleep_total").increment(1);
-            // One that is busy with other orders is called another time.
-            handle.desk.offer(Order::Sleep { firmly: call == Call::Tell });
-        }
+        tokio::time::sleep(if level == Level::Severe { EVERY_SEVERE } else { EVERY }).await;
+    }
+}
+
+fn send_to_sleep(local: &Local, level: Level, missing: u64, asked: &mut HashMap<TenantId, (Instant, Instant)>) {
+    for (id, call) in choose(level, missing, awake(local, asked)) {
+        let handle = local.units().get(&id).cloned();
+        let Some(handle) = handle else { continue };
+        let heard = *handle.activity.heard();
+        let Some(heard) = heard else { continue };
+        asked.insert(id.clone(), (heard.since, Instant::now()));
+        tracing::info!(tenant.id = %id, ?level, ?call, "memory is short; a percloud is sent to sleep");
+        metrics::counter!("percloud_host_sent_to_sleep_total").increment(1);
+        // One that is busy with other orders is called another time.
+        handle.desk.offer(Order::Sleep { firmly: call == Call::Tell });
     }
 }
 
@@ -194,7 +252,8 @@ fn awake(local: &Local, asked: &mut HashMap<TenantId, (Instant, Instant)>) -> Ve
     let one = |(id, handle): (&TenantId, &super::Handle)| {
         let heard = (*handle.activity.heard())?;
         let asked = asked.get(id).map(|(_, at)| at.elapsed());
-        Some(Awake { who: id.clone(), idle: heard.last.elapsed(), asked })
+        let bytes = handle.used.memory().max(USUAL);
+        Some(Awake { who: id.clone(), idle: heard.last.elapsed(), bytes, asked })
     };
     units.iter().filter_map(one).collect()
 }
@@ -211,6 +270,7 @@ mod tests {
     fn the_kernels_words_are_understood_and_a_kernel_without_them_is_no_reason_to_sleep() {
         assert_eq!(available(MEMINFO), Some(25.0));
         assert_eq!(stalled(PRESSURE), Some(12.5));
+        assert_eq!(kib(MEMINFO, "MemTotal"), Some(24_684_084));
         for odd in ["", "MemTotal: 0 kB\nMemAvailable: 1 kB\n", "MemAvailable: x kB\nMemTotal: 1 kB", "some"] {
             assert_eq!((available(odd), stalled(odd)), (None, None), "{odd}");
         }
@@ -232,19 +292,40 @@ mod tests {
             (2.4, Some(90.0), Level::Severe),
         ];
         for (available, stalled, expected) in table {
-            let reading = Reading { available: Some(available), stalled };
-            assert_eq!(level(reading, 5.0), expected, "{available} {stalled:?}");
+            assert_eq!(level(left(available, stalled), 5.0), expected, "{available} {stalled:?}");
         }
-        assert_eq!(level(Reading { available: Some(0.0), stalled: None }, 0.0), Level::Enough, "switched off");
+        assert_eq!(level(left(0.0, None), 0.0), Level::Enough, "switched off");
+    }
+
+    fn left(available: f64, stalled: Option<f64>) -> Reading {
+        Reading { total: 1000 << 20, available: Some(available), stalled }
+    }
+
+    #[test]
+    fn the_less_memory_there_is_the_longer_whoever_wakes_waits_and_never_for_ever() {
+        let seconds = |seconds: f64| Some(Duration::from_secs_f64(seconds));
+        for (available, stalled, pace) in [
+            (50.0, Some(90.0), None),
+            (14.0, Some(10.0), Some(PACE_SHORT)),
+            (2.5, None, Some(PACE_SHORT)),
+            (2.0, None, seconds(1.25)),
+            (1.25, None, seconds(2.0)),
+            (0.5, None, seconds(5.0)),
+            (0.1, None, seconds(10.0)),
+            (0.0, None, seconds(10.0)),
+        ] {
+            assert_eq!(left(available, stalled).pace(5.0), pace, "{available} {stalled:?}");
+        }
+        assert_eq!((Reading::default().pace(5.0), left(0.0, None).pace(0.0)), (None, None));
+        assert_eq!([4.0, 5.0, 50.0].map(|percent| left(percent, None).missing(5.0)), [10 << 20, 0, 0]);
+    }
+
+    fn one<T>(who: T, idle: u64, asked: Option<u64>) -> Awake<T> {
+        Awake { who, idle: Duration::from_secs(idle), bytes: USUAL, asked: asked.map(Duration::from_secs) }
     }
 
     #[test]
     fn the_idlest_sleep_first_a_few_at_a_time_and_nobody_is_told_while_somebody_can_be_asked() {
-        let one = |who: &'static str, idle: u64, asked: Option<u64>| Awake {
-            who,
-            idle: Duration::from_secs(idle),
-            asked: asked.map(Duration::from_secs),
-        };
         let ask = |who| vec![(who, Call::Ask)];
         let tell = |who| vec![(who, Call::Tell)];
         let table = [
@@ -258,12 +339,35 @@ mod tests {
             (Level::Severe, vec![one("a", 90, Some(9)), one("c", 5, Some(10)), one("d", 4, Some(60))], tell("c")),
         ];
         for (level, awake, expected) in table {
-            assert_eq!(choose(level, awake.clone()), expected, "{level:?} {awake:?}");
+            assert_eq!(choose(level, 1, awake.clone()), expected, "{level:?} {awake:?}");
         }
-        let many: Vec<_> = (0..160).map(|n| Awake { who: n, idle: Duration::from_secs(n), asked: None }).collect();
-        let called: Vec<_> = choose(Level::Short, many).into_iter().map(|(who, _)| who).collect();
+        let many: Vec<_> = (0..160).map(|n| one(n, n, None)).collect();
+        let called: Vec<_> = choose(Level::Short, 0, many).into_iter().map(|(who, _)| who).collect();
         assert_eq!(called, (150..160).rev().collect::<Vec<_>>());
-        let more: Vec<_> = (0..5000).map(|who| Awake { who, idle: Duration::ZERO, asked: None }).collect();
-        assert_eq!(choose(Level::Severe, more).len(), MOST);
+        let more: Vec<_> = (0..5000).map(|who| one(who, 0, None)).collect();
+        assert_eq!(choose(Level::Short, u64::MAX, more).len(), MOST);
+    }
+
+    #[test]
+    fn when_memory_is_all_but_gone_as_many_are_called_as_make_up_for_what_is_missing() {
+        let awake = || (0..1000).map(|n| one(n, n, None)).collect::<Vec<_>>();
+        let called = |missing: u64, awake: Vec<Awake<u64>>| {
+            choose(Level::Severe, missing, awake).into_iter().map(|(who, _)| who).collect::<Vec<_>>()
+        };
+        assert_eq!(called(40 * USUAL, awake()), (960..1000).rev().collect::<Vec<_>>());
+        assert_eq!(called(u64::MAX, awake()).len(), MOST_SEVERE, "in several looks");
+        // One that holds much makes up for many.
+        let mut one_large = awake();
+        one_large[999].bytes = 39 * USUAL;
+        assert_eq!(called(40 * USUAL, one_large), [999, 998]);
+        // Those who are just leaving count; those who were called and stay do not.
+        let leaving = |ago: u64| {
+            let mut awake = awake();
+            awake.iter_mut().rev().take(30).for_each(|one| one.asked = Some(Duration::from_secs(ago)));
+            awake
+        };
+        assert_eq!(called(40 * USUAL, leaving(1)), (960..970).rev().collect::<Vec<_>>());
+        assert_eq!(called(30 * USUAL, leaving(1)), [0; 0]);
+        assert_eq!(called(40 * USUAL, leaving(2)), (930..970).rev().collect::<Vec<_>>());
     }
 }

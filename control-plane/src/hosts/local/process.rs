@@ -49,6 +49,13 @@ impl Process {
         let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
         (!self.ended()).then_some(kib << 10)
     }
+
+    /// Bytes that it has had written to disks. Where the kernel tells nobody, or not us, there are none.
+    pub(super) fn written(&self) -> Option<u64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.number()?)).ok()?;
+        let bytes = io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()?;
+        (!self.ended()).then_some(bytes)
+    }
 }
 
 /// A process's processor time. Once the process has ended it may become that of another.
@@ -85,6 +92,7 @@ mod tests {
         child.wait().unwrap();
         assert!(process.ended());
         assert_eq!((process.number(), process.cpu(), process.memory()), (None, None, None));
+        assert_eq!(process.written(), None);
     }
 
     #[test]

@@ -37,10 +37,15 @@ pub(super) enum First {
 }
 
 impl First {
-    /// Whether both may be the same. In doubt they are: who wants to pass for another must not gain by a kernel that says little.
+    /// Whether both may be the same. One that has hung up may have been anybody: who wants to pass for another must not gain by that.
+    /// Of a kernel that says nothing at all (one without `unix_diag`) nothing is concluded: where somebody waits always, each run would
+    /// look like one in vain. There only counts how long a run was.
     pub(super) fn may_be(self, other: Self) -> bool {
-        let unclear = |one| matches!(one, Self::Unknown | Self::Known(0));
-        unclear(self) || unclear(other) || self == other
+        match (self, other) {
+            (Self::Unknown, _) | (_, Self::Unknown) => false,
+            (Self::Known(0), _) | (_, Self::Known(0)) => true,
+            (one, other) => one == other,
+        }
     }
 }
 

@@ -37,9 +37,9 @@ impl Troubles {
         self.starts.began(now, first);
     }
 
-    /// It has left while this one waits first; called before [`Self::ended`].
-    pub(super) fn left(&mut self, waits: Option<First>, now: Instant) {
-        self.starts.ended(now, waits);
+    /// It has left while this one waits first, `hasty` if it had hardly begun; called before [`Self::ended`].
+    pub(super) fn left(&mut self, waits: Option<First>, hasty: bool, now: Instant) {
+        self.starts.ended(now, waits, hasty);
     }
 
     /// Whether its last run was one in vain too many.
@@ -61,7 +61,10 @@ impl Troubles {
         self.failures += if matches!(end, End::NotStarted(_)) { PATTERN } else { 1 };
         let wait = FIRST_WAIT.saturating_mul(1 << (self.failures - 1).min(20)).min(LONGEST_WAIT);
         self.not_before = Some(now + wait);
-        self.reason = reason(end, last);
+        self.reason = match end {
+            End::Left(0) if self.starts.was_hasty() => "leaves at once, again and again, whoever comes".to_owned(),
+            end => reason(end, last),
+        };
     }
 
     /// The host knows better why it ended than its end says.
@@ -76,6 +79,11 @@ impl Troubles {
         self.failures = self.failures.max(PATTERN);
         self.not_before = Some(now + FILLS_WAIT.saturating_mul(1 << before.min(10)).min(FILLS_LONGEST));
         self.reason = reason;
+    }
+
+    /// Whether it was put to sleep for that lately.
+    pub(super) fn has_filled(&self, now: Instant) -> bool {
+        self.fills.is_some_and(|(_, last)| now.duration_since(last) < FILLS_FORGOTTEN)
     }
 
     /// It has run for [`SETTLED`], or is to be something else now. Starts in vain are forgiven by time only.
@@ -146,7 +154,7 @@ mod tests {
     fn run(troubles: &mut Troubles, end: &End, waits: bool, now: Instant) {
         let first = waits.then_some(First::Known(7));
         troubles.began(now, || first);
-        troubles.left(first, now);
+        troubles.left(first, false, now);
         troubles.ended(end, SHORT, "", now);
     }
 
@@ -210,7 +218,9 @@ mod tests {
             now = troubles.not_before().unwrap();
             troubles.forget();
             assert_eq!((troubles.failing(), troubles.not_before()), (None, None));
+            assert!(troubles.has_filled(now), "its owner has still to hear of it");
         }
+        assert!(!Troubles::default().has_filled(now) && !troubles.has_filled(now + FILLS_FORGOTTEN));
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 360, 360]);
         troubles.fills("again".into(), now + FILLS_FORGOTTEN);
         assert_eq!(troubles.not_before(), Some(now + FILLS_FORGOTTEN + FILLS_WAIT));

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{folders, unit::Shared};
+use super::{folders, shared::Shared};
 
 /// From one such start of a percloud to its next.
 const PAUSE: Duration = Duration::from_secs(15 * 60);

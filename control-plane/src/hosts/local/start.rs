@@ -8,8 +8,9 @@ use super::{
     logs::Log,
     pressure::Activity,
     schedule::Turn,
+    shared::Shared,
     state::Known,
-    unit::{Run, Shared},
+    unit::Run,
     used::Counters,
     wire::{Errand, Start},
 };
@@ -43,6 +44,6 @@ impl Shared {
         let group = self.groups.as_ref().map_or(Ok(None), |groups| groups.door(&known.spec.id))?;
         let running = self.spawner.start(start, listener, write, group, used.clone()).await?;
         let log = Log::take(read, self.log(&known.spec.id), activity)?;
-        Ok(Run { running, log, since, _turn: turn.map(Turn::begin) })
+        Ok(Run { running, log, since, may_stay: turn.is_none(), _turn: turn.map(Turn::begin) })
     }
 }

@@ -1,9 +1,14 @@
-//! How often a runtime may be started for one and the same connection.
+//! How often a runtime may be started in vain.
 //!
 //! A runtime that leaves while somebody waits in its socket is started again at once: a visitor may have come just when it went to sleep.
 //! One that never lets its visitor in would so be started again and again, by a single request, for as long as the edge waits. What counts
-//! is therefore a run that ended while the connection that it was started for still waited. Whoever answers, and sleeps, and is woken again,
-//! ten times in a second or for days, is not counted at all.
+//! is therefore a run that ended while the connection that it was started for still waited.
+//!
+//! One that lets its visitor in and leaves at once, with an answer or without, is started anew by each request: what a start costs the host
+//! and the kernel is on nobody's account, and a percloud whose visitors are its own friends could spend it without end. No runtime of ours
+//! leaves of its own accord as long as somebody could just have come: whoever does counts, too.
+//!
+//! Whoever stays for as long as it should, sleeps, and is woken again, for days, is not counted at all.
 
 use std::time::Duration;
 
@@ -27,12 +32,14 @@ pub(super) struct Starts {
     forgiven: Option<Instant>,
     /// How the last run ended.
     vain: Vain,
+    /// It let its visitor in, and left at once.
+    hasty: bool,
 }
 
 /// Whether a run was in vain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Vain {
-    /// Its connection was let in, or nobody waits.
+    /// Its connection was let in, or nobody waits; and it stayed for a while.
     #[default]
     No,
     /// It was, and may have been.
@@ -48,11 +55,12 @@ impl Starts {
         self.began_for = if watched { first() } else { None };
     }
 
-    /// It has ended by itself, and this one waits first.
-    pub(super) fn ended(&mut self, now: Instant, waits: Option<First>) {
+    /// It has ended by itself, `hasty` if it had hardly begun, and this one waits first.
+    pub(super) fn ended(&mut self, now: Instant, waits: Option<First>, hasty: bool) {
         self.left_waiting = waits.is_some();
         let same = self.began_for.take().zip(waits).is_some_and(|(before, after)| before.may_be(after));
-        self.vain = match same {
+        self.hasty = hasty && !same;
+        self.vain = match same || hasty {
             false => Vain::No,
             true if self.forgive(now) => Vain::Allowed,
             true => Vain::TooOften,
@@ -72,6 +80,19 @@ impl Starts {
     pub(super) fn failed(&self, failing: bool) -> bool {
         self.vain == Vain::TooOften || failing && self.vain == Vain::Allowed
     }
+
+    /// Whether it let its visitor in, and left at once.
+    pub(super) fn was_hasty(&self) -> bool {
+        self.hasty
+    }
+}
+
+/// Half of the time for which a runtime stays at least when nobody but a crawler comes ([`crate::hosts::local::Options`] may say less).
+const STAYS: Duration = Duration::from_secs(5);
+
+/// Whether a run of its own accord was so short that it has not waited for anybody. One that may leave at once never is.
+pub(super) fn is_hasty(ran: Duration, idle_seconds: u64) -> bool {
+    ran < STAYS.min(Duration::from_secs(idle_seconds) / 2)
 }
 
 #[cfg(test)]
@@ -88,14 +109,15 @@ mod tests {
         type Look = (Option<First>, Option<First>);
         /// Runs, how long each takes with its pause, how many of them in turn are like this, which run is the first that counts.
         type Row = (&'static str, &'static [Look], u64, Option<usize>);
-        let table: [Row; 9] = [
+        let table: [Row; 10] = [
             ("sleeps, and is woken at once", &[(ONE, None)], 10, None),
             ("sleeps just when the next one comes", &[(ONE, TWO), (TWO, ONE)], 10, None),
             ("is started by its timetable", &[(None, None)], 10, None),
             ("is visited just when its timetable's run ends", &[(None, ONE), (ONE, None)], 10, None),
             ("lets nobody in", &[(ONE, ONE)], 400, Some(11)),
             ("lets nobody in, and its visitors give up", &[(ONE, Some(First::Known(0)))], 400, Some(11)),
-            ("lets nobody in, where the kernel says little", &[(SOMEBODY, SOMEBODY)], 400, Some(11)),
+            ("has somebody waiting always, where the kernel says little", &[(SOMEBODY, SOMEBODY)], 400, None),
+            ("the same, in part", &[(SOMEBODY, ONE), (ONE, SOMEBODY)], 400, None),
             ("lets every other one in", &[(ONE, ONE), (ONE, TWO)], 400, Some(24)),
             ("lets nobody in, but seldom", &[(ONE, ONE)], 5_000, None),
         ];
@@ -105,7 +127,7 @@ mod tests {
                 let (before, after) = looks[run % looks.len()];
                 starts.began(now, || before);
                 now += Duration::from_millis(every);
-                starts.ended(now, after);
+                starts.ended(now, after, false);
                 starts.failed(false)
             };
             assert_eq!((0..200).find(|run| counts(run)), expected, "who {who}");
@@ -113,16 +135,44 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_lets_its_visitor_in_and_leaves_at_once_is_started_less_often_and_who_stays_is_not() {
+        for (ran, idle_seconds, hasty) in
+            [(4_999, 300, true), (5_000, 300, false), (499, 1, true), (500, 1, false), (0, 0, false)]
+        {
+            assert_eq!(is_hasty(Duration::from_millis(ran), idle_seconds), hasty, "{ran} of {idle_seconds}");
+        }
+        // How often it is woken, whether it leaves at once, which run is the first that counts.
+        for (every, hasty, waits, expected) in [
+            (100, true, None, Some(10)),
+            (400, true, None, Some(10)),
+            (400, true, SOMEBODY, Some(10)),
+            (5_000, true, None, None),
+            (100, false, None, None),
+            (100, false, SOMEBODY, None),
+        ] {
+            let (mut starts, mut now) = (Starts::default(), Instant::now());
+            let mut counts = |_: &usize| {
+                starts.began(now, || waits.or(ONE));
+                now += Duration::from_millis(every);
+                starts.ended(now, waits, hasty);
+                assert_eq!(starts.was_hasty(), hasty);
+                starts.failed(false)
+            };
+            assert_eq!((0..200).find(|run| counts(run)), expected, "{every} {hasty} {waits:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn who_fails_already_is_forgiven_nothing_and_who_was_never_suspected_is_not_looked_at() {
         let (mut starts, now) = (Starts::default(), Instant::now());
         starts.began(now, || unreachable!("that would cost every wake"));
-        starts.ended(now, ONE);
+        starts.ended(now, ONE, false);
         assert!(!starts.failed(true), "whom it was started for nobody knows");
         starts.began(now, || ONE);
-        starts.ended(now, ONE);
+        starts.ended(now, ONE, false);
         assert!(starts.failed(true) && !starts.failed(false));
         starts.began(now, || ONE);
-        starts.ended(now, None);
+        starts.ended(now, None, false);
         assert!(!starts.failed(true), "it has let its visitor in");
         starts.began(now + 2 * EACH, || unreachable!("that is forgotten"));
     }

@@ -1,141 +1,34 @@
 //! One percloud on this machine: a task that owns its listening socket, waits for the first connection, has the runtime
 //! started with that socket, and waits for its end.
 
-use std::{
-    fs, io,
-    ops::ControlFlow,
-    os::{
-        fd::OwnedFd,
-        unix::{fs::PermissionsExt, net::UnixListener},
-    },
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ops::ControlFlow, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use bundle::{TenantId, TenantSpec};
 use tokio::time::{Instant, timeout};
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
+use tokio_util::sync::DropGuard;
 
 use super::{
-    cgroups::Groups,
     desk::{Desk, Order, Seen},
-    folders,
-    lane::Lane,
     logs::Log,
     pressure::Activity,
     queue, reasons,
     restart::Troubles,
-    schedule::{Alarm, Timetable, Turn},
-    spawn::{Running, Spawner},
-    state::{Known, Memory},
+    schedule::{Alarm, Turn},
+    shared::Shared,
+    spawn::Running,
+    starts::is_hasty,
+    state::Known,
     used::Counters,
     waiting::{end_of, wanted},
     wire::End,
 };
-use crate::{
-    config::Paths,
-    egress,
-    hosts::{Error, State},
-};
+use crate::hosts::{Error, State};
 
 /// A runtime that was asked to end has so long.
 const DRAIN: Duration = Duration::from_secs(12);
 /// And less when its percloud is removed.
 const LEAVE: Duration = Duration::from_secs(3);
-
-/// What all units of a host share.
-pub(super) struct Shared {
-    /// Starts runtimes.
-    pub(super) spawner: Arc<Spawner>,
-    /// Limits them, where the machine can.
-    pub(super) groups: Option<Arc<Groups>>,
-    /// Keeps who is busy off some processors.
-    pub(super) lane: Option<Arc<Lane>>,
-    /// Remembers perclouds.
-    pub(super) memory: Memory,
-    /// Where things are.
-    pub(super) paths: Paths,
-    /// The host is root.
-    pub(super) root: bool,
-    /// The group that may connect to perclouds' sockets.
-    pub(super) edge: Option<u32>,
-    /// After so long unused, a runtime leaves.
-    pub(super) idle_seconds: u64,
-    /// The database that a new percloud begins with; without one its runtime makes it.
-    pub(super) ready: Option<Vec<u8>>,
-    /// When runtimes are started that nobody visits.
-    pub(super) timetable: Timetable,
-    /// What perclouds show at the way out is signed with it.
-    pub(super) egress: Option<egress::Key>,
-    /// The host ends.
-    pub(super) stop: CancellationToken,
-    /// The units' tasks.
-    pub(super) tasks: TaskTracker,
-}
-
-impl Shared {
-    pub(super) fn folder(&self, id: &TenantId) -> PathBuf {
-        self.paths.tenants().join(id.as_str())
-    }
-
-    pub(super) fn log(&self, id: &TenantId) -> PathBuf {
-        self.paths.logs().join("tenants").join(format!("{id}.log"))
-    }
-
-    /// Folder and socket, as they shall be.
-    fn prepare(&self, known: &Known) -> anyhow::Result<OwnedFd> {
-        let id = &known.spec.id;
-        folders::ensure(&self.folder(id), known.uid, self.ready.as_deref())?;
-        let path = self.paths.tenant_socket(id);
-        remove_file(&path)?;
-        let listener = UnixListener::bind(&path).with_context(|| format!("listening at {}", path.display()))?;
-        listener.set_nonblocking(true)?;
-        std::os::unix::fs::chown(&path, None, self.edge)?;
-        fs::set_permissions(&path, PermissionsExt::from_mode(if self.edge.is_some() { 0o660 } else { 0o600 }))?;
-        Ok(listener.into())
-    }
-
-    /// What shall be, written down; the user that its folder belongs to already stays.
-    fn settle(&self, spec: TenantSpec, before: Option<&Known>) -> anyhow::Result<Known> {
-        let uid = match before {
-            Some(known) => known.uid,
-            None if !self.root => rustix::process::geteuid().as_raw(),
-            None => match folders::owner(&self.folder(&spec.id)) {
-                Some(uid) => uid,
-                None => self.memory.new_uid()?,
-            },
-        };
-        let known = Known { uid, spec, leaving: false };
-        self.memory.remember(&known)?;
-        if let (Some(groups), None) = (&self.groups, before) {
-            groups.prepare(&known.spec.id).context("its control group")?;
-        }
-        Ok(known)
-    }
-
-    /// Nothing of it is left.
-    fn wipe(&self, id: &TenantId) -> anyhow::Result<()> {
-        remove_file(&self.paths.tenant_socket(id))?;
-        folders::wipe(&self.folder(id)).context("wiping its folder")?;
-        super::logs::remove(&self.log(id))?;
-        if let Some(groups) = &self.groups {
-            groups.remove(id).context("its control group")?;
-        }
-        self.memory.forget(id)
-    }
-}
-
-fn remove_file(path: &std::path::Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
 
 /// How a unit is reached.
 #[derive(Clone)]
@@ -151,7 +44,8 @@ pub(super) struct Handle {
 /// Starts the task of one unit.
 pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> Handle {
     let known = known.map(Arc::new);
-    let desk = Desk::new(known.as_ref().map(|known| Seen { known: known.clone(), state: State::Asleep }));
+    let desk =
+        Desk::new(known.as_ref().map(|known| Seen { known: known.clone(), state: State::Asleep, filled: false }));
     let quota = known.as_ref().map(|known| known.spec.quota_bytes);
     let used = Counters::new(id.clone(), shared.groups.clone(), shared.lane.clone(), quota);
     let activity = Activity::default();
@@ -201,6 +95,8 @@ pub(super) struct Run {
     pub(super) log: Log,
     /// When it was started.
     pub(super) since: Instant,
+    /// A visitor woke it, and nobody has asked it to leave.
+    pub(super) may_stay: bool,
     /// Its place among those whom nobody visits.
     pub(super) _turn: Option<DropGuard>,
 }
@@ -280,7 +176,8 @@ impl Unit {
             (None, None, Some(_)) => State::Awake,
             (None, None, None) => State::Asleep,
         };
-        self.desk.show(self.known.clone().map(|known| Seen { known, state }));
+        let filled = self.troubles.has_filled(Instant::now());
+        self.desk.show(self.known.clone().map(|known| Seen { known, state, filled }));
     }
 
     async fn next(&mut self) -> Event {
@@ -292,7 +189,7 @@ impl Unit {
             event = async {
                 match (run, listener) {
                     (Some(run), _) => end_of(run, troubles).await,
-                    (None, Some(listener)) => wanted(listener, troubles, alarm.rings(shared, id)).await,
+                    (None, Some(listener)) => wanted(listener, troubles, &shared.gate, alarm.rings(shared, id)).await,
                     (None, None) => std::future::pending().await,
                 }
             } => event,
@@ -394,7 +291,9 @@ impl Unit {
         self.activity.asleep();
         metrics::gauge!("percloud_host_awake").decrement(1.0);
         let last = run.log.last_line().await;
-        self.troubles.left(self.listener.as_ref().and_then(queue::first), Instant::now());
+        let hasty =
+            matches!(end, End::Left(0)) && run.may_stay && is_hasty(run.since.elapsed(), self.shared.idle_seconds);
+        self.troubles.left(self.listener.as_ref().and_then(queue::first), hasty, Instant::now());
         let in_vain = matches!(end, End::Left(0)) && self.troubles.in_vain();
         self.troubles.ended(&end, run.since.elapsed(), &last, Instant::now());
         if let Some(why) = reasons::known_better(&end, &self.used).await {
@@ -408,9 +307,12 @@ impl Unit {
 
     /// The machine needs the memory.
     async fn sleep(&mut self, firmly: bool) {
-        match &self.run {
+        match &mut self.run {
             Some(_) if firmly => self.drain(DRAIN).await,
-            Some(run) => self.shared.spawner.hurry(run.running.key).await,
+            Some(run) => {
+                run.may_stay = false;
+                self.shared.spawner.hurry(run.running.key).await;
+            }
             None => {}
         }
     }

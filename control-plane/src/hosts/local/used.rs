@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     cgroups::{Groups, Reading},
-    disk::Stored,
+    disk::{self, Stored},
     lane::{Busy, Lane},
     process::Process,
     wire::Spent,
@@ -76,6 +76,8 @@ struct Run {
     looked: Option<Instant>,
     /// Its processor time then.
     cpu: Duration,
+    /// Bytes that it had written when it was last suspected.
+    written: u64,
 }
 
 impl Count {
@@ -84,6 +86,17 @@ impl Count {
         let Some(run) = &mut self.run else { return };
         let since = run.looked.replace(now).unwrap_or(run.since);
         self.byte_seconds += bytes as f64 * now.saturating_duration_since(since).as_secs_f64();
+    }
+
+    /// It has written so many bytes in this run. Who writes much may be filling the disk: on a large one nobody would see that by what is left.
+    fn wrote(&mut self, bytes: u64) {
+        let much = disk::much(self.quota);
+        if let Some(run) = &mut self.run
+            && bytes.saturating_sub(run.written) > much
+        {
+            run.written = bytes;
+            self.suspected = true;
+        }
     }
 
     /// What the group says more than last time.
@@ -146,7 +159,8 @@ impl Counters {
             count.wakes += 1;
             count.kills_before = count.limits_met.memory;
             let now = Instant::now();
-            count.run = Some(Run { process: process.clone(), since: now, looked: None, cpu: Duration::ZERO });
+            count.run =
+                Some(Run { process: process.clone(), since: now, looked: None, cpu: Duration::ZERO, written: 0 });
         }
         let in_lane = self.lane.as_ref().is_some_and(|lane| lane.began(&self.id, process.clone(), &self.busy));
         if in_lane || self.groups.as_ref().is_some_and(|groups| !groups.by_birth()) {
@@ -210,7 +224,7 @@ impl Counters {
         let Some(process) = self.count().run.as_ref().map(|run| run.process.clone()) else { return };
         let cpu = process.cpu();
         let read = self.groups.as_ref().and_then(|groups| groups.read(&self.id));
-        let memory = process.memory();
+        let (memory, written) = (process.memory(), process.written());
         let mut count = self.count();
         // One that has ended meanwhile has nothing to be seen, and is accounted for at its end.
         if process.ended() || !count.run.as_ref().is_some_and(|run| Arc::ptr_eq(&run.process, &process)) {
@@ -220,6 +234,7 @@ impl Counters {
         if let (Some(cpu), Some(run)) = (cpu, &mut count.run) {
             run.cpu = run.cpu.max(cpu);
         }
+        count.wrote(written.unwrap_or(0));
         let group = read.map_or(0, |(making, reading)| {
             count.group(making, reading);
             reading.memory
@@ -228,6 +243,11 @@ impl Counters {
         let bytes = group.max(memory.unwrap_or(0));
         count.seen.1.memory = bytes;
         count.memory(bytes, now);
+    }
+
+    /// Bytes that it had in memory when it was last looked at.
+    pub(super) fn memory(&self) -> u64 {
+        self.count().seen.1.memory
     }
 
     /// It may have so much on the disk.
@@ -300,7 +320,7 @@ mod tests {
     fn run(since: Instant) -> Run {
         let pid = rustix::process::getpid();
         let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
-        Run { process: Arc::new(Process::new(process)), since, looked: None, cpu: Duration::ZERO }
+        Run { process: Arc::new(Process::new(process)), since, looked: None, cpu: Duration::ZERO, written: 0 }
     }
 
     fn after(seconds: u64, since: Instant) -> Instant {
@@ -338,6 +358,19 @@ mod tests {
         assert!(!stops(3 * gib) && !stops(gib), "its owner makes room");
         assert!(!stops(2 * gib), "too much, but not far too much");
         assert!(stops(3 * gib));
+    }
+
+    #[test]
+    fn who_writes_much_is_counted_soon_and_who_writes_little_is_not() {
+        let (mib, start) = (1_u64 << 20, Instant::now());
+        let mut count = Count { run: Some(run(start)), quota: 4096 * mib, ..Count::default() };
+        for (written, suspected) in [(200, false), (204, false), (205, true), (300, false), (409, false), (410, true)] {
+            count.wrote(written * mib);
+            assert_eq!(std::mem::take(&mut count.suspected), suspected, "{written}");
+        }
+        count.run = None;
+        count.wrote(u64::MAX);
+        assert!(!count.suspected, "who sleeps writes nothing");
     }
 
     #[test]

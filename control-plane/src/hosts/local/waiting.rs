@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    gate::Gate,
     restart::{SETTLED, Troubles},
     schedule::Turn,
     unit::{Event, Run},
@@ -41,12 +42,17 @@ pub(super) async fn end_of(run: &mut Run, troubles: &Troubles) -> Event {
 /// A reason to start it: a connection; or the time that it named itself; or, when it fails, the time to try it again.
 ///
 /// Nearly all units wait in here, and nearly all of those for a connection only: what the others need has a place of its own.
-pub(super) async fn wanted(listener: &OwnedFd, troubles: &Troubles, alarm: impl Future<Output = Turn>) -> Event {
+pub(super) async fn wanted(
+    listener: &OwnedFd,
+    troubles: &Troubles,
+    gate: &Gate,
+    alarm: impl Future<Output = Turn>,
+) -> Event {
     let waiting = async {
         if let Some(moment) = troubles.not_before() {
             if troubles.failing().is_some() {
                 // Nobody waits for one that does not start: the edge hears at once, and tells visitors in words.
-                return Box::pin(turn_away(listener, moment)).await.map(|()| None);
+                return Box::pin(turn_away(listener, Some(moment))).await.map(|()| None);
             }
             Box::pin(tokio::time::sleep_until(moment)).await;
         }
@@ -58,7 +64,12 @@ pub(super) async fn wanted(listener: &OwnedFd, troubles: &Troubles, alarm: impl 
         }
     };
     match waiting.await {
-        Ok(turn) => Event::Start(turn),
+        Ok(turn) => {
+            if !gate.is_open() {
+                Box::pin(its_turn(listener, gate)).await;
+            }
+            Event::Start(turn)
+        }
         Err(error) => {
             tracing::error!(%error, "a percloud's socket");
             Box::pin(tokio::time::sleep(Duration::from_secs(1))).await;
@@ -67,13 +78,30 @@ pub(super) async fn wanted(listener: &OwnedFd, troubles: &Troubles, alarm: impl 
     }
 }
 
+/// Waits in the line of those who wake while memory is short. Where that takes long, visitors hear at once: they wait for nothing, and
+/// find it awake when they come again after its turn.
+async fn its_turn(listener: &OwnedFd, gate: &Gate) {
+    let told = async {
+        if gate.is_long()
+            && let Err(error) = turn_away(listener, None).await
+        {
+            tracing::error!(%error, "a percloud's socket");
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = gate.pass() => {}
+        () = told => {}
+    }
+}
+
 fn connections(listener: &OwnedFd) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
     // SAFETY: the listener is borrowed for longer than what is returned lives.
     Ok(unsafe { AsyncFd::register_with_interest(listener.as_fd(), Interest::READABLE) }?)
 }
 
-/// Takes and closes every connection that comes before this moment.
-async fn turn_away(listener: &OwnedFd, until: Instant) -> io::Result<()> {
+/// Takes and closes every connection that comes before this moment; without one, for as long as it is awaited.
+async fn turn_away(listener: &OwnedFd, until: Option<Instant>) -> io::Result<()> {
     let connections = connections(listener)?;
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     let away = async {
@@ -86,5 +114,8 @@ async fn turn_away(listener: &OwnedFd, until: Instant) -> io::Result<()> {
             ready.clear_ready();
         }
     };
-    tokio::time::timeout_at(until, away).await.unwrap_or(Ok(()))
+    match until {
+        Some(until) => tokio::time::timeout_at(until, away).await.unwrap_or(Ok(())),
+        None => away.await,
+    }
 }

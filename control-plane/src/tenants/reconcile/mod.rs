@@ -5,7 +5,7 @@ pub mod sql;
 
 use std::sync::Arc;
 
-use bundle::{Clock, spec::Provider};
+use bundle::{Clock, TenantId, spec::Provider};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
 
@@ -16,6 +16,7 @@ use crate::{
     db::{self, GenericClient, Pool, ensure_affected},
     domains,
     hosts::{self, Host, Unit},
+    mails::{self, Message},
     names,
     reconcile::{After, Claimed, Id, Noun, StepError},
 };
@@ -26,6 +27,8 @@ pub use plan::{Step, plan};
 pub const LAPSES_AFTER: TimeDelta = TimeDelta::hours(48);
 /// How often a percloud that is as it should be is looked at: its use of space, its owner's wish to leave.
 const LOOK_EVERY: TimeDelta = TimeDelta::minutes(15);
+/// Whose percloud goes on filling the disk hears of it again after so long.
+const TELL_FULL_AGAIN: TimeDelta = TimeDelta::days(7);
 /// How often one that does not start is looked at.
 const LOOK_AT_FAILING: TimeDelta = TimeDelta::seconds(30);
 
@@ -134,9 +137,10 @@ impl Noun for Tenants {
         let served = placed.then(|| tenant.address().as_str());
         // Who does not fail need not be tried; who has only just been placed is looked at once more.
         let retry = seen.retry && plan(tenant.wanted, &seen).is_some();
-        let db = self.db.get().await?;
-        let statement = db.prepare_cached(sql::OBSERVED).await?;
-        let affected = db
+        let mut db = self.db.get().await?;
+        let tx = db.transaction().await?;
+        let statement = tx.prepare_cached(sql::OBSERVED).await?;
+        let affected = tx
             .execute(
                 &statement,
                 &[
@@ -158,8 +162,21 @@ impl Noun for Tenants {
                 ],
             )
             .await?;
-        ensure_affected(affected, 1)
+        ensure_affected(affected, 1)?;
+        if seen.unit.is_some_and(|unit| unit.filled) {
+            tell_full(&tx, &tenant.id, now).await?;
+        }
+        Ok(tx.commit().await?)
     }
+}
+
+/// The owner hears in a mail, once in a while, that the percloud was put to sleep for filling the disk: only they can make room.
+async fn tell_full(tx: &impl GenericClient, id: &TenantId, now: DateTime<Utc>) -> Result<(), db::Error> {
+    let told = tx.query_opt(sql::TELL_FULL, &[&id.as_str(), &now, &(now - TELL_FULL_AGAIN)]).await?;
+    let Some(owner) = told else { return Ok(()) };
+    let (email, language): (String, String) = (owner.try_get(0)?, owner.try_get(1)?);
+    let message = Message::DiskFull { domain: owner.try_get(2)? };
+    mails::queue(tx, Some(id), &email, &language, &message, now).await
 }
 
 /// At once while there is more to do; else with the clock, and in time for what has a date.

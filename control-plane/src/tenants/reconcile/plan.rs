@@ -53,7 +53,8 @@ mod tests {
     use crate::hosts::Status;
 
     fn unit(hash: &str) -> Option<Unit> {
-        Some(Unit { spec_hash: hash.into(), socket: "/s".into(), state: State::Asleep, status: Status::default() })
+        let (socket, state, status) = ("/s".into(), State::Asleep, Status::default());
+        Some(Unit { spec_hash: hash.into(), socket, state, status, filled: false })
     }
 
     fn failing(hash: &str) -> Option<Unit> {

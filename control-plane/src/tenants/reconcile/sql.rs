@@ -18,6 +18,11 @@ crate::statements! {
             tries = case when $12::text is null then 0 else tries end,
             claimed_until = '-infinity'
         where id = $1 and claim = $2";
+    /// Notes at $2 that its owner hears that it fills the disk, unless that was told after $3; and who that is.
+    TELL_FULL = "update tenants t set full_told_at = $2
+        from accounts a
+        where t.id = $1 and a.id = t.account_id and coalesce(t.full_told_at < $3, true) and t.wanted = 'running'
+        returning a.email, t.language, coalesce(t.own_domain, t.domain)";
     /// Writes a failure.
     FAIL = "update tenants set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end, last_error = $6, tries = tries + 1, claimed_until = '-infinity'

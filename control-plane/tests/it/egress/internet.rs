@@ -13,6 +13,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use hickory_proto::{
@@ -130,7 +131,7 @@ impl Internet {
     }
 }
 
-/// A web server: says where one is; `/much` does not end, `/quiet` says nothing more.
+/// A web server: says where one is; `/much` does not end, `/slowly` neither, a letter at a time, `/quiet` says nothing more.
 fn web(listener: TcpListener, visits: Arc<AtomicUsize>) {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -145,11 +146,15 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     let length = stream.read(&mut request)?;
     let here: SocketAddr = stream.local_addr()?;
     let request = String::from_utf8_lossy(&request[..length]).into_owned();
-    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+    let path = request.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
     write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhere is {} with {path}", here.ip())?;
     match path.as_str() {
         "/much" => loop {
             stream.write_all(&[b'x'; 8192])?;
+        },
+        "/slowly" => loop {
+            stream.write_all(b"x")?;
+            thread::sleep(Duration::from_millis(100));
         },
         "/quiet" => stream.read(&mut [0; 1]).map(drop),
         _ => Ok(()),

@@ -28,9 +28,15 @@ struct Role {
 
 impl Role {
     async fn start(internet: &Internet, more: &[&str]) -> Self {
+        Self::start_with(internet, more, |_| Stdio::inherit()).await
+    }
+
+    /// `log` says where its log goes, of a role with this data folder.
+    async fn start_with(internet: &Internet, more: &[&str], log: impl FnOnce(&Path) -> Stdio) -> Self {
         let data = tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap();
         std::fs::create_dir_all(data.path().join("run/metrics")).unwrap();
-        let child = start(internet, Path::new(env!("CARGO_BIN_EXE_percloud")), data.path(), None, more);
+        let log = log(data.path());
+        let child = start(internet, Path::new(env!("CARGO_BIN_EXE_percloud")), data.path(), None, more, log);
         let role = Self { data, child };
         answers(&role.socket()).await;
         role
@@ -63,13 +69,20 @@ impl Drop for Role {
     }
 }
 
-fn start(internet: &Internet, program: &Path, data: &Path, user: Option<u32>, more: &[&str]) -> Child {
+fn start(
+    internet: &Internet,
+    program: &Path,
+    data: &Path,
+    user: Option<u32>,
+    more: &[&str],
+    log: impl Into<Stdio>,
+) -> Child {
     let mut command = Command::new(program);
     if let Some(user) = user {
         command.args(["--drop-to", &user.to_string()]);
     }
     command.arg("egress").arg("--data").arg(data).args(["--dns-server", &format!("{HOST}:53")]).args(more);
-    command.env("PERCLOUD_EGRESS_KEY", EGRESS_KEY).stdin(Stdio::null()).stdout(Stdio::null());
+    command.env("PERCLOUD_EGRESS_KEY", EGRESS_KEY).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     internet.start(command)
 }
 
@@ -297,6 +310,53 @@ async fn one_percloud_that_uses_up_its_way_out_harms_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_ends_in_its_time_and_the_log_says_where_it_led_and_nothing_of_what_was_said() {
+    let Some(internet) = Internet::new() else { return };
+    internet.name("public.example.org", &[&[HOST]]);
+    internet.name("private.example.org", &[&[PRIVATE]]);
+    let file = |data: &Path| std::fs::File::create(data.join("log")).unwrap().into();
+    let role = Role::start_with(&internet, &["--egress-connection-seconds", "1"], file).await;
+    let ada = TenantId::random();
+    let (token, to) = (token(&ada), "public.example.org:80");
+    let began = std::time::Instant::now();
+    let (_, mut stream) = role.connect(&token, to).await;
+    let asked = format!("GET /slowly?rosebud HTTP/1.1\r\nHost: {to}\r\nCookie: rosebud\r\n\r\n");
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    let heard = rest(&mut stream).await;
+    assert!(
+        heard.ends_with('x') && began.elapsed() >= Duration::from_secs(1),
+        "it is never silent, and ended: {heard}"
+    );
+    assert!(role.page(&token, to, "/brief").await.ends_with("/brief"));
+    assert_eq!(word(&role.connect(&token, "private.example.org:443").await.0), "not-public");
+
+    let lines = eventually("three lines", async || {
+        let log = std::fs::read_to_string(role.data.path().join("log")).unwrap();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let lines = lines.map(|line| line["fields"].clone());
+        let lines: Vec<_> = lines.filter(|line| line["message"] == "way out" && line["tenant"] != "").collect();
+        (lines.len() == 3).then_some(lines)
+    })
+    .await;
+    let said = |line: &serde_json::Value| {
+        let words = ["tenant", "host", "end"].map(|key| line[key].as_str().unwrap().to_owned());
+        let numbers = ["port", "sent", "received"].map(|key| line[key].as_u64().unwrap());
+        (words, numbers)
+    };
+    let words = |host: &str, end: &str| [ada.to_string(), host.to_owned(), end.to_owned()];
+    let long = (words("public.example.org", "too-long"), [80, asked.len() as u64, heard.len() as u64]);
+    assert_eq!(said(&lines[0]), long);
+    assert!(lines[0]["ms"].as_u64().unwrap() >= 1000, "{}", lines[0]);
+    assert_eq!(said(&lines[1]).0, words("public.example.org", "done"));
+    assert_eq!(said(&lines[2]), (words("private.example.org", "not-public"), [443, 0, 0]));
+    let log = std::fs::read_to_string(role.data.path().join("log")).unwrap();
+    let mac = token.split_once('.').unwrap().1;
+    for never in ["rosebud", "slowly", "brief", "Cookie", mac, HOST] {
+        assert!(!log.contains(never), "{never} is in the log: {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_cannot_show_whose_they_are_is_not_heard() {
     let Some(internet) = Internet::new() else { return };
     internet.name("public.example.org", &[&[HOST]]);
@@ -371,6 +431,6 @@ async fn what_goes_out_is_counted_for_whose_it_is_and_what_is_refused_too() {
     open.read_u8().await.unwrap();
     sent += "GET /quiet HTTP/1.1\r\n\r\n".len();
     crate::ledger::end(&mut role.child).await;
-    let rows = "select string_agg(concat_ws(' ', tenant_id, requests, egress_bytes, refused), ', ' order by refused) from usage_hours";
-    assert_eq!(cloud.value::<String>(rows).await, format!("{ada} 0 {sent} 0, {bob} 0 0 2"));
+    let rows = "select string_agg(concat_ws(' ', tenant_id, requests, egress_bytes, refused, forbidden), ', ' order by forbidden) from usage_hours";
+    assert_eq!(cloud.value::<String>(rows).await, format!("{ada} 0 {sent} 0 0, {bob} 0 0 0 2"));
 }

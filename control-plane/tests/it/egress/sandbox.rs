@@ -18,7 +18,7 @@ impl Beside {
         let metrics = machine.paths().metrics_socket("egress");
         fs::set_permissions(metrics.parent().unwrap(), PermissionsExt::from_mode(0o1777)).unwrap();
         let program = machine.paths().root().with_file_name("percloud");
-        let child = start(internet, &program, machine.paths().root(), user, &[]);
+        let child = start(internet, &program, machine.paths().root(), user, &[], std::process::Stdio::inherit());
         answers(&machine.paths().egress_socket()).await;
         Self(child)
     }

@@ -60,7 +60,7 @@ async fn an_operator_sees_what_each_percloud_used() {
     let records: Vec<&str> = csv.split("\r\n").collect();
     assert!(records[0].starts_with("percloud,id,begin,cpu_seconds,"), "{csv}");
     let record = format!(
-        "ada.percloud.localhost,{ada},{from},1.500000,2000000,2,3,700,1234,5000000,0.000000,0,0,0,0,0,0,0.000000"
+        "ada.percloud.localhost,{ada},{from},1.500000,2000000,2,3,700,1234,5000000,0.000000,0,0,0,0,0,0,0.000000,0,0"
     );
     assert!(records.contains(&record.as_str()), "{csv}");
     assert_eq!((records.len(), records.last()), (7, Some(&"")), "{csv}");

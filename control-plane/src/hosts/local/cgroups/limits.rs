@@ -28,6 +28,12 @@ pub struct Limits {
     /// Threads that a percloud may have.
     #[arg(long, env = "PERCLOUD_THREADS_MAX", default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u64).range(24..=100_000))]
     pub threads_max: u64,
+    /// MiB a second that a percloud may read from the disk, and as many that it may write; 0 for no end.
+    #[arg(long, env = "PERCLOUD_IO_MAX", default_value_t = 200, value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=1 << 20))]
+    pub io_max: u64,
+    /// Operations a second each way that it may have the disk do; 0 for no end.
+    #[arg(long, env = "PERCLOUD_IO_OPS_MAX", default_value_t = 5_000, value_name = "N", value_parser = clap::value_parser!(u64).range(..=100_000_000))]
+    pub io_ops_max: u64,
     /// Percent of one processor above which a percloud keeps to the last half of the machine's processors for a while and comes last
     /// there, so that whoever else wakes finds one; 0 for never.
     #[arg(long, env = "PERCLOUD_SLOW_LANE_ABOVE", default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(..=100_000))]
@@ -46,6 +52,8 @@ impl Limits {
             ("--memory-soft", self.memory_soft),
             ("--cpu-max", self.cpu_max),
             ("--threads-max", self.threads_max),
+            ("--io-max", self.io_max),
+            ("--io-ops-max", self.io_ops_max),
             ("--slow-lane-above", self.slow_lane_above),
             ("--slow-lane-seconds", self.slow_lane_seconds),
         ];
@@ -92,6 +100,8 @@ pub(super) mod tests {
         memory_soft: 128,
         cpu_max: 150,
         threads_max: 64,
+        io_max: 100,
+        io_ops_max: 2000,
         slow_lane_above: 70,
         slow_lane_seconds: 5,
     };

@@ -4,6 +4,7 @@
 //! them. A group costs the kernel some 50 KiB, so that those of the longest asleep are given up: ten thousand sleepers would
 //! take half a gigabyte. What is wanted is in [`Limits`], what is seen in [`Reading`]; [`v2`] and [`v1`] put it into words.
 
+mod disk;
 mod limits;
 mod place;
 mod v1;
@@ -21,6 +22,7 @@ use std::{
 use bundle::TenantId;
 use sha2::{Digest, Sha256};
 
+use disk::Ceiling;
 pub use limits::Limits;
 
 use super::{
@@ -30,6 +32,8 @@ use super::{
 
 /// Groups of so many perclouds that sleep are kept: some 25 MiB of the kernel's memory, and a wake that need not make one.
 const KEPT: usize = 512;
+
+const NO_GROUPS: &str = "there are no control groups";
 
 /// The group of the trial run.
 const TRIAL: &str = "trial";
@@ -53,15 +57,19 @@ pub(super) struct Found {
     pub(super) groups: Option<Groups>,
     /// What is missing, in words; none when all is there.
     pub(super) missing: Option<String>,
+    /// Why nobody is held to a share of the disk; none when everybody is.
+    pub(super) no_ceiling: Option<String>,
 }
 
 impl Found {
     /// What can be used; says so among the findings, unless the trial has found that nothing can.
     pub(super) fn into_groups(self, findings: &mut Vec<Finding>) -> Option<Groups> {
         if findings.iter().any(|finding| finding.kind == Kind::ControlGroups) {
+            findings.push(Finding { kind: Kind::Io, missing: Some(NO_GROUPS.into()) });
             return None;
         }
         findings.push(Finding { kind: Kind::ControlGroups, missing: self.missing });
+        findings.push(Finding { kind: Kind::Io, missing: self.no_ceiling });
         if let Some(groups) = &self.groups {
             groups.end_trial();
         }
@@ -94,8 +102,8 @@ struct Known {
 
 /// Finds out what the machine has, makes the group for all perclouds, and empties it of what an earlier host left. `data`
 /// tells providers of one machine apart; in `notes` is written where the groups are, so that the next host finds them even
-/// when it stands elsewhere itself.
-pub(super) fn open(data: &Path, notes: &Path, limits: Limits) -> Found {
+/// when it stands elsewhere itself. Perclouds are in `folders`.
+pub(super) fn open(data: &Path, folders: &Path, notes: &Path, limits: Limits) -> Found {
     let name = format!("percloud-{}", &hex::encode(Sha256::digest(data.as_os_str().as_encoded_bytes()))[..12]);
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let stand = place::stand(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"));
@@ -106,7 +114,7 @@ pub(super) fn open(data: &Path, notes: &Path, limits: Limits) -> Found {
             clear(&old);
         }
     }
-    let (tree, missing) = match &stand.v2 {
+    let (mut tree, missing) = match &stand.v2 {
         Some(at) if stand.v1_of("memory").is_none() => match v2::Tree::open(at, &name) {
             Ok((tree, missing)) => (Some(Tree::V2(tree)), missing),
             Err(why) => (None, Some(format!("{why:#}"))),
@@ -116,6 +124,12 @@ pub(super) fn open(data: &Path, notes: &Path, limits: Limits) -> Found {
             Err(why) => (None, Some(format!("{why:#}"))),
         },
     };
+    let no_ceiling = match (&mut tree, Ceiling::new(&limits, folders)) {
+        (None, _) => Some(NO_GROUPS.to_owned()),
+        (Some(Tree::V1(tree)), Ok(ceiling)) => tree.hold_to(ceiling).err(),
+        (Some(Tree::V2(tree)), Ok(ceiling)) => tree.hold_to(ceiling).err(),
+        (Some(_), Err(why)) => Some(why),
+    };
     let groups = tree.map(|tree| Groups { tree, limits, known: Mutex::default() });
     if let Some(groups) = &groups {
         let lines: Vec<_> = groups.folders().iter().map(|folder| folder.display().to_string()).collect();
@@ -123,7 +137,7 @@ pub(super) fn open(data: &Path, notes: &Path, limits: Limits) -> Found {
             tracing::warn!(%error, "where the control groups are cannot be written down");
         }
     }
-    Found { groups, missing }
+    Found { groups, missing, no_ceiling }
 }
 
 fn read_notes(notes: &Path) -> Vec<PathBuf> {
@@ -178,6 +192,15 @@ impl Groups {
             Tree::V2(tree) => (2, tree.controllers()),
         };
         format!("version {version}: {}", if controllers.is_empty() { "nothing".into() } else { controllers.join(", ") })
+    }
+
+    /// What a percloud may do with the disk, in words; none where nobody is held to anything.
+    pub(super) fn ceiling(&self) -> Option<String> {
+        let ceiling = match &self.tree {
+            Tree::V1(tree) => tree.ceiling(),
+            Tree::V2(tree) => tree.ceiling(),
+        };
+        ceiling.map(Ceiling::words)
     }
 
     /// MiB of memory that a percloud may have.

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Limits, Reading, field, limits::PERIOD, make, number, place::Stand, remove, text, told, write};
+use super::{
+    Limits, Reading, TRIAL, disk::Ceiling, field, limits::PERIOD, make, number, place::Stand, remove, text, told, write,
+};
 use crate::hosts::local::process::Process;
 
 /// Each controller that we want, whether it must be there, and what for.
@@ -20,12 +22,14 @@ pub(super) struct Tree {
     folders: Vec<(&'static str, PathBuf)>,
     /// Beside it, for the processor only: the group of those who come last. None where the kernel knows no such thing.
     last: Option<PathBuf>,
+    /// What each may do with the disk, where that can be said.
+    ceiling: Option<Ceiling>,
 }
 
 /// What is written into a percloud's groups: controller, file, value, and whether the kernel must take it.
-pub(super) fn words(limits: &Limits) -> Vec<(&'static str, &'static str, String, bool)> {
+pub(super) fn words(limits: &Limits, ceiling: Option<&Ceiling>) -> Vec<(&'static str, &'static str, String, bool)> {
     let memory = limits.memory_max_bytes();
-    vec![
+    let mut words = vec![
         ("memory", "memory.limit_in_bytes", memory.to_string(), true),
         // Memory and swap together; only where the kernel counts swap.
         ("memory", "memory.memsw.limit_in_bytes", (2 * memory).to_string(), false),
@@ -37,7 +41,10 @@ pub(super) fn words(limits: &Limits) -> Vec<(&'static str, &'static str, String,
         // What is there depends on the disk's scheduler.
         ("blkio", "blkio.bfq.weight", "100".into(), false),
         ("blkio", "blkio.weight", "500".into(), false),
-    ]
+    ];
+    // It was tried: what the kernel has taken once it takes again.
+    words.extend(ceiling.into_iter().flat_map(Ceiling::v1).map(|(file, value)| ("blkio", file, value, true)));
+    words
 }
 
 /// What the files of a group say.
@@ -76,7 +83,7 @@ impl Tree {
         let missing = missing.join("; ");
         anyhow::ensure!(!folders.is_empty(), "{missing}");
         let last = stand.v1_of("cpu").and_then(|own| last(&own.join(format!("{name}{LAST}"))));
-        let tree = Self { folders, last };
+        let tree = Self { folders, last, ceiling: None };
         // All perclouds together count as much as a busy task on each processor, not as a single one.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         for (file, value) in [("memory.use_hierarchy", "1".to_owned()), ("cpu.shares", (1024 * processors).to_string())]
@@ -87,6 +94,21 @@ impl Tree {
             }
         }
         Ok((tree, (!missing.is_empty()).then_some(missing)))
+    }
+
+    /// Holds each percloud to this from now on, if the kernel takes it; else says why not.
+    pub(super) fn hold_to(&mut self, ceiling: Ceiling) -> Result<(), String> {
+        let folder = self.folder("blkio").ok_or("there is no group for the disk (blkio)")?.join(TRIAL);
+        let tried =
+            make(&folder).and_then(|()| ceiling.v1().iter().try_for_each(|(file, value)| write(&folder, file, value)));
+        let _ = remove(&folder);
+        tried.map_err(|error| error.to_string())?;
+        self.ceiling = Some(ceiling);
+        Ok(())
+    }
+
+    pub(super) fn ceiling(&self) -> Option<&Ceiling> {
+        self.ceiling.as_ref()
     }
 
     /// Those that are there.
@@ -107,7 +129,7 @@ impl Tree {
         for (_, folder) in &self.folders {
             make(&folder.join(name))?;
         }
-        for (controller, file, value, must) in words(limits) {
+        for (controller, file, value, must) in words(limits, self.ceiling()) {
             let Some(folder) = self.folder(controller) else { continue };
             let written = write(&folder.join(name), file, &value);
             if must {
@@ -131,7 +153,7 @@ impl Tree {
     pub(super) fn make_last(&self, name: &str, limits: &Limits) -> io::Result<()> {
         let Some(folder) = &self.last else { return Ok(()) };
         make(&folder.join(name))?;
-        let words = words(limits);
+        let words = words(limits, None);
         let mut of_processor = words.iter().filter(|(controller, ..)| *controller == "cpu");
         of_processor.try_for_each(|(_, file, value, _)| write(&folder.join(name), file, value))
     }
@@ -196,11 +218,15 @@ fn put(folder: &Path, name: &str, process: &Process) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::limits::tests::LIMITS, *};
+    use super::{
+        super::{disk::tests::CEILING, limits::tests::LIMITS},
+        *,
+    };
 
     #[test]
     fn limits_are_said_as_version_1_wants_them() {
-        let words: Vec<_> = words(&LIMITS).into_iter().map(|(_, file, value, _)| (file, value)).collect();
+        let words: Vec<_> =
+            words(&LIMITS, Some(&CEILING)).into_iter().map(|(_, file, value, _)| (file, value)).collect();
         let expected = [
             ("memory.limit_in_bytes", "536870912"),
             ("memory.memsw.limit_in_bytes", "1073741824"),
@@ -211,6 +237,10 @@ mod tests {
             ("pids.max", "64"),
             ("blkio.bfq.weight", "100"),
             ("blkio.weight", "500"),
+            ("blkio.throttle.read_bps_device", "254:0 2097152"),
+            ("blkio.throttle.write_bps_device", "254:0 2097152"),
+            ("blkio.throttle.read_iops_device", "254:0 9"),
+            ("blkio.throttle.write_iops_device", "254:0 9"),
         ];
         assert_eq!(words, expected.map(|(file, value)| (file, value.to_owned())));
     }

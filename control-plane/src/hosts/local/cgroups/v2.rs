@@ -10,7 +10,9 @@ use std::{
 use anyhow::Context;
 use rustix::fs::{CWD, Mode, OFlags};
 
-use super::{Limits, Reading, field, limits::PERIOD, make, number, place::At, remove, text, told, write};
+use super::{
+    Limits, Reading, TRIAL, disk::Ceiling, field, limits::PERIOD, make, number, place::At, remove, text, told, write,
+};
 
 const WANTED: [&str; 3] = ["memory", "cpu", "pids"];
 /// Where our own roles go, when the group that we are in becomes the one above them and the perclouds.
@@ -19,13 +21,15 @@ const ROLES: &str = "percloud-roles";
 /// The group of all perclouds.
 pub(super) struct Tree {
     folder: PathBuf,
+    /// What each may do with the disk, where that can be said.
+    ceiling: Option<Ceiling>,
 }
 
 /// What is written into a percloud's group: file, value, and whether the kernel must take it when the controller is there. No soft
 /// limit: above `memory.high`, whoever has nothing to give back sleeps up to two seconds for each piece, and hangs instead of ending.
-pub(super) fn words(limits: &Limits) -> Vec<(&'static str, String, bool)> {
+pub(super) fn words(limits: &Limits, ceiling: Option<&Ceiling>) -> Vec<(&'static str, String, bool)> {
     let memory = limits.memory_max_bytes();
-    vec![
+    let mut words = vec![
         ("memory.max", memory.to_string(), true),
         ("memory.swap.max", memory.to_string(), false),
         ("cpu.weight", "100".into(), true),
@@ -34,7 +38,10 @@ pub(super) fn words(limits: &Limits) -> Vec<(&'static str, String, bool)> {
         // What is there depends on the disk's scheduler.
         ("io.weight", "default 100".into(), false),
         ("io.bfq.weight", "default 100".into(), false),
-    ]
+    ];
+    // It was tried: what the kernel has taken once it takes again.
+    words.extend(ceiling.map(|ceiling| ("io.max", ceiling.v2(), true)));
+    words
 }
 
 /// What the files of a group say.
@@ -141,7 +148,21 @@ impl Tree {
                 missing.push(format!("{controller}: {why}"));
             }
         }
-        Ok((Self { folder }, (!missing.is_empty()).then(|| missing.join("; "))))
+        Ok((Self { folder, ceiling: None }, (!missing.is_empty()).then(|| missing.join("; "))))
+    }
+
+    /// Holds each percloud to this from now on, if the kernel takes it; else says why not.
+    pub(super) fn hold_to(&mut self, ceiling: Ceiling) -> Result<(), String> {
+        let group = self.folder.join(TRIAL);
+        let tried = make(&group).and_then(|()| write(&group, "io.max", &ceiling.v2()));
+        let _ = remove(&group);
+        tried.map_err(|error| error.to_string())?;
+        self.ceiling = Some(ceiling);
+        Ok(())
+    }
+
+    pub(super) fn ceiling(&self) -> Option<&Ceiling> {
+        self.ceiling.as_ref()
     }
 
     /// Those that are there.
@@ -158,7 +179,7 @@ impl Tree {
     pub(super) fn make(&self, name: &str, limits: &Limits) -> io::Result<()> {
         let group = self.folder.join(name);
         make(&group)?;
-        for (file, value, must) in words(limits) {
+        for (file, value, must) in words(limits, self.ceiling()) {
             // A controller that is missing is told as such; its files are not there.
             if let (Err(error), true) = (write(&group, file, &value), must && group.join(file).exists()) {
                 return Err(error);
@@ -222,11 +243,14 @@ fn move_roles(group: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::limits::tests::LIMITS, *};
+    use super::{
+        super::{disk::tests::CEILING, limits::tests::LIMITS},
+        *,
+    };
 
     #[test]
     fn limits_are_said_as_version_2_wants_them() {
-        let words: Vec<_> = words(&LIMITS).into_iter().map(|(file, value, _)| (file, value)).collect();
+        let words: Vec<_> = words(&LIMITS, Some(&CEILING)).into_iter().map(|(file, value, _)| (file, value)).collect();
         let expected = [
             ("memory.max", "536870912"),
             ("memory.swap.max", "536870912"),
@@ -235,6 +259,7 @@ mod tests {
             ("pids.max", "64"),
             ("io.weight", "default 100"),
             ("io.bfq.weight", "default 100"),
+            ("io.max", "254:0 rbps=2097152 wbps=2097152 riops=9 wiops=9"),
         ];
         assert_eq!(words, expected.map(|(file, value)| (file, value.to_owned())));
     }

@@ -1,0 +1,117 @@
+//! What all units of a host share, and what they do with a percloud's folder, socket and groups.
+
+use std::{
+    fs, io,
+    os::{
+        fd::OwnedFd,
+        unix::{fs::PermissionsExt, net::UnixListener},
+    },
+    path::PathBuf,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use bundle::{TenantId, TenantSpec};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    cgroups::Groups,
+    folders,
+    gate::Gate,
+    lane::Lane,
+    schedule::Timetable,
+    spawn::Spawner,
+    state::{Known, Memory},
+};
+use crate::{config::Paths, egress};
+
+/// What all units of a host share.
+pub(super) struct Shared {
+    /// Starts runtimes.
+    pub(super) spawner: Arc<Spawner>,
+    /// Limits them, where the machine can.
+    pub(super) groups: Option<Arc<Groups>>,
+    /// Keeps who is busy off some processors.
+    pub(super) lane: Option<Arc<Lane>>,
+    /// Remembers perclouds.
+    pub(super) memory: Memory,
+    /// Where things are.
+    pub(super) paths: Paths,
+    /// The host is root.
+    pub(super) root: bool,
+    /// The group that may connect to perclouds' sockets.
+    pub(super) edge: Option<u32>,
+    /// After so long unused, a runtime leaves.
+    pub(super) idle_seconds: u64,
+    /// The database that a new percloud begins with; without one its runtime makes it.
+    pub(super) ready: Option<Vec<u8>>,
+    /// When runtimes are started that nobody visits.
+    pub(super) timetable: Timetable,
+    /// Where whoever wakes comes by.
+    pub(super) gate: Gate,
+    /// What perclouds show at the way out is signed with it.
+    pub(super) egress: Option<egress::Key>,
+    /// The host ends.
+    pub(super) stop: CancellationToken,
+    /// The units' tasks.
+    pub(super) tasks: TaskTracker,
+}
+
+impl Shared {
+    pub(super) fn folder(&self, id: &TenantId) -> PathBuf {
+        self.paths.tenants().join(id.as_str())
+    }
+
+    pub(super) fn log(&self, id: &TenantId) -> PathBuf {
+        self.paths.logs().join("tenants").join(format!("{id}.log"))
+    }
+
+    /// Folder and socket, as they shall be.
+    pub(super) fn prepare(&self, known: &Known) -> anyhow::Result<OwnedFd> {
+        let id = &known.spec.id;
+        folders::ensure(&self.folder(id), known.uid, self.ready.as_deref())?;
+        let path = self.paths.tenant_socket(id);
+        remove_file(&path)?;
+        let listener = UnixListener::bind(&path).with_context(|| format!("listening at {}", path.display()))?;
+        listener.set_nonblocking(true)?;
+        std::os::unix::fs::chown(&path, None, self.edge)?;
+        fs::set_permissions(&path, PermissionsExt::from_mode(if self.edge.is_some() { 0o660 } else { 0o600 }))?;
+        Ok(listener.into())
+    }
+
+    /// What shall be, written down; the user that its folder belongs to already stays.
+    pub(super) fn settle(&self, spec: TenantSpec, before: Option<&Known>) -> anyhow::Result<Known> {
+        let uid = match before {
+            Some(known) => known.uid,
+            None if !self.root => rustix::process::geteuid().as_raw(),
+            None => match folders::owner(&self.folder(&spec.id)) {
+                Some(uid) => uid,
+                None => self.memory.new_uid()?,
+            },
+        };
+        let known = Known { uid, spec, leaving: false };
+        self.memory.remember(&known)?;
+        if let (Some(groups), None) = (&self.groups, before) {
+            groups.prepare(&known.spec.id).context("its control group")?;
+        }
+        Ok(known)
+    }
+
+    /// Nothing of it is left.
+    pub(super) fn wipe(&self, id: &TenantId) -> anyhow::Result<()> {
+        remove_file(&self.paths.tenant_socket(id))?;
+        folders::wipe(&self.folder(id)).context("wiping its folder")?;
+        super::logs::remove(&self.log(id))?;
+        if let Some(groups) = &self.groups {
+            groups.remove(id).context("its control group")?;
+        }
+        self.memory.forget(id)
+    }
+}
+
+fn remove_file(path: &std::path::Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,102 @@
+//! What becomes of a percloud that fills its own folder, which no layer of the sandbox keeps it from: with bytes, and with files.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use control_plane::hosts::{Host, State};
+
+use crate::{
+    machine::{Machine, get},
+    postgres::eventually,
+};
+
+/// The name of the attack, what the program is asked for, and what the operator reads.
+const ATTACKS: [(&str, &str, &str); 2] = [
+    ("filling /data beyond the quota", "/fill?mib=1280", "holds 1280 MiB in "),
+    ("very many files in /data", "/fill?files=60000", " files on the disk"),
+];
+
+/// Writes a file again and again until it is told to stop; how often.
+async fn write(socket: PathBuf, stop: Arc<AtomicBool>) -> u32 {
+    let mut written = 0;
+    while !stop.load(Ordering::Relaxed) {
+        assert_eq!(get(&socket, "/status").await.unwrap(), "written");
+        written += 1;
+    }
+    written
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_fills_its_folder_is_put_to_sleep_within_seconds_and_its_neighbours_write_on() {
+    for user in Machine::kinds() {
+        let machine = Machine::start(user, 300).await;
+        let (_, neighbour) = machine.place("bob").await;
+        for (attack, request, told) in ATTACKS {
+            let (ada, unit) = machine.place("ada").await;
+            get(&unit.socket, "/").await.unwrap();
+            let used =
+                async || machine.host.usage().await.unwrap().of.into_iter().find(|used| used.id == ada.id).unwrap();
+            eventually("a first count", async || (used().await.storage_bytes > 0).then_some(())).await;
+            let stop = Arc::new(AtomicBool::new(false));
+            let writes = tokio::spawn(write(neighbour.socket.clone(), stop.clone()));
+            let began = Instant::now();
+            // Nothing of the sandbox is in the way, and with files it may be stopped while it is still at it.
+            let done = get(&unit.socket, request).await;
+            assert!(done.as_ref().map_or(true, |said| said == "filled"), "{done:?}");
+            let filled = Instant::now();
+            let unit = eventually("a stop", async || {
+                let unit = machine.host.look(&ada.id).await.unwrap()?;
+                matches!(unit.state, State::Failing(_)).then_some(unit)
+            })
+            .await;
+            let stopped = Instant::now();
+            stop.store(true, Ordering::Relaxed);
+            let written = writes.await.expect("each write of the neighbour's is done");
+            let State::Failing(why) = &unit.state else { unreachable!() };
+            println!(
+                "{attack:<34} {} stopped  {:.1} s after {:.1} s of filling; its neighbour wrote {written} times; \"{why}\"",
+                if user.is_some() { "user" } else { "root" },
+                (stopped - filled).as_secs_f64(),
+                (filled - began).as_secs_f64(),
+            );
+            assert!(written > 0 && why.contains(told), "{written} {why}");
+            assert!(
+                unit.filled && used().await.limits_met.disk > 0,
+                "its owner is told, and it is on the operator's list"
+            );
+            assert!(
+                machine.runtimes(&ada.id).is_empty() && get(&unit.socket, "/").await.is_err(),
+                "visitors hear at once"
+            );
+            // When it is started again (here by the operator's word), whoever owns it can take everything along.
+            assert_eq!(machine.host.retry(&ada.id).await.unwrap().unwrap().state, State::Awake);
+            get(&unit.socket, "/").await.unwrap();
+            machine.host.remove(&ada.id).await.unwrap();
+            assert!(fs::metadata(machine.folder(&ada.id)).is_err());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_writes_who_does_not_sleep_is_counted_within_seconds_however_large_the_disk_is() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("not tried: the kernel tells only root what another process has written");
+    }
+    let machine = Machine::start(None, 300).await;
+    let (ada, unit) = machine.place("ada").await;
+    let stored = async || machine.host.usage().await.unwrap().of.into_iter().find(|used| used.id == ada.id).unwrap();
+    get(&unit.socket, "/").await.unwrap();
+    eventually("a first count", async || (stored().await.storage_bytes > 0).then_some(())).await;
+    // Less than what is noticed by what is left on the disk.
+    let took = get(&unit.socket, "/sync?mib=80").await.unwrap();
+    assert!(took.parse::<u64>().is_ok(), "{took}");
+    eventually("a count", async || (stored().await.storage_bytes >= 80 << 20).then_some(())).await;
+    assert_eq!(machine.runtimes(&ada.id).len(), 1, "it is awake, and may have that much");
+}
