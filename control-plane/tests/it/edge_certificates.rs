@@ -11,6 +11,7 @@ use control_plane::{
     edge,
 };
 use rustls_pki_types::ServerName;
+use tls::testing::free_port;
 use tls::{LocalCa, Seal};
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -42,12 +43,6 @@ impl Drop for Shelf {
     }
 }
 
-/// Below those that the kernel gives to whoever connects somewhere: another test's client may have one of them before the edge comes.
-fn free() -> SocketAddr {
-    let any = std::iter::repeat_with(|| SocketAddr::from(([127, 0, 0, 1], rand::random_range(20_000..30_000))));
-    any.take(100).find(|address| std::net::TcpListener::bind(address).is_ok()).expect("a free port")
-}
-
 impl Shelf {
     /// With its edge.
     pub(crate) async fn open() -> Self {
@@ -68,8 +63,8 @@ impl Shelf {
             db,
             ca,
             seal,
-            https: free(),
-            http: free(),
+            https: SocketAddr::from(([127, 0, 0, 1], free_port().unwrap())),
+            http: SocketAddr::from(([127, 0, 0, 1], free_port().unwrap())),
             edge: None,
             sealed_mib: 0,
             plain,

@@ -23,12 +23,15 @@ pub(super) fn program(name: &str, package: &str) -> Result<PathBuf> {
     found.with_context(|| format!("this test needs the program {name}: apt-get install {package}"))
 }
 
-/// A port that was free on IPv4's loopback a moment ago.
+/// A port that was free on IPv4's loopback a moment ago. It is below those that the kernel gives to whoever connects somewhere: another
+/// test's client may have one of these before it is used.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    let any = std::iter::repeat_with(|| rand::random_range(20_000..30_000));
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    any.take(100).find(is_free).context("no port is free")
 }
 
 /// Waits until `condition` gives something; looks often. `what` is for the message when it never does.
