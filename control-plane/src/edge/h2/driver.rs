@@ -60,6 +60,8 @@ pub(super) struct Driver<T> {
     pub(super) greeted: (bool, bool),
     /// The last stream that began.
     pub(super) last: u32,
+    /// The last one that the client was told may be answered.
+    promised: u32,
     pub(super) leaving: Leaving,
     /// Rounds since something was heard.
     silent: u32,
@@ -93,6 +95,7 @@ impl<T> Driver<T> {
             block: None,
             greeted: (false, false),
             last: 0,
+            promised: WIDEST as u32,
             leaving: Leaving::No,
             silent: 0,
             told: 0,
@@ -110,7 +113,7 @@ impl<T> Driver<T> {
     /// Tells the client that nothing new should begin here; what is on its way is still answered (RFC 9113 §6.8).
     pub(super) fn leave(&mut self) {
         self.leaving = Leaving::Told;
-        self.go_away(WIDEST as u32, Code::No);
+        self.go_away(self.promised, Code::No);
         frame::put(&mut self.shared.lock().out, PING, 0, 0, &FAREWELL);
     }
 
@@ -122,8 +125,10 @@ impl<T> Driver<T> {
         }
     }
 
-    fn go_away(&self, last: u32, code: Code) {
-        let said = [last.to_be_bytes(), (code as u32).to_be_bytes()].concat();
+    /// Says how far streams are answered; what was said once is not taken back.
+    fn go_away(&mut self, last: u32, code: Code) {
+        self.promised = self.promised.min(last);
+        let said = [self.promised.to_be_bytes(), (code as u32).to_be_bytes()].concat();
         frame::put(&mut self.shared.lock().out, GOAWAY, 0, 0, &said);
     }
 

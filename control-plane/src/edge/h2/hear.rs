@@ -159,14 +159,11 @@ impl<T> Driver<T> {
             let trailers = head::trailers(&self.fields).filter(|_| ends && !self.fields.is_too_large());
             return self.shared.lock().trailed(id, trailers);
         }
-        if self.leaving == Leaving::Known {
-            // The client has been told that this is not answered, and asks elsewhere.
-            return Ok(());
-        }
         self.last = id;
         let mut state = self.shared.lock();
         state.asked += 1;
-        if state.streams.len() >= limits::STREAMS as usize {
+        // One that was on its way when the client heard that nothing new begins asks elsewhere.
+        if self.leaving == Leaving::Known || state.streams.len() >= limits::STREAMS as usize {
             return Err(Fault::Stream(id, Code::RefusedStream));
         }
         drop(state);

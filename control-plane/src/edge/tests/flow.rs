@@ -202,6 +202,31 @@ async fn a_client_that_has_said_goodbye_is_still_answered() {
     assert!(end.await.unwrap().is_none(), "then the connection ends");
 }
 
+#[tokio::test]
+async fn what_was_on_its_way_when_the_edge_left_is_refused_and_harms_nobody() {
+    let house = House::new();
+    let ada = house.ada();
+    let mut raw = Raw::open(&house).await;
+    raw.send(&asked(1, "/events")).await.unwrap();
+    assert_eq!(body(&mut raw, 9).await.0, b"data: 1\n\n");
+    house.ending.leaving.cancel();
+    let farewell = loop {
+        match raw.frame().await.unwrap() {
+            (PING, 0, said) => break said,
+            (GOAWAY, _, said) => assert_eq!(said[..4], (u32::MAX >> 1).to_be_bytes(), "all that comes is answered yet"),
+            _ => {}
+        }
+    };
+    let late = [frame(PING, ACK, 0, &farewell), begun(3, "/count", &[]), frame(DATA, END_STREAM, 3, b"late")].concat();
+    raw.send(&late).await.unwrap();
+    let (kind, _, said) = raw.answer().await;
+    assert_eq!((kind, &said[..4]), (GOAWAY, &1_u32.to_be_bytes()[..]), "and from now on the first one only");
+    assert_eq!(raw.reaction().await, Did::Reset(7));
+    ada.next.notify_one();
+    assert_eq!(body(&mut raw, 9).await.0, b"data: 2\n\n");
+    assert_eq!(ada.seen(), 1);
+}
+
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 /// What is nearly right, in many ways: whatever the edge makes of it, it neither falls over nor forgets the others.
