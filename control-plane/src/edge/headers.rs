@@ -214,7 +214,7 @@ pub(super) fn inward(headers: &mut HeaderMap, asked: &Asked) {
 }
 
 /// Whether a header, its name in lower case, belongs to one connection.
-fn belongs_to_connection(name: &[u8]) -> bool {
+pub(super) fn belongs_to_connection(name: &[u8]) -> bool {
     matches!(
         name,
         b"connection"

@@ -69,11 +69,11 @@ pub(super) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (parts, body) = request.into_parts();
-    Ok(answer(connection, parts, Some(Sent::Library(body))).await)
+    Ok(answer(connection, parts, Sent::Library(body)).await)
 }
 
-/// The same for a head, and a body where there may be one.
-pub(super) async fn answer(connection: Arc<Connection>, parts: Parts, body: Option<Sent>) -> Response<ResponseBody> {
+/// The same for a head and a body, whoever reads them.
+pub(super) async fn answer(connection: Arc<Connection>, parts: Parts, body: Sent) -> Response<ResponseBody> {
     let began = Instant::now();
     called(&connection, |id, trace_parent| pass(&connection, parts, body, id, trace_parent, began)).await
 }
@@ -96,7 +96,7 @@ pub(super) async fn called<F: Future>(
 async fn pass(
     connection: &Arc<Connection>,
     parts: Parts,
-    body: Option<Sent>,
+    body: Sent,
     id: RequestId,
     trace_parent: Option<HeaderValue>,
     began: Instant,
@@ -110,7 +110,7 @@ async fn pass(
             return own(connection, note, &Asker::of(&parts.method, &parts.headers), "", &why);
         }
     };
-    let said_length = body.as_ref().map_or(0, |body| body.size_hint().lower());
+    let said_length = body.size_hint().lower();
     let whole = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let way = match way::find(connection, &asked.said.name, (path, whole), said_length, &mut note) {
         Ok(way) => way,
@@ -122,8 +122,7 @@ async fn pass(
         }
     };
     let origin = Origin { said: asked.said.clone(), request_id: id, trace_parent };
-    let empty = body.as_ref().is_none_or(|body| body.is_end_stream());
-    if asked.upgrade == Upgrade::No && empty && upstream::may_be_asked_again(&parts) {
+    if asked.upgrade == Upgrade::No && body.is_end_stream() && upstream::may_be_asked_again(&parts) {
         drop(body);
         return plainly(connection, &parts, &asked, origin, way, note).await;
     }
@@ -158,7 +157,7 @@ async fn plainly(
 async fn carefully(
     connection: &Arc<Connection>,
     parts: Parts,
-    body: Option<Sent>,
+    body: Sent,
     asked: Asked,
     origin: Origin,
     (socket, busy): (Arc<Path>, Option<Busy>),
@@ -250,20 +249,20 @@ enum Client {
 }
 
 impl Client {
-    fn of(parts: &mut Parts, body: Option<Sent>, upgrade: Upgrade) -> (Option<Self>, Option<Sent>) {
+    fn of(parts: &mut Parts, body: Sent, upgrade: Upgrade) -> (Option<Self>, Option<Sent>) {
         match (upgrade, body) {
-            (Upgrade::No, body) => (None, body),
-            (Upgrade::Connect, Some(Sent::Frames(body))) => {
+            (Upgrade::No, body) => (None, Some(body)),
+            (Upgrade::Connect, Sent::Frames(body)) => {
                 let (tunnel, heard) = Tunnel::new(body);
                 (Some(Self::Stream(tunnel, heard)), None)
             }
-            (_, body) => (parts.extensions.remove().map(Self::Library), body),
+            (_, body) => (parts.extensions.remove().map(Self::Library), Some(body)),
         }
     }
 }
 
 impl Outbound {
-    fn new(mut parts: Parts, body: Option<Sent>, asked: &Asked, origin: Origin, body_max: u64) -> Self {
+    fn new(mut parts: Parts, body: Sent, asked: &Asked, origin: Origin, body_max: u64) -> Self {
         let (client, body) = Client::of(&mut parts, body, asked.upgrade);
         headers::inward(&mut parts.headers, asked);
         if asked.upgrade == Upgrade::Connect {

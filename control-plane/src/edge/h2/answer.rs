@@ -9,18 +9,18 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use httparse::Header;
 
+use super::super::access::Scribe;
 use super::super::body::{ResponseBody, Sent};
-use super::super::headers::Outward;
+use super::super::headers::{Outward, belongs_to_connection};
 use super::super::line::Framing;
 use super::super::passing::{self, Heads, Passed};
 use super::super::proxy::{self, Connection};
-use super::body::Body;
 use super::head::Asked;
-use super::state::Shared;
+use super::hpack::Encoder;
 use super::stream::Stream;
 
 /// Answers, as long as somebody waits for it.
-pub(super) async fn answer(stream: Stream, shared: Arc<Shared>, connection: Arc<Connection>, asked: Asked) {
+pub(super) async fn answer(stream: Stream, connection: Arc<Connection>, asked: Asked) {
     let work = async {
         match asked {
             Asked::Plain(plain) => {
@@ -34,8 +34,8 @@ pub(super) async fn answer(stream: Stream, shared: Arc<Shared>, connection: Arc<
             Asked::Other { parts, length, waits } => {
                 Box::pin(async {
                     let head_only = parts.method == Method::HEAD;
-                    let body = Sent::Frames(Body::new(shared, stream.id(), length, waits));
-                    let response = proxy::answer(connection.clone(), *parts, Some(body)).await;
+                    let body = Sent::Frames(stream.request(length, waits));
+                    let response = proxy::answer(connection.clone(), *parts, body).await;
                     made(&stream, &connection, response, head_only).await;
                 })
                 .await
@@ -58,12 +58,7 @@ impl Heads for Spoken<'_> {
     fn take(&self, outward: &Outward<'_>, status: StatusCode, headers: &[Header<'_>], framing: Framing) -> Framing {
         self.stream.head(status, is_empty(framing), |encoder, out| {
             let dated = outward.pass(headers, |name, value| encoder.put(name, value, out));
-            if let Framing::Length(length) = framing {
-                encoder.length(length, out);
-            }
-            if !dated {
-                self.connection.scribe.date(|date| encoder.put(b"date", date.as_bytes(), out));
-            }
+            end(encoder, out, framing, dated, &self.connection.scribe);
         });
         framing
     }
@@ -73,6 +68,16 @@ fn is_empty(framing: Framing) -> bool {
     matches!(framing, Framing::Nothing | Framing::Length(0))
 }
 
+/// The end of a head: how long its body is, and when this is.
+fn end(encoder: &mut Encoder, out: &mut Vec<u8>, framing: Framing, dated: bool, scribe: &Scribe) {
+    if let Framing::Length(length) = framing {
+        encoder.length(length, out);
+    }
+    if !dated {
+        scribe.date(|date| encoder.put(b"date", date.as_bytes(), out));
+    }
+}
+
 /// Says an answer that was made elsewhere.
 async fn made(stream: &Stream, connection: &Connection, response: Response<ResponseBody>, head_only: bool) {
     let framing = passing::framing(response.status(), response.body(), head_only);
@@ -80,18 +85,12 @@ async fn made(stream: &Stream, connection: &Connection, response: Response<Respo
         // A length is said by who frames the body. Without one, it is what a GET would say.
         let stays = |name: &HeaderName| match *name {
             header::CONTENT_LENGTH => head_only,
-            header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE => false,
-            _ => !matches!(name.as_str(), "keep-alive" | "proxy-connection"),
+            _ => !belongs_to_connection(name.as_str().as_bytes()),
         };
         for (name, value) in response.headers().iter().filter(|(name, _)| stays(name)) {
             encoder.put(name.as_str().as_bytes(), value.as_bytes(), out);
         }
-        if let Framing::Length(length) = framing {
-            encoder.length(length, out);
-        }
-        if !response.headers().contains_key(header::DATE) {
-            connection.scribe.date(|date| encoder.put(b"date", date.as_bytes(), out));
-        }
+        end(encoder, out, framing, response.headers().contains_key(header::DATE), &connection.scribe);
     });
     whole(stream, framing, response.into_body()).await;
 }

@@ -143,7 +143,7 @@ impl<T> Driver<T> {
     /// Looks at the connection once in a while: gives how much was asked so far, or nothing when it should end at once.
     pub(super) fn round(&mut self) -> Option<usize> {
         let mut state = self.shared.lock();
-        state.round();
+        state.forgive();
         self.silent += 1;
         let gone = self.silent > GONE && !state.streams.is_empty();
         if gone || state.is_stalled(limits::CLIENT_TAKES) {

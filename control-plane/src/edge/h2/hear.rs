@@ -40,11 +40,11 @@ impl<T> Driver<T> {
             if end > heard.len() {
                 break;
             }
+            self.fits(head)?;
             let done = if head.kind == DATA && head.length > SMALL {
                 heard.advance(start);
                 at = 0;
                 let payload = heard.split_to(head.length);
-                self.fits(head)?;
                 self.data(head, payload)
             } else {
                 at = end;
@@ -76,7 +76,6 @@ impl<T> Driver<T> {
 
     /// Does what a frame says.
     fn frame(&mut self, head: Head, payload: &[u8]) -> Result<(), Fault> {
-        self.fits(head)?;
         match head.kind {
             DATA => self.data(head, payload.into()),
             HEADERS => self.headers(head, payload),
@@ -183,7 +182,7 @@ impl<T> Driver<T> {
         let length = if let head::Asked::Other { length, .. } = &asked { *length } else { None };
         self.shared.lock().open(id, !ends, length);
         let stream = Stream::new(self.shared.clone(), id);
-        self.streams.spawn(answer::answer(stream, self.shared.clone(), self.connection.clone(), asked));
+        self.streams.spawn(answer::answer(stream, self.connection.clone(), asked));
         Ok(())
     }
 

@@ -144,8 +144,8 @@ impl State {
         }
     }
 
-    /// Something of a request or an answer moved.
-    pub(super) fn moved(&mut self) {
+    /// Forgets what moved nothing: something has moved since, or a round is over.
+    pub(super) fn forgive(&mut self) {
         self.chatter = 0;
     }
 
@@ -197,9 +197,9 @@ impl State {
         }
     }
 
-    /// Whether what comes on a stream that is over is no mistake of the client's.
-    pub(super) fn was_cut_off(&self, id: u32) -> bool {
-        self.cut_off.contains(&id)
+    /// Something came on a stream that is over: no mistake where we had ended it and the client had not.
+    fn late(&self, id: u32) -> Result<(), Fault> {
+        if self.cut_off.contains(&id) { Ok(()) } else { Err(Code::StreamClosed.into()) }
     }
 
     /// Counts a request that the client itself brought to nothing.
@@ -308,11 +308,6 @@ impl State {
     pub(super) fn is_stalled(&self, limit: Duration) -> bool {
         let flows = self.streams.values().map(|flow| flow.shut);
         flows.chain([self.shut]).flatten().any(|shut| shut.elapsed() > limit)
-    }
-
-    /// Looks at the connection anew.
-    pub(super) fn round(&mut self) {
-        self.chatter = 0;
     }
 
     /// The connection is over, and so is whatever goes on in it.

@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 
 use super::super::body::ResponseBody;
+use super::body::Body;
 use super::frame::{Code, DATA, END_STREAM, Head};
 use super::hpack::Encoder;
 use super::state::Shared;
@@ -31,8 +32,9 @@ impl Stream {
         Self { shared, id }
     }
 
-    pub(super) fn id(&self) -> u32 {
-        self.id
+    /// The request's body: so many bytes, where that was said; the client may wait for a go-ahead before it sends them.
+    pub(super) fn request(&self, length: Option<u64>, waits: bool) -> Body {
+        Body::new(self.shared.clone(), self.id, length, waits)
     }
 
     /// Does the work for as long as anybody waits for what comes of it.

@@ -49,11 +49,11 @@ impl State {
         if piece.is_empty() && !ends {
             self.chatter()?;
         } else {
-            self.moved();
+            self.forgive();
         }
         let Some(flow) = self.streams.get_mut(&id) else {
             self.release(framed);
-            return if self.was_cut_off(id) { Ok(()) } else { Err(Code::StreamClosed.into()) };
+            return self.late(id);
         };
         let (length, fault) = (piece.len(), |code| Err(Fault::Stream(id, code)));
         if !flow.open_in {
@@ -87,7 +87,7 @@ impl State {
     /// A request's body ends with trailers.
     pub(in crate::edge::h2) fn trailed(&mut self, id: u32, trailers: Option<HeaderMap>) -> Result<(), Fault> {
         let Some(flow) = self.streams.get_mut(&id) else {
-            return if self.was_cut_off(id) { Ok(()) } else { Err(Code::StreamClosed.into()) };
+            return self.late(id);
         };
         if !flow.open_in {
             return Err(Fault::Stream(id, Code::StreamClosed));

@@ -41,7 +41,7 @@ impl State {
             out.truncate(at);
             in_pieces(out, (id, flags), &block);
         }
-        self.moved();
+        self.forgive();
         self.drive();
     }
 
@@ -61,7 +61,7 @@ impl State {
         if self.turn == Some(id) {
             self.pass_turn();
         }
-        self.moved();
+        self.forgive();
         self.drive();
     }
 }
