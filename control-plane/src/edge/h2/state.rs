@@ -242,6 +242,7 @@ impl State {
                 return Err(Code::FlowControl.into());
             }
             if by > 0 {
+                flow.shut = None;
                 flow.wake();
             }
         }
@@ -318,5 +319,31 @@ impl State {
         self.streams.clear();
         self.turn = None;
         self.driver = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_widens_its_windows_in_either_way_takes_what_it_asked_for() {
+        let shared = Shared::new();
+        let mut state = shared.lock();
+        let lies = |state: &mut State| {
+            assert_eq!(state.may_send(1), None);
+            std::thread::sleep(Duration::from_millis(1));
+            state.is_stalled(Duration::ZERO)
+        };
+        state.widen_all(0).unwrap();
+        state.open(1, false, None);
+        assert!(lies(&mut state));
+        state.widen(1, 5).unwrap();
+        assert!(!state.is_stalled(Duration::ZERO));
+        state.sent(1, 5, false);
+        assert!(lies(&mut state));
+        state.widen_all(5).unwrap();
+        assert!(!state.is_stalled(Duration::ZERO));
+        assert_eq!(state.may_send(1), Some(5));
     }
 }
