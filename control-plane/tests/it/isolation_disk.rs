@@ -18,8 +18,9 @@ use crate::{
 };
 
 /// The name of the attack, what the program is asked for, and what the operator reads.
-const ATTACKS: [(&str, &str, &str); 2] = [
+const ATTACKS: [(&str, &str, &str); 3] = [
     ("filling /data beyond the quota", "/fill?mib=1280", "holds 1280 MiB in "),
+    ("the same, too little for the disk to show", "/fill?mib=224", "holds 224 MiB in "),
     ("very many files in /data", "/fill?files=60000", " files on the disk"),
 ];
 
@@ -61,7 +62,7 @@ async fn who_fills_its_folder_is_put_to_sleep_within_seconds_and_its_neighbours_
             let written = writes.await.expect("each write of the neighbour's is done");
             let State::Failing(why) = &unit.state else { unreachable!() };
             println!(
-                "{attack:<34} {} stopped  {:.1} s after {:.1} s of filling; its neighbour wrote {written} times; \"{why}\"",
+                "{attack:<42} {} stopped  {:.1} s after {:.1} s of filling; its neighbour wrote {written} times; \"{why}\"",
                 if user.is_some() { "user" } else { "root" },
                 (stopped - filled).as_secs_f64(),
                 (filled - began).as_secs_f64(),

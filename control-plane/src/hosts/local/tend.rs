@@ -57,10 +57,19 @@ async fn count(local: Weak<Local>) {
         if disk::free(&local.shared.paths.tenants()).is_ok_and(|free| level.falls(free)) {
             local.counters().iter().for_each(|counters| counters.suspect());
         }
+        let mut counted = false;
         for counters in local.counters() {
             if counters.to_be_counted() {
                 count_one(&local, counters).await;
+                counted = true;
             }
+        }
+        // What one takes of the disk is not to be seen by what is left there when another gives back as much, and what is
+        // taken without being written is not among what a process has written.
+        let turn =
+            || local.counters().into_iter().filter_map(|one| Some((one.in_turn()?, one))).min_by_key(|(when, _)| *when);
+        if !counted && let Some((_, counters)) = turn() {
+            count_one(&local, counters).await;
         }
     }
 }

@@ -22,6 +22,8 @@ use crate::hosts::{LimitsMet, Used};
 const COUNTED_AWAKE: Duration = Duration::from_secs(600);
 /// And this often when it was far too much last time.
 const COUNTED_FAR: Duration = Duration::from_secs(5);
+/// Counting one in turn, for nothing but that its turn has come, costs a hundredth of a processor at most.
+const IN_TURN: u32 = 100;
 
 /// What is to be said of a folder.
 #[derive(Debug, Default)]
@@ -289,6 +291,13 @@ impl Counters {
             let awake = count.suspected || since > if count.far { COUNTED_FAR } else { COUNTED_AWAKE };
             since > took * 20 && (count.changed || count.run.is_some() && awake)
         })
+    }
+
+    /// When its folder was last counted, if it is awake and may be counted again only because its turn has come.
+    pub(super) fn in_turn(&self) -> Option<Instant> {
+        let count = self.count();
+        let (when, took) = count.counted.filter(|_| count.run.is_some())?;
+        (when.elapsed() > took * IN_TURN).then_some(when)
     }
 
     /// Which percloud's they are.
