@@ -53,6 +53,7 @@ mod turns;
 mod upstream;
 mod watch;
 mod way;
+mod websocket;
 mod worker;
 
 #[cfg(test)]

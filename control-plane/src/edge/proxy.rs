@@ -28,6 +28,7 @@ use super::request::{self, Asked, Refusal, Upgrade};
 use super::routes::Busy;
 use super::upstream::{self, Failure, Pool};
 use super::way;
+use super::websocket::{self, Key};
 use super::{Edge, limits, tunnel};
 
 /// What is known of a connection before its first request.
@@ -170,7 +171,7 @@ async fn carefully(
     match exchange(connection, &socket, out, busy).await {
         Ok(mut response) => {
             headers::outward(response.headers_mut(), &outward(connection, &asked, &id, false));
-            restore_upgrade(&mut response, &asked);
+            websocket::restore(&mut response, &asked);
             finish(note, connection, response)
         }
         Err(failure) => {
@@ -244,8 +245,8 @@ struct Outbound {
 /// Who will talk to the percloud once both agreed on a WebSocket.
 enum Client {
     Library(OnUpgrade),
-    /// With the body of the answer that says so: what the client hears.
-    Stream(Tunnel, ResponseBody),
+    /// With the body of the answer that says so, which is what the client hears, and with what the percloud must agree to.
+    Stream(Tunnel, ResponseBody, Key),
 }
 
 impl Client {
@@ -254,7 +255,7 @@ impl Client {
             (Upgrade::No, body) => (None, Some(body)),
             (Upgrade::Connect, Sent::Frames(body)) => {
                 let (tunnel, heard) = Tunnel::new(body);
-                (Some(Self::Stream(tunnel, heard)), None)
+                (Some(Self::Stream(tunnel, heard, Key::fresh())), None)
             }
             (_, body) => (parts.extensions.remove().map(Self::Library), Some(body)),
         }
@@ -265,12 +266,9 @@ impl Outbound {
     fn new(mut parts: Parts, body: Sent, asked: &Asked, origin: Origin, body_max: u64) -> Self {
         let (client, body) = Client::of(&mut parts, body, asked.upgrade);
         headers::inward(&mut parts.headers, asked);
-        if asked.upgrade == Upgrade::Connect {
+        if let Some(Client::Stream(_, _, key)) = &client {
             parts.method = Method::GET;
-            let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, rand::random::<[u8; 16]>());
-            if let Ok(key) = http::HeaderValue::from_str(&key) {
-                parts.headers.insert(http::header::SEC_WEBSOCKET_KEY, key);
-            }
+            key.insert(&mut parts.headers);
         }
         let target = parts.uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
         let mut request = Request::new(RequestBody::Empty);
@@ -308,7 +306,13 @@ async fn exchange(
         gate.close();
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(response.map(|body| ResponseBody::percloud(body, busy)));
+        // Over HTTP/2 any of these would say that it is a WebSocket now.
+        return match client {
+            Some(Client::Stream(..)) if response.status().is_success() => {
+                Err(Failure::Nonsense("it opens no WebSocket"))
+            }
+            _ => Ok(response.map(|body| ResponseBody::percloud(body, busy))),
+        };
     }
     let percloud = hyper::upgrade::on(&mut response);
     let (meter, asked) = (connection.edge.meter.clone(), connection.ending.asked.clone());
@@ -319,7 +323,10 @@ async fn exchange(
             connection.tasks.spawn(tunnel::join(tunnel::upgraded(client), percloud, meter, busy, asked));
             ResponseBody::own(bytes::Bytes::new())
         }
-        Some(Client::Stream(client, heard)) => {
+        Some(Client::Stream(_, _, key)) if !key.is_accepted(response.headers()) => {
+            return Err(Failure::Nonsense("it does not know what a WebSocket is"));
+        }
+        Some(Client::Stream(client, heard, _)) => {
             connection.tasks.spawn(tunnel::join(std::future::ready(Some(client)), percloud, meter, busy, asked));
             heard
         }
@@ -343,21 +350,6 @@ async fn patiently<T>(
             },
         }
     }
-}
-
-/// Says to the client, in its own HTTP, that the connection is a WebSocket from now on.
-fn restore_upgrade(response: &mut Response<ResponseBody>, asked: &Asked) {
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return;
-    }
-    if asked.upgrade == Upgrade::Connect {
-        *response.status_mut() = StatusCode::OK;
-        response.headers_mut().remove(http::header::SEC_WEBSOCKET_ACCEPT);
-        return;
-    }
-    let headers = response.headers_mut();
-    headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
-    headers.insert(http::header::UPGRADE, http::HeaderValue::from_static("websocket"));
 }
 
 /// The log's line, begun: what is dropped without an answer (the client is gone) is noted as such.

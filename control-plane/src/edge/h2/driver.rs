@@ -65,7 +65,7 @@ pub(super) struct Driver<T> {
     pub(super) leaving: Leaving,
     /// Rounds since something was heard.
     silent: u32,
-    /// Rounds since the client was told that it should go.
+    /// Rounds since the client was told that it should go, and then since all is said.
     told: u32,
 }
 
@@ -136,7 +136,7 @@ impl<T> Driver<T> {
     fn fail(&mut self, code: Code) {
         tracing::debug!(?code, "an HTTP/2 connection is ended");
         self.go_away(self.last, code);
-        self.leaving = Leaving::Over;
+        (self.leaving, self.told) = (Leaving::Over, 0);
         self.shared.lock().close_all();
     }
 
@@ -146,16 +146,21 @@ impl<T> Driver<T> {
         state.forgive();
         self.silent += 1;
         let gone = self.silent > GONE && !state.streams.is_empty();
-        if gone || state.is_stalled(limits::CLIENT_TAKES) {
+        // Whoever does not take the last that is said will not hear it.
+        if gone || self.leaving == Leaving::Over && self.told > SILENT {
             return None;
         }
+        let stalled = state.end_stalled(limits::CLIENT_TAKES);
         if self.silent > SILENT && !state.streams.is_empty() {
             frame::put(&mut state.out, PING, 0, 0, b"anybody?");
         }
         let asked = state.asked;
         drop(state);
-        self.told += u32::from(self.leaving == Leaving::Told);
-        if self.told > SILENT {
+        if stalled {
+            self.fail(Code::Cancel);
+        }
+        self.told += u32::from(matches!(self.leaving, Leaving::Told | Leaving::Over));
+        if self.leaving == Leaving::Told && self.told > SILENT {
             // It does not say that it knows.
             self.pong(&FAREWELL);
         }
@@ -240,7 +245,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     /// Nothing is left to be done but to send what waits.
     fn is_over(&mut self) -> bool {
         if self.leaving == Leaving::Known && !self.is_used() {
-            self.leaving = Leaving::Over;
+            (self.leaving, self.told) = (Leaving::Over, 0);
         }
         self.leaving == Leaving::Over
     }

@@ -89,8 +89,10 @@ fn check(fields: &Fields) -> Option<Pseudo<'_>> {
 fn is_good(name: &[u8], value: &[u8]) -> bool {
     let spelt = !name.is_empty() && name.iter().all(|byte| IN_NAMES[usize::from(*byte)]);
     let odd = value.iter().fold(false, |odd, byte| odd | (*byte < b' ' && *byte != b'\t') | (*byte == 0x7f));
+    let padded = [value.first(), value.last()].iter().any(|end| matches!(end, Some(b' ' | b'\t')));
     spelt
         && !odd
+        && !padded
         && match name {
             b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => false,
             b"te" => value == b"trailers",

@@ -275,29 +275,40 @@ impl State {
         self.out.len() >= OUT || self.window <= 0
     }
 
-    /// Bytes of a body that may be put into a frame of a stream now; none when it must wait, and then it is woken. Where several wait they send
-    /// a frame each in turn, so that no large answer holds up a small one.
+    /// Bytes of a body that may be put into a frame of a stream now; none when it must wait. Where several wait they send a frame each in
+    /// turn, so that no large answer holds up a small one.
+    pub(super) fn room(&self, id: u32) -> Option<usize> {
+        let behind_others = self.turn != Some(id) && (self.turn.is_some() || !self.waiting.is_empty());
+        let window = self.streams.get(&id)?.window.min(self.window).min(LARGEST as i64);
+        (window > 0 && self.out.len() < OUT && !behind_others).then_some(window as usize)
+    }
+
+    /// The same for a stream that has something to say: when it must wait, it is woken. Whoever has a turn and says nothing holds up all others.
     pub(super) fn may_send(&mut self, id: u32) -> Option<usize> {
-        let (has_turn, short) = (self.turn == Some(id), self.is_short());
-        let behind_others = !has_turn && (self.turn.is_some() || !self.waiting.is_empty());
-        let flow = self.streams.get_mut(&id)?;
+        let room = self.room(id);
+        if room.is_none() {
+            self.wait(id);
+        }
+        room
+    }
+
+    /// A stream waits for its own window, or for what all need.
+    fn wait(&mut self, id: u32) {
+        let has_turn = self.turn == Some(id);
+        let Some(flow) = self.streams.get_mut(&id) else { return };
         if flow.window <= 0 {
             flow.shut.get_or_insert_with(Instant::now);
             if has_turn {
                 self.pass_turn();
             }
-            return None;
+            return;
         }
-        if short || behind_others {
-            if self.window <= 0 {
-                self.shut.get_or_insert_with(Instant::now);
-            }
-            if !has_turn && !self.waiting.contains(&id) {
-                self.waiting.push_back(id);
-            }
-            return None;
+        if self.window <= 0 {
+            self.shut.get_or_insert_with(Instant::now);
         }
-        Some(flow.window.min(self.window).min(LARGEST as i64) as usize)
+        if !has_turn && !self.waiting.contains(&id) {
+            self.waiting.push_back(id);
+        }
     }
 
     /// More waits to be sent than should: nothing is read meanwhile.
@@ -305,10 +316,13 @@ impl State {
         self.out.len() >= 2 * OUT
     }
 
-    /// Whether a client has let what it asked for lie for too long.
-    pub(super) fn is_stalled(&self, limit: Duration) -> bool {
-        let flows = self.streams.values().map(|flow| flow.shut);
-        flows.chain([self.shut]).flatten().any(|shut| shut.elapsed() > limit)
+    /// Ends streams of which a client has let what it asked for lie for too long: a film may be paused, and what else goes on beside it goes
+    /// on. True when it lets all of them lie.
+    pub(super) fn end_stalled(&mut self, limit: Duration) -> bool {
+        let stalled = |shut: Option<Instant>| shut.is_some_and(|shut| shut.elapsed() > limit);
+        let lie: Vec<u32> = self.streams.iter().filter(|(_, flow)| stalled(flow.shut)).map(|(id, _)| *id).collect();
+        lie.into_iter().for_each(|id| self.reset(id, Code::Cancel));
+        stalled(self.shut)
     }
 
     /// The connection is over, and so is whatever goes on in it.
@@ -326,24 +340,60 @@ impl State {
 mod tests {
     use super::*;
 
+    fn lies(state: &mut State, id: u32) -> bool {
+        assert_eq!(state.may_send(id), None);
+        std::thread::sleep(Duration::from_millis(1));
+        state.end_stalled(Duration::ZERO) || !state.streams.contains_key(&id)
+    }
+
     #[test]
     fn a_client_that_widens_its_windows_in_either_way_takes_what_it_asked_for() {
         let shared = Shared::new();
         let mut state = shared.lock();
-        let lies = |state: &mut State| {
-            assert_eq!(state.may_send(1), None);
+        for (id, widens) in [(1, false), (3, true)] {
+            state.widen_all(0).unwrap();
+            state.open(id, false, None);
+            assert_eq!(state.may_send(id), None);
             std::thread::sleep(Duration::from_millis(1));
-            state.is_stalled(Duration::ZERO)
-        };
+            if widens {
+                state.widen(id, 5).unwrap()
+            } else {
+                state.widen_all(5).unwrap()
+            }
+            assert!(!state.end_stalled(Duration::ZERO));
+            assert_eq!(state.may_send(id), Some(5));
+            state.sent(id, 5, false);
+            assert!(lies(&mut state, id));
+        }
+    }
+
+    #[test]
+    fn what_lies_is_one_stream_or_all_of_them() {
+        let shared = Shared::new();
+        let mut state = shared.lock();
         state.widen_all(0).unwrap();
         state.open(1, false, None);
-        assert!(lies(&mut state));
-        state.widen(1, 5).unwrap();
-        assert!(!state.is_stalled(Duration::ZERO));
-        state.sent(1, 5, false);
-        assert!(lies(&mut state));
-        state.widen_all(5).unwrap();
-        assert!(!state.is_stalled(Duration::ZERO));
-        assert_eq!(state.may_send(1), Some(5));
+        state.widen_all(10).unwrap();
+        state.open(3, false, None);
+        state.sent(1, 10, false);
+        assert!(lies(&mut state, 1) && state.streams.contains_key(&3), "the other one goes on");
+        assert_eq!(state.may_send(3), Some(10));
+        state.window = 0;
+        assert!(lies(&mut state, 3) && state.streams.contains_key(&3), "the connection is to end");
+    }
+
+    #[test]
+    fn who_only_looks_for_room_waits_for_no_turn_and_holds_up_nobody() {
+        let shared = Shared::new();
+        let mut state = shared.lock();
+        state.open(1, false, None);
+        state.open(3, false, None);
+        state.out = vec![0; OUT];
+        assert_eq!((state.room(1), state.may_send(3)), (None, None));
+        state.out.clear();
+        state.wake_waiting();
+        assert_eq!((state.room(1), state.may_send(3)), (None, Some(LARGEST)), "its turn");
+        state.sent(3, 1, true);
+        assert_eq!(state.room(1), Some(LARGEST));
     }
 }

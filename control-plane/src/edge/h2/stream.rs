@@ -67,7 +67,7 @@ impl Stream {
     pub(super) fn short(&self, body: &mut ResponseBody) -> bool {
         let Some(length) = body.size_hint().exact().filter(|length| (1..=SHORT).contains(length)) else { return false };
         let mut state = self.shared.lock();
-        if state.may_send(self.id).is_none_or(|room| (room as u64) < length) {
+        if state.room(self.id).is_none_or(|room| (room as u64) < length) {
             return false;
         }
         let at = state.out.len();

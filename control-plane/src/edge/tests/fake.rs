@@ -21,6 +21,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use super::super::websocket::Key;
 use super::{Body, empty, full};
 
 /// What was asked of it, and levers for tests.
@@ -28,6 +29,8 @@ use super::{Body, empty, full};
 pub(super) struct Fake {
     pub(super) requests: Mutex<Vec<Request<()>>>,
     pub(super) connections: AtomicUsize,
+    /// How many bytes each body of `/count` had; none where it broke off.
+    pub(super) bodies: Mutex<Vec<Option<usize>>>,
     /// Bytes that the body of `/big` has given away.
     pub(super) given: AtomicU64,
     /// Lets `/events` say the next thing.
@@ -77,6 +80,7 @@ impl Fake {
             "/echo" => answer.body(BodyExt::boxed(request.into_body().map_err(Into::into))).unwrap(),
             "/count" => {
                 let bytes = request.into_body().collect().await.map(|b| b.to_bytes().len());
+                self.bodies.lock().unwrap().push(bytes.as_ref().ok().copied());
                 answer.body(full(format!("{bytes:?}"))).unwrap()
             }
             "/refuse" => answer.status(StatusCode::PAYLOAD_TOO_LARGE).body(full("too large")).unwrap(),
@@ -87,6 +91,10 @@ impl Fake {
             "/half" => answer.header("content-length", "1000").body(broken()).unwrap(),
             "/half-chunked" => answer.body(broken()).unwrap(),
             "/never" => std::future::pending().await,
+            "/promise" => {
+                let never = StreamBody::new(futures_util::stream::pending());
+                answer.header("content-length", "10").body(BodyExt::boxed(never)).unwrap()
+            }
             "/range" => answer.status(206).header("content-range", "bytes 0-3/10").body(full("0123")).unwrap(),
             "/cookies" => answer
                 .header("set-cookie", "own=1; Path=/")
@@ -99,7 +107,8 @@ impl Fake {
                 .body(full("cookies"))
                 .unwrap(),
             "/wide" => answer.header("x-wide", "y".repeat(40_000)).body(full("wide")).unwrap(),
-            "/socket" => upgrade(request),
+            "/socket" => upgrade(request, |key| Key::of(key).accept),
+            "/socket-of-another" => upgrade(request, |key| key),
             "/unasked" => {
                 answer.status(101).header("connection", "upgrade").header("upgrade", "other").body(empty()).unwrap()
             }
@@ -158,9 +167,9 @@ fn broken() -> Body {
     BodyExt::boxed(StreamBody::new(ReceiverStream::new(rx)))
 }
 
-/// Agrees to a WebSocket and echoes bytes, as a WebSocket's frames would be.
-fn upgrade(mut request: Request<Incoming>) -> Response<Body> {
-    let key = request.headers().get("sec-websocket-key").cloned();
+/// Agrees to a WebSocket with what is made of its key, and echoes bytes, as a WebSocket's frames would be.
+fn upgrade(mut request: Request<Incoming>, accept: impl FnOnce(String) -> String) -> Response<Body> {
+    let accept = accept(request.headers()["sec-websocket-key"].to_str().unwrap().to_owned());
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
@@ -173,5 +182,5 @@ fn upgrade(mut request: Request<Incoming>) -> Response<Body> {
         }
     });
     let answer = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
-    answer.header("sec-websocket-accept", key.unwrap()).header("sec-websocket-protocol", "chat").body(empty()).unwrap()
+    answer.header("sec-websocket-accept", accept).header("sec-websocket-protocol", "chat").body(empty()).unwrap()
 }

@@ -288,3 +288,68 @@ async fn no_bytes_bring_it_down() {
     assert_eq!(house.ask(Version::H2, get(ADA, "/")).await.status(), 200, "the edge is well");
     assert_eq!(PANICS.load(Ordering::SeqCst), 0);
 }
+
+#[tokio::test]
+async fn an_answer_whose_body_is_late_holds_up_no_other() {
+    let house = House::new();
+    house.ada();
+    let mut raw = Raw::silent(&house).await;
+    // The film fills what may wait; then comes a head that promises a short body, and nothing of it.
+    raw.send(&[PREFACE, &set(4, 1 << 30), &widen(0, 1 << 30), &asked(1, "/big"), &asked(3, "/promise")].concat())
+        .await
+        .unwrap();
+    loop {
+        let (kind, stream, ..) = raw.whole().await.expect("the promise's head");
+        if (kind, stream) == (HEADERS, 3) {
+            break;
+        }
+    }
+    let mut heard = 0;
+    while heard < 8 << 20 {
+        let (kind, stream, _, payload) = raw.whole().await.expect("more of the film");
+        heard += if (kind, stream) == (DATA, 1) { payload.len() } else { 0 };
+    }
+}
+
+#[tokio::test]
+async fn a_film_that_is_paused_ends_and_what_goes_on_beside_it_does_not() {
+    let house = House::new();
+    let ada = house.ada();
+    let mut raw = Raw::open(&house).await;
+    raw.send(&[asked(1, "/film"), asked(3, "/events")].concat()).await.unwrap();
+    let mut paused = false;
+    let mut events = 0;
+    while !paused || events < 3 {
+        let (kind, stream, _, payload) = raw.whole().await.expect("the connection goes on");
+        match (kind, stream) {
+            (DATA, 3) => events += 1,
+            (DATA, 1) => raw.send(&widen(0, u32::try_from(payload.len()).unwrap().max(1))).await.unwrap(),
+            (RST_STREAM, 1) => {
+                assert_eq!(payload, 8_u32.to_be_bytes());
+                paused = true;
+                ada.next.notify_one();
+            }
+            (PING, 0) => {}
+            (SETTINGS | WINDOW_UPDATE | HEADERS, _) => ada.next.notify_one(),
+            other => panic!("{other:?}"),
+        }
+        if paused {
+            ada.next.notify_one();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_at_all_is_told_so_and_sent_away() {
+    let house = House::new();
+    house.ada();
+    let mut raw = Raw::silent(&house).await;
+    // Wide streams, and a connection that stays as narrow as it begins.
+    raw.send(&[PREFACE, &set(4, 1 << 30), &asked(1, "/film")].concat()).await.unwrap();
+    let mut did = raw.reaction().await;
+    while did == Did::Served {
+        did = raw.reaction().await;
+    }
+    assert_eq!(did, Did::GoAway(8));
+    assert!(raw.frame().await.is_none());
+}

@@ -25,46 +25,58 @@ fn setting(id: u16, value: u32) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &[&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
 }
 
-/// Mistakes after which nobody knows what the other side means: the connection ends (RFC 9113 §5.4.1).
-fn connection_errors() -> Vec<(&'static str, Vec<u8>)> {
+const PROTOCOL: u32 = 1;
+const FLOW_CONTROL: u32 = 3;
+const STREAM_CLOSED: u32 = 5;
+const FRAME_SIZE: u32 = 6;
+const COMPRESSION: u32 = 9;
+
+/// Mistakes after which nobody knows what the other side means: the connection ends with this code (RFC 9113 §5.4.1).
+fn connection_errors() -> Vec<(&'static str, u32, Vec<u8>)> {
     let good = block(&GOOD);
     vec![
-        ("DATA on stream 0", frame(DATA, 0, 0, b"x")),
-        ("DATA on a stream that never was", frame(DATA, 0, 1, b"x")),
-        ("HEADERS on stream 0", frame(HEADERS, END_HEADERS, 0, &good)),
-        ("a client's stream with an even number", frame(HEADERS, END_HEADERS | END_STREAM, 2, &good)),
-        ("stream numbers that go back", [request(5, &GOOD), request(3, &GOOD)].concat()),
-        ("CONTINUATION out of nothing", frame(CONTINUATION, END_HEADERS, 1, &good)),
-        ("a PING amid a header block", [frame(HEADERS, 0, 1, &good), frame(PING, 0, 0, &[0; 8])].concat()),
+        ("DATA on stream 0", PROTOCOL, frame(DATA, 0, 0, b"x")),
+        ("DATA on a stream that never was", PROTOCOL, frame(DATA, 0, 1, b"x")),
+        ("HEADERS on stream 0", PROTOCOL, frame(HEADERS, END_HEADERS, 0, &good)),
+        ("a client's stream with an even number", PROTOCOL, frame(HEADERS, END_HEADERS | END_STREAM, 2, &good)),
+        ("stream numbers that go back", STREAM_CLOSED, [request(5, &GOOD), request(3, &GOOD)].concat()),
+        ("CONTINUATION out of nothing", PROTOCOL, frame(CONTINUATION, END_HEADERS, 1, &good)),
+        ("a PING amid a header block", PROTOCOL, [frame(HEADERS, 0, 1, &good), frame(PING, 0, 0, &[0; 8])].concat()),
         (
             "another stream's CONTINUATION",
+            PROTOCOL,
             [frame(HEADERS, 0, 1, &good), frame(CONTINUATION, END_HEADERS, 3, &good)].concat(),
         ),
-        ("a frame larger than agreed", frame(PING, 0, 0, &[0; 16385])),
-        ("SETTINGS that agree and ask at once", frame(SETTINGS, ACK, 0, &[0; 6])),
-        ("SETTINGS of an odd length", frame(SETTINGS, 0, 0, &[0; 5])),
-        ("SETTINGS on a stream", frame(SETTINGS, 0, 1, &[])),
-        ("push neither on nor off", setting(2, 2)),
-        ("a window larger than windows may be", setting(4, 1 << 31)),
-        ("frames smaller than frames may be", setting(5, 100)),
-        ("PING on a stream", frame(PING, 0, 1, &[0; 8])),
-        ("PING of an odd length", frame(PING, 0, 0, &[0; 7])),
-        ("a window that grows by nothing", frame(WINDOW_UPDATE, 0, 0, &[0; 4])),
-        ("a window that grows over the edge", frame(WINDOW_UPDATE, 0, 0, &(u32::MAX >> 1).to_be_bytes())),
-        ("WINDOW_UPDATE of an odd length", frame(WINDOW_UPDATE, 0, 0, &[0; 3])),
-        ("a client that pushes", frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2], &good[..]].concat())),
-        ("RST_STREAM on stream 0", frame(RST_STREAM, 0, 0, &[0; 4])),
-        ("RST_STREAM for a stream that never was", frame(RST_STREAM, 0, 1, &[0; 4])),
-        ("RST_STREAM of an odd length", [request(1, &GOOD), frame(RST_STREAM, 0, 1, &[0; 3])].concat()),
-        ("GOAWAY on a stream", frame(GOAWAY, 0, 1, &[0; 8])),
-        ("PRIORITY on stream 0", frame(PRIORITY, 0, 0, &[0; 5])),
+        ("a frame larger than agreed", FRAME_SIZE, frame(PING, 0, 0, &[0; 16385])),
+        ("SETTINGS that agree and ask at once", FRAME_SIZE, frame(SETTINGS, ACK, 0, &[0; 6])),
+        ("SETTINGS of an odd length", FRAME_SIZE, frame(SETTINGS, 0, 0, &[0; 5])),
+        ("SETTINGS on a stream", PROTOCOL, frame(SETTINGS, 0, 1, &[])),
+        ("push neither on nor off", PROTOCOL, setting(2, 2)),
+        ("a window larger than windows may be", FLOW_CONTROL, setting(4, 1 << 31)),
+        ("frames smaller than frames may be", PROTOCOL, setting(5, 100)),
+        ("PING on a stream", PROTOCOL, frame(PING, 0, 1, &[0; 8])),
+        ("PING of an odd length", FRAME_SIZE, frame(PING, 0, 0, &[0; 7])),
+        ("a window that grows by nothing", PROTOCOL, frame(WINDOW_UPDATE, 0, 0, &[0; 4])),
+        ("a window that grows over the edge", FLOW_CONTROL, frame(WINDOW_UPDATE, 0, 0, &(u32::MAX >> 1).to_be_bytes())),
+        ("WINDOW_UPDATE of an odd length", FRAME_SIZE, frame(WINDOW_UPDATE, 0, 0, &[0; 3])),
+        ("a client that pushes", PROTOCOL, frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2], &good[..]].concat())),
+        ("RST_STREAM on stream 0", PROTOCOL, frame(RST_STREAM, 0, 0, &[0; 4])),
+        ("RST_STREAM for a stream that never was", PROTOCOL, frame(RST_STREAM, 0, 1, &[0; 4])),
+        ("RST_STREAM of an odd length", FRAME_SIZE, [request(1, &GOOD), frame(RST_STREAM, 0, 1, &[0; 3])].concat()),
+        ("GOAWAY on a stream", PROTOCOL, frame(GOAWAY, 0, 1, &[0; 8])),
+        ("PRIORITY on stream 0", PROTOCOL, frame(PRIORITY, 0, 0, &[0; 5])),
         (
             "more padding than frame",
+            PROTOCOL,
             frame(HEADERS, END_HEADERS | END_STREAM | PADDED, 1, &[&[255], &good[..]].concat()),
         ),
-        ("an index of no table", frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0xff, 0xff, 0xff, 0x01])),
-        ("a string that is cut off", frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0, 100, b'x'])),
-        ("a table larger than agreed", frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x3f, 0xff, 0xff, 0x7f])),
+        ("an index of no table", COMPRESSION, frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0xff, 0xff, 0xff, 0x01])),
+        ("a string that is cut off", COMPRESSION, frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0, 100, b'x'])),
+        (
+            "a table larger than agreed",
+            COMPRESSION,
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x3f, 0xff, 0xff, 0x7f]),
+        ),
     ]
 }
 
@@ -79,6 +91,8 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
         ("a value with a line break", with(&[("x", "1\r\nhost: b.example")])),
         ("a value with a bare line feed", with(&[("x", "1\ny: 2")])),
         ("a value with a zero byte", with(&[("x", "1\0")])),
+        ("a value that begins with a space", with(&[("x", " 1")])),
+        ("a value that ends with a tab", with(&[("x", "1\t")])),
         ("a pseudo-header behind the others", request(1, &[&GOOD[..3], &[("x", "1"), (":path", "/")]].concat())),
         ("a pseudo-header that nobody knows", with(&[(":color", "red")])),
         ("a pseudo-header of answers", with(&[(":status", "200")])),
@@ -119,21 +133,19 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
 async fn what_breaks_http2_ends_the_connection() {
     let house = House::new();
     let ada = house.ada();
-    for (what, bytes) in connection_errors() {
+    for (what, code, bytes) in connection_errors() {
         let mut raw = Raw::open(&house).await;
-        // It may hang up while we still send.
-        let _ = raw.send(&bytes).await;
+        raw.send(&bytes).await.unwrap();
         let mut did = raw.reaction().await;
         // Where a good request came first, its answer may be on its way already.
         while did == Did::Served {
             did = raw.reaction().await;
         }
-        assert!(matches!(did, Did::GoAway(1..) | Did::HungUp), "{what}: {did:?}");
+        assert_eq!(did, Did::GoAway(code), "{what}");
     }
     let mut raw = Raw::silent(&house).await;
     raw.send(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n").await.unwrap();
-    raw.send(&frame(SETTINGS, 0, 0, &[])).await.unwrap_or_default();
-    assert!(matches!(raw.reaction().await, Did::GoAway(1..) | Did::HungUp), "another preface");
+    assert_eq!(raw.reaction().await, Did::GoAway(PROTOCOL), "another preface");
     assert!(ada.requests.lock().unwrap().iter().all(|r| r.uri().path() == "/" && r.method() == "GET"));
     assert_eq!(house.ask(Version::H2, get(ADA, "/")).await.status(), 200, "the edge is well");
 }
@@ -167,7 +179,15 @@ async fn a_body_of_another_length_than_said_is_not_passed_on_as_whole() {
         let did = raw.reaction().await;
         assert!(did != Did::Served, "{body:?}: {did:?}");
     }
-    assert!(ada.seen() <= 2);
+    // What was on its way ended in the middle, and so it was read.
+    let read = async {
+        while ada.bodies.lock().unwrap().len() < ada.seen() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), read).await.expect("both are over for the percloud as well");
+    let bodies = ada.bodies.lock().unwrap();
+    assert!(bodies.iter().all(Option::is_none), "{bodies:?} taken for whole");
 }
 
 #[tokio::test]

@@ -40,23 +40,40 @@ async fn a_websocket_over_http1() {
     assert_eq!(response.status(), 101);
     assert_eq!(
         (&response.headers()["upgrade"], &response.headers()["sec-websocket-accept"]),
-        (&"websocket".parse().unwrap(), &"a2V5".parse().unwrap())
+        (&"websocket".parse().unwrap(), &"acoMowsaMs4gzl5sy2uaF1804GA=".parse().unwrap())
     );
     assert_eq!(ada.last()["connection"], "upgrade");
     talk(TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap())).await;
+}
+
+/// What is answered to somebody who opens a WebSocket over HTTP/2.
+async fn open(house: &House, path: &str) -> Response<Incoming> {
+    let mut client = house.client(Version::H2, ADA).await;
+    // The server's settings, which allow this, come with its first answer.
+    client.ask(get(ADA, "/")).await.unwrap();
+    let request = Request::connect(format!("https://{ADA}{path}")).header("sec-websocket-version", "13");
+    let mut request = request.body(empty()).unwrap();
+    request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+    client.ask(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_percloud_that_opens_no_websocket_is_not_said_to_have_opened_one() {
+    let house = House::new();
+    house.ada();
+    for path in ["/", "/range", "/socket-of-another"] {
+        assert_eq!(open(&house, path).await.status(), 503, "{path}");
+    }
+    let refused = open(&house, "/refuse").await;
+    assert_eq!(refused.status(), 413);
+    assert_eq!(text(refused).await, "too large", "and why it does not, whoever asked hears");
 }
 
 #[tokio::test]
 async fn a_websocket_over_http2() {
     let house = House::new();
     let ada = house.ada();
-    let mut client = house.client(Version::H2, ADA).await;
-    // The server's settings, which allow this, come with its first answer.
-    client.ask(get(ADA, "/")).await.unwrap();
-    let mut request =
-        Request::connect(format!("https://{ADA}/socket")).header("sec-websocket-version", "13").body(empty()).unwrap();
-    request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
-    let mut response = client.ask(request).await.unwrap();
+    let mut response = open(&house, "/socket").await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["sec-websocket-protocol"], "chat");
     assert!(!response.headers().contains_key("connection"));
