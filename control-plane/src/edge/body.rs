@@ -217,7 +217,7 @@ enum Source {
 struct Answer {
     coming: Coming,
     patience: Patience,
-    _busy: Option<Busy>,
+    _busy: Busy,
 }
 
 /// A body on its way from a percloud, by the library's client or by our own.
@@ -268,7 +268,7 @@ impl ResponseBody {
         Self { source, entry: None }
     }
 
-    pub(super) fn percloud(coming: Coming, busy: Option<Busy>) -> Self {
+    pub(super) fn percloud(coming: Coming, busy: Busy) -> Self {
         let answer = Answer { coming, patience: Patience::default(), _busy: busy };
         Self { source: Source::Percloud(Box::new(answer)), entry: None }
     }

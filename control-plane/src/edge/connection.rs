@@ -20,6 +20,7 @@ use super::access::Scribe;
 use super::ahead::Ahead;
 use super::ending::Ending;
 use super::proxy::{self, Connection};
+use super::slots::Whence;
 use super::stall::Stall;
 use super::turns::Turns;
 use super::upstream::Pool;
@@ -61,6 +62,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
     let strict = public && !sni.as_ref().unwrap_or(&edge.base_domain).ends_with(".localhost");
     let (client, last_call) = (client.ip(), AtomicBool::new(false));
+    let whence = Whence::of(&edge.addresses, client);
     let connection = Arc::new(Connection {
         edge,
         pool,
@@ -69,6 +71,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         scribe,
         last_call,
         client,
+        whence,
         said: Mutex::default(),
         sni,
         strict,

@@ -35,7 +35,8 @@ pub(super) const CONTINUE: Duration = Duration::from_secs(1);
 pub(super) const POOLED: Duration = Duration::from_secs(20);
 /// Connections kept for one percloud by one worker: as many as two busy HTTP/2 connections ask for at once.
 pub(super) const POOLED_PER_SOCKET: usize = 256;
-/// Requests of one percloud at the same time, by one worker: one percloud's crowd must not take the edge from all others.
+/// Requests of one percloud, or of the portal, at the same time, by one worker: one percloud's crowd must not take the edge from all
+/// others. One address has a fourth of them.
 pub(super) const BUSY_PER_TENANT: usize = 512;
 /// How much larger than a percloud's quota a body may be: a form says something around the file.
 pub(super) const BODY_EXTRA: u64 = 1024 * 1024;
@@ -70,5 +71,10 @@ pub(super) const BLOCK_FRAMES: usize = 32;
 pub(super) const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same for all streams of a connection together; it bounds what a slow percloud makes us keep.
 pub(super) const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// What all HTTP/2 connections together may have sent ahead of perclouds that do not read: beyond that, nothing more is read from a connection…
+pub(super) const UNREAD: usize = if cfg!(test) { 2 << 20 } else { 64 << 20 };
+/// …of which more than this waits. Those are looked at again after [`UNREAD_PAUSE`], or when their own has been read.
+pub(super) const UNREAD_FREE: usize = 64 * 1024;
+pub(super) const UNREAD_PAUSE: Duration = Duration::from_millis(100);
 /// Buffer of an HTTP/1.1 connection.
 pub(super) const H1_BUFFER: usize = 128 * 1024;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::handover::Predecessor;
-use super::{Edge, forwarded, limits};
+use super::{Edge, forwarded, limits, slots};
 
 const BACKLOG: i32 = 4096;
 
@@ -116,15 +116,7 @@ pub(super) struct Guest {
 impl Guests {
     /// Lets a connection in, unless its address has as many as it may. This machine itself is not counted.
     fn admit(&self, peer: IpAddr) -> Option<Option<Guest>> {
-        let peer = peer.to_canonical();
-        if peer.is_loopback() {
-            return Some(None);
-        }
-        let key = match peer {
-            IpAddr::V4(_) => peer,
-            // A network of one customer, at least.
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        };
+        let Some(key) = slots::network(peer) else { return Some(None) };
         let mut guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = guests.entry(key).or_default();
         if *count >= limits::CONNECTIONS_PER_ADDRESS {

@@ -46,6 +46,7 @@ mod proxy;
 mod request;
 pub mod routes;
 mod seat;
+mod slots;
 pub mod sql;
 mod stall;
 mod tunnel;
@@ -59,9 +60,11 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+use std::hash::RandomState;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use anyhow::Context;
 use bundle::Clock;
@@ -249,6 +252,12 @@ pub(crate) struct Edge {
     base_domain: String,
     port: u16,
     portal: Arc<Path>,
+    /// The portal's requests.
+    portal_slots: Arc<slots::Slots>,
+    /// Bytes of requests' bodies that were read and not passed on yet, over HTTP/2.
+    unread: Arc<AtomicUsize>,
+    /// Tells addresses apart.
+    addresses: RandomState,
     routes: Routes,
     certificates: certificates::Certificates,
     challenges: challenge::Challenges,
@@ -283,6 +292,9 @@ impl Edge {
             base_domain: common.base_domain.to_string(),
             port: common.port,
             portal: common.paths().web_socket().into(),
+            portal_slots: Arc::default(),
+            unread: Arc::default(),
+            addresses: RandomState::new(),
             routes: Routes::default(),
             certificates: certificates::Certificates::new(
                 common.base_domain.as_str(),
@@ -302,6 +314,11 @@ impl Edge {
             informed: CancellationToken::new(),
             traced: std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some(),
         }))
+    }
+
+    /// Requests that one percloud, or the portal, may have at the same time.
+    fn busy_max(&self) -> usize {
+        limits::BUSY_PER_TENANT * self.workers.max(1)
     }
 
     /// Whether the certificate that the client was shown stands for `host` too. Browsers use one connection for several names

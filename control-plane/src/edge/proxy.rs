@@ -26,6 +26,7 @@ use super::line::{self, Mapped, Question};
 use super::meter::{self, Class, Entry, Progress};
 use super::request::{self, Asked, Refusal, Upgrade};
 use super::routes::Busy;
+use super::slots::Whence;
 use super::upstream::{self, Failure, Pool};
 use super::way;
 use super::websocket::{self, Key};
@@ -42,6 +43,7 @@ pub(super) struct Connection {
     /// The next answer is the last: another edge has this one's place.
     pub(super) last_call: AtomicBool,
     pub(super) client: IpAddr,
+    pub(super) whence: Whence,
     /// What was said last of client and host.
     pub(super) said: Mutex<Option<Arc<Said>>>,
     /// The name in the TLS handshake, lower case.
@@ -137,7 +139,7 @@ async fn plainly(
     parts: &Parts,
     asked: &Asked,
     origin: Origin,
-    (socket, busy): (Arc<Path>, Option<Busy>),
+    (socket, busy): (Arc<Path>, Busy),
     mut note: Box<Entry>,
 ) -> Response<ResponseBody> {
     let head = line::head(parts, asked, &origin);
@@ -161,7 +163,7 @@ async fn carefully(
     body: Sent,
     asked: Asked,
     origin: Origin,
-    (socket, busy): (Arc<Path>, Option<Busy>),
+    (socket, busy): (Arc<Path>, Busy),
     mut note: Box<Entry>,
 ) -> Response<ResponseBody> {
     let (id, asker) = (origin.request_id, Asker::of(&parts.method, &parts.headers));
@@ -298,7 +300,7 @@ async fn exchange(
     connection: &Arc<Connection>,
     socket: &Arc<Path>,
     out: Outbound,
-    busy: Option<Busy>,
+    busy: Busy,
 ) -> Result<Response<ResponseBody>, Failure> {
     let Outbound { request, origin, progress, gate, client } = out;
     let mut response = patiently(connection.pool.send(socket, request, origin), progress).await?;

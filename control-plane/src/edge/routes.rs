@@ -4,11 +4,11 @@ use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::pace::Share;
+use super::slots::{Slots, Whence};
 use super::{Edge, limits};
 use crate::ledger::{Account, Ledger};
 
@@ -59,32 +59,53 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Route {
     pub(super) row: Row,
-    busy: AtomicUsize,
+    slots: Slots,
     share: Share,
     /// The percloud's, the same for all its names; from the first request on: most have none for long.
     account: OnceLock<Arc<Account>>,
 }
 
-/// A request that counts among a percloud's.
+/// A request that counts among those that are answered now.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Route>);
+pub(super) struct Busy {
+    of: Of,
+    whence: Whence,
+}
+
+#[derive(Debug)]
+enum Of {
+    Percloud(Arc<Route>),
+    Portal(Arc<Slots>),
+}
 
 impl Busy {
-    /// Where it is put down what passes.
+    /// Counts a request of the portal's; none when it has as many as it may.
+    pub(super) fn of_portal(edge: &Edge, whence: Whence) -> Option<Self> {
+        let slots = &edge.portal_slots;
+        slots.take(edge.busy_max(), whence).then(|| Self { of: Of::Portal(slots.clone()), whence })
+    }
+
+    /// Where it is put down what passes, if it is a percloud's.
     pub(super) fn account(&self) -> Option<&Account> {
-        self.0.counted()
+        match &self.of {
+            Of::Percloud(route) => route.counted(),
+            Of::Portal(_) => None,
+        }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+        match &self.of {
+            Of::Percloud(route) => route.slots.give_back(self.whence),
+            Of::Portal(slots) => slots.give_back(self.whence),
+        }
     }
 }
 
 impl Route {
     fn new(row: Row) -> Arc<Self> {
-        Arc::new(Self { row, busy: AtomicUsize::new(0), share: Share::default(), account: OnceLock::new() })
+        Arc::new(Self { row, slots: Slots::default(), share: Share::default(), account: OnceLock::new() })
     }
 
     /// Where whoever asks for this path here shall ask instead. Not where machines look at one certain name: a CA for its challenge, the
@@ -99,7 +120,7 @@ impl Route {
     /// The socket at which a visitor of this name who is just coming will ask; none where they will not, or somebody is there already.
     pub(super) fn wakes(&self) -> Option<&Arc<Path>> {
         let comes = self.row.state == State::Running && self.row.redirect_to.is_none();
-        self.row.socket.as_ref().filter(|_| comes && self.busy.load(Ordering::Relaxed) == 0)
+        self.row.socket.as_ref().filter(|_| comes && self.slots.is_empty())
     }
 
     /// Where it is put down what this percloud uses.
@@ -113,17 +134,17 @@ impl Route {
     }
 
     /// Counts a request that comes so long after the edge began; none when this percloud has as many as it may, at once or in a while.
-    pub(super) fn enter(self: &Arc<Self>, edge: &Edge, now: Duration) -> Option<Busy> {
-        let busy = Busy(self.clone());
-        let before = self.busy.fetch_add(1, Ordering::Relaxed);
-        let enters = before < limits::BUSY_PER_TENANT * edge.workers.max(1) && self.share.take(edge.pace, now);
+    pub(super) fn enter(self: &Arc<Self>, edge: &Edge, whence: Whence, now: Duration) -> Option<Busy> {
+        let taken = self.slots.take(edge.busy_max(), whence);
+        let busy = taken.then(|| Busy { of: Of::Percloud(self.clone()), whence });
+        let busy = busy.filter(|_| self.share.take(edge.pace, now));
         let account = self.account(&edge.ledger);
-        if enters {
+        if busy.is_some() {
             account.request()
         } else {
             account.refuse()
         }
-        enters.then_some(busy)
+        busy
     }
 
     /// No request's body is larger: it would not fit into the whole percloud, whatever was taken away before.

@@ -20,7 +20,7 @@ pub(super) async fn join(
     client: impl Future<Output = Option<impl AsyncRead + AsyncWrite>>,
     percloud: OnUpgrade,
     meter: Arc<Meter>,
-    busy: Option<Busy>,
+    busy: Busy,
     asked: CancellationToken,
 ) {
     let (Some(client), Some(percloud)) = tokio::join!(client, upgraded(percloud)) else { return };
@@ -28,7 +28,7 @@ pub(super) async fn join(
     let (client_in, client_out) = tokio::io::split(client);
     let (percloud_in, percloud_out) = tokio::io::split(percloud);
     let heard = Heard::default();
-    let account = busy.as_ref().and_then(Busy::account);
+    let account = busy.account();
     // When one direction fails the other has nobody to talk to; when it ends in order, the other may still have something to say.
     let both = async {
         tokio::try_join!(

@@ -8,8 +8,8 @@ use super::meter::{Class, Entry};
 use super::proxy::Connection;
 use super::routes::{Busy, State};
 
-/// Where a request goes: to a socket, as one of those that keep its percloud busy if it is not the portal's. Or the edge answers itself.
-pub(super) type Way = Result<(Arc<Path>, Option<Busy>), Own>;
+/// Where a request goes: to a socket, as one of those that keep its percloud or the portal busy. Or the edge answers itself.
+pub(super) type Way = Result<(Arc<Path>, Busy), Own>;
 
 /// Which way a host name leads, for a path alone and with its query; noted as going there.
 pub(super) fn find(
@@ -27,7 +27,8 @@ pub(super) fn find(
     if host == edge.base_domain {
         edge.company.visited(host, note.began);
         note.class = Class::Portal;
-        return Ok((edge.portal.clone(), None));
+        let busy = Busy::of_portal(edge, connection.whence).ok_or(Own::Crowded)?;
+        return Ok((edge.portal.clone(), busy));
     }
     let Some(route) = edge.routes.find(host) else { return Err(Own::NoSuchPercloud) };
     if let Some(to) = route.elsewhere(path, whole, edge.port) {
@@ -44,11 +45,11 @@ pub(super) fn find(
         route.account(&edge.ledger).refuse();
         return Err(Own::TooLarge);
     }
-    let busy = route.enter(edge, now).ok_or(Own::Crowded)?;
+    let busy = route.enter(edge, connection.whence, now).ok_or(Own::Crowded)?;
     edge.company.visited(&route.row.tenant_id, note.began);
     note.class = Class::Percloud;
     note.tenant = Some(route);
-    Ok((socket, Some(busy)))
+    Ok((socket, busy))
 }
 
 /// What a suspended percloud still answers: its owner may sign in and leave with everything.

@@ -39,6 +39,7 @@ impl http_body::Body for Body {
         };
         if let Some(piece) = flow.heard.pop_front() {
             this.left = this.left.map(|left| left.saturating_sub(piece.len() as u64));
+            state.let_go(piece.len());
             state.read(this.id, piece.len());
             return Poll::Ready(Some(Ok(Frame::data(piece.freeze()))));
         }

@@ -63,6 +63,8 @@ pub(super) struct Driver<T> {
     /// The last one that the client was told may be answered.
     promised: u32,
     pub(super) leaving: Leaving,
+    /// Nothing is read, since there is too much already that nobody reads.
+    sated: bool,
     /// Rounds since something was heard.
     silent: u32,
     /// Rounds since the client was told that it should go, and then since all is said.
@@ -79,7 +81,7 @@ pub(super) struct Block {
 
 impl<T> Driver<T> {
     pub(super) fn new(connection: Arc<Connection>, io: T, streams: Streams) -> Self {
-        let shared = Shared::new();
+        let shared = Shared::new(connection.edge.unread.clone());
         greet(&mut shared.lock().out);
         Self {
             connection,
@@ -97,6 +99,7 @@ impl<T> Driver<T> {
             last: 0,
             promised: WIDEST as u32,
             leaving: Leaving::No,
+            sated: false,
             silent: 0,
             told: 0,
         }
@@ -108,6 +111,11 @@ impl<T> Driver<T> {
 
     pub(super) fn is_used(&self) -> bool {
         !self.shared.lock().streams.is_empty()
+    }
+
+    /// Whether nothing is read for now: then it has to be polled again after a while.
+    pub(super) fn is_sated(&self) -> bool {
+        self.sated
     }
 
     /// Tells the client that nothing new should begin here; what is on its way is still answered (RFC 9113 §6.8).
@@ -144,7 +152,7 @@ impl<T> Driver<T> {
     pub(super) fn round(&mut self) -> Option<usize> {
         let mut state = self.shared.lock();
         state.forgive();
-        self.silent += 1;
+        self.silent += u32::from(!self.sated);
         let gone = self.silent > GONE && !state.streams.is_empty();
         // Whoever does not take the last that is said will not hear it.
         if gone || self.leaving == Leaving::Over && self.told > SILENT {
@@ -183,7 +191,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 // A client that does not hear the end will notice it.
                 return Pin::new(&mut self.io).poll_shutdown(cx).map(drop);
             }
-            if sent.is_pending() && self.shared.lock().is_full() {
+            let full = {
+                let state = self.shared.lock();
+                self.sated = state.is_sated();
+                state.is_full()
+            };
+            if self.sated || sent.is_pending() && full {
                 return Poll::Pending;
             }
             match ready!(self.poll_hear(cx)) {

@@ -9,7 +9,7 @@
 //! else goes the way that HTTP/1.1's odd requests go ([`super::proxy`]).
 //!
 //! **Against floods**: whoever breaks off most of what they ask, says much that moves nothing, or sends header blocks without end is sent away
-//! (`ENHANCE_YOUR_CALM`); while more waits to be sent than should, nothing is read.
+//! (`ENHANCE_YOUR_CALM`); while more waits to be sent, or to be read by perclouds, than should, nothing is read.
 
 mod answer;
 mod body;
@@ -25,7 +25,7 @@ mod tunnel;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 pub(super) use body::Body;
 pub(super) use tunnel::Tunnel;
@@ -67,6 +67,7 @@ where
                 continue;
             }
             _ = round.tick() => driver.round(),
+            () = sleep(limits::UNREAD_PAUSE), if driver.is_sated() => continue,
         };
         match asked {
             // Nobody is there any more, or takes what it asked for.

@@ -4,6 +4,7 @@ mod heard;
 mod say;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -25,8 +26,11 @@ const REMEMBERED: usize = 2 * limits::STREAMS as usize;
 pub(super) struct Shared(Mutex<State>);
 
 impl Shared {
-    pub(super) fn new() -> Arc<Self> {
+    /// `unread` is the same for all connections.
+    pub(super) fn new(unread: Arc<AtomicUsize>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
+            unread,
+            held: 0,
             out: Vec::new(),
             encoder: Encoder::new(),
             window: WINDOW,
@@ -65,6 +69,9 @@ pub(super) struct State {
     room: i64,
     /// Bytes of them that went on and of which the client does not know yet.
     taken: u32,
+    /// Bytes of them that nobody has read, of all connections and of this one.
+    unread: Arc<AtomicUsize>,
+    held: usize,
     pub(super) streams: BTreeMap<u32, Flow>,
     /// Streams that wait for what they all need: the connection's window, or room in `out`.
     waiting: VecDeque<u32>,
@@ -191,7 +198,9 @@ impl State {
     pub(super) fn close(&mut self, id: u32) {
         let Some(mut flow) = self.streams.remove(&id) else { return };
         flow.wake();
-        self.release(flow.heard.iter().map(BytesMut::len).sum());
+        let unread = flow.heard.iter().map(BytesMut::len).sum();
+        self.let_go(unread);
+        self.release(unread);
         if self.turn == Some(id) {
             self.pass_turn();
         }
@@ -331,6 +340,7 @@ impl State {
             flow.wake();
         }
         self.streams.clear();
+        self.let_go(self.held);
         self.turn = None;
         self.driver = None;
     }
@@ -348,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_client_that_widens_its_windows_in_either_way_takes_what_it_asked_for() {
-        let shared = Shared::new();
+        let shared = Shared::new(Arc::default());
         let mut state = shared.lock();
         for (id, widens) in [(1, false), (3, true)] {
             state.widen_all(0).unwrap();
@@ -369,7 +379,7 @@ mod tests {
 
     #[test]
     fn what_lies_is_one_stream_or_all_of_them() {
-        let shared = Shared::new();
+        let shared = Shared::new(Arc::default());
         let mut state = shared.lock();
         state.widen_all(0).unwrap();
         state.open(1, false, None);
@@ -384,7 +394,7 @@ mod tests {
 
     #[test]
     fn who_only_looks_for_room_waits_for_no_turn_and_holds_up_nobody() {
-        let shared = Shared::new();
+        let shared = Shared::new(Arc::default());
         let mut state = shared.lock();
         state.open(1, false, None);
         state.open(3, false, None);

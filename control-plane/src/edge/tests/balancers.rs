@@ -6,6 +6,8 @@ use ppp::v2::{Builder, Command, Protocol, Version as Two};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::super::routes::Busy;
+use super::super::slots::Whence;
 use super::*;
 
 /// What a balancer says of a client, in version 2.
@@ -29,10 +31,14 @@ async fn behind(house: &House, first: &[u8]) -> std::io::Result<TlsStream<TcpStr
 }
 
 async fn ask(stream: TlsStream<TcpStream>) -> u16 {
+    ask_for(ADA, stream).await
+}
+
+async fn ask_for(host: &str, stream: TlsStream<TcpStream>) -> u16 {
     let (mut client, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let mut request = Request::get("/").body(empty()).unwrap();
-    request.headers_mut().insert("host", ADA.parse().unwrap());
+    request.headers_mut().insert("host", host.parse().unwrap());
     client.send_request(request).await.unwrap().status().as_u16()
 }
 
@@ -98,4 +104,31 @@ async fn limits_count_clients_and_not_their_balancer() {
     let turned_away = async { while behind(&house, &first).await.is_ok() {} };
     timeout(Duration::from_secs(10), turned_away).await.expect("a limit");
     assert_eq!(ask(behind(&house, &header("203.0.113.8:5000", Command::Proxy)).await.unwrap()).await, 200);
+}
+
+#[tokio::test]
+async fn one_address_has_a_part_of_a_percloud_or_of_the_portal_and_the_others_have_the_rest() {
+    let house = House::behind(vec!["127.0.0.1/32".parse().unwrap()]);
+    house.ada();
+    Fake::serve(house.edge.portal.to_path_buf());
+    let route = house.edge.routes.find(ADA).unwrap();
+    let whence = Whence::of(&house.edge.addresses, "203.0.113.7".parse().unwrap());
+    // One that keeps all it gets, and never has enough.
+    let of_ada: Vec<_> = std::iter::from_fn(|| route.enter(&house.edge, whence, Duration::ZERO)).collect();
+    let of_portal: Vec<_> = std::iter::from_fn(|| Busy::of_portal(&house.edge, whence)).collect();
+    assert_eq!([of_ada.len(), of_portal.len()], [house.edge.busy_max() / 4; 2]);
+    let other = (1..=255).map(|last| format!("203.0.113.{last}")).find(|other| {
+        let mark = format!("{:?}", Whence::of(&house.edge.addresses, other.parse().unwrap()));
+        mark != format!("{whence:?}")
+    });
+    let other = other.expect("one that is told apart");
+    for host in [ADA, BASE] {
+        for (client, status) in [("203.0.113.7", 503), (&other, 200)] {
+            let stream = behind(&house, &header(&format!("{client}:5000"), Command::Proxy)).await.unwrap();
+            assert_eq!(ask_for(host, stream).await, status, "{client} at {host}");
+        }
+    }
+    drop((of_ada, of_portal));
+    let stream = behind(&house, &header("203.0.113.7:5000", Command::Proxy)).await.unwrap();
+    assert_eq!(ask(stream).await, 200, "and again when it lets go");
 }

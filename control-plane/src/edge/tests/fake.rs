@@ -41,8 +41,11 @@ pub(super) struct Fake {
 
 impl Fake {
     pub(super) fn serve(socket: PathBuf) -> Arc<Self> {
+        Self::answer_at(UnixListener::bind(socket).unwrap())
+    }
+
+    pub(super) fn answer_at(listener: UnixListener) -> Arc<Self> {
         let fake = Arc::new(Self::default());
-        let listener = UnixListener::bind(socket).unwrap();
         let own = fake.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -353,3 +353,38 @@ async fn a_client_that_takes_nothing_at_all_is_told_so_and_sent_away() {
     assert_eq!(did, Did::GoAway(8));
     assert!(raw.frame().await.is_none());
 }
+
+#[tokio::test]
+async fn what_nobody_reads_has_its_bounds_and_who_sends_little_is_served_meanwhile() {
+    let house = House::new();
+    house.ada();
+    let sleeps = house.socket("bob");
+    let listener = tokio::net::UnixListener::bind(&sleeps).unwrap();
+    house.route("bob.cloud.localhost", State::Running, Some(sleeps));
+    const EACH: usize = 900_000;
+    let uploads: Vec<_> = (0..8)
+        .map(|_| {
+            let upload = Request::post("https://bob.cloud.localhost/count").body(full(vec![b'x'; EACH])).unwrap();
+            let client = house.client(Version::H2, "bob.cloud.localhost");
+            async { text(client.await.ask(upload).await.unwrap()).await }
+        })
+        .collect();
+    let unread = || house.edge.unread.load(Ordering::Relaxed);
+    let sleeper = async {
+        while unread() < limits::UNREAD {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // Each connection may have some beside that, and what was read of it last.
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert!(unread() < limits::UNREAD + 8 * (limits::UNREAD_FREE + 32 * 1024), "{}", unread());
+        }
+        let little = Request::post(format!("https://{ADA}/count")).body(full(vec![b'x'; 50_000])).unwrap();
+        assert_eq!(text(house.ask(Version::H2, little).await).await, "Ok(50000)");
+        assert!(unread() > limits::UNREAD / 2, "nobody had read meanwhile");
+        super::fake::Fake::answer_at(listener)
+    };
+    let (all, _bob) = tokio::join!(futures_util::future::join_all(uploads), sleeper);
+    assert_eq!(all, vec![format!("Ok({EACH})"); 8]);
+    assert_eq!(unread(), 0);
+}

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::time::timeout;
 
+use super::super::slots::Whence;
 use super::*;
 
 #[tokio::test]
@@ -113,8 +114,9 @@ async fn a_percloud_has_its_share_and_no_more() {
     let house = House::new();
     house.ada();
     let route = house.edge.routes.find(ADA).unwrap();
-    let enter = || route.enter(&house.edge, Duration::ZERO);
-    let crowd: Vec<_> = (0..super::super::limits::BUSY_PER_TENANT).map(|_| enter().unwrap()).collect();
+    let whence = Whence::of(&house.edge.addresses, std::net::Ipv4Addr::LOCALHOST.into());
+    let enter = || route.enter(&house.edge, whence, Duration::ZERO);
+    let crowd: Vec<_> = (0..house.edge.busy_max()).map(|_| enter().unwrap()).collect();
     assert_eq!(house.get(ADA, "/").await.status(), 503);
     drop(crowd);
     assert_eq!(house.get(ADA, "/").await.status(), 200, "a full house empties again");
@@ -129,7 +131,8 @@ async fn a_percloud_that_is_asked_too_fast_makes_its_own_visitors_wait_and_nobod
     let route = house.edge.routes.find(ADA).unwrap();
     // The whole burst and more, at a moment that is still to come: nothing of it comes back during the test.
     let later = Duration::from_secs(3600);
-    while route.enter(&house.edge, later).is_some() {}
+    let whence = Whence::of(&house.edge.addresses, std::net::Ipv4Addr::LOCALHOST.into());
+    while route.enter(&house.edge, whence, later).is_some() {}
     for version in BOTH {
         let busy = house.ask(version, get(ADA, "/")).await;
         assert_eq!((busy.status().as_u16(), said(&busy, "retry-after")), (503, "1"), "{version:?}");

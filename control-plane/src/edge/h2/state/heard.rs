@@ -1,5 +1,7 @@
 //! What is heard of requests' bodies, and how much more may be sent.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::BytesMut;
 use http::HeaderMap;
 
@@ -11,6 +13,35 @@ use super::{Fault, State};
 pub(in crate::edge::h2) const SMALL: usize = 4 * 1024;
 
 impl State {
+    /// So many bytes wait to be read.
+    fn hold(&mut self, bytes: usize) {
+        self.held += bytes;
+        self.unread.fetch_add(bytes, Relaxed);
+    }
+
+    /// So many have been read, or nobody will.
+    pub(in crate::edge::h2) fn let_go(&mut self, bytes: usize) {
+        // As a rule: what all share is not touched for nothing.
+        if bytes == 0 {
+            return;
+        }
+        self.unread.fetch_sub(bytes, Relaxed);
+        let waited = self.holds_much();
+        self.held -= bytes;
+        if waited && !self.holds_much() {
+            self.drive();
+        }
+    }
+
+    fn holds_much(&self) -> bool {
+        self.held > limits::UNREAD_FREE
+    }
+
+    /// Whether more should not be read from this connection: much of it waits, as it does everywhere.
+    pub(in crate::edge::h2) fn is_sated(&self) -> bool {
+        self.holds_much() && self.unread.load(Relaxed) > limits::UNREAD
+    }
+
     /// The client may send so many bytes more, over all streams. It is told when it is worth a frame.
     pub(super) fn release(&mut self, bytes: usize) {
         // No more than a window.
@@ -79,6 +110,7 @@ impl State {
         if let Some(reader) = flow.reader.take() {
             reader.wake();
         }
+        self.hold(length);
         // What only fills up is read by nobody.
         self.read(id, framed - length);
         Ok(())

@@ -1,0 +1,104 @@
+//! How many requests are answered at the same time: of each percloud, and of the portal; and of those, how many from one address.
+//!
+//! Whoever asks and then takes nothing, or sends a body a byte at a time, costs nothing to keep up and keeps a place: so one address has
+//! a part of the places and no more, and the others stay for everybody else.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed};
+
+/// Addresses are told apart as so many: two that meet in one share a part, and nobody can choose to meet another.
+const PLACES: usize = 64;
+/// One address has one of so many parts.
+const PART: usize = 4;
+
+/// What an address counts as: an IPv6 network of one customer, at least, as one; this machine itself as none.
+pub(super) fn network(address: IpAddr) -> Option<IpAddr> {
+    match address.to_canonical() {
+        address if address.is_loopback() => None,
+        IpAddr::V6(v6) => Some(IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))),
+        address => Some(address),
+    }
+}
+
+/// Where somebody comes from, as one of [`PLACES`]; nowhere for this machine itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whence(Option<u8>);
+
+impl Whence {
+    /// `hasher` is the same for all of an edge, and its secret.
+    pub(super) fn of(hasher: &RandomState, address: IpAddr) -> Self {
+        Self(network(address).map(|network| (hasher.hash_one(network) % PLACES as u64) as u8))
+    }
+}
+
+/// Those of one percloud, or of the portal.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    taken: AtomicUsize,
+    /// Made with the first that comes from somewhere: most perclouds have nobody for long.
+    by_place: OnceLock<Box<[AtomicU16; PLACES]>>,
+}
+
+impl Slots {
+    /// Takes one of `most`, for as long as what is given back lives; false, and nothing is taken, when there is none for this address.
+    pub(super) fn take(&self, most: usize, whence: Whence) -> bool {
+        let of_place =
+            self.place(whence).is_none_or(|place| usize::from(place.fetch_add(1, Relaxed)) < most.div_ceil(PART));
+        let taken = self.taken.fetch_add(1, Relaxed) < most && of_place;
+        if !taken {
+            self.give_back(whence);
+        }
+        taken
+    }
+
+    /// Gives one back.
+    pub(super) fn give_back(&self, whence: Whence) {
+        self.taken.fetch_sub(1, Relaxed);
+        if let Some(place) = self.place(whence) {
+            place.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Nobody is being answered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken.load(Relaxed) == 0
+    }
+
+    fn place(&self, whence: Whence) -> Option<&AtomicU16> {
+        let at = usize::from(whence.0?);
+        Some(&self.by_place.get_or_init(|| Box::new([const { AtomicU16::new(0) }; PLACES]))[at])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_has_a_part_and_the_others_have_the_rest() {
+        let (slots, hasher) = (Slots::default(), RandomState::new());
+        let whence = |last: u8| Whence::of(&hasher, IpAddr::from([203, 0, 113, last]));
+        let taken = |last| (0..1000).filter(|_| slots.take(100, whence(last))).count();
+        assert_eq!(taken(1), 25);
+        assert_eq!(taken(1), 0);
+        let others: usize = (2..=255).map(taken).sum();
+        assert_eq!(others, 75, "all that is left, and no more");
+        (0..25).for_each(|_| slots.give_back(whence(1)));
+        assert_eq!(taken(1), 25, "what is given back can be had again");
+    }
+
+    #[test]
+    fn a_network_is_one_address_and_this_machine_is_none() {
+        let hasher = RandomState::new();
+        let place = |address: &str| Whence::of(&hasher, address.parse().unwrap()).0;
+        assert_eq!(place("2001:db8::1"), place("2001:db8::ffff:1"));
+        assert_eq!(place("::ffff:203.0.113.9"), place("203.0.113.9"));
+        assert_eq!((place("127.0.0.1"), place("::1")), (None, None));
+        let places: std::collections::HashSet<_> = (0..=255).map(|last| place(&format!("203.0.113.{last}"))).collect();
+        assert!(places.len() > PLACES / 2, "{}", places.len());
+        let slots = Slots::default();
+        assert!((0..10).all(|_| slots.take(10, Whence(None))) && !slots.take(10, Whence(None)));
+    }
+}
