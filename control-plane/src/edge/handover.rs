@@ -5,9 +5,9 @@
 //!   ── connects to run/edge/PORT.sock ───────▶
 //!   ◀───────────────── its listening sockets ──  (and goes on serving)
 //!   reads routes and certificates, starts its workers
-//!   makes run/edge/PORT.sock its own
+//!   listens beside run/edge/PORT.sock
 //!   ── "go" ─────────────────────────────────▶  takes no more connections; ends each after its request (`Connection: close`,
-//!                                               GOAWAY), waits for downloads and WebSockets, leaves
+//!   makes run/edge/PORT.sock its own            GOAWAY), waits for downloads and WebSockets, leaves
 //! ```
 //! The sockets themselves move (`SCM_RIGHTS`), not just the port: connections that wait in their queues are nobody's to lose.
 //! With `SO_REUSEPORT` alone they would die with the listener they happen to wait at. A new edge that dies before its "go"
@@ -48,6 +48,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where the edge of a port hands over.
 pub(super) fn socket(run: &Path, port: u16) -> PathBuf {
     run.join(format!("{port}.sock"))
+}
+
+/// Where the one that comes next listens until it is the one.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("next")
 }
 
 /// An edge that is ready to leave, and what it listened on.
@@ -113,7 +118,8 @@ impl Offered {
     }
 }
 
-/// Offers `listeners` at `path` to the next edge, until they are withdrawn; cancels `leaving` when one has taken them.
+/// Offers `listeners` to the next edge, until they are withdrawn; cancels `leaving` when one has taken them. It is found at `path` from
+/// [`announce`] on: should we die before, the edge before us is found there still.
 ///
 /// # Errors
 /// When the socket cannot be made.
@@ -123,9 +129,10 @@ pub(super) fn offer(path: &Path, listeners: Vec<TcpListener>, leaving: Cancellat
         // `percloud up` has made it; who starts an edge alone may not have.
         let _ = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(folder);
     }
-    // Another edge's, which it needs no more, or a dead one's.
-    let _ = std::fs::remove_file(path);
-    bind(&door, &SocketAddrUnix::new(path)?).with_context(|| format!("cannot listen on {}", path.display()))?;
+    let beside = beside(path);
+    // One who died at this very point left it.
+    let _ = std::fs::remove_file(&beside);
+    bind(&door, &SocketAddrUnix::new(&beside)?).with_context(|| format!("cannot listen on {}", beside.display()))?;
     listen(&door, 8)?;
     let offered = Offered(Arc::new(Mutex::new(Some(listeners))));
     let ours = offered.clone();
@@ -147,6 +154,14 @@ pub(super) fn offer(path: &Path, listeners: Vec<TcpListener>, leaving: Cancellat
         }
     })?;
     Ok(offered)
+}
+
+/// Has the next edge find what is offered: in the place of the edge before us, which needs it no more, or of a dead one.
+///
+/// # Errors
+/// When nothing is offered, or the folder cannot be written.
+pub(super) fn announce(path: &Path) -> io::Result<()> {
+    std::fs::rename(beside(path), path)
 }
 
 /// Gives copies away and waits for the word; true once they are the other's.
@@ -218,6 +233,7 @@ mod tests {
         let (all, at) = listeners(DESCRIPTORS_MAX + 3);
         let leaving = CancellationToken::new();
         offer(&path, all, leaving.clone()).unwrap();
+        announce(&path).unwrap();
         let mut waiting = TcpStream::connect(at).unwrap();
         waiting.write_all(b"?").unwrap();
         let mut old = Predecessor::find(&path).unwrap().expect("one who hands over");
@@ -243,7 +259,11 @@ mod tests {
         let (all, at) = listeners(1);
         let leaving = CancellationToken::new();
         offer(&path, all, leaving.clone()).unwrap();
+        announce(&path).unwrap();
         drop(Predecessor::find(&path).unwrap().unwrap());
+        // Another one comes as far as to offer what it has got, and dies before it has said that it serves.
+        let taken = Predecessor::find(&path).unwrap().unwrap().take(at);
+        offer(&path, taken, CancellationToken::new()).unwrap().withdraw();
         let mut old = Predecessor::find(&path).unwrap().expect("it is still there");
         assert_eq!(old.take(at).len(), 1);
         assert!(!leaving.is_cancelled());

@@ -155,7 +155,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let copies = https.iter().chain(&http).flatten().map(std::net::TcpListener::try_clone).collect::<Result<_, _>>()?;
     let threads = start(&edge, https, http, &ending)?;
-    match handover::offer(&line, copies, ending.leaving.clone()) {
+    let offered = handover::offer(&line, copies, ending.leaving.clone());
+    tracing::info!(workers, port = common.port, taken_over = before.is_some(), "the edge listens");
+    if let Some(before) = before {
+        before.relieve();
+    }
+    match handover::announce(&line).map_err(Into::into).and(offered) {
         Ok(offered) => {
             let asked = ending.asked.clone();
             // Who starts anew while this one still drains shall find the port free.
@@ -167,10 +172,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         Err(error) => {
             tracing::warn!(error = format!("{error:#}"), "another edge will not be able to take over from this one")
         }
-    }
-    tracing::info!(workers, port = common.port, taken_over = before.is_some(), "the edge listens");
-    if let Some(before) = before {
-        before.relieve();
     }
     let served = wait_out(threads, &ending, asked, watch).await;
     edge.log.flush();
