@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-pub(super) use outward::{Outward, STRICT, outward};
+pub(super) use outward::{Outward, Standing, outward};
 
 use super::ids::RequestId;
 use super::request::{self, Asked, Upgrade};

@@ -304,7 +304,7 @@ mod tests {
 
     fn asked(text: &str, head_only: bool) -> Result<Option<Head<Response<()>>>, Failure> {
         let request_id = RequestId::fresh();
-        let mapped = Mapped(Outward { host: "ada.example", request_id: &request_id, strict: false, head_only });
+        let mapped = Mapped(Outward { host: "ada.example", request_id: &request_id, standing: &[], head_only });
         Ok(parse(&mut BytesMut::from(text), head_only, &mapped)?.map(|heard| match heard {
             Heard::Head(head) => head,
             Heard::Informational => panic!("{text} is no last word"),

@@ -71,6 +71,7 @@ use bundle::Clock;
 use ending::Ending;
 pub use forwarded::Network;
 use handover::Predecessor;
+use http::HeaderValue;
 use routes::Routes;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -113,6 +114,9 @@ pub struct Options {
     /// Requests that one percloud may have in a second, in the long run; twice as many may come at once.
     #[arg(long, default_value_t = REQUESTS_PER_SECOND, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_second: u32,
+    /// Where else all names are served, as in `h3=":443"; ma=3600` (RFC 7838): said with every answer, for a front door of yours that speaks HTTP/3.
+    #[arg(long, value_name = "ALT_SVC")]
+    pub alt_svc: Option<HeaderValue>,
     /// Take the place of the edge that listens on this port for this data folder, if there is one, without losing a request.
     #[arg(long)]
     pub take_over: bool,
@@ -129,7 +133,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let url = common.database_url.as_deref().context("the edge needs --database-url (percloud up sets it)")?;
     let rooms = Rooms { certificates: options.certificates_in_memory, sealed: options.certificates_sealed_mib << 20 };
     let pace = pace::Pace::new(options.requests_per_second);
-    let edge = Edge::new(common, workers, options.proxy_protocol.clone(), rooms, pace)?;
+    let standing = headers::Standing::new(options.alt_svc.clone());
+    let edge = Edge::new(common, workers, options.proxy_protocol.clone(), standing, rooms, pace)?;
     let source = certificates::Source::new(url, options.seal.open(&common.paths())?)?;
     let keeping = Books::new(edge.ledger.clone(), url)?.keep();
     let ending = Ending::new();
@@ -275,6 +280,7 @@ pub(crate) struct Edge {
     company: Arc<company::Company>,
     /// Who may say where a connection comes from.
     balancers: Vec<Network>,
+    standing: headers::Standing,
     /// Cancelled once routes and certificates have been read.
     informed: CancellationToken,
     /// Spans go somewhere, so each request gets one.
@@ -286,6 +292,7 @@ impl Edge {
         common: &Common,
         workers: usize,
         balancers: Vec<Network>,
+        standing: headers::Standing,
         rooms: Rooms,
         pace: pace::Pace,
     ) -> anyhow::Result<Arc<Self>> {
@@ -312,6 +319,7 @@ impl Edge {
             began: Instant::now(),
             company: Arc::new(company::Company::new(Instant::now())),
             balancers,
+            standing,
             informed: CancellationToken::new(),
             traced: std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some(),
         }))

@@ -128,7 +128,7 @@ async fn pass<H: Heads>(
         Ok(way) => way,
         Err(why) => {
             return match connection.edge.pages.asset(&asked.method, path).await {
-                Some(asset) => Passed::Own(proxy::finish(note, connection, proxy::strictly(asset, connection))),
+                Some(asset) => Passed::Own(proxy::finish(note, connection, proxy::standing(asset, connection))),
                 None => own(connection, note, &asked, &why),
             };
         }
@@ -138,7 +138,7 @@ async fn pass<H: Heads>(
     origin.finish(&mut asked.text);
     let head_only = asked.method == Method::HEAD;
     let question = Question { head: &asked.text, head_only };
-    let outward = Outward { host: &asked.said.name, request_id: &id, strict: connection.strict, head_only };
+    let outward = Outward { host: &asked.said.name, request_id: &id, standing: connection.standing(), head_only };
     match line::ask(&connection.pool, &socket, question, &Taking { outward, heads }).await {
         Ok(((status, head), coming)) => {
             let body = ResponseBody::percloud(Coming::Line(coming), busy);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::STRICT_TRANSPORT_SECURITY;
+use http::header::HeaderName;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -53,6 +53,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// What every answer says here of the edge itself.
+    pub(super) fn standing(&self) -> &[(HeaderName, HeaderValue)] {
+        self.edge.standing.of(self.strict)
+    }
+
     /// What is said of the host that is asked for; none when no host is called so.
     pub(super) fn said(&self, authority: &[u8]) -> Option<Arc<Said>> {
         let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +124,7 @@ async fn pass(
         Ok(way) => way,
         Err(why) => {
             if let Some(asset) = connection.edge.pages.asset(&parts.method, path).await {
-                return finish(note, connection, strictly(asset, connection));
+                return finish(note, connection, standing(asset, connection));
             }
             return own(connection, note, &Asker::of(&parts.method, &parts.headers), &asked.said.name, &why);
         }
@@ -183,8 +188,13 @@ async fn carefully(
     }
 }
 
-fn outward<'a>(connection: &Connection, asked: &'a Asked, request_id: &'a RequestId, head_only: bool) -> Outward<'a> {
-    Outward { host: &asked.said.name, request_id, strict: connection.strict, head_only }
+fn outward<'a>(
+    connection: &'a Connection,
+    asked: &'a Asked,
+    request_id: &'a RequestId,
+    head_only: bool,
+) -> Outward<'a> {
+    Outward { host: &asked.said.name, request_id, standing: connection.standing(), head_only }
 }
 
 /// An answer of the edge's own.
@@ -199,13 +209,13 @@ pub(super) fn own(
     let answer = answers::answer(&connection.edge.pages, why, asker, host, id.as_str());
     // Of these nobody knows whether they were meant for a name that this connection stands for.
     let meant = !matches!(why, Own::Misdirected | Own::Malformed);
-    finish(note, connection, if meant { strictly(answer, connection) } else { answer })
+    finish(note, connection, if meant { standing(answer, connection) } else { answer })
 }
 
-/// An answer of the edge's own binds browsers to TLS like a percloud's: who is led from an old name may never see another one of it.
-pub(super) fn strictly(mut answer: Response<ResponseBody>, connection: &Connection) -> Response<ResponseBody> {
-    if connection.strict {
-        answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(headers::STRICT));
+/// An answer of the edge's own says the same of the edge as a percloud's: who is led from an old name may never see another one of it.
+pub(super) fn standing(mut answer: Response<ResponseBody>, connection: &Connection) -> Response<ResponseBody> {
+    for (name, value) in connection.standing() {
+        answer.headers_mut().insert(name, value.clone());
     }
     answer
 }

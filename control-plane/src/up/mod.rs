@@ -65,6 +65,9 @@ pub struct Options {
     /// A network of load balancers that speak PROXY protocol 2 to the edge and must, as in `10.0.0.0/8`; may be repeated.
     #[arg(long, value_name = "FROM_NETWORK")]
     pub proxy_protocol: Vec<edge::Network>,
+    /// Where else all names are served, as in `h3=":443"; ma=3600` (RFC 7838), for a front door of yours that speaks HTTP/3.
+    #[arg(long, value_name = "ALT_SVC")]
+    pub alt_svc: Option<http::HeaderValue>,
     /// The private port with all roles' metrics on 127.0.0.1; 10,000 above the HTTPS port unless given.
     #[arg(long, value_name = "N")]
     pub metrics_port: Option<u16>,
@@ -243,6 +246,9 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
     let cas = certificates.environment()?;
     edge.extend(options.requests_per_second.iter().flat_map(|n| ["--requests-per-second".into(), n.to_string()]));
     edge.extend(options.proxy_protocol.iter().flat_map(|network| ["--proxy-protocol".into(), network.to_string()]));
+    edge.extend(
+        options.alt_svc.iter().filter_map(|at| at.to_str().ok()).flat_map(|at| ["--alt-svc".into(), at.to_owned()]),
+    );
     edge.push("--take-over".into());
     let mut egress = options.egress.args();
     egress.extend(options.egress_limits.args());

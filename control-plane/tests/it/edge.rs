@@ -68,6 +68,7 @@ impl Front {
             proxy_protocol: Vec::new(),
             requests_per_second: 1000,
             take_over: false,
+            alt_svc: None,
         };
         let edge = tokio::spawn(edge::run(options));
         let root = reqwest::Certificate::from_pem(root.as_bytes()).unwrap();

@@ -88,6 +88,7 @@ impl Shelf {
             proxy_protocol: Vec::new(),
             requests_per_second: 1000,
             take_over: false,
+            alt_svc: None,
         };
         self.edge = Some(tokio::spawn(edge::run(options)));
         eventually("the edge to listen", async || TcpStream::connect(self.http).await.ok()).await;

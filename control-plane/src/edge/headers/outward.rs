@@ -8,7 +8,24 @@ use super::super::ids::RequestId;
 use super::{X_REQUEST_ID, belongs_to_connection, holds, put, put_passing, take_out};
 
 /// What a name that is somebody's says of itself: with TLS only, for a year.
-pub(in crate::edge) const STRICT: &str = "max-age=31536000";
+const STRICT: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// What every answer says of the edge itself: to browsers that can be bound to TLS, and to the others.
+#[derive(Debug)]
+pub(in crate::edge) struct Standing([Vec<(HeaderName, HeaderValue)>; 2]);
+
+impl Standing {
+    /// `alt_svc` is where else all names are served (RFC 7838), where there is such a place.
+    pub(in crate::edge) fn new(alt_svc: Option<HeaderValue>) -> Self {
+        let alt_svc: Vec<_> = alt_svc.map(|place| (header::ALT_SVC, place)).into_iter().collect();
+        let strict = std::iter::once((header::STRICT_TRANSPORT_SECURITY, STRICT)).chain(alt_svc.clone());
+        Self([strict.collect(), alt_svc])
+    }
+
+    pub(in crate::edge) fn of(&self, strict: bool) -> &[(HeaderName, HeaderValue)] {
+        &self.0[usize::from(!strict)]
+    }
+}
 
 /// Makes a percloud's headers into those that a client gets.
 pub(in crate::edge) fn outward(headers: &mut HeaderMap, said: &Outward<'_>) {
@@ -21,7 +38,8 @@ pub(in crate::edge) fn outward(headers: &mut HeaderMap, said: &Outward<'_>) {
 pub(in crate::edge) struct Outward<'a> {
     pub(in crate::edge) host: &'a str,
     pub(in crate::edge) request_id: &'a RequestId,
-    pub(in crate::edge) strict: bool,
+    /// See [`Standing`].
+    pub(in crate::edge) standing: &'a [(HeaderName, HeaderValue)],
     /// It is an answer to HEAD: its length is the one that a GET would have. Other lengths are for whoever frames the body to say.
     pub(in crate::edge) head_only: bool,
 }
@@ -37,8 +55,8 @@ impl Outward<'_> {
                 passes
             });
         }
-        if self.strict {
-            put(out, header::STRICT_TRANSPORT_SECURITY.as_str(), STRICT.as_bytes());
+        for (name, value) in self.standing {
+            put(out, name.as_str(), value.as_bytes());
         }
         put(out, X_REQUEST_ID.as_str(), self.request_id.as_str().as_bytes());
         dated
@@ -56,8 +74,8 @@ impl Outward<'_> {
                 put(&lower, one.value);
             }
         }
-        if self.strict {
-            put(header::STRICT_TRANSPORT_SECURITY.as_str().as_bytes(), STRICT.as_bytes());
+        for (name, value) in self.standing {
+            put(name.as_str().as_bytes(), value.as_bytes());
         }
         put(X_REQUEST_ID.as_str().as_bytes(), self.request_id.as_str().as_bytes());
         dated
@@ -82,8 +100,8 @@ impl Outward<'_> {
 
     /// Puts in what we say ourselves.
     fn insert(&self, headers: &mut HeaderMap) {
-        if self.strict {
-            headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(STRICT));
+        for (name, value) in self.standing {
+            headers.insert(name, value.clone());
         }
         headers.insert(X_REQUEST_ID, self.request_id.to_header());
     }
@@ -159,7 +177,9 @@ mod tests {
             headers.append(header::SET_COOKIE, HeaderValue::from_static(cookie));
         }
         let request_id = RequestId::fresh();
-        let said = Outward { host: "ada.example", request_id: &request_id, strict: true, head_only: false };
+        let standing = Standing::new(Some(HeaderValue::from_static("h3=\":4443\"")));
+        let standing = standing.of(true);
+        let said = Outward { host: "ada.example", request_id: &request_id, standing, head_only: false };
         headers.extend([
             (header::DATE, HeaderValue::from_static("today")),
             (header::ALT_SVC, HeaderValue::from_static("h3=\":443\"")),
@@ -173,7 +193,8 @@ mod tests {
         outward(&mut headers, &said);
         let left: Vec<&str> = headers.get_all(header::SET_COOKIE).iter().map(|v| &v.to_str().unwrap()[..1]).collect();
         assert_eq!(left, ["a", "d", "e"]);
-        assert_eq!(headers.len(), 6, "{headers:?}");
+        assert_eq!(headers.len(), 7, "{headers:?}");
+        assert_eq!(headers[header::ALT_SVC], "h3=\":4443\"", "ours, and not the percloud's");
         let mut written = Vec::new();
         assert!(said.write(&raw, &mut written));
         let mut passed = Vec::new();

@@ -98,7 +98,8 @@ impl House {
         common.port = at.port();
         std::fs::create_dir_all(folder.path().join("run/web")).unwrap();
         let (rooms, pace) = (Rooms { certificates: 16, sealed: 0 }, super::pace::Pace::new(PER_SECOND));
-        let edge = Edge::new(&common, 1, balancers, rooms, pace).unwrap();
+        let standing = super::headers::Standing::new(Some("h3=\":4443\"".parse().unwrap()));
+        let edge = Edge::new(&common, 1, balancers, standing, rooms, pace).unwrap();
         let ca = LocalCa::open_or_create(&folder.path().join("keys"), "Test", &[], now()).unwrap();
         let certified = |names: &[&str]| {
             let issued = ca.issue(names, 30, now()).unwrap();
