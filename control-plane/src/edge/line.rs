@@ -114,7 +114,7 @@ async fn talk<T: Taker>(
         batch::after_others().await;
         // What it says on the way is for whoever asked for it.
         while let Some(heard) = parse(buffer, question.head_only, taker)? {
-            if let Heard::Head(head) = heard {
+            if let Reading::Head(head) = heard {
                 return Ok(head);
             }
         }
@@ -167,14 +167,14 @@ struct Head<T> {
     stays: bool,
 }
 
-enum Heard<T> {
+enum Reading<T> {
     Head(Head<T>),
     /// One that is followed by another (1xx).
     Informational,
 }
 
 /// Takes a head out of the buffer, once it is whole.
-fn parse<T: Taker>(buffer: &mut BytesMut, head_only: bool, taker: &T) -> Result<Option<Heard<T::Taken>>, Failure> {
+fn parse<T: Taker>(buffer: &mut BytesMut, head_only: bool, taker: &T) -> Result<Option<Reading<T::Taken>>, Failure> {
     let broken = |what: &'static str| Failure::Nonsense(what);
     let mut space = [const { std::mem::MaybeUninit::uninit() }; limits::HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
@@ -190,7 +190,7 @@ fn parse<T: Taker>(buffer: &mut BytesMut, head_only: bool, taker: &T) -> Result<
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(|| broken("a status"))?;
     let heard = match status {
         StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::Unasked),
-        status if status.is_informational() => Heard::Informational,
+        status if status.is_informational() => Reading::Informational,
         _ => {
             let follows = Follows::of(parsed.headers);
             let left = follows.left(status, head_only)?;
@@ -201,7 +201,7 @@ fn parse<T: Taker>(buffer: &mut BytesMut, head_only: bool, taker: &T) -> Result<
                 Left::Chunks(_) | Left::UntilEnd => Framing::Open,
             };
             let taken = taker.take(status, parsed.headers, &buffer[..length], framing)?;
-            Heard::Head(Head { taken, left, stays })
+            Reading::Head(Head { taken, left, stays })
         }
     };
     buffer.advance(length);
@@ -306,8 +306,8 @@ mod tests {
         let request_id = RequestId::fresh();
         let mapped = Mapped(Outward { host: "ada.example", request_id: &request_id, standing: &[], head_only });
         Ok(parse(&mut BytesMut::from(text), head_only, &mapped)?.map(|heard| match heard {
-            Heard::Head(head) => head,
-            Heard::Informational => panic!("{text} is no last word"),
+            Reading::Head(head) => head,
+            Reading::Informational => panic!("{text} is no last word"),
         }))
     }
 

@@ -15,15 +15,15 @@ use super::super::headers::{Outward, belongs_to_connection};
 use super::super::line::Framing;
 use super::super::passing::{self, Heads, Passed};
 use super::super::proxy::{self, Connection};
-use super::head::Asked;
+use super::head::Parsed;
 use super::hpack::Encoder;
 use super::stream::Stream;
 
 /// Answers, as long as somebody waits for it.
-pub(super) async fn answer(stream: Stream, connection: Arc<Connection>, asked: Asked) {
+pub(super) async fn answer(stream: Stream, connection: Arc<Connection>, asked: Parsed) {
     let work = async {
         match asked {
-            Asked::Plain(plain) => {
+            Parsed::Plain(plain) => {
                 let head_only = plain.method == Method::HEAD;
                 match passing::answer(&connection, plain, &Spoken { stream: &stream, connection: &connection }).await {
                     Passed::Percloud(framing, body) => whole(&stream, framing, body).await,
@@ -31,7 +31,7 @@ pub(super) async fn answer(stream: Stream, connection: Arc<Connection>, asked: A
                 }
             }
             // Boxed, so that what is asked most needs no room for it.
-            Asked::Other { parts, length, waits } => {
+            Parsed::Other { parts, length, waits } => {
                 Box::pin(async {
                     let head_only = parts.method == Method::HEAD;
                     let body = Sent::Frames(stream.request(length, waits));

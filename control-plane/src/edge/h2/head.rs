@@ -12,7 +12,7 @@ use super::super::passing::{Begun, Plain};
 use super::hpack::Fields;
 
 /// What is asked on a stream.
-pub(super) enum Asked {
+pub(super) enum Parsed {
     /// What is asked most.
     Plain(Plain),
     /// All else: it may have a body, of so many bytes where that was said; the client may wait for a go-ahead before it sends it.
@@ -30,10 +30,10 @@ struct Pseudo<'a> {
 }
 
 /// Reads a head with which the request `ends`, or its body follows; none when it is malformed.
-pub(super) fn read(fields: &Fields, ends: bool, said: impl FnOnce(&[u8]) -> Option<Arc<Said>>) -> Option<Asked> {
+pub(super) fn read(fields: &Fields, ends: bool, said: impl FnOnce(&[u8]) -> Option<Arc<Said>>) -> Option<Parsed> {
     let pseudo = check(fields)?;
     if ends && let Some(plain) = plain(&pseudo, fields, said) {
-        return Some(Asked::Plain(plain));
+        return Some(Parsed::Plain(plain));
     }
     let length = length(fields)?;
     if ends && length.is_some_and(|length| length > 0) {
@@ -50,7 +50,7 @@ pub(super) fn read(fields: &Fields, ends: bool, said: impl FnOnce(&[u8]) -> Opti
     }
     parts.headers = table(fields)?;
     let waits = !ends && parts.headers.get(http::header::EXPECT).is_some_and(|v| v == "100-continue");
-    Some(Asked::Other { parts: Box::new(parts), length, waits })
+    Some(Parsed::Other { parts: Box::new(parts), length, waits })
 }
 
 /// Trailers: headers like others, but none that begins with a colon.
@@ -218,7 +218,7 @@ mod tests {
         Said::of([192, 0, 2, 1].into(), host).map(Arc::new)
     }
 
-    fn asked(head: &[(&str, &str)], ends: bool) -> Option<Asked> {
+    fn asked(head: &[(&str, &str)], ends: bool) -> Option<Parsed> {
         read(&fields(head), ends, said)
     }
 
@@ -241,10 +241,10 @@ mod tests {
             ],
         ] {
             let head = [&GET[..], more].concat();
-            let Some(Asked::Plain(plain)) = asked(&head, true) else { panic!("{more:?} is plain") };
+            let Some(Parsed::Plain(plain)) = asked(&head, true) else { panic!("{more:?} is plain") };
             assert_eq!(plain.target(), ("/a", "/a?b=c"));
             // A body may follow, so this is not plain.
-            let Some(Asked::Other { parts, .. }) = asked(&head, false) else { panic!("{more:?} is good") };
+            let Some(Parsed::Other { parts, .. }) = asked(&head, false) else { panic!("{more:?} is good") };
             let checked = request::check(&parts, said).unwrap();
             let origin = Origin { said: checked.said.clone(), request_id: RequestId::fresh(), trace_parent: None };
             let long = String::from_utf8(line::head(&parts, &checked, &origin)).unwrap();
@@ -275,15 +275,15 @@ mod tests {
             with(&[("trailer", "x")]),
             with(&[("host", "b.example")]),
         ] {
-            assert!(!matches!(asked(&head, true), Some(Asked::Plain(_))), "{head:?}");
+            assert!(!matches!(asked(&head, true), Some(Parsed::Plain(_))), "{head:?}");
         }
     }
 
     #[test]
     fn a_body_has_the_length_that_was_said() {
         let with = |more: &[(&'static str, &'static str)], ends| match asked(&[&GET[..], more].concat(), ends) {
-            Some(Asked::Other { length, waits, .. }) => Some((length, waits)),
-            Some(Asked::Plain(_)) | None => None,
+            Some(Parsed::Other { length, waits, .. }) => Some((length, waits)),
+            Some(Parsed::Plain(_)) | None => None,
         };
         assert_eq!(with(&[("content-length", "12")], false), Some((Some(12), false)));
         assert_eq!(with(&[("expect", "100-continue")], false), Some((None, true)));

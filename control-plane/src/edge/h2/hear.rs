@@ -179,7 +179,7 @@ impl<T> Driver<T> {
         }
         let said = |host: &[u8]| self.connection.said(host);
         let asked = head::read(&self.fields, ends, said).ok_or(Fault::Stream(id, Code::Protocol))?;
-        let length = if let head::Asked::Other { length, .. } = &asked { *length } else { None };
+        let length = if let head::Parsed::Other { length, .. } = &asked { *length } else { None };
         self.shared.lock().open(id, !ends, length);
         let stream = Stream::new(self.shared.clone(), id);
         self.streams.spawn(answer::answer(stream, self.connection.clone(), asked));

@@ -10,7 +10,7 @@
 //! from it. Since a connection waits once only, nobody need be sent away.
 
 mod crowd;
-mod line;
+mod queue;
 
 use std::collections::HashMap;
 use std::pin::{Pin, pin};
@@ -26,14 +26,14 @@ use tokio::time::{Duration, Instant, sleep_until};
 use super::company::Company;
 use crate::ledger::Ledger;
 pub(super) use crowd::Crowd;
-use line::{Line, Next, SLICE, Waiter, What};
+use queue::{Next, Queue, SLICE, Waiter, What};
 
 /// Perclouds that are remembered, before it is looked which of them have no connection any more.
 const REMEMBERED: usize = 1024;
 
 /// The turns of one worker.
 pub(super) struct Turns {
-    line: Mutex<Line>,
+    queue: Mutex<Queue>,
     crowds: Mutex<Crowds>,
     company: Arc<Company>,
     /// Where it is put down whose handshakes come too fast.
@@ -77,11 +77,11 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let (mut line, now) = (self.turns.line(), Instant::now());
-        line.ended(self.part, self.began.map_or(Duration::ZERO, |began| now - began), now);
+        let (mut queue, now) = (self.turns.queue(), Instant::now());
+        queue.ended(self.part, self.began.map_or(Duration::ZERO, |began| now - began), now);
         if self.called {
             self.turns.over.notify_one();
-        } else if line.spent >= SLICE {
+        } else if queue.spent >= SLICE {
             self.turns.asked.notify_one();
         }
     }
@@ -102,7 +102,7 @@ impl Turns {
     pub(super) fn new(company: Arc<Company>, ledger: Arc<Ledger>) -> Arc<Self> {
         let gauges = [gauge!("percloud_edge_handshakes_waiting"), gauge!("percloud_edge_connections_waiting")];
         Arc::new(Self {
-            line: Mutex::new(Line::new(company.clone(), Instant::now(), gauges)),
+            queue: Mutex::new(Queue::new(company.clone(), Instant::now(), gauges)),
             crowds: Mutex::default(),
             company,
             ledger,
@@ -113,19 +113,19 @@ impl Turns {
         })
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives turns, for as long as the worker works.
     pub(super) async fn run(self: Arc<Self>) {
         loop {
-            if self.line().spent >= SLICE {
+            if self.queue().spent >= SLICE {
                 // Whoever does this comes back after what is ready, and after what the kernel has meanwhile.
                 tokio::task::yield_now().await;
-                self.line().spent = Duration::ZERO;
+                self.queue().spent = Duration::ZERO;
             }
-            let next = self.line().next(Instant::now());
+            let next = self.queue().next(Instant::now());
             match next {
                 Next::Call(call, part) => {
                     // One who has gone drops the turn, which ends it.
@@ -163,26 +163,26 @@ impl Turns {
     async fn turn(self: &Arc<Self>, key: &str, what: What) -> Option<Turn> {
         let mut waiting = Waiting(Some(self));
         let turn = match self.ask(key, what)? {
-            Asked::Now(turn) => turn,
-            Asked::Later(called) => called.await.ok()?,
+            Given::Now(turn) => turn,
+            Given::Later(called) => called.await.ok()?,
         };
         waiting.0 = None;
         Some(turn)
     }
 
     /// Asks for a turn; none when too many wait.
-    fn ask(self: &Arc<Self>, key: &str, what: What) -> Option<Asked> {
-        let (mut line, now) = (self.line(), Instant::now());
+    fn ask(self: &Arc<Self>, key: &str, what: What) -> Option<Given> {
+        let (mut queue, now) = (self.queue(), Instant::now());
         // Keys of others than perclouds (the portal, names that lead nowhere) are no perclouds' to answer for.
-        if what == What::First && line.is_busy(key, now) && key.parse::<TenantId>().is_ok() {
+        if what == What::First && queue.is_busy(key, now) && key.parse::<TenantId>().is_ok() {
             self.ledger.account(key).crowd();
         }
-        if let Some(part) = line.at_once(key, what, now) {
-            return Some(Asked::Now(Turn::new(self, part, false)));
+        if let Some(part) = queue.at_once(key, what, now) {
+            return Some(Given::Now(Turn::new(self, part, false)));
         }
         let (call, called) = oneshot::channel();
-        let waits = line.wait(key, Waiter { call, what }, now).then_some(Asked::Later(called));
-        drop(line);
+        let waits = queue.wait(key, Waiter { call, what }, now).then_some(Given::Later(called));
+        drop(queue);
         self.asked.notify_one();
         waits
     }
@@ -217,8 +217,8 @@ impl Turns {
         let mut turn = match called {
             Some(called) => ready!(Pin::new(called).poll(cx)).ok(),
             None => match self.ask(key, What::Step) {
-                Some(Asked::Now(turn)) => Some(turn),
-                Some(Asked::Later(later)) => {
+                Some(Given::Now(turn)) => Some(turn),
+                Some(Given::Later(later)) => {
                     self.held_back.increment(1);
                     ready!(Pin::new(called.insert(later)).poll(cx)).ok()
                 }
@@ -261,7 +261,7 @@ impl<F: Future<Output = ()>> Future for Along<F> {
 }
 
 /// What whoever asks for a turn gets.
-enum Asked {
+enum Given {
     Now(Turn),
     Later(oneshot::Receiver<Turn>),
 }
@@ -327,7 +327,7 @@ mod tests {
         }
         tell.send(()).unwrap();
         assert_eq!(waiting.await.unwrap(), Some(Ok(())));
-        assert_eq!(turns.line().waiting, 0);
+        assert_eq!(turns.queue().waiting, 0);
     }
 
     /// A worker's turns, with nobody there.
@@ -380,7 +380,7 @@ mod tests {
         let begin = |name| tokio::spawn(turns.clone().along(crowd.clone(), steps(name, log.clone())));
         let mut all: Vec<_> = (0..20).map(begin).collect();
         tokio::task::yield_now().await;
-        assert!(turns.line().held > 0, "they wait");
+        assert!(turns.queue().held > 0, "they wait");
         for gone in all.drain(15..) {
             gone.abort();
         }
@@ -389,7 +389,7 @@ mod tests {
         }
         let log = log.lock().unwrap();
         assert_eq!(log[..], [(0..15).collect::<Vec<_>>(), (0..15).collect()].concat());
-        assert_eq!(turns.line().held, 0);
+        assert_eq!(turns.queue().held, 0);
     }
 
     #[tokio::test]
@@ -400,10 +400,10 @@ mod tests {
         let busy: Vec<_> =
             (0..20).map(|name| tokio::spawn(turns.clone().along(crowd.clone(), steps(name, Arc::default())))).collect();
         tokio::task::yield_now().await;
-        let held = turns.line().held;
+        let held = turns.queue().held;
         assert!(held > 0);
         let quiet = futures_util::FutureExt::now_or_never(turns.clone().along(first, async {}));
-        assert_eq!((quiet, turns.line().held), (Some(()), held));
+        assert_eq!((quiet, turns.queue().held), (Some(()), held));
         busy.iter().for_each(tokio::task::JoinHandle::abort);
         for n in 0..10 * REMEMBERED {
             turns.crowd(&n.to_string());

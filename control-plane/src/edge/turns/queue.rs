@@ -89,7 +89,7 @@ impl Name {
 }
 
 /// Who waits, without anything that waits.
-pub(super) struct Line {
+pub(super) struct Queue {
     names: HashMap<String, Name>,
     /// Names for which somebody waits; who had a turn goes to the end.
     order: VecDeque<String>,
@@ -116,7 +116,7 @@ pub(super) enum Next {
     Nobody,
 }
 
-impl Line {
+impl Queue {
     /// The gauges say how many handshakes wait, and how many connections.
     pub(super) fn new(company: Arc<Company>, now: Instant, gauges: [Gauge; 2]) -> Self {
         Self {

@@ -5,7 +5,7 @@ fn millis(millis: u64) -> Duration {
 }
 
 struct Crowd {
-    line: Line,
+    queue: Queue,
     now: Instant,
     /// Who waits, with the ends that hear of it.
     called: Vec<(String, oneshot::Receiver<Turn>)>,
@@ -15,7 +15,7 @@ impl Crowd {
     fn new() -> Self {
         let now = Instant::now();
         let company = Arc::new(Company::new(now));
-        Self { line: Line::new(company, now, [Gauge::noop(), Gauge::noop()]), now, called: Vec::new() }
+        Self { queue: Queue::new(company, now, [Gauge::noop(), Gauge::noop()]), now, called: Vec::new() }
     }
 
     fn wait(&mut self, key: &str, first: bool) -> bool {
@@ -25,12 +25,12 @@ impl Crowd {
     fn wait_for(&mut self, key: &str, what: What) -> bool {
         let (call, called) = oneshot::channel();
         self.called.push((format!("{key}{}", self.called.len()), called));
-        self.line.wait(key, Waiter { call, what }, self.now)
+        self.queue.wait(key, Waiter { call, what }, self.now)
     }
 
     /// Who is next, and how many times as long the busy then wait.
     fn next(&mut self) -> Option<(String, u32)> {
-        let Next::Call(call, part) = self.line.next(self.now) else { return None };
+        let Next::Call(call, part) = self.queue.next(self.now) else { return None };
         let sent_away = |called: &mut oneshot::Receiver<Turn>| {
             called.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed)
         };
@@ -53,7 +53,7 @@ fn perclouds_take_turns_and_what_was_begun_is_ended_first() {
     }
     assert!(crowd.wait("a", false));
     assert_eq!(crowd.all(), ["a6", "b3", "c5", "a0", "b4", "a1", "a2"]);
-    assert_eq!(crowd.line.waiting, 0);
+    assert_eq!(crowd.queue.waiting, 0);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn who_has_given_up_is_passed_over() {
     }
     crowd.called.drain(1..3);
     assert_eq!(crowd.all(), ["a0", "a3"]);
-    assert_eq!(crowd.line.waiting, 0);
+    assert_eq!(crowd.queue.waiting, 0);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn the_busy_have_a_sixteenth_of_the_time_and_nobody_else_waits_for_them() {
     let (mut had, mut others) = (0, 0);
     let visitor = |others: u64| start + millis(100 * (others + 1));
     while crowd.now < start + Duration::from_secs(1) {
-        crowd.line.company.visited("quiet", crowd.now);
+        crowd.queue.company.visited("quiet", crowd.now);
         if crowd.now >= visitor(others) {
             crowd.wait("quiet", true);
             // One of the crowd's own share at most comes before.
@@ -87,7 +87,7 @@ fn the_busy_have_a_sixteenth_of_the_time_and_nobody_else_waits_for_them() {
             assert_eq!(visits, 1);
             others += 1;
         } else if let Some((_, part)) = crowd.next() {
-            crowd.line.ended(part, took, crowd.now + took);
+            crowd.queue.ended(part, took, crowd.now + took);
             crowd.now += took;
             had += 1;
         } else {
@@ -103,7 +103,7 @@ fn the_busy_have_a_sixteenth_of_the_time_and_nobody_else_waits_for_them() {
     for _ in 0..SHARE + 1000 {
         crowd.wait("busy", true);
         let (_, part) = crowd.next().unwrap();
-        crowd.line.ended(part, took, crowd.now);
+        crowd.queue.ended(part, took, crowd.now);
     }
 }
 
@@ -111,7 +111,7 @@ fn the_busy_have_a_sixteenth_of_the_time_and_nobody_else_waits_for_them() {
 fn a_crowds_connections_go_on_in_their_order_and_in_turn_with_its_handshakes() {
     let mut crowd = Crowd::new();
     for _ in 0..=SHARE {
-        crowd.line.at_once("a", What::First, crowd.now);
+        crowd.queue.at_once("a", What::First, crowd.now);
     }
     for _ in 0..3 {
         assert!(crowd.wait_for("a", What::Step));
@@ -119,10 +119,10 @@ fn a_crowds_connections_go_on_in_their_order_and_in_turn_with_its_handshakes() {
     for key in ["a", "a", "b"] {
         assert!(crowd.wait(key, true));
     }
-    assert_eq!(crowd.line.at_once("a", What::Step, crowd.now), None, "others came before");
+    assert_eq!(crowd.queue.at_once("a", What::Step, crowd.now), None, "others came before");
     assert_eq!(crowd.all(), ["b5", "a3", "a0", "a4", "a1", "a2"]);
-    assert_eq!((crowd.line.waiting, crowd.line.held), (0, 0));
-    assert_eq!(crowd.line.at_once("a", What::Step, crowd.now), Some(STEPS_PART));
+    assert_eq!((crowd.queue.waiting, crowd.queue.held), (0, 0));
+    assert_eq!(crowd.queue.at_once("a", What::Step, crowd.now), Some(STEPS_PART));
 }
 
 #[test]
@@ -134,18 +134,18 @@ fn a_crowds_connections_have_an_eighth_of_the_time_beside_others_and_all_of_it_a
     let (start, took) = (crowd.now, Duration::from_micros(50));
     let (mut had, mut others) = (0, 0);
     while crowd.now < start + Duration::from_secs(1) {
-        crowd.line.company.visited("quiet", crowd.now);
+        crowd.queue.company.visited("quiet", crowd.now);
         let Some((_, part)) = crowd.next() else {
             others += 1;
-            crowd.line.spent = Duration::ZERO;
-            let quiet = crowd.line.at_once(&format!("quiet{others}"), What::First, crowd.now);
+            crowd.queue.spent = Duration::ZERO;
+            let quiet = crowd.queue.at_once(&format!("quiet{others}"), What::First, crowd.now);
             assert_eq!(quiet, Some(0), "nobody waits for them");
             // A clock that wakes late.
             crowd.now += millis(1);
             continue;
         };
         crowd.now += took;
-        crowd.line.ended(part, took, crowd.now);
+        crowd.queue.ended(part, took, crowd.now);
         had += 1;
         assert!(crowd.wait_for("busy", What::Step));
     }
@@ -161,7 +161,7 @@ fn when_too_many_wait_the_longest_queue_gives_way() {
         assert!(crowd.wait("a", true) && crowd.wait("b", true));
     }
     assert!(crowd.wait("quiet", true));
-    assert_eq!(crowd.line.waiting, WAIT);
+    assert_eq!(crowd.queue.waiting, WAIT);
     assert_eq!((0..3).filter(|_| crowd.next().unwrap().0.starts_with("quiet")).count(), 1);
     let mut many = Crowd::new();
     for n in 0..WAIT {
@@ -174,8 +174,8 @@ fn when_too_many_wait_the_longest_queue_gives_way() {
 fn names_are_forgotten_once_their_turns_are_paid_for() {
     let mut crowd = Crowd::new();
     for n in 0..10 * REMEMBERED {
-        assert_eq!(crowd.line.at_once(&n.to_string(), What::First, crowd.now), Some(0));
+        assert_eq!(crowd.queue.at_once(&n.to_string(), What::First, crowd.now), Some(0));
         crowd.now += millis(1);
     }
-    assert!(crowd.line.names.len() <= REMEMBERED, "{}", crowd.line.names.len());
+    assert!(crowd.queue.names.len() <= REMEMBERED, "{}", crowd.queue.names.len());
 }
