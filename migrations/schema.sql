@@ -81,17 +81,19 @@ declare
     host text;
 begin
     for host in
-        select distinct name from unnest(array[
-            case when tg_op <> 'INSERT' then old.domain end, case when tg_op <> 'INSERT' then old.own_domain end,
-            case when tg_op <> 'DELETE' then new.domain end, case when tg_op <> 'DELETE' then new.own_domain end
-        ]) as name where name is not null
-        union
-        select unnest(array[d.name, d.twin]) from domains d
-        where d.tenant_id = case when tg_op = 'DELETE' then old.id else new.id end and d.observed = 'active'
+        select name from (
+            select distinct name from unnest(array[
+                case when tg_op <> 'INSERT' then old.domain end, case when tg_op <> 'INSERT' then old.own_domain end,
+                case when tg_op <> 'DELETE' then new.domain end, case when tg_op <> 'DELETE' then new.own_domain end
+            ]) as name
+            union
+            select unnest(array[d.name, d.twin]) from domains d
+            where d.tenant_id = case when tg_op = 'DELETE' then old.id else new.id end and d.observed = 'active'
+        ) as names
+        where name is not null
+        order by name = case when tg_op <> 'DELETE' then new.own_domain end desc nulls last
     loop
-        if host is not null then
-            perform pg_notify('routes', host);
-        end if;
+        perform pg_notify('routes', host);
     end loop;
     return null;
 end $$;
@@ -642,14 +644,18 @@ CREATE TABLE public.domains (
     challenge_seen_at timestamp with time zone,
     paused boolean DEFAULT false NOT NULL,
     resumed_at timestamp with time zone,
+    part text DEFAULT 'main'::text NOT NULL,
+    leads_until timestamp with time zone,
     CONSTRAINT domains_challenge_check CHECK ((challenge ~ '^[a-z2-7]{26,64}$'::text)),
     CONSTRAINT domains_check CHECK (((twin ~ '^[a-z0-9.-]{3,253}$'::text) AND (twin <> name))),
     CONSTRAINT domains_check1 CHECK ((((base = name) OR (base = twin)) OR ((('www.'::text || base) = name) OR (('www.'::text || base) = twin)))),
     CONSTRAINT domains_check2 CHECK (((observed = ANY (ARRAY['pending'::text, 'lost'::text])) OR (verified_at IS NOT NULL))),
     CONSTRAINT domains_id_check CHECK ((id ~ '^d-[a-z2-7]{16}$'::text)),
+    CONSTRAINT domains_leads CHECK (((part = 'former'::text) = (leads_until IS NOT NULL))),
     CONSTRAINT domains_misses_check CHECK ((misses >= 0)),
     CONSTRAINT domains_name_check CHECK ((name ~ '^[a-z0-9.-]{3,253}$'::text)),
     CONSTRAINT domains_observed_check CHECK ((observed = ANY (ARRAY['pending'::text, 'verified'::text, 'active'::text, 'lost'::text]))),
+    CONSTRAINT domains_part_check CHECK ((part = ANY (ARRAY['main'::text, 'next'::text, 'former'::text]))),
     CONSTRAINT domains_tries_check CHECK ((tries >= 0)),
     CONSTRAINT domains_wanted_check CHECK ((wanted = ANY (ARRAY['active'::text, 'gone'::text])))
 );
@@ -674,7 +680,7 @@ COMMENT ON COLUMN public.domains.challenge_expires_at IS 'When another challenge
 
 COMMENT ON COLUMN public.domains.wanted IS 'active: the percloud shall answer at it; gone: the row shall go.';
 
-COMMENT ON COLUMN public.domains.observed IS 'pending: not proved yet; verified: proved and leads here, its certificate is awaited; active: serves; lost: proved once, and three daily looks in a row failed.';
+COMMENT ON COLUMN public.domains.observed IS 'pending: not proved yet; verified: proved and leads here, its certificate is awaited; active: serves, or leads to where the percloud answers; lost: proved once, and three daily looks in a row failed.';
 
 COMMENT ON COLUMN public.domains.report IS 'What the last look at DNS found, record by record.';
 
@@ -714,6 +720,10 @@ COMMENT ON COLUMN public.domains.paused IS 'Left alone by an operator: DNS is no
 
 COMMENT ON COLUMN public.domains.resumed_at IS 'When its last pause ended: what was missed before counts for nothing. None for never.';
 
+COMMENT ON COLUMN public.domains.part IS 'main: the one that it answers at, or shall, when it has no other; next: shall take the place of main, which serves until then; former: gave way to main, and leads there.';
+
+COMMENT ON COLUMN public.domains.leads_until IS 'When a former one is let go of at the latest; none for the others.';
+
 CREATE TABLE public.tenants (
     id text NOT NULL,
     account_id text NOT NULL,
@@ -746,11 +756,13 @@ CREATE TABLE public.tenants (
     owner_key text,
     retry boolean DEFAULT false NOT NULL,
     full_told_at timestamp with time zone,
+    former_domain text,
     CONSTRAINT tenants_again_sha256_check CHECK ((again_sha256 ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT tenants_check CHECK (((wanted = 'suspended'::text) = (suspended_reason IS NOT NULL))),
     CONSTRAINT tenants_check1 CHECK (((observed = 'absent'::text) OR (socket IS NOT NULL))),
     CONSTRAINT tenants_confirm_sha256_check CHECK ((confirm_sha256 ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT tenants_domain_check CHECK ((domain ~ '^[a-z0-9.-]{1,253}$'::text)),
+    CONSTRAINT tenants_former_domain_check CHECK ((former_domain ~ '^[a-z0-9.-]{3,253}$'::text)),
     CONSTRAINT tenants_id_check CHECK ((id ~ '^t-[a-z2-7]{16}$'::text)),
     CONSTRAINT tenants_language_check CHECK ((language ~ '^[a-z]{2,3}$'::text)),
     CONSTRAINT tenants_observed_check CHECK ((observed = ANY (ARRAY['absent'::text, 'running'::text, 'suspended'::text, 'failing'::text]))),
@@ -828,6 +840,8 @@ COMMENT ON COLUMN public.tenants.retry IS 'Its host shall try it at once, should
 
 COMMENT ON COLUMN public.tenants.full_told_at IS 'When its owner was last told that it was put to sleep for filling the disk.';
 
+COMMENT ON COLUMN public.tenants.former_domain IS 'The own domain that it answered at before own_domain, which its runtime answers to as well: the edge leads visitors there until it knows that the runtime knows the new one.';
+
 CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
  WITH perclouds AS NOT MATERIALIZED (
          SELECT tenants.id,
@@ -842,7 +856,15 @@ CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
                     WHEN (tenants.observed = 'absent'::text) THEN 'preparing'::text
                     WHEN ((tenants.wanted = 'suspended'::text) OR (tenants.observed = 'suspended'::text)) THEN 'suspended'::text
                     ELSE 'running'::text
-                END AS state
+                END AS state,
+                CASE
+                    WHEN ((tenants.own_domain IS NULL) OR (tenants.served_domain IS NULL)) THEN tenants.domain
+                    WHEN ((tenants.served_domain = tenants.own_domain) OR (tenants.served_domain = tenants.domain)) THEN tenants.served_domain
+                    WHEN (EXISTS ( SELECT
+                       FROM public.domains d
+                      WHERE ((d.tenant_id = tenants.id) AND (d.observed = 'active'::text) AND ((tenants.served_domain = d.name) OR (tenants.served_domain = d.twin))))) THEN tenants.served_domain
+                    ELSE tenants.own_domain
+                END AS answers_at
            FROM public.tenants
           WHERE (tenants.wanted <> 'deleted'::text)
         )
@@ -853,10 +875,7 @@ CREATE VIEW public.edge_routes WITH (security_barrier='true') AS
             ELSE perclouds.state
         END AS state,
     perclouds.socket,
-        CASE
-            WHEN (perclouds.served_domain = perclouds.own_domain) THEN perclouds.own_domain
-            ELSE NULL::text
-        END AS redirect_to,
+    (NULLIF(perclouds.answers_at, perclouds.domain) COLLATE "default") AS redirect_to,
     perclouds.quota_bytes
    FROM perclouds
 UNION ALL
@@ -876,21 +895,21 @@ UNION ALL
     t.id AS tenant_id,
     t.state,
     t.socket,
-    t.own_domain AS redirect_to,
+    (NULLIF(t.answers_at, d.twin) COLLATE "default") AS redirect_to,
     t.quota_bytes
    FROM (public.domains d
      JOIN perclouds t ON ((t.id = d.tenant_id)))
-  WHERE ((d.observed = 'active'::text) AND (d.twin IS NOT NULL) AND (t.own_domain = d.name))
+  WHERE ((d.observed = 'active'::text) AND (d.twin IS DISTINCT FROM t.own_domain) AND (d.twin IS NOT NULL) AND ((d.part <> 'main'::text) OR (t.own_domain = d.name)))
 UNION ALL
  SELECT d.name AS host,
     t.id AS tenant_id,
     t.state,
     t.socket,
-    t.own_domain AS redirect_to,
+    (NULLIF(t.answers_at, d.name) COLLATE "default") AS redirect_to,
     t.quota_bytes
    FROM (public.domains d
      JOIN perclouds t ON ((t.id = d.tenant_id)))
-  WHERE ((d.observed = 'active'::text) AND (t.own_domain = d.twin));
+  WHERE ((d.observed = 'active'::text) AND (d.name IS DISTINCT FROM t.own_domain) AND ((d.part <> 'main'::text) OR (t.own_domain = d.twin)));
 
 COMMENT ON VIEW public.edge_routes IS 'What the edge may know of perclouds.';
 
@@ -1495,7 +1514,9 @@ CREATE UNIQUE INDEX domains_held ON public.domains USING btree (base) WHERE (obs
 
 CREATE INDEX domains_name ON public.domains USING btree (name);
 
-CREATE UNIQUE INDEX domains_of_tenant ON public.domains USING btree (tenant_id) WHERE (wanted = 'active'::text);
+CREATE UNIQUE INDEX domains_of_tenant ON public.domains USING btree (tenant_id, part) WHERE ((wanted = 'active'::text) AND (part <> 'former'::text));
+
+CREATE INDEX domains_tenant ON public.domains USING btree (tenant_id);
 
 CREATE INDEX domains_twin ON public.domains USING btree (twin) WHERE (twin IS NOT NULL);
 
@@ -1529,7 +1550,7 @@ CREATE TRIGGER certificates_news_update AFTER UPDATE ON public.certificates FOR 
 
 CREATE TRIGGER domains_route_delete AFTER DELETE ON public.domains FOR EACH ROW EXECUTE FUNCTION public.domains_route();
 
-CREATE TRIGGER domains_route_update AFTER UPDATE ON public.domains FOR EACH ROW WHEN ((((new.name IS DISTINCT FROM old.name) OR (new.twin IS DISTINCT FROM old.twin)) OR (new.observed IS DISTINCT FROM old.observed))) EXECUTE FUNCTION public.domains_route();
+CREATE TRIGGER domains_route_update AFTER UPDATE ON public.domains FOR EACH ROW WHEN (((((new.name IS DISTINCT FROM old.name) OR (new.twin IS DISTINCT FROM old.twin)) OR (new.observed IS DISTINCT FROM old.observed)) OR (new.part IS DISTINCT FROM old.part))) EXECUTE FUNCTION public.domains_route();
 
 CREATE TRIGGER domains_wake_insert AFTER INSERT ON public.domains FOR EACH ROW EXECUTE FUNCTION public.domains_wake();
 

@@ -95,6 +95,10 @@ pub struct TenantSpec {
     pub id: TenantId,
     /// The name it answers at.
     pub domain: Domain,
+    /// Names at which it answered just before: asked for under one of them it answers all the same, since nobody who leads visitors
+    /// here can learn of its new name in the very moment in which it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Domain>,
     /// The port that browsers use, where it is not 443.
     pub port: u16,
     /// Bytes of files, posts and database that it may hold.

@@ -20,6 +20,7 @@ const TEMPLATES: &[Template] = ui::templates!("templates":
     "manage/ask.html", "manage/records.html", "manage/making.html", "manage/active.html", "manage/change.html", "manage/remove.html",
     "parts/manage_nav.html", "parts/whose.html", "parts/other.html", "parts/domain_name.html", "parts/entries.html", "parts/checked.html",
     "parts/where.html", "parts/notices.html", "parts/trouble.html", "parts/paused.html", "parts/nobody.html", "parts/connected.html",
+    "parts/looked.html", "parts/next.html", "parts/former.html",
     "parts/edge.html", "parts/nav.html", "mails/base.html",
     "mails/confirm/subject.txt", "mails/confirm/body.txt", "mails/confirm/body.html",
     "mails/set_up_link/subject.txt", "mails/set_up_link/body.txt", "mails/set_up_link/body.html",
@@ -29,6 +30,9 @@ const TEMPLATES: &[Template] = ui::templates!("templates":
     "mails/disk_full/subject.txt", "mails/disk_full/body.txt", "mails/disk_full/body.html",
     "mails/deleted/subject.txt", "mails/deleted/body.txt", "mails/deleted/body.html",
     "mails/domain_ready/subject.txt", "mails/domain_ready/body.txt", "mails/domain_ready/body.html",
+    "mails/domain_changed/subject.txt", "mails/domain_changed/body.txt", "mails/domain_changed/body.html",
+    "mails/domain_ended/subject.txt", "mails/domain_ended/body.txt", "mails/domain_ended/body.html",
+    "mails/domain_left/subject.txt", "mails/domain_left/body.txt", "mails/domain_left/body.html",
     "mails/domain_lost/subject.txt", "mails/domain_lost/body.txt", "mails/domain_lost/body.html",
     "mails/domain_waits/subject.txt", "mails/domain_waits/body.txt", "mails/domain_waits/body.html",
     "mails/domain_paused/subject.txt", "mails/domain_paused/body.txt", "mails/domain_paused/body.html",
@@ -96,6 +100,10 @@ mod tests {
         // What the sample does not say: there is no certificate yet.
         let first = mails::CertificateFailing { ends: String::new(), ..mails::Template::sample() };
         let check = check.text("mails/certificate_failing/body.txt", &first);
+        // What a pause means elsewhere than at the name in use.
+        let left = |state: &str| mails::DomainLeft { state: state.to_owned(), ..mails::Template::sample() };
+        let check = check.text("mails/domain_left/body.txt", &left("leads"));
+        let check = check.text("mails/domain_left/body.txt", &left("waits"));
         check.said_elsewhere(forms::sign_up::KEYS).said_elsewhere(manage::KEYS).finish();
     }
 }

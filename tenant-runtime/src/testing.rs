@@ -93,6 +93,7 @@ pub fn spec() -> TenantSpec {
     TenantSpec {
         id: "t-aaaaaaaaaaaaaaaa".parse().expect("an id"),
         domain: DOMAIN.parse().expect("a domain"),
+        also: Vec::new(),
         port: 8443,
         quota_bytes: 100_000_000,
         language: "en".into(),

@@ -8,7 +8,7 @@ use super::Desk;
 use crate::{
     audit::Actor,
     db,
-    domains::{self, DomainRow, Filter, Observed, RecordState},
+    domains::{self, DomainRow, Filter, Observed, Part, RecordState},
     terminal,
 };
 
@@ -25,7 +25,7 @@ pub enum Domains {
     Pause(Which),
     /// End a pause; DNS is looked at at once
     Resume(Which),
-    /// Remove one from its percloud, which answers at its old address again
+    /// Remove one from its percloud, which answers at its old address again if it answered there; a change that waits is cancelled
     Remove(Which),
     /// Take a name from whoever has proved it, and tell its owner; anybody may claim it anew, with a fresh challenge
     Release(Which),
@@ -64,11 +64,8 @@ pub(super) async fn run(desk: &Desk, asked: Domains) -> anyhow::Result<()> {
         Domains::List(asked) => list(desk, asked).await,
         Domains::Show(which) => show(desk, &which.name).await,
         Domains::Check(which) => {
-            wish(desk, "is looked at in a moment; `show` says what was found.", async |tx| {
-                let row = domains::get(tx, &which.name).await?;
-                domains::ask_check(tx, &row.tenant_id, now).await.map(|()| row)
-            })
-            .await
+            let said = "is looked at in a moment; `show` says what was found.";
+            wish(desk, said, async |tx| domains::look(tx, &which.name, now).await).await
         }
         Domains::Pause(which) => {
             let said = "is left alone from now on; what serves goes on, and its owner's page says so.";
@@ -79,10 +76,14 @@ pub(super) async fn run(desk: &Desk, asked: Domains) -> anyhow::Result<()> {
             wish(desk, said, async |tx| domains::resume(tx, &which.name, &Actor::Operator, now).await).await
         }
         Domains::Remove(which) => {
-            wish(desk, "is being removed; its percloud answers at its old address again.", async |tx| {
-                let row = domains::get(tx, &which.name).await?;
-                domains::remove(tx, &row.tenant_id, &Actor::Operator, now).await
-            })
+            wish(
+                desk,
+                "is being removed; its percloud answers at its old address again, if it answered here.",
+                async |tx| {
+                    let row = domains::get(tx, &which.name).await?;
+                    domains::remove(tx, &row, &Actor::Operator, now).await.map(|()| row)
+                },
+            )
             .await
         }
         Domains::Release(which) => {
@@ -113,7 +114,12 @@ impl<'a> From<&'a DomainRow> for Shown<'a> {
 
 /// How it is, in a word or two.
 fn state(row: &DomainRow) -> String {
-    format!("{}{}", row.observed.as_str(), if row.paused { ", paused" } else { "" })
+    let part = match row.part {
+        Part::Main => "",
+        Part::Next => ", next",
+        Part::Former => ", former",
+    };
+    format!("{}{part}{}", row.observed.as_str(), if row.paused { ", paused" } else { "" })
 }
 
 /// The addresses to which it leads and which go away.
@@ -169,6 +175,7 @@ async fn show(desk: &Desk, which: &str) -> anyhow::Result<()> {
         fact("Next look", when(row.next_look())),
         fact("Misses", row.misses.to_string()),
     ];
+    facts.extend(row.leads_until.map(|until| fact("Leads on until", when(Some(until)))));
     facts.extend(former(&row).map(|former| fact("Leads to former", former)));
     facts.extend(row.last_error.as_ref().map(|error| fact("Last error", terminal::plain(error))));
     facts.extend(row.why().map(|why| fact("Why", terminal::plain(&why))));

@@ -45,7 +45,8 @@ crate::statements! {
         where wanted = 'issued' and tenant_id is not null and observed = 'issued' and last_error is null
             and not_after - (not_after - not_before) / 6 < $1
             and not exists (select from tenants t where t.id = certificates.tenant_id and t.wanted = 'suspended')
-            and not exists (select from domains d where d.tenant_id = certificates.tenant_id and d.wanted = 'active' and d.paused)
+            and not exists (select from domains d where d.tenant_id = certificates.tenant_id and d.wanted = 'active' and d.paused
+                and certificates.names[1] in (d.base, 'www.' || d.base))
         order by not_after
         limit $2");
     /// By id or by one of its names; the one that stands for fewest, when there are several.
@@ -68,7 +69,7 @@ crate::statements! {
             select c.paused, c.waits, c.last_error, c.observed, c.not_after, c.renew_at,
                 c.paused or coalesce(t.wanted = 'suspended', false) or coalesce(d.paused, false) as resting
             from certificates c left join tenants t on t.id = c.tenant_id
-            left join domains d on d.tenant_id = c.tenant_id and d.wanted = 'active'
+            left join domains d on d.tenant_id = c.tenant_id and d.wanted = 'active' and c.names[1] in (d.base, 'www.' || d.base)
             where c.wanted = 'issued') c";
     /// Claims the one that has been due longest. At most 32 are worked at by all reconcilers together, and of those at most 4 that
     /// failed before: names that never validate cannot keep the others waiting.
@@ -122,7 +123,9 @@ crate::statements! {
             select from domains d
             where d.tenant_id = t.id and d.wanted = 'active' and d.observed in ('verified', 'active')
                 and $2 <@ array[d.name, d.twin, t.own_domain]),
-            exists (select from domains d where d.tenant_id = t.id and d.wanted = 'active' and d.paused)
+            exists (
+                select from domains d
+                where d.tenant_id = t.id and d.wanted = 'active' and d.paused and $2 && array[d.base, 'www.' || d.base])
         from tenants t where t.id = $1";
     /// Whom to tell.
     OWNER = "select a.email, t.language, t.domain, t.own_domain from tenants t join accounts a on a.id = t.account_id where t.id = $1";

@@ -57,7 +57,7 @@ const GRANTS: &[(&str, &str, &str)] = &[
         "percloud_web",
         "domains",
         "select, insert (id, tenant_id, name, twin, base, target, challenge, challenge_expires_at, claimed_at, asked_at, check_at, due_at, \
-         trace_parent), update (name, twin, wanted, paused, resumed_at, check_at, due_at, asked_at, tries, wish, trace_parent)",
+         trace_parent, part), update (name, twin, wanted, part, leads_until, paused, resumed_at, check_at, due_at, asked_at, tries, wish, trace_parent)",
     ),
     ("percloud_web", "domain_targets", "insert"),
     (

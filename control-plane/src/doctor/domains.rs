@@ -35,10 +35,13 @@ pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) ->
         former: row.try_get(5)?,
         paused: row.try_get(6)?,
     };
-    let parts: Vec<String> = counts.iter().map(|(seen, count)| format!("{count} {}", seen.as_str())).collect();
+    let mut parts: Vec<String> =
+        counts.by_state.iter().map(|(seen, count)| format!("{count} {}", seen.as_str())).collect();
+    let aside = [(counts.next, "of them to take another's place"), (counts.former, "former, leading to others")];
+    parts.extend(aside.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")));
     let mut findings = judge(if parts.is_empty() { "none yet".to_owned() } else { parts.join(", ") }, troubled);
     let known = certificates::known(client).await?;
-    let claims = counts.iter().map(|(_, count)| count).sum();
+    let claims = counts.by_state.iter().map(|(_, count)| count).sum();
     findings.extend(known.and_then(|known| issuers(common.base_domain.as_str(), &known, claims)));
     Ok(findings)
 }

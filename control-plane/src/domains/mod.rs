@@ -4,12 +4,16 @@
 //! the domain's own name servers ([`crate::dns`]) and writes a [`Report`], record by record; once all is right, the name is *verified*,
 //! a certificate is wanted for it, and when that is there the percloud's `own_domain` is set: the name serves, the old one leads to it.
 //!
+//! Who has one in use and wants another claims that beside it: the *next* one takes the place of the *main* one when its certificate is
+//! there, and that leads to it as a *former* one for a while. So a change leaves no gap.
+//!
 //! Anybody may claim any name; what counts is DNS. One claim at most is proved at a time (an index holds that), and it is displaced only
 //! when its own challenge has gone from DNS and the other's stands there. Claims that nobody proves keep nobody out: the oldest makes room.
 //! Targets of CNAMEs are random and never used again.
 
 mod check;
 pub mod connect;
+mod list;
 mod name;
 mod options;
 pub mod reconcile;
@@ -29,12 +33,14 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use crate::db::{self, GenericClient};
+use crate::mails::Message;
 
 pub use check::{Health, Verdict, Wished, judge};
+pub use list::{Counts, Filter, counts, list};
 pub use name::{Kind, Name, Refusal, parse};
 pub use options::Options;
 pub use report::{DnsHost, KEYS, Record, RecordKind, RecordState, Report, Words};
-pub use wishes::{Choice, ask_check, choose, claim, forget, pause, release, remove, resume, resumed};
+pub use wishes::{Choice, ask_check, change, choose, claim, forget, look, pause, release, remove, resume, resumed};
 
 /// Why something asked of a domain is not done.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +101,19 @@ crate::column_words!(
     Lost = "lost"
 );
 
+/// Which of a percloud's domains one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// The one that it answers at, or shall, when it has no other.
+    Main,
+    /// It shall take the place of the main one, which serves until then.
+    Next,
+    /// It gave way to the main one, and leads there.
+    Former,
+}
+crate::column_words!(Part, "domains.part", Main = "main", Next = "next", Former = "former");
+
 /// A claim's row, with what it needs to know of its percloud.
 #[derive(Clone, Debug, Serialize)]
 pub struct DomainRow {
@@ -118,6 +137,10 @@ pub struct DomainRow {
     pub wanted: Wanted,
     /// What was last seen.
     pub observed: Observed,
+    /// Which of the percloud's domains it is.
+    pub part: Part,
+    /// Until when a former one leads to where the percloud answers.
+    pub leads_until: Option<DateTime<Utc>>,
     /// Left alone by an operator.
     pub paused: bool,
     /// When its last pause ended.
@@ -188,6 +211,8 @@ impl DomainRow {
             challenge_expires_at: row.try_get("challenge_expires_at")?,
             wanted: text("wanted")?.parse()?,
             observed: text("observed")?.parse()?,
+            part: text("part")?.parse()?,
+            leads_until: row.try_get("leads_until")?,
             paused: row.try_get("paused")?,
             resumed_at: row.try_get("resumed_at")?,
             // One that an older version wrote and we cannot read is no report: the next look writes another.
@@ -248,16 +273,50 @@ impl DomainRow {
         std::iter::once(self.name.as_str()).chain(self.twin.as_deref())
     }
 
+    /// The one of its two names at which the percloud answers now.
+    #[must_use]
+    pub fn in_use(&self) -> Option<&str> {
+        let ours = |own: &&str| own.strip_prefix("www.").unwrap_or(own) == self.base || *own == self.base;
+        self.own_domain.as_deref().filter(ours)
+    }
+
     /// Whether the percloud answers at its name now.
     #[must_use]
     pub fn serves(&self) -> bool {
         self.observed == Observed::Active && self.own_domain.as_deref() == Some(&self.name)
     }
 
+    /// What its owner hears when it leads to the percloud no more.
+    pub(crate) fn ended(&self) -> Message {
+        let (domain, old) = (self.name.clone(), self.domain.clone());
+        match self.part {
+            Part::Main => Message::DomainLost { domain, old },
+            Part::Next | Part::Former => {
+                Message::DomainEnded { domain, address: self.own_domain.clone().unwrap_or(old) }
+            }
+        }
+    }
+
+    /// What its owner hears when an operator pauses it.
+    fn left(&self) -> Message {
+        let here = self.own_domain.clone().unwrap_or_else(|| self.domain.clone());
+        let (state, address) = match self.part {
+            Part::Main if self.in_use().is_some() => ("serves", self.domain.clone()),
+            Part::Former => ("leads", here),
+            Part::Main | Part::Next => ("waits", here),
+        };
+        Message::DomainLeft { domain: self.name.clone(), state: state.into(), address }
+    }
+
     /// Where it stands in the list, for [`Filter::after`].
     #[must_use]
     pub fn place(&self) -> String {
         format!("{} {}", self.name, self.id)
+    }
+
+    /// Whether it was chosen and does not serve yet, although it is proved and was ready before.
+    pub(crate) fn moves(&self) -> bool {
+        self.observed == Observed::Active && self.part != Part::Former && !self.serves()
     }
 
     /// When DNS is looked at next; never while it is paused, or goes.
@@ -274,13 +333,41 @@ pub fn edge_of(base_domain: &str) -> String {
     format!("edge.{base_domain}")
 }
 
-/// The claim of a percloud, if it has one.
+/// The domains of one percloud.
+#[derive(Clone, Debug, Default)]
+pub struct Owned {
+    /// The one that it answers at, or shall.
+    pub main: Option<DomainRow>,
+    /// The one that is to take its place.
+    pub next: Option<DomainRow>,
+    /// Those that gave way to it, and lead there; the one that does so longest comes first.
+    pub former: Vec<DomainRow>,
+}
+
+/// The domains of a percloud.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn owned(db: &impl GenericClient, tenant: &TenantId) -> Result<Owned, db::Error> {
+    let statement = db.prepare_cached(sql::OF_TENANT).await?;
+    let mut owned = Owned::default();
+    for row in db.query(&statement, &[&tenant.as_str()]).await? {
+        let row = DomainRow::from_row(&row)?;
+        match row.part {
+            Part::Main => owned.main = Some(row),
+            Part::Next => owned.next = Some(row),
+            Part::Former => owned.former.push(row),
+        }
+    }
+    Ok(owned)
+}
+
+/// The one that a percloud answers at, or shall.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn of_tenant(db: &impl GenericClient, tenant: &TenantId) -> Result<Option<DomainRow>, db::Error> {
-    let statement = db.prepare_cached(sql::OF_TENANT).await?;
-    db.query_opt(&statement, &[&tenant.as_str()]).await?.as_ref().map(DomainRow::from_row).transpose()
+    Ok(owned(db, tenant).await?.main)
 }
 
 /// A claim by its id, by its name or twin, or by its percloud's id, name or host name: what an operator types.
@@ -292,53 +379,4 @@ pub async fn get(db: &impl GenericClient, which: &str) -> Result<DomainRow, Erro
     let ascii = idna::domain_to_ascii(&which).unwrap_or(which);
     let row = db.query_opt(sql::FIND, &[&ascii]).await?.ok_or(Error::NotFound)?;
     Ok(DomainRow::from_row(&row)?)
-}
-
-/// Which claims to list.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Only those after this name …
-    pub after: Option<String>,
-    /// … and this id; see [`Filter::after`].
-    pub after_id: Option<String>,
-    /// Only those last seen so.
-    pub observed: Option<Observed>,
-    /// Only paused ones.
-    pub paused: bool,
-    /// Only those in trouble: lost, missed, failing, waiting for a certificate that does not come, or leading to a former address.
-    pub troubled: bool,
-    /// How many at most; 0 means 100.
-    pub limit: u16,
-}
-
-impl Filter {
-    /// Those after one: its name, or its place as the page before ended with it.
-    #[must_use]
-    pub fn after(place: Option<&str>) -> Self {
-        // A name alone stands for all of its claims.
-        let split = place.map(|place| place.split_once(' ').unwrap_or((place, "e")));
-        let (after, after_id) = split.map(|(name, id)| (name.to_owned(), id.to_owned())).unzip();
-        Self { after, after_id, ..Self::default() }
-    }
-}
-
-/// Claims by name, a page at a time.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn list(db: &impl GenericClient, filter: &Filter) -> Result<Vec<DomainRow>, db::Error> {
-    let limit = i64::from(if filter.limit == 0 { 100 } else { filter.limit.min(1000) });
-    let observed = filter.observed.map(Observed::as_str);
-    let Filter { after, after_id, paused, troubled, .. } = filter;
-    let rows = db.query(sql::LIST, &[after, after_id, &observed, troubled, &limit, paused]).await?;
-    rows.iter().map(DomainRow::from_row).collect()
-}
-
-/// How many claims there are by state.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn counts(db: &impl GenericClient) -> Result<Vec<(Observed, i64)>, db::Error> {
-    let rows = db.query(sql::COUNTS, &[]).await?;
-    rows.iter().map(|row| Ok((row.try_get::<_, &str>(0)?.parse()?, row.try_get(1)?))).collect()
 }

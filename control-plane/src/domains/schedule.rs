@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{DomainRow, Health, Observed};
+use super::{DomainRow, Health, Observed, Part};
 
 /// Daily looks in a row that may fail.
 pub(super) const MISSES: i32 = 3;
@@ -61,7 +61,9 @@ pub(super) fn next_check(
 ) -> DateTime<Utc> {
     let asked = now - row.asked_at;
     let pause = match (observed, health) {
-        (Observed::Active, _) if row.own_domain.as_deref() != Some(&row.name) => TimeDelta::minutes(2),
+        (Observed::Active, _) if row.part != Part::Former && row.own_domain.as_deref() != Some(&row.name) => {
+            TimeDelta::minutes(2)
+        }
         (Observed::Verified, _) if asked < TimeDelta::hours(1) => TimeDelta::minutes(2),
         (Observed::Verified | Observed::Active, Some(Health::Unknown)) => TimeDelta::hours(1),
         (Observed::Verified | Observed::Active, _) => match misses.last {
@@ -84,7 +86,7 @@ pub(super) fn next_check(
 }
 
 /// When the row is due next: in time for DNS, soon where a certificate is awaited, and when the one that serves is no longer a lasting one;
-/// while it is paused for that alone, or never.
+/// while it is paused for that alone, or never. One that leads to another one is due on its last day, too.
 pub(super) fn next_due(
     row: &DomainRow,
     observed: Observed,
@@ -93,10 +95,12 @@ pub(super) fn next_due(
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     let ends = lasts_until.filter(|_| observed == Observed::Active).map(|at| at.max(now + CERTIFICATE));
+    let ends = ends.or(row.leads_until);
     if row.paused {
         return ends;
     }
-    let waits = observed == Observed::Verified || (observed == Observed::Active && !row.serves());
+    let serves = row.part == Part::Former || row.serves();
+    let waits = observed == Observed::Verified || (observed == Observed::Active && !serves);
     let due = if waits && !row.suspended { check_at.min(now + CERTIFICATE) } else { check_at };
     Some(ends.map_or(due, |ends| ends.min(due)))
 }
@@ -141,6 +145,9 @@ mod tests {
         let suspended = DomainRow { suspended: true, ..row() };
         let paused = DomainRow { paused: true, ..served.clone() };
         let (now, hours) = (row().asked_at, TimeDelta::hours);
+        let until = Some(now + hours(5));
+        let former = DomainRow { part: Part::Former, leads_until: until, observed: Observed::Active, ..row() };
+        let left = DomainRow { paused: true, ..former.clone() };
         let minute = TimeDelta::minutes(1);
         for (what, row, observed, lasts, due) in [
             ("it lasts", &served, Observed::Active, Some(hours(99)), Some(hours(24))),
@@ -150,6 +157,8 @@ mod tests {
             ("nothing is ordered", &suspended, Observed::Verified, None, Some(hours(24))),
             ("paused, and it lasts", &paused, Observed::Active, Some(hours(99)), Some(hours(99))),
             ("paused at the old name", &paused, Observed::Verified, None, None),
+            ("it leads to another one for hours", &former, Observed::Active, None, Some(hours(5))),
+            ("the same, paused", &left, Observed::Active, None, Some(hours(5))),
         ] {
             let lasts_until = lasts.map(|lasts| now + lasts);
             let next = next_due(row, observed, now + hours(24), lasts_until, now).map(|next| next - now);

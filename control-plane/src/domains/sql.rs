@@ -3,7 +3,7 @@
 /// The columns that [`super::DomainRow`] reads, from `domains d`, `tenants t` and `accounts a`.
 macro_rules! columns {
     () => {
-        "d.id, d.tenant_id, d.name, d.twin, d.base, d.target, d.challenge, d.challenge_expires_at, d.wanted, d.observed, d.paused, d.resumed_at, d.report,
+        "d.id, d.tenant_id, d.name, d.twin, d.base, d.target, d.challenge, d.challenge_expires_at, d.wanted, d.observed, d.part, d.leads_until, d.paused, d.resumed_at, d.report,
             d.claimed_at, d.asked_at, d.check_at, d.checked_at, d.verified_at, d.good_at, d.misses, d.missed_at, d.due_at, d.tries,
             d.last_error, d.wish, d.trace_parent, t.domain, t.own_domain, t.language, t.wanted as tenant_wanted, a.email"
     };
@@ -14,8 +14,8 @@ crate::statements! {
     TARGET = "insert into domain_targets (target, tenant_id, made_at) values ($1, $2, $3)";
     /// Claims a name.
     CLAIM_NAME = "insert into domains (id, tenant_id, name, twin, base, target, challenge, challenge_expires_at, claimed_at, asked_at, check_at,
-            due_at, trace_parent)
-        select $1, id, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10 from tenants where id = $2 and wanted <> 'deleted'";
+            due_at, trace_parent, part)
+        select $1, id, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10, $11 from tenants where id = $2 and wanted <> 'deleted'";
     /// How many others claim it without having proved it: those that have had their day ($3), and all. Paused ones
     /// neither count nor go.
     CLAIMS = "select count(*) filter (where claimed_at <= $3), count(*)
@@ -30,19 +30,21 @@ crate::statements! {
         update domains d set wanted = 'gone', due_at = $3, tries = 0, wish = wish + 1, trace_parent = coalesce($5, trace_parent)
         from going where d.id = going.id
         returning d.tenant_id, d.name";
-    /// A percloud's.
+    /// A percloud's; of those that lead to it, the one that does so longest comes first.
     OF_TENANT = concat!("select ", columns!(), "
         from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
-        where d.tenant_id = $1 and d.wanted = 'active'");
+        where d.tenant_id = $1 and d.wanted = 'active'
+        order by d.leads_until desc, d.id");
     /// Who has a name: by itself or its twin.
     HOLDER = concat!("select ", columns!(), "
         from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
         where $1 in (d.name, d.twin) and d.wanted = 'active' and d.observed in ('verified', 'active')");
-    /// By id, name, twin, or the percloud's id, name or host name: what an operator types. The one that is proved first.
+    /// By id, name, twin, or the percloud's id, name or host name: what an operator types. The one that is proved first, and of a
+    /// percloud the one that it answers at.
     FIND = concat!("select ", columns!(), "
         from domains d join tenants t on t.id = d.tenant_id join accounts a on a.id = t.account_id
         where $1 in (d.id, d.name, d.twin, t.id, t.name, t.domain)
-        order by d.wanted = 'active' desc, d.observed in ('verified', 'active') desc, d.claimed_at
+        order by d.wanted = 'active' desc, $1 not in (t.id, t.name, t.domain) or d.part = 'main' desc, d.observed in ('verified', 'active') desc, d.claimed_at
         limit 1");
     /// A page of them by name.
     LIST = concat!("select ", columns!(), "
@@ -57,7 +59,10 @@ crate::statements! {
         order by d.name, d.id
         limit $5");
     /// How many by state.
-    COUNTS = "select observed, count(*) from domains where wanted = 'active' group by observed order by observed";
+    COUNTS = "select observed, count(*) from domains where wanted = 'active' and part <> 'former' group by observed order by observed";
+    /// How many are paused, shall take another's place, and lead to what took theirs.
+    ASIDE = "select count(*) filter (where paused), count(*) filter (where part = 'next'), count(*) filter (where part = 'former')
+        from domains where wanted = 'active'";
     /// Those in trouble: lost, or missed, or failing; those due for long; those that wait at their old names for the next certificate; those
     /// that lead to a former address of the edge; and paused ones.
     TROUBLED = "select count(*) filter (where observed = 'lost'), count(*) filter (where observed = 'active' and misses > 0),
@@ -68,12 +73,12 @@ crate::statements! {
             count(*) filter (where observed in ('verified', 'active') and coalesce(report -> 'former', '[]') <> '[]'),
             count(*) filter (where paused)
         from domains where wanted = 'active'";
-    /// A look is wanted now, or as soon as it may be ($3).
+    /// A look at all of a percloud's, or at one of them ($5), is wanted now, or as soon as it may be ($3).
     ASK = "update domains set check_at = least(check_at, greatest($2, checked_at + $3::bigint * interval '1 second')),
             due_at = least(coalesce(due_at, $2), greatest($2, checked_at + $3::bigint * interval '1 second')),
             asked_at = case when observed = 'pending' then greatest(asked_at, least($2, claimed_at + $4::bigint * interval '1 day')) else $2 end,
             wish = wish + 1
-        where tenant_id = $1 and wanted = 'active' and not paused";
+        where tenant_id = $1 and wanted = 'active' and not paused and ($5::text is null or id = $5)";
     /// It is left alone. The reconciler takes one more turn, to know until when what serves may.
     PAUSE = "update domains set paused = true, due_at = $2, wish = wish + 1, trace_parent = coalesce($3, trace_parent) where id = $1";
     /// Its pause ends; it is looked at at once.
@@ -88,6 +93,15 @@ crate::statements! {
     /// It shall go.
     REMOVE = "update domains set wanted = 'gone', due_at = $2, tries = 0, wish = wish + 1, trace_parent = coalesce($3, trace_parent)
         where id = $1 and wanted = 'active'";
+    /// So do all that lead to the one that is given up.
+    REMOVE_FORMER = "update domains set wanted = 'gone', due_at = $2, tries = 0, wish = wish + 1, trace_parent = coalesce($3, trace_parent)
+        where tenant_id = $1 and wanted = 'active' and part = 'former'";
+    /// What was to take its place stands for itself.
+    FIRST = "update domains set part = 'main', due_at = $2, wish = wish + 1 where tenant_id = $1 and wanted = 'active' and part = 'next'";
+    /// One that was the percloud's before shall be so again, by this name; looked at at once.
+    BACK = "update domains set part = $6, leads_until = null, name = $2, twin = $3, asked_at = $4, check_at = $4, due_at = $4, tries = 0,
+            wish = wish + 1, trace_parent = coalesce($5, trace_parent)
+        where id = $1 and wanted = 'active' and part = 'former'";
     /// The names of a percloud that goes.
     NAMES_OF = "select name, twin, base from domains where tenant_id = $1 and observed in ('verified', 'active')";
     /// Claims the one that has been due longest.
@@ -114,14 +128,32 @@ crate::statements! {
     /// The other claim of a name that has been proved; locked, where a transaction is about to change it.
     RIVAL = "select challenge from domains where base = $1 and id <> $2 and observed in ('verified', 'active')";
     /// The same, for the transaction that is about to displace it.
-    RIVAL_LOCKED = "select id, tenant_id, name, twin, challenge from domains
+    RIVAL_LOCKED = "select id, tenant_id, name, twin, challenge, part from domains
         where base = $1 and id <> $2 and observed in ('verified', 'active') for update";
     /// To whom a displaced owner's mail goes.
-    OWNER = "select a.email, t.language, t.domain from tenants t join accounts a on a.id = t.account_id where t.id = $1";
-    /// Another claim has lost its name.
-    DISPLACE = "update domains set observed = 'lost', due_at = $2, check_at = $2, wish = wish + 1 where id = $1";
+    OWNER = "select a.email, t.language, t.domain, coalesce(t.own_domain, t.domain) as address from tenants t join accounts a on a.id = t.account_id where t.id = $1";
+    /// Another claim has lost its name: one that led to another one ends, one that was to take another's place waits for its proof again.
+    DISPLACE = "update domains set
+            observed = case when part = 'next' then 'pending' else 'lost' end,
+            wanted = case when part = 'former' then 'gone' else wanted end,
+            due_at = $2, check_at = $2, wish = wish + 1
+        where id = $1";
     /// Goes from one state to the next.
     OBSERVED = "update domains set observed = $3, verified_at = coalesce($4, verified_at) where id = $1 and claim = $2 and wanted = 'active'";
+    /// The percloud answers at it from now on: it is the one.
+    TAKE = "update domains set observed = 'active', part = 'main', leads_until = null where id = $1 and claim = $2 and wanted = 'active'";
+    /// The one that gives way to it leads to it until $3, if it was proved. Whoever works on it loses it: what they saw is not so any more.
+    GIVE_WAY = "update domains set part = 'former', leads_until = $3, observed = 'active', due_at = $4, claim = claim + 1, claimed_until = '-infinity',
+            wish = wish + 1
+        where tenant_id = $1 and id <> $2 and wanted = 'active' and part = 'main' and observed in ('verified', 'active')
+        returning name";
+    /// Else it goes.
+    GIVE_UP = "update domains set wanted = 'gone', due_at = $3, wish = wish + 1
+        where tenant_id = $1 and id <> $2 and wanted = 'active' and part = 'main'";
+    /// Those beyond so many ($2) that lead to it do so no more, the oldest first.
+    TOO_MANY = "update domains set leads_until = $3, due_at = $3, wish = wish + 1
+        where id in (
+            select id from domains where tenant_id = $1 and wanted = 'active' and part = 'former' order by leads_until desc, id offset $2)";
     /// Another challenge, and nothing that was said of the old one.
     RENEW = "update domains set challenge = $3, challenge_expires_at = $4, report = null, check_at = $5, due_at = $5, claimed_until = '-infinity'
         where id = $1 and claim = $2";
@@ -142,8 +174,8 @@ crate::statements! {
     /// A percloud runs again: a domain that rested meanwhile is looked at now.
     RESUMED = "update domains set check_at = $2, due_at = $2, wish = wish + 1 where tenant_id = $1 and wanted = 'active' and observed = 'verified'";
     /// The percloud answers at its own domain from now on.
-    OWN = "update tenants set own_domain = $2, due_at = $3, wish = wish + 1
+    OWN = "update tenants set own_domain = $2, former_domain = own_domain, due_at = $3, wish = wish + 1
         where id = $1 and wanted <> 'deleted' and own_domain is distinct from $2";
     /// It does so no more.
-    DISOWN = "update tenants set own_domain = null, due_at = $3, wish = wish + 1 where id = $1 and own_domain = any($2)";
+    DISOWN = "update tenants set own_domain = null, former_domain = null, due_at = $3, wish = wish + 1 where id = $1 and own_domain = any($2)";
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta};
 
-use super::{DomainRow, Observed, Wanted};
+use super::{DomainRow, Observed, Part, Wanted};
 
 /// Ada's claim of `ada.test`, just made.
 pub(crate) fn row() -> DomainRow {
@@ -18,6 +18,8 @@ pub(crate) fn row() -> DomainRow {
         challenge_expires_at: now + TimeDelta::days(7),
         wanted: Wanted::Active,
         observed: Observed::Pending,
+        part: Part::Main,
+        leads_until: None,
         paused: false,
         resumed_at: None,
         report: None,

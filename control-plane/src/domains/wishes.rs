@@ -4,13 +4,12 @@ use bundle::TenantId;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use super::{DomainRow, Error, Name, Observed, Refusal, Wanted, get, of_tenant, sql};
+use super::{DomainRow, Error, Name, Observed, Owned, Part, Refusal, Wanted, get, of_tenant, owned, sql};
 use crate::{
     audit::{self, Actor},
     certificates,
     db::{self, Transaction, ensure_affected},
-    mails::{self, Message},
-    telemetry,
+    mails, telemetry,
 };
 
 /// How long a challenge lasts that nobody has set in DNS.
@@ -42,7 +41,8 @@ pub(super) fn random() -> String {
     data_encoding::BASE32_NOPAD.encode(&rand::random::<[u8; 16]>()).to_lowercase()
 }
 
-/// Claims a name for a percloud, which may have one claim at a time. Claiming the name that it has claimed already changes nothing.
+/// Claims a name for a percloud: its first one, or, while another one is in use, the one that is to take its place. It may have one claim at
+/// a time besides the one in use. Claiming the name that it has claimed already changes nothing.
 ///
 /// # Errors
 /// `Already`, `Held` by claims that DNS knew of, or `NotFound` when there is no such percloud.
@@ -54,22 +54,71 @@ pub async fn claim(
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<DomainRow, Error> {
-    match of_tenant(tx, tenant).await? {
-        Some(row) if row.hosts().any(|host| host == name.host()) => return Ok(row),
-        Some(_) => return Err(Refusal::Already.into()),
-        None => {}
+    let Owned { main, next, former } = owned(tx, tenant).await?;
+    let same = |row: &DomainRow| row.hosts().any(|host| host == name.host());
+    if let Some(row) = main.iter().chain(&next).find(|row| same(row)) {
+        return Ok(row.clone());
     }
+    let before = former.iter().find(|row| row.base == name.base());
+    let fresh = async |part: Part| match before {
+        Some(row) => back(tx, row, part, name, twin, actor, now).await,
+        None => insert(tx, tenant, name, twin, part, actor, now).await,
+    };
+    match (&main, &next) {
+        (None, _) => fresh(Part::Main).await,
+        (Some(main), None) if main.in_use().is_some() && main.base == name.base() => {
+            // The other one of the two names that it has.
+            let choice = if name.host() == main.base { Choice::Apex } else { Choice::Www };
+            choose(tx, tenant, choice, actor, now).await
+        }
+        (Some(main), None) if main.in_use().is_some() => fresh(Part::Next).await,
+        (Some(_), _) => Err(Refusal::Already.into()),
+    }
+}
+
+/// Claims a name instead of the one that the percloud has. One that is in use serves on until the new one is ready; a claim that waits
+/// goes at once.
+///
+/// # Errors
+/// As [`claim`].
+pub async fn change(
+    tx: &Transaction<'_>,
+    tenant: &TenantId,
+    name: &Name,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<DomainRow, Error> {
+    let Owned { main, next, .. } = owned(tx, tenant).await?;
+    let known = main.iter().chain(&next).any(|row| row.hosts().any(|host| host == name.host()));
+    let waits = next.iter().chain(main.iter().filter(|main| main.in_use().is_none()));
+    for row in waits.filter(|_| !known) {
+        tx.execute(sql::REMOVE, &[&row.id, &now, &telemetry::trace_parent()]).await?;
+        audit::note(tx, now, actor, "domain.removed", tenant, &json!({ "name": row.name, "part": row.part })).await?;
+    }
+    claim(tx, tenant, name, true, actor, now).await
+}
+
+/// A claim of its own, with a challenge and a target of its own.
+async fn insert(
+    tx: &Transaction<'_>,
+    tenant: &TenantId,
+    name: &Name,
+    twin: bool,
+    part: Part,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<DomainRow, Error> {
     make_room(tx, tenant, name, now).await?;
     let id = db::random_id('d');
     let target = format!("t-{}", random());
     tx.execute(sql::TARGET, &[&target, &tenant.as_str(), &now]).await?;
     let twin = name.twin().filter(|_| twin);
     let (challenge, expires) = (random(), now + CHALLENGE_LASTS);
-    let (tenant_id, trace) = (tenant.as_str(), telemetry::trace_parent());
+    let (tenant_id, trace, column) = (tenant.as_str(), telemetry::trace_parent(), part.as_str());
     let claimed = tx
         .execute(
             sql::CLAIM_NAME,
-            &[&id, &tenant_id, &name.host(), &twin, &name.base(), &target, &challenge, &expires, &now, &trace],
+            &[&id, &tenant_id, &name.host(), &twin, &name.base(), &target, &challenge, &expires, &now, &trace, &column],
         )
         .await
         .map_err(db::Error::from);
@@ -79,8 +128,28 @@ pub async fn claim(
         Err(db::Error::Unique(constraint)) if constraint == "domains_of_tenant" => return Err(Refusal::Already.into()),
         Err(error) => return Err(error.into()),
     }
-    audit::note(tx, now, actor, "domain.claimed", tenant, &json!({ "name": name.host(), "twin": twin })).await?;
-    of_tenant(tx, tenant).await?.ok_or(Error::NotFound)
+    let details = json!({ "name": name.host(), "twin": twin, "part": part });
+    audit::note(tx, now, actor, "domain.claimed", tenant, &details).await?;
+    get(tx, &id).await
+}
+
+/// One that the percloud had before shall be its own again. Its proof stands and its certificate is kept, so that takes a look at DNS.
+async fn back(
+    tx: &Transaction<'_>,
+    row: &DomainRow,
+    part: Part,
+    name: &Name,
+    twin: bool,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<DomainRow, Error> {
+    let (host, twin) = (name.host(), name.twin().filter(|_| twin));
+    let affected =
+        tx.execute(sql::BACK, &[&row.id, &host, &twin, &now, &telemetry::trace_parent(), &part.as_str()]).await?;
+    ensure_affected(affected, 1)?;
+    let details = json!({ "name": host, "twin": twin, "part": part });
+    audit::note(tx, now, actor, "domain.claimed", &row.tenant_id, &details).await?;
+    get(tx, &row.id).await
 }
 
 /// Nobody keeps a name from its owner by claims alone: where it is full of those that nobody proves, the oldest goes that DNS never knew of
@@ -111,16 +180,32 @@ async fn make_room(tx: &Transaction<'_>, tenant: &TenantId, name: &Name, now: Da
     Ok(())
 }
 
-/// Has DNS looked at at once, or three seconds after the last look.
+/// Has DNS looked at at once, or three seconds after the last look, for all domains of a percloud.
 ///
 /// # Errors
-/// `NotFound` when the percloud has no domain; `Paused` when it has one that is.
+/// `NotFound` when the percloud has no domain; `Paused` when it has none that is not.
 pub async fn ask_check(tx: &Transaction<'_>, tenant: &TenantId, now: DateTime<Utc>) -> Result<(), Error> {
-    let asked = tx.execute(sql::ASK, &[&tenant.as_str(), &now, &ASK_EVERY_SECONDS, &ASKING_PROLONGS_DAYS]).await?;
-    match asked {
+    match ask(tx, tenant, None, now).await? {
         0 => Err(of_tenant(tx, tenant).await?.map_or(Error::NotFound, |_| Error::Paused)),
         _ => Ok(()),
     }
+}
+
+/// The same for one domain.
+///
+/// # Errors
+/// `NotFound`; `Paused`.
+pub async fn look(tx: &Transaction<'_>, which: &str, now: DateTime<Utc>) -> Result<DomainRow, Error> {
+    let row = wanted(tx, which).await?;
+    match ask(tx, &row.tenant_id, Some(&row.id), now).await? {
+        0 => Err(Error::Paused),
+        _ => Ok(row),
+    }
+}
+
+async fn ask(tx: &Transaction<'_>, tenant: &TenantId, id: Option<&str>, now: DateTime<Utc>) -> Result<u64, Error> {
+    let tenant = tenant.as_str();
+    Ok(tx.execute(sql::ASK, &[&tenant, &now, &ASK_EVERY_SECONDS, &ASKING_PROLONGS_DAYS, &id]).await?)
 }
 
 /// Leaves a domain alone from now on: DNS is not looked at and nothing is ordered for it, while what serves goes on until its certificate
@@ -135,6 +220,7 @@ pub async fn pause(tx: &Transaction<'_>, which: &str, actor: &Actor, now: DateTi
     }
     ensure_affected(tx.execute(sql::PAUSE, &[&row.id, &now, &telemetry::trace_parent()]).await?, 1)?;
     audit::note(tx, now, actor, "domain.paused", &row.tenant_id, &json!({ "name": row.name })).await?;
+    mails::queue(tx, Some(&row.tenant_id), &row.email, &row.language, &row.left(), now).await?;
     get(tx, &row.id).await
 }
 
@@ -190,20 +276,28 @@ pub async fn choose(
     of_tenant(tx, tenant).await?.ok_or(Error::NotFound)
 }
 
-/// Wants the percloud's domain gone: the old name serves again. Doing it twice is doing it once.
+/// Wants a domain gone. With the one in use go those that lead there, and the old name serves again; what was to take its place goes on by
+/// itself. Without the next one, or a former one, nothing else changes.
 ///
 /// # Errors
-/// `NotFound` when the percloud has none.
-pub async fn remove(
-    tx: &Transaction<'_>,
-    tenant: &TenantId,
-    actor: &Actor,
-    now: DateTime<Utc>,
-) -> Result<DomainRow, Error> {
-    let row = of_tenant(tx, tenant).await?.ok_or(Error::NotFound)?;
-    tx.execute(sql::REMOVE, &[&row.id, &now, &telemetry::trace_parent()]).await?;
-    audit::note(tx, now, actor, "domain.removed", tenant, &json!({ "name": row.name })).await?;
-    Ok(row)
+/// `NotFound` when it goes already.
+pub async fn remove(tx: &Transaction<'_>, row: &DomainRow, actor: &Actor, now: DateTime<Utc>) -> Result<(), Error> {
+    if row.wanted == Wanted::Gone {
+        return Err(Error::NotFound);
+    }
+    give_up(tx, row, now).await?;
+    let details = json!({ "name": row.name, "part": row.part });
+    Ok(audit::note(tx, now, actor, "domain.removed", &row.tenant_id, &details).await?)
+}
+
+async fn give_up(tx: &Transaction<'_>, row: &DomainRow, now: DateTime<Utc>) -> Result<(), Error> {
+    let (tenant, trace) = (row.tenant_id.as_str(), telemetry::trace_parent());
+    tx.execute(sql::REMOVE, &[&row.id, &now, &trace]).await?;
+    if row.part == Part::Main {
+        tx.execute(sql::REMOVE_FORMER, &[&tenant, &now, &trace]).await?;
+        tx.execute(sql::FIRST, &[&tenant, &now]).await?;
+    }
+    Ok(())
 }
 
 /// Takes a name from whoever has proved it, and tells its owner; anybody may claim it anew, with a fresh challenge.
@@ -215,9 +309,9 @@ pub async fn release(tx: &Transaction<'_>, which: &str, actor: &Actor, now: Date
     if !matches!(row.observed, Observed::Verified | Observed::Active) {
         return Err(Error::NotFound);
     }
-    tx.execute(sql::REMOVE, &[&row.id, &now, &telemetry::trace_parent()]).await?;
+    give_up(tx, &row, now).await?;
     audit::note(tx, now, actor, "domain.released", &row.tenant_id, &json!({ "name": row.name })).await?;
-    let message = Message::DomainLost { domain: row.name.clone(), old: row.domain.clone() };
+    let message = row.ended();
     mails::queue(tx, Some(&row.tenant_id), &row.email, &row.language, &message, now).await?;
     Ok(row)
 }

@@ -134,9 +134,13 @@ impl Watch {
         if !due.hosts.is_empty() {
             let hosts: Vec<&String> = due.hosts.iter().collect();
             let rows = db.query(sql::ROUTES_OF, &[&hosts]).await?;
-            let mut rows: Vec<Row> = rows.iter().map(route).collect::<anyhow::Result<_>>()?;
-            for host in hosts {
-                let row = rows.iter().position(|row| *row.host == **host).map(|at| rows.swap_remove(at));
+            let rows: Vec<Row> = rows.iter().map(route).collect::<anyhow::Result<_>>()?;
+            let found = |host: &String| rows.iter().position(|row| *row.host == **host);
+            let mut all: Vec<_> =
+                hosts.into_iter().map(|host| (host, found(host).map(|at| rows[at].clone()))).collect();
+            // Where a percloud answers is known before anybody is led there.
+            all.sort_by_key(|(_, row)| row.as_ref().is_some_and(|row| row.redirect_to.is_some()));
+            for (host, row) in all {
                 self.edge.routes.set(host, row);
             }
             metrics::gauge!("percloud_edge_routes").set(self.edge.routes.len() as f64);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{Router, http::request::Parts};
-use bundle::{TenantId, TenantSpec};
+use bundle::{Domain, TenantId, TenantSpec};
 use futures_util::future::BoxFuture;
 use tokio::{net::UnixListener, task::JoinHandle};
 
@@ -63,7 +63,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Memory {
     units: BTreeMap<TenantId, (TenantSpec, Unit)>,
-    servers: BTreeMap<TenantId, JoinHandle<()>>,
+    servers: BTreeMap<TenantId, Server>,
     once: BTreeMap<Call, Fault>,
     always: BTreeMap<Call, Fault>,
     calls: Vec<(Call, Option<TenantId>)>,
@@ -79,7 +79,8 @@ impl Simulated {
     }
 
     /// A host that also listens at [`Paths::tenant_socket`] for each placed percloud and answers every request with 200
-    /// and, as text, `{domain} {method} {path}` and the request's headers, a line each. Needs a tokio runtime.
+    /// and, as text, `{domain} {method} {path}` and the request's headers, a line each; with 421 where it is asked for by a name that its
+    /// spec does not know. Needs a tokio runtime.
     #[must_use]
     pub fn serving(paths: &Paths) -> Self {
         Self(Arc::new(Inner { paths: Some(paths.clone()), memory: Mutex::default() }))
@@ -180,37 +181,60 @@ impl Simulated {
             filled: false,
         };
         memory.units.insert(spec.id.clone(), (spec.clone(), unit.clone()));
-        if self.0.paths.is_some() {
-            let server = spawn_server(&unit, spec);
-            if let Some(old) = memory.servers.insert(spec.id.clone(), server) {
-                old.abort();
-            }
+        // As a real one does it, the listener stays when a runtime with another spec takes over.
+        match memory.servers.get(&spec.id) {
+            Some(server) => server.knows(spec),
+            None if self.0.paths.is_some() => drop(memory.servers.insert(spec.id.clone(), Server::start(&unit, spec))),
+            None => {}
         }
         unit
     }
 }
 
-impl Drop for Memory {
+/// What answers for one percloud.
+#[derive(Debug)]
+struct Server {
+    /// The name that it answers at, and those that it answers to as well.
+    names: Arc<Mutex<(Domain, Vec<Domain>)>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
     fn drop(&mut self) {
-        for server in self.servers.values() {
-            server.abort();
-        }
+        self.task.abort();
     }
 }
 
-/// Listens before it returns, so that a caller may connect at once.
-fn spawn_server(unit: &Unit, spec: &TenantSpec) -> JoinHandle<()> {
-    let domain = spec.domain.clone();
+impl Server {
+    /// From now on.
+    fn knows(&self, spec: &TenantSpec) {
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = (spec.domain.clone(), spec.also.clone());
+    }
+
+    /// Listens before it returns, so that a caller may connect at once.
+    fn start(unit: &Unit, spec: &TenantSpec) -> Self {
+        let names = Arc::new(Mutex::new((spec.domain.clone(), spec.also.clone())));
+        Self { task: spawn_server(unit, names.clone()), names }
+    }
+}
+
+fn spawn_server(unit: &Unit, names: Arc<Mutex<(Domain, Vec<Domain>)>>) -> JoinHandle<()> {
     let bound = unit.socket.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
         let _ = std::fs::remove_file(&unit.socket);
         UnixListener::bind(&unit.socket)
     });
     let app = Router::new().fallback(async move |request: Parts| {
+        let (domain, also) = names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let asked = request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let asked = asked.split(':').next().unwrap_or_default();
+        if !std::iter::once(&domain).chain(&also).any(|ours| ours.as_str() == asked) {
+            return (http::StatusCode::MISDIRECTED_REQUEST, String::new());
+        }
         let mut text = format!("{domain} {} {}\n", request.method, request.uri);
         for (name, value) in &request.headers {
             text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
         }
-        text
+        (http::StatusCode::OK, text)
     });
     tokio::spawn(async move {
         match bound {
@@ -243,8 +267,7 @@ impl Host for Simulated {
     fn remove<'a>(&'a self, id: &'a TenantId) -> BoxFuture<'a, Result<(), Error>> {
         let removed = self.call(Call::Remove, Some(id), |memory| {
             memory.units.remove(id);
-            if let Some(server) = memory.servers.remove(id) {
-                server.abort();
+            if memory.servers.remove(id).is_some() {
                 let _ = std::fs::remove_file(self.socket(id));
             }
         });
@@ -286,6 +309,7 @@ pub(crate) mod tests {
         TenantSpec {
             id: TenantId::random(),
             domain: format!("{name}.percloud.localhost").parse().unwrap(),
+            also: Vec::new(),
             port: 8443,
             quota_bytes: 1 << 30,
             language: "en".into(),

@@ -73,6 +73,31 @@ pub enum Message {
         /// Its name at the provider, which leads there.
         old: String,
     },
+    /// It answers at another own domain from now on.
+    DomainChanged {
+        /// The own domain.
+        domain: String,
+        /// The one that it answered at before, which leads there.
+        before: String,
+        /// The last day on which that one does so.
+        until: String,
+    },
+    /// A domain leads to it no more, which is not the one that it answers at.
+    DomainEnded {
+        /// The domain.
+        domain: String,
+        /// The name that it answers at.
+        address: String,
+    },
+    /// An operator has paused one of its own domains.
+    DomainLeft {
+        /// The domain.
+        domain: String,
+        /// What that means: it `serves` on, it `leads` on to the one in use, or its claim `waits`.
+        state: String,
+        /// The name that it answers at; of one that serves, the name at the provider, at which it answers when the certificate ends.
+        address: String,
+    },
     /// It answers at its own domain no more.
     DomainLost {
         /// The own domain.
@@ -130,6 +155,9 @@ impl Message {
             Self::DiskFull { .. } => "disk-full",
             Self::Deleted { .. } => "deleted",
             Self::DomainReady { .. } => "domain-ready",
+            Self::DomainChanged { .. } => "domain-changed",
+            Self::DomainEnded { .. } => "domain-ended",
+            Self::DomainLeft { .. } => "domain-left",
             Self::DomainLost { .. } => "domain-lost",
             Self::DomainWaits { .. } => "domain-waits",
             Self::DomainPaused { .. } => "domain-paused",

@@ -20,6 +20,16 @@ pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> 
         Message::DomainReady { domain, old } => {
             mails::render(&mails::DomainReady { domain: shown(&domain), old }, lang)
         }
+        Message::DomainChanged { domain, before, until } => {
+            let (domain, before) = (shown(&domain), shown(&before));
+            mails::render(&mails::DomainChanged { domain, before, until }, lang)
+        }
+        Message::DomainEnded { domain, address } => {
+            mails::render(&mails::DomainEnded { domain: shown(&domain), address: shown(&address) }, lang)
+        }
+        Message::DomainLeft { domain, state, address } => {
+            mails::render(&mails::DomainLeft { domain: shown(&domain), state, address: shown(&address) }, lang)
+        }
         Message::DomainLost { domain, old } => mails::render(&mails::DomainLost { domain: shown(&domain), old }, lang),
         Message::DomainWaits { domain, old } => {
             mails::render(&mails::DomainWaits { domain: shown(&domain), old }, lang)

@@ -99,6 +99,9 @@ pub struct Tenant {
     pub domain: Domain,
     /// The own domain that it answers at instead; the other one leads there.
     pub own_domain: Option<Domain>,
+    /// The own domain that it answered at before that one.
+    #[serde(skip)]
+    pub former_domain: Option<Domain>,
     /// What was asked for.
     pub wanted: Wanted,
     /// Why it is suspended.
@@ -146,16 +149,18 @@ pub struct Tenant {
 impl Tenant {
     pub(crate) fn from_row(row: &Row) -> Result<Self, db::Error> {
         let text = |column: &'static str| row.try_get::<_, String>(column);
+        let own = |column: &'static str, named: &'static str| -> Result<Option<Domain>, db::Error> {
+            let name: Option<String> = row.try_get(column)?;
+            name.map(|name| name.parse().map_err(|_| db::Error::Column(named))).transpose()
+        };
         Ok(Self {
             id: text("id")?.parse().map_err(|_| db::Error::Column("tenants.id"))?,
             account_id: AccountId(text("account_id")?),
             email: text("email")?,
             name: text("name")?,
             domain: text("domain")?.parse().map_err(|_| db::Error::Column("tenants.domain"))?,
-            own_domain: row
-                .try_get::<_, Option<String>>("own_domain")?
-                .map(|name| name.parse().map_err(|_| db::Error::Column("tenants.own_domain")))
-                .transpose()?,
+            own_domain: own("own_domain", "tenants.own_domain")?,
+            former_domain: own("former_domain", "tenants.former_domain")?,
             wanted: text("wanted")?.parse()?,
             suspended_reason: row.try_get("suspended_reason")?,
             observed: text("observed")?.parse()?,
@@ -184,6 +189,12 @@ impl Tenant {
         self.own_domain.as_ref().unwrap_or(&self.domain)
     }
 
+    /// Where it may be asked for until the edge knows that its runtime knows [`Tenant::address`].
+    fn also(&self) -> Vec<Domain> {
+        let before = self.own_domain.iter().flat_map(|_| std::iter::once(&self.domain).chain(&self.former_domain));
+        before.cloned().collect()
+    }
+
     /// What the host and the runtime are told. It depends on the row alone. The set-up hash stays in after use, since another spec would
     /// restart the runtime under its owner's hands for nothing.
     #[must_use]
@@ -191,6 +202,7 @@ impl Tenant {
         TenantSpec {
             id: self.id.clone(),
             domain: self.address().clone(),
+            also: self.also(),
             port,
             quota_bytes: u64::try_from(self.quota_bytes).unwrap_or_default(),
             language: self.language.clone(),

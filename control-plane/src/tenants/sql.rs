@@ -5,7 +5,7 @@
 #[doc(hidden)]
 macro_rules! tenant_columns {
     () => {
-        "t.id, t.account_id, a.email, t.name, t.domain, t.own_domain, t.wanted, t.suspended_reason, t.observed, t.spec_hash, t.socket,
+        "t.id, t.account_id, a.email, t.name, t.domain, t.own_domain, t.former_domain, t.wanted, t.suspended_reason, t.observed, t.spec_hash, t.socket,
             t.setup_sha256, t.confirmed_at, t.set_up_at, t.used_bytes, t.quota_bytes, t.language, t.delete_after,
             t.created_at, t.due_at, t.tries, t.last_error, t.retry, t.wish, t.trace_parent"
     };

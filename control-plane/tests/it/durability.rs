@@ -86,6 +86,7 @@ fn spec(n: usize) -> TenantSpec {
     TenantSpec {
         id: TenantId::random(),
         domain: format!("owner-{n}.percloud.localhost").parse().unwrap(),
+        also: Vec::new(),
         port: 8443,
         quota_bytes: QUOTA,
         language: "en".into(),

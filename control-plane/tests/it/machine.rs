@@ -133,6 +133,7 @@ impl Machine {
         let spec = TenantSpec {
             id: TenantId::random(),
             domain: format!("{name}.percloud.localhost").parse().unwrap(),
+            also: Vec::new(),
             port: 8443,
             quota_bytes: 64 << 20,
             language: "en".into(),

@@ -1,5 +1,6 @@
 //! The pages of the own domain, as its owner walks through them; what DNS says is written by hand here, the reconciler has tests of its own.
 
+mod changing;
 mod held;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -252,14 +253,6 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
     ada.cloud.sql("update domains set misses = 1").await;
     assert!(ada.page().await.contains("Something is not as it should be"));
 
-    let (_, change) = ada.get("/manage/domain/change").await;
-    for said in [
-        "From the moment you press the button, your percloud answers at <strong>ada.percloud.localhost</strong>",
-        "ada.test leads nowhere from that moment on",
-        "Set that to ada.percloud.localhost as soon as you have changed",
-    ] {
-        assert!(change.contains(said), "{said}: {change}");
-    }
     let (_, ask) = ada.get("/manage/domain/remove").await;
     assert!(ask.contains("connect it again at any time, with new entries"), "{ask}");
     let (status, page) = read(ada.post("/manage/domain/change", &[("name", "x")]).await).await;
@@ -267,22 +260,18 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
     let same = ada.post("/manage/domain/change", &[("name", "ada.test")]).await;
     assert_eq!(same.status().as_u16(), 303);
     assert_eq!(ada.cloud.value::<i64>("select count(*) from domains where wanted = 'gone'").await, 0, "the same name");
-    assert_eq!(ada.post("/manage/domain/change", &[("name", "new.test")]).await.status().as_u16(), 303);
-    assert_eq!(ada.cloud.value::<String>("select name from domains where wanted = 'active'").await, "new.test");
-
-    let (_, ask) = ada.get("/manage/domain/remove").await;
-    assert!(ask.contains("Your percloud answers at") && ask.contains("Give new.test up"), "{ask}");
+    assert!(ask.contains("Your percloud answers at") && ask.contains("Give www.ada.test up"), "{ask}");
     let gone = ada.post("/manage/domain/remove", &[]).await;
-    assert_eq!(header(&gone, "location"), "/manage/domain?removed=new.test");
-    let (_, page) = ada.get("/manage/domain?removed=new.test").await;
-    assert!(page.contains("new.test is given up") && page.contains("Which name do you have?"), "{page}");
+    assert_eq!(header(&gone, "location"), "/manage/domain?removed=www.ada.test");
+    let (_, page) = ada.get("/manage/domain?removed=www.ada.test").await;
+    assert!(page.contains("www.ada.test is given up") && page.contains("Which name do you have?"), "{page}");
     let (_, page) = ada.get("/manage/domain?removed=%3Cb%3EYour+money%3C/b%3E").await;
     assert!(!page.contains("is given up"), "only a domain is said");
     assert_eq!(ada.post("/manage/domain/remove", &[]).await.status().as_u16(), 303, "once is enough");
     let noted =
         "select string_agg(action, ' ' order by id) from audit where actor = 'owner' and action like 'domain.%'";
     let noted: String = ada.cloud.value(noted).await;
-    assert_eq!(noted, "domain.claimed domain.chosen domain.removed domain.claimed domain.removed");
+    assert_eq!(noted, "domain.claimed domain.chosen domain.removed");
 }
 
 /// An entry of `ada.test`, as a look finds it.

@@ -141,6 +141,65 @@ export async function choose(page, provider, authority, own) {
   }
 }
 
+/** Another name instead: it is connected beside the one in use, which answers all the while and leads to it afterwards. */
+export async function changeTo(page, visitor, names, provider, authority, { own, next }) {
+  const at = (name) => `https://${name}:${provider.port}`;
+  await page.goto(`${provider.origin()}/manage/domain`);
+  await page.getByRole("link", { name: /use another name/i }).click();
+  await page.getByText(`${own} leads there for 90 days`, { exact: false }).waitFor();
+  await inspect(page, "domain: another name");
+  await page.getByLabel(/your name on the internet/i).fill(next);
+  await page.getByRole("button", { name: /use this name/i }).click();
+  await page.getByRole("heading", { level: 1, name: `Your percloud is at ${own}` }).waitFor();
+  await page.getByRole("heading", { level: 2, name: `${next} is to be your new name` }).waitFor();
+  await entry(page, "TXT").waitFor();
+  await inspect(page, "domain: a change, nothing set");
+
+  const seen = [];
+  let asking = true;
+  const asks = (async () => {
+    for (let n = 0; asking; n += 1) {
+      const { status, headers } = await request(`${at(own)}/posts/${n}?a=1`, { ca: authority.ca });
+      seen.push(status === 308 && headers.location === `${at(next)}/posts/${n}?a=1` ? "leads" : status === 308 ? headers.location : "answers");
+    }
+  })();
+  const host = (label) => (label === "@" ? next : label.endsWith(next) ? label : `${label}.${next}`);
+  for (const kind of ["CNAME", "TXT", "A"]) {
+    const { label, value } = await asked(page, kind);
+    await names.set(host(label), kind, value);
+    if (kind !== "A") await green(page, kind);
+    if (kind === "TXT") await inspect(page, "domain: a change, half set");
+  }
+  // From here on the page goes on by itself, through the certificate to the switch.
+  await page.getByRole("heading", { level: 1, name: `Your percloud is at ${next}` }).waitFor({ timeout: 120_000 });
+  await page.getByRole("heading", { level: 2, name: /your names from before/i }).waitFor();
+  await inspect(page, "domain: changed");
+  await eventually("the name before leads on", async () => seen.at(-1) === "leads");
+  asking = false;
+  await asks;
+  const first = seen.indexOf("leads");
+  assert.ok(first > 10 && seen.slice(0, first).every((one) => one === "answers"), "the present name answered all the while");
+  assert.ok(seen.slice(first).every((one) => one === "leads"), "and leads on from one moment on");
+  await visitor.goto(`${at(own)}/`);
+  assert.equal(visitor.url(), `${at(next)}/`);
+  await eventually("the provider's name leads to the new one", async () => {
+    const { headers } = await request(`${provider.origin("ada")}/x`, { ca: provider.ca });
+    return headers.location === `${at(next)}/x`;
+  });
+}
+
+/** The name before is let go of, before its ninety days are over. */
+export async function letGo(page, provider, authority, { own, next }) {
+  await page.getByRole("link", { name: `Let it go ${own}` }).click();
+  await page.getByRole("heading", { level: 1, name: `Let ${own} go?` }).waitFor();
+  await inspect(page, "domain: let go");
+  await page.getByRole("button", { name: `Let ${own} go` }).click();
+  await page.getByText(`${own} is given up`).waitFor();
+  await page.getByRole("heading", { level: 1, name: `Your percloud is at ${next}` }).waitFor();
+  const gone = async () => (await request(`https://${own}:${provider.port}/`, { ca: authority.ca }).catch(() => ({}))).status !== 308;
+  await eventually("it leads nowhere", gone);
+}
+
 /** Whoever cannot get into the percloud has a link mailed. */
 export async function lockedOut(page, provider, own) {
   await page.context().addCookies([{ name: "lang", value: "en", url: provider.origin() }]);

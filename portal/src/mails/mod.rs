@@ -123,6 +123,31 @@ mails! {
         /// The address that leads there now.
         old: "ada.percloud.localhost"
     }
+    /// It answers at another own domain.
+    DomainChanged "domain_changed" {
+        /// The own domain.
+        domain: "lovelace.example",
+        /// The one that it answered at before, which leads there.
+        before: "ada.percloud.localhost",
+        /// The last day on which it does so.
+        until: "2026-05-14"
+    }
+    /// A domain leads to it no more, which is not the one that it answers at.
+    DomainEnded "domain_ended" {
+        /// The domain.
+        domain: "ada.percloud.localhost",
+        /// The address at which it answers.
+        address: "lovelace.example"
+    }
+    /// The provider has paused a domain of its own.
+    DomainLeft "domain_left" {
+        /// The domain.
+        domain: "ada.percloud.localhost",
+        /// What that means: it `serves` on, it `leads` on to the one in use, or its claim `waits`.
+        state: "serves",
+        /// The address at which it answers, or will again when the certificate ends.
+        address: "ada.percloud.localhost"
+    }
     /// It answers at its own domain no more.
     DomainLost "domain_lost" {
         /// The own domain.

@@ -190,6 +190,7 @@ impl Identity {
         TenantSpec {
             id: self.id,
             domain: self.domain,
+            also: Vec::new(),
             port: self.port,
             quota_bytes: disk(folder),
             language: "en".into(),

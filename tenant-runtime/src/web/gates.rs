@@ -18,7 +18,7 @@ pub async fn signed_in(asked: Request, request: axum::extract::Request, next: Ne
     Ok(next.run(request).await)
 }
 
-/// Answers 421 to requests for another name than ours: no page of ours under a name that somebody else chose.
+/// Answers 421 to requests for another name than ours, the one before included: no page of ours under a name that somebody else chose.
 pub async fn right_host(State(rt): State<Runtime>, request: axum::extract::Request, next: Next) -> Response {
     use axum::response::IntoResponse;
     let header = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
@@ -33,7 +33,8 @@ fn is_ours(rt: &Runtime, host: &str) -> bool {
         None => true,
         Some(port) => port.parse() == Ok(rt.spec().port),
     };
-    port && name.trim_end_matches('.').eq_ignore_ascii_case(rt.spec().domain.as_str())
+    let (name, spec) = (name.trim_end_matches('.'), rt.spec());
+    port && std::iter::once(&spec.domain).chain(&spec.also).any(|ours| name.eq_ignore_ascii_case(ours.as_str()))
 }
 
 /// The page of a percloud that its provider suspended.

@@ -24,6 +24,24 @@ async fn another_name_is_not_ours() {
 }
 
 #[tokio::test]
+async fn a_name_that_leads_here_until_everybody_knows_the_new_one_is_answered() {
+    let percloud = TestRuntime::with(|spec| {
+        spec.also = ["ada.percloud.localhost", "old.example"].map(|name| name.parse().unwrap()).to_vec();
+        spec.domain = "ada.example".parse().unwrap();
+    });
+    for (host, status) in [
+        ("ada.example:8443", StatusCode::OK),
+        ("old.example:8443", StatusCode::OK),
+        ("ada.percloud.localhost:8443", StatusCode::OK),
+        ("older.example:8443", StatusCode::MISDIRECTED_REQUEST),
+    ] {
+        let mut request = percloud.request(Method::GET, "/sign-in").body(Body::empty()).unwrap();
+        request.headers_mut().insert("host", host.parse().unwrap());
+        assert_eq!(percloud.fetch(request).await.status, status, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn the_owners_pages_are_for_the_owner() {
     let percloud = TestRuntime::new();
     let pages = ["/app", "/control", "/control/profile", "/control/sessions", "/control/delete", "/control/password"];

@@ -70,8 +70,7 @@ impl Noun for Domains {
     async fn look(&self, row: &DomainRow) -> Result<Seen, StepError> {
         let now = self.clock.now();
         let alone = row.wanted == Wanted::Gone || row.tenant_goes || row.paused;
-        let moves = row.observed == Observed::Active && !row.serves();
-        let verdict = match !alone && (row.check_at <= now || moves) {
+        let verdict = match !alone && (row.check_at <= now || row.moves()) {
             true => Some(self.ask(row).await?),
             false => None,
         };
@@ -251,9 +250,12 @@ impl Domains {
 /// How many there are by state, for dashboards.
 async fn tally(db: &impl GenericClient) -> Result<(), db::Error> {
     let counts = counts(db).await?;
+    metrics::gauge!("percloud_domains_paused").set(counts.paused as f64);
+    metrics::gauge!("percloud_domains_changing").set(counts.next as f64);
+    metrics::gauge!("percloud_domains_former").set(counts.former as f64);
     // A state that nobody is in any more is said, too.
     for state in Observed::ALL {
-        let count = counts.iter().find(|(observed, _)| observed == state).map_or(0, |(_, count)| *count);
+        let count = counts.by_state.iter().find(|(observed, _)| observed == state).map_or(0, |(_, count)| *count);
         metrics::gauge!("percloud_domains", "state" => state.as_str()).set(count as f64);
     }
     Ok(())

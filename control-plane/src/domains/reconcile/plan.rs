@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::super::schedule::{CLAIM_LASTS, Misses};
-use super::super::{DomainRow, Observed, Verdict, Wanted};
+use super::super::{DomainRow, Observed, Part, Verdict, Wanted};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Step {
     Serve,
     /// It is not the owner's any more, or does not lead here.
     Lose,
+    /// It leads to the one that took its place no longer: it has done so for long enough, or is not the owner's any more.
+    End,
     /// The percloud is suspended and its certificate ends soon, which is not renewed: the old name serves until it is resumed.
     Rest,
     /// Its certificate ends soon and no new one comes, which is still tried for: the old name serves until it has come.
@@ -72,6 +74,7 @@ pub fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
     match (row.wanted, row.observed) {
         (Wanted::Gone, _) => Some(Step::Remove),
         _ if row.tenant_goes => Some(Step::Remove),
+        _ if row.part == Part::Former => former(row, seen),
         _ if row.paused => spare(row, seen),
         (_, Observed::Pending | Observed::Lost) if ready => Some(Step::Verify),
         (_, Observed::Pending) if lapsed(row, seen) => Some(Step::Remove),
@@ -80,10 +83,21 @@ pub fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
         (_, Observed::Verified | Observed::Active) if lost(row, seen) => Some(Step::Lose),
         (_, Observed::Verified | Observed::Active) if row.suspended => rest(row, seen),
         (_, Observed::Verified) if lasting(&row.name) => Some(Step::Serve),
-        // The other one of the two names was chosen.
-        (_, Observed::Active) if !row.serves() && ready && lasting(&row.name) => Some(Step::Serve),
+        // The other one of the two names was chosen, or one that served before.
+        (_, Observed::Active) if row.moves() && ready && lasting(&row.name) => Some(Step::Serve),
         (_, Observed::Active) if late(row, seen) => Some(Step::Wait),
         (_, Observed::Verified | Observed::Active) => certificate(row, seen),
+    }
+}
+
+/// It leads to the main one for as long as its day has not come, DNS says that it may, and there is a certificate.
+fn former(row: &DomainRow, seen: &Seen) -> Option<Step> {
+    match () {
+        () if row.leads_until.is_some_and(|until| until <= seen.now) => Some(Step::End),
+        () if row.paused => None,
+        () if lost(row, seen) => Some(Step::End),
+        () if row.suspended => None,
+        () => certificate(row, seen),
     }
 }
 
@@ -110,15 +124,15 @@ fn spare(row: &DomainRow, seen: &Seen) -> Option<Step> {
 /// Nothing is ordered for a suspended percloud, so its own name ends with its certificate. Its owner, who may always sign in and take
 /// everything along, finds it at the old name in time.
 fn rest(row: &DomainRow, seen: &Seen) -> Option<Step> {
-    let host = row.own_domain.as_ref().filter(|_| seen.observed == Observed::Active)?;
-    (!seen.certificates.lasting.contains(host)).then_some(Step::Rest)
+    let host = row.in_use().filter(|_| seen.observed == Observed::Active)?;
+    (!seen.certificates.lasting.iter().any(|lasting| lasting == host)).then_some(Step::Rest)
 }
 
 /// Whoever asks for the old name is led to the own one, and no browser lets anybody past the end of its certificate: its owner would be
 /// locked out. Not before a new one was tried for, so that nobody moves twice because we were away for long.
 fn late(row: &DomainRow, seen: &Seen) -> bool {
     let serves = seen.observed == Observed::Active;
-    serves && row.own_domain.as_ref().is_some_and(|host| seen.certificates.late.contains(host))
+    serves && row.in_use().is_some_and(|host| seen.certificates.late.iter().any(|late| late == host))
 }
 
 /// All that is missing, while DNS says that it leads here; then what is too much, one at a time.
@@ -322,5 +336,43 @@ mod tests {
         assert_eq!(plan(&chosen, &seen(good(), &["ada.test", "www.ada.test"])), Some(Step::Serve));
         let served = DomainRow { own_domain: Some("www.ada.test".into()), ..chosen.clone() };
         assert_eq!(plan(&served, &seen(None, &["ada.test", "www.ada.test"])), Some(Step::Unwant("ada.test".into())));
+    }
+
+    #[test]
+    fn what_is_to_come_waits_for_its_certificate_and_what_was_leads_until_its_day() {
+        use Observed::{Active, Pending, Verified};
+        let now = row().claimed_at;
+        let good = verdict(true, true, Health::Good, true);
+        let lost = verdict(false, false, Health::Wrong, false);
+        let next = DomainRow { part: Part::Next, own_domain: Some("old.test".into()), ..row() };
+        let former = DomainRow { part: Part::Former, leads_until: Some(now + TimeDelta::days(90)), ..next.clone() };
+        let former = DomainRow { observed: Active, ..former };
+        let missed = DomainRow { misses: 2, missed_at: Some(now - TimeDelta::days(2)), ..former.clone() };
+        let (paused, suspended) =
+            (DomainRow { paused: true, ..former.clone() }, DomainRow { suspended: true, ..former.clone() });
+        let as_next = |observed| DomainRow { observed, ..next.clone() };
+        let both: &[&str] = &["ada.test", "www.ada.test"];
+        let table: [(&str, DomainRow, Option<Verdict>, &[&str], i64, Option<Step>); 13] = [
+            ("proved", as_next(Pending), good.clone(), &[], 0, Some(Step::Verify)),
+            ("its certificate is awaited", as_next(Verified), good.clone(), &[], 0, None),
+            ("its certificate is there", as_next(Verified), None, both, 0, Some(Step::Serve)),
+            ("one that was before, again", as_next(Active), good.clone(), both, 0, Some(Step::Serve)),
+            ("the same, and it leads elsewhere", as_next(Active), lost.clone(), both, 0, None),
+            ("paused", DomainRow { paused: true, ..as_next(Verified) }, None, both, 0, None),
+            ("it leads on", former.clone(), good.clone(), both, 0, None),
+            ("nobody is locked out by its end", former.clone(), good.clone(), &[], 0, None),
+            ("its day has come", former.clone(), None, both, 90, Some(Step::End)),
+            ("its day has come, paused", paused.clone(), None, both, 90, Some(Step::End)),
+            ("nothing is done for it", paused, lost.clone(), &[], 0, None),
+            ("its percloud is suspended", suspended, good, &[], 0, None),
+            ("three misses", missed, lost, both, 0, Some(Step::End)),
+        ];
+        for (what, row, verdict, lasting, days, step) in table {
+            let strings = |hosts: &[&str]| hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>();
+            let certificates =
+                Certificates { wanted: strings(both), lasting: strings(lasting), ..Certificates::default() };
+            let seen = Seen { now: now + TimeDelta::days(days), verdict, certificates, observed: row.observed };
+            assert_eq!(plan(&row, &seen), step, "{what}");
+        }
     }
 }

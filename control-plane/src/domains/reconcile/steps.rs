@@ -3,16 +3,22 @@
 //! Certificates are written before claims, as the certificates' own trigger does it, so that two transactions never wait for each other.
 
 use bundle::TenantId;
+use chrono::TimeDelta;
 use serde_json::json;
 
 use super::super::wishes::{CHALLENGE_LASTS, random};
-use super::super::{DomainRow, Observed, PREFIX, sql};
+use super::super::{DomainRow, Observed, PREFIX, Part, sql};
 use super::{At, Domains, Seen, Step};
 use crate::audit::{self, Actor};
 use crate::certificates;
 use crate::db::{self, Transaction, ensure_affected};
 use crate::mails::{self, Message};
 use crate::reconcile::{After, Claimed, StepError};
+
+/// For so long a domain that gave way leads to the one that took its place.
+const LEADS: TimeDelta = TimeDelta::days(90);
+/// So many may do so at once, since each has certificates that are renewed; one more ends the oldest.
+const FORMER: i64 = 3;
 
 impl Domains {
     pub(super) async fn step(
@@ -32,7 +38,8 @@ impl Domains {
             Step::Serve => turn.serve().await.map(|()| Some(Observed::Active))?,
             Step::Rest => turn.rest().await.map(|()| Some(Observed::Verified))?,
             Step::Wait => turn.wait().await.map(|()| Some(Observed::Verified))?,
-            Step::Lose => turn.lose().await.map(|()| Some(Observed::Lost))?,
+            Step::Lose => turn.lose().await.map(Some)?,
+            Step::End => turn.end().await.map(|()| None)?,
             Step::Want(hosts) => turn.want_all(&hosts).await.map(|()| Some(seen.observed))?,
             Step::Unwant(host) => turn.unwant(&[host]).await.map(|()| Some(seen.observed))?,
         };
@@ -155,20 +162,45 @@ impl Turn<'_> {
         audit::note(self.tx, self.now, &Actor::Reconcile, "domain.displaced", &tenant, &details).await?;
         let owner = self.tx.query_one(sql::OWNER, &[&tenant.as_str()]).await.map_err(db::Error::from)?;
         let of = |column: &str| owner.try_get::<_, String>(column).map_err(db::Error::from);
-        let message = Message::DomainLost { domain: name, old: of("domain")? };
+        let message = match text("part")?.parse()? {
+            Part::Main => Some(Message::DomainLost { domain: name, old: of("domain")? }),
+            Part::Former => Some(Message::DomainEnded { domain: name, address: of("address")? }),
+            // It never served, and waits for its proof again.
+            Part::Next => None,
+        };
+        let Some(message) = message else { return Ok(()) };
         mails::queue(self.tx, Some(&tenant), &of("email")?, &of("language")?, &message, self.now).await?;
         Ok(())
     }
 
     async fn serve(&self) -> Result<(), db::Error> {
-        let row = self.row;
-        self.observed(Observed::Active, None).await?;
-        self.tx.execute(sql::OWN, &[&row.tenant_id.as_str(), &row.name, &self.now]).await?;
-        if row.observed != Observed::Active {
-            self.note("domain.active").await?;
-            self.mail(Message::DomainReady { domain: row.name.clone(), old: row.domain.clone() }).await?;
+        let (row, tenant) = (self.row, self.row.tenant_id.as_str());
+        let before = if row.part == Part::Next { self.take_over().await? } else { None };
+        ensure_affected(self.tx.execute(sql::TAKE, &[&row.id, &self.claim]).await?, 1)?;
+        self.tx.execute(sql::OWN, &[&tenant, &row.name, &self.now]).await?;
+        if row.observed == Observed::Active && before.is_none() {
+            return Ok(());
         }
-        Ok(())
+        self.note("domain.active").await?;
+        let (domain, old) = (row.name.clone(), row.domain.clone());
+        let until = (self.now + LEADS).format("%Y-%m-%d").to_string();
+        self.mail(match before {
+            Some(before) => Message::DomainChanged { domain, before, until },
+            None => Message::DomainReady { domain, old },
+        })
+        .await
+    }
+
+    /// The one that serves until now leads to this one for a while; its certificates stay wanted. The name of it, unless it was not proved
+    /// at this moment.
+    async fn take_over(&self) -> Result<Option<String>, db::Error> {
+        let (id, tenant, until) = (&self.row.id, self.row.tenant_id.as_str(), self.now + LEADS);
+        let gave_way = self.tx.query_opt(sql::GIVE_WAY, &[&tenant, id, &until, &self.now]).await?;
+        if gave_way.is_none() {
+            self.tx.execute(sql::GIVE_UP, &[&tenant, id, &self.now]).await?;
+        }
+        self.tx.execute(sql::TOO_MANY, &[&tenant, &FORMER, &self.now]).await?;
+        Ok(gave_way.map(|row| row.try_get("name")).transpose()?)
     }
 
     async fn rest(&self) -> Result<(), db::Error> {
@@ -190,11 +222,23 @@ impl Turn<'_> {
             .await
     }
 
-    async fn lose(&self) -> Result<(), db::Error> {
+    /// One that never served waits for its proof again; nobody misses it.
+    async fn lose(&self) -> Result<Observed, db::Error> {
         self.unwant(&self.names()).await?;
+        self.note("domain.lost").await?;
+        if self.row.part == Part::Next {
+            self.observed(Observed::Pending, None).await?;
+            return Ok(Observed::Pending);
+        }
         self.observed(Observed::Lost, None).await?;
         self.disown(&self.row.tenant_id).await?;
-        self.note("domain.lost").await?;
-        self.mail(Message::DomainLost { domain: self.row.name.clone(), old: self.row.domain.clone() }).await
+        self.mail(self.row.ended()).await?;
+        Ok(Observed::Lost)
+    }
+
+    async fn end(&self) -> Result<(), db::Error> {
+        self.note("domain.ended").await?;
+        self.mail(self.row.ended()).await?;
+        self.remove().await
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     audit::Actor,
     db,
-    domains::{self, DomainRow, Filter, Observed, Report, Wanted},
+    domains::{self, DomainRow, Filter, Observed, Part, Report, Wanted},
     web::{
         Result,
         error::{Problem, Refused},
@@ -36,6 +36,10 @@ pub(in crate::web) struct Domain {
     wanted: Wanted,
     /// What was last seen.
     observed: Observed,
+    /// Which of the percloud's domains it is: the `main` one, the `next` one, which is to take its place, or a `former` one, which leads to it.
+    part: Part,
+    /// Until when a former one does so.
+    leads_until: Option<DateTime<Utc>>,
     /// Left alone by an operator: not looked at, and nothing is ordered for it.
     paused: bool,
     /// Whether the percloud answers at it now.
@@ -73,6 +77,8 @@ impl From<DomainRow> for Domain {
             twin: row.twin,
             wanted: row.wanted,
             observed: row.observed,
+            part: row.part,
+            leads_until: row.leads_until,
             report: row.report,
             claimed_at: row.claimed_at,
             checked_at: row.checked_at,
@@ -160,11 +166,7 @@ pub(in crate::web) async fn check(
 ) -> Result<(StatusCode, Json<Domain>)> {
     drop(Actor::from(token));
     let now = app.clock.now();
-    wish(&app, async |tx| {
-        let row = domains::get(tx, &which).await?;
-        domains::ask_check(tx, &row.tenant_id, now).await.map(|()| row)
-    })
-    .await
+    wish(&app, async |tx| domains::look(tx, &which, now).await).await
 }
 
 /// Leaves it alone: DNS is not looked at and nothing is ordered for it; what serves goes on until its certificate ends soon. Needs `domains:write`.
@@ -218,7 +220,8 @@ pub(in crate::web) async fn release(
     wish(&app, async |tx| domains::release(tx, &which, &actor, now).await.map(gone)).await
 }
 
-/// Removes the domain from its percloud, which answers at its name at the provider again. Needs `domains:write`.
+/// Removes the domain from its percloud, which answers at its name at the provider again, if it answered at this one. A change that waits, or
+/// a former domain, ends and nothing else does. Needs `domains:write`.
 #[utoipa::path(delete, path = "/api/v1/domains/{which}", tag = "domains", security(("token" = ["domains:write"])),
     params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
     responses(
@@ -234,7 +237,7 @@ pub(in crate::web) async fn remove(
     let (actor, now) = (Actor::from(token), app.clock.now());
     wish(&app, async |tx| {
         let row = domains::get(tx, &which).await?;
-        domains::remove(tx, &row.tenant_id, &actor, now).await.map(gone)
+        domains::remove(tx, &row, &actor, now).await.map(|()| gone(row))
     })
     .await
 }

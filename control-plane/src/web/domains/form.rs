@@ -21,6 +21,9 @@ use crate::{
 #[derive(Debug, Deserialize)]
 pub(super) struct Typed {
     percloud: String,
+    /// Which of the percloud's domains, where it may have several.
+    #[serde(default)]
+    pub(super) domain: String,
     #[serde(default)]
     pub(super) name: String,
     #[serde(default)]

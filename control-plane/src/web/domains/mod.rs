@@ -12,7 +12,7 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Client;
 use http::{StatusCode, header};
-use portal::pages::manage::{Ask, Change, Errors, Records, Remove};
+use portal::pages::manage::{Active, Ask, Beside, Change, Errors, Making, Records};
 use serde::{Deserialize, Serialize};
 use ui::Page;
 
@@ -27,7 +27,7 @@ use crate::{
     app::App,
     audit::Actor,
     certificates,
-    domains::{self, Choice, DomainRow, Name},
+    domains::{self, Choice, DomainRow, Name, Observed, Owned},
 };
 
 /// Where everything here leads back to.
@@ -41,6 +41,8 @@ const WATCHED: TimeDelta = TimeDelta::seconds(4);
 pub(super) struct Done {
     saved: Option<String>,
     removed: Option<String>,
+    /// Which of the percloud's domains is meant, where it may have several.
+    domain: Option<String>,
     /// Back from a DNS host: which claim that was about, and …
     state: Option<String>,
     /// … why nothing was set there, if it says so.
@@ -66,33 +68,36 @@ pub(super) async fn show(
 }
 
 async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool) -> Result<Response> {
-    let mut db = app.db.get().await?;
-    let Some(row) = domains::of_tenant(&db, &owner.tenant.id).await? else {
-        // A name in an address may be anybody's invention: it is said only as the domain that it is.
-        let name = |typed: &String| domains::parse(typed, &app.settings.base_domain).ok();
-        let removed = done.removed.as_ref().and_then(name).map(|name| name.shown());
-        let hold = certificates::known(&db).await?.and_then(|known| known.hold());
+    let (mut db, now) = (app.db.get().await?, app.clock.now());
+    let owned = domains::owned(&db, &owner.tenant.id).await?;
+    // A name in an address may be anybody's invention: it is said only as the domain that it is.
+    let name = |typed: &String| domains::parse(typed, &app.settings.base_domain).ok();
+    let removed = done.removed.as_ref().and_then(name).map(|name| name.shown());
+    let hold = certificates::known(&db).await?.and_then(|known| known.hold());
+    let Some(row) = &owned.main else {
         return asker.page(&Ask { whose: owner.whose(app), removed, hold, other, ..Ask::default() });
     };
+    let stale = |row: &&DomainRow| !row.paused && row.checked_at.is_none_or(|at| now - at >= WATCHED);
+    let watched = |row: &&DomainRow| matches!(row.observed, Observed::Pending | Observed::Lost);
+    if owned.main.iter().chain(&owned.next).filter(watched).any(|row| stale(&row)) {
+        // Somebody waits before this page: DNS is looked at as often as may be, which changes nothing for anybody.
+        ask_check(&mut db, owner, now).await?;
+    }
+    let connected = owned.next.as_ref().and_then(|next| done.connected(next));
+    let beside = view::beside(&db, &owned, connected, now).await?;
+    let beside = Beside { removed, ..beside };
     match row.observed {
-        domains::Observed::Pending | domains::Observed::Lost => {
-            let now = app.clock.now();
-            if !row.paused && row.checked_at.is_none_or(|at| now - at >= WATCHED) {
-                // Somebody waits before this page: DNS is looked at as often as may be, which changes nothing for anybody.
-                ask_check(&mut db, owner, now).await?;
-            }
-            let hold = certificates::known(&db).await?.and_then(|known| known.hold());
-            let records = view::records(owner.whose(app), &row, hold, now);
-            asker.page(&Records { connected: done.connected(&row), other, ..records })
+        Observed::Pending | Observed::Lost => {
+            let records = view::records(owner.whose(app), row, hold, now);
+            asker.page(&Records { connected: done.connected(row), other, beside, ..records })
         }
-        domains::Observed::Verified => {
-            let trouble = view::trouble(&db, &row).await?;
-            asker.page(&view::making(owner.whose(app), &row, trouble))
+        Observed::Verified => {
+            let trouble = view::trouble(&db, row).await?;
+            asker.page(&Making { beside, ..view::making(owner.whose(app), row, trouble) })
         }
-        domains::Observed::Active => {
-            let mut active = view::active(app, &db, owner.whose(app), &row).await?;
-            (active.saved, active.other) = (done.saved.is_some(), other);
-            asker.page(&active)
+        Observed::Active => {
+            let active = view::active(app, &db, owner.whose(app), row).await?;
+            asker.page(&Active { saved: done.saved.is_some(), other, hold, beside, ..active })
         }
     }
 }
@@ -153,13 +158,11 @@ async fn want(
     let (now, tenant) = (app.clock.now(), &owner.tenant.id);
     let mut db = app.db.get().await?;
     let tx = db.transaction().await?;
-    if instead {
-        match domains::remove(&tx, tenant, &Actor::Owner, now).await {
-            Ok(_) | Err(domains::Error::NotFound) => {}
-            Err(other) => return Err(other.into()),
-        }
-    }
-    match domains::claim(&tx, tenant, name, true, &Actor::Owner, now).await {
+    let wanted = match instead {
+        true => domains::change(&tx, tenant, name, &Actor::Owner, now).await,
+        false => domains::claim(&tx, tenant, name, true, &Actor::Owner, now).await,
+    };
+    match wanted {
         Ok(_) => tx.commit().await?,
         Err(domains::Error::Refused(why)) => return Ok(Err(why)),
         Err(other) => return Err(other.into()),
@@ -194,7 +197,9 @@ pub(super) async fn check(
 pub(super) async fn look_now(State(app): State<App>, Filled { owner, .. }: Filled) -> Result<Response> {
     let mut db = app.db.get().await?;
     ask_check(&mut db, &owner, app.clock.now()).await?;
-    Ok(Redirect::to("/manage/domain#entries").into_response())
+    let waits = domains::owned(&db, &owner.tenant.id).await?.next.is_some();
+    let place = if waits { "next" } else { "entries" };
+    Ok(Redirect::to(&format!("{HERE}#{place}")).into_response())
 }
 
 /// POST `/manage/domain/choose`: with `www.`, without, or one name alone.
@@ -212,25 +217,24 @@ pub(super) async fn choose(State(app): State<App>, Filled { owner, typed, .. }: 
     Ok(Redirect::to("/manage/domain?saved=1").into_response())
 }
 
-/// The owner's claim; who has none goes to where one is made.
-async fn present(app: &App, owner: &Owner) -> Result<Option<DomainRow>> {
-    Ok(domains::of_tenant(&app.db.get().await?, &owner.tenant.id).await?)
+/// The owner's domains.
+async fn present(app: &App, owner: &Owner) -> Result<Owned> {
+    Ok(domains::owned(&app.db.get().await?, &owner.tenant.id).await?)
 }
 
 /// GET `/manage/domain/change`: another name instead.
 pub(super) async fn ask_change(State(app): State<App>, asker: Asker, owner: Owner) -> Result<Response> {
-    match present(&app, &owner).await? {
+    match changed(&app, &owner, &present(&app, &owner).await?, String::new(), Errors::default()) {
         None => Ok(Redirect::to(HERE).into_response()),
-        Some(row) => {
-            let hold = hold(&app).await?;
-            asker.page(&Change { hold, ..changed(&app, &owner, &row, String::new(), Errors::default()) })
-        }
+        Some(page) => asker.page(&Change { hold: hold(&app).await?, ..page }),
     }
 }
 
-fn changed(app: &App, owner: &Owner, row: &DomainRow, name: String, errors: Errors) -> Change {
-    let (whose, serves) = (owner.whose(app), row.own_domain.is_some());
-    Change { whose, current: row.shown(), serves, name, errors, hold: None }
+/// Instead of the one that waits, or else of the one in use, which serves on meanwhile.
+fn changed(app: &App, owner: &Owner, owned: &Owned, name: String, errors: Errors) -> Option<Change> {
+    let row = owned.next.as_ref().or(owned.main.as_ref())?;
+    let (whose, serves) = (owner.whose(app), row.in_use().is_some());
+    Some(Change { whose, current: row.shown(), serves, name, errors, hold: None })
 }
 
 /// What to know of certificates for own domains before the work.
@@ -238,44 +242,55 @@ async fn hold(app: &App) -> Result<Option<&'static str>> {
     Ok(certificates::known(&app.db.get().await?).await?.and_then(|known| known.hold()))
 }
 
-/// POST `/manage/domain/change`.
+/// POST `/manage/domain/change`. The one there is: nothing is taken away from it.
 pub(super) async fn change(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
-    let Some(row) = present(&app, &owner).await? else { return Ok(Redirect::to(HERE).into_response()) };
-    let hold = hold(&app).await?;
-    let form = |errors| Change { hold, ..changed(&app, &owner, &row, typed.name.clone(), errors) };
+    let Some(page) = changed(&app, &owner, &present(&app, &owner).await?, typed.name.clone(), Errors::default()) else {
+        return Ok(Redirect::to(HERE).into_response());
+    };
+    let page = Change { hold: hold(&app).await?, ..page };
     if let Err(Error::TooMany(seconds)) = app.limits.claim(owner.tenant.id.as_str()) {
-        return too_many(&asker, seconds, &form(TOO_MANY));
+        return too_many(&asker, seconds, &Change { errors: TOO_MANY, ..page });
     }
     let refused = match domains::parse(&typed.name, &app.settings.base_domain) {
         Err(why) => why,
-        // The one there is: nothing is taken away from it.
-        Ok(name) if row.hosts().any(|host| host == name.host()) => return Ok(Redirect::to(HERE).into_response()),
         Ok(name) => match want(&app, &owner, &name, true).await? {
             Ok(()) => return Ok(Redirect::to(HERE).into_response()),
             Err(why) => why,
         },
     };
-    with_status(asker.page(&form(wrong(refused)))?, StatusCode::UNPROCESSABLE_ENTITY)
+    with_status(asker.page(&Change { errors: wrong(refused), ..page })?, StatusCode::UNPROCESSABLE_ENTITY)
+}
+
+/// The one of the owner's domains that is meant: that of an id, or else the one in use. None when it has gone meanwhile.
+fn meant<'a>(owned: &'a Owned, id: Option<&str>) -> Option<&'a DomainRow> {
+    let all = || owned.main.iter().chain(&owned.next).chain(&owned.former);
+    match id.filter(|id| !id.is_empty()) {
+        None => owned.main.as_ref(),
+        Some(id) => all().find(|row| row.id == id),
+    }
 }
 
 /// GET `/manage/domain/remove`: what will break.
-pub(super) async fn ask_remove(State(app): State<App>, asker: Asker, owner: Owner) -> Result<Response> {
-    let Some(row) = present(&app, &owner).await? else { return Ok(Redirect::to(HERE).into_response()) };
-    let twin = row.twin.as_deref().map(crate::names::shown);
-    let (name, serves) = (row.shown(), row.own_domain.is_some());
-    asker.page(&Remove { whose: owner.whose(&app), name, twin, serves })
+pub(super) async fn ask_remove(
+    State(app): State<App>,
+    asker: Asker,
+    owner: Owner,
+    Query(done): Query<Done>,
+) -> Result<Response> {
+    let owned = present(&app, &owner).await?;
+    match meant(&owned, done.domain.as_deref()) {
+        None => Ok(Redirect::to(HERE).into_response()),
+        Some(row) => asker.page(&view::remove(owner.whose(&app), row, &owned)),
+    }
 }
 
-/// POST `/manage/domain/remove`.
-pub(super) async fn remove(State(app): State<App>, Filled { owner, .. }: Filled) -> Result<Response> {
+/// POST `/manage/domain/remove`. Once is enough: what has gone is gone.
+pub(super) async fn remove(State(app): State<App>, Filled { owner, typed, .. }: Filled) -> Result<Response> {
     let mut db = app.db.get().await?;
     let tx = db.transaction().await?;
-    match domains::remove(&tx, &owner.tenant.id, &Actor::Owner, app.clock.now()).await {
-        Ok(row) => {
-            tx.commit().await?;
-            Ok(Redirect::to(&format!("{HERE}?removed={}", row.name)).into_response())
-        }
-        Err(domains::Error::NotFound) => Ok(Redirect::to(HERE).into_response()), // once is enough
-        Err(other) => Err(other.into()),
-    }
+    let owned = domains::owned(&tx, &owner.tenant.id).await?;
+    let Some(row) = meant(&owned, Some(&typed.domain)) else { return Ok(Redirect::to(HERE).into_response()) };
+    domains::remove(&tx, row, &Actor::Owner, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(Redirect::to(&format!("{HERE}?removed={}", row.name)).into_response())
 }

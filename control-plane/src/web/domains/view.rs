@@ -2,15 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use portal::pages::manage::{
-    Active, Certificate, Changed, Checked, Chosen, DnsHost, Looked, Making, Record, Records, Trouble, Twin, Whose,
-    Words,
+    Active, Beside, Certificate, Changed, Checked, Chosen, DnsHost, Former, Looked, Making, Next, Record, Records,
+    Remove, Trouble, Twin, Whose, Words,
 };
 
 use crate::{
     app::App,
     certificates::{self, State},
     db::{self, GenericClient},
-    domains::{self, DomainRow, Observed, RecordKind, RecordState, Report},
+    domains::{self, DomainRow, Observed, Owned, Part, RecordKind, RecordState, Report},
     names,
 };
 
@@ -56,13 +56,62 @@ pub(super) fn records(whose: Whose, row: &DomainRow, hold: Option<&'static str>,
     let looked = row.report.as_ref().map(|report| looked(report, checked(row, now))).unwrap_or_default();
     let hold = if row.paused { Some("paused") } else { hold };
     let lost = row.observed == Observed::Lost;
-    Records { whose, name: row.shown(), looked, lost, hold, connected: None, other: false }
+    let beside = Beside::default();
+    Records { whose, name: row.shown(), looked, lost, hold, connected: None, beside, other: false }
 }
 
 /// The certificate is awaited.
 pub(super) fn making(whose: Whose, row: &DomainRow, trouble: Option<Trouble>) -> Making {
     let notices = row.report.iter().flat_map(|report| &report.notices).map(words).collect();
-    Making { whose, name: row.shown(), trouble, paused: row.paused, notices }
+    Making { whose, name: row.shown(), trouble, paused: row.paused, notices, beside: Beside::default() }
+}
+
+/// Where the percloud answers, as people read it.
+fn address(row: &DomainRow) -> String {
+    names::shown(row.own_domain.as_ref().unwrap_or(&row.domain))
+}
+
+/// What a percloud has beside the domain that the page is about.
+pub(super) async fn beside(
+    db: &impl GenericClient,
+    owned: &Owned,
+    connected: Option<&'static str>,
+    now: DateTime<Utc>,
+) -> Result<Beside, db::Error> {
+    let next = match &owned.next {
+        None => None,
+        Some(row) => {
+            let making = matches!(row.observed, Observed::Verified | Observed::Active);
+            Some(Next {
+                id: row.id.clone(),
+                name: row.shown(),
+                now: address(row),
+                looked: row.report.as_ref().map(|report| looked(report, checked(row, now))).unwrap_or_default(),
+                making,
+                trouble: if making { trouble(db, row).await? } else { None },
+                paused: row.paused,
+                connected,
+            })
+        }
+    };
+    let former = owned.former.iter().filter_map(|row| {
+        let (id, name, now) = (row.id.clone(), row.shown(), address(row));
+        Some(Former { id, name, now, until: row.leads_until?, missed: row.misses > 0, paused: row.paused })
+    });
+    Ok(Beside { next, former: former.collect(), removed: None })
+}
+
+/// What giving one of them up breaks.
+pub(super) fn remove(whose: Whose, row: &DomainRow, owned: &Owned) -> Remove {
+    let state = match row.part {
+        Part::Main if row.own_domain.is_some() => "serves",
+        Part::Former => "leads",
+        Part::Main | Part::Next => "waits",
+    };
+    let (main, twin) = (row.part == Part::Main, row.twin.as_deref().map(names::shown));
+    let former = owned.former.iter().filter(|_| main).map(DomainRow::shown).collect();
+    let next = owned.next.as_ref().filter(|_| main).map(DomainRow::shown);
+    Remove { whose, id: row.id.clone(), name: row.shown(), twin, state, now: address(row), former, next }
 }
 
 /// The name that is in use, which is not yet the chosen one while that is not ready.
@@ -97,6 +146,8 @@ pub(super) async fn active(
         host: row.report.as_ref().and_then(dns_host),
         checked: checked(row, now),
         paused: row.paused,
+        beside: Beside::default(),
+        hold: None,
         saved: false,
         other: false,
     })

@@ -1,6 +1,7 @@
 //! Own domains, against a real name server (Knot) and a real Postgres: the whole life of one, and everything that can go wrong in it.
 
 mod asking;
+mod change;
 mod connected;
 mod late;
 mod life;
@@ -124,7 +125,8 @@ impl Scene {
     async fn remove(&self, of: &Created) {
         let mut db = self.web().await;
         let tx = db.transaction().await.unwrap();
-        domains::remove(&tx, &of.id, &Actor::Owner, self.now()).await.unwrap();
+        let row = domains::of_tenant(&tx, &of.id).await.unwrap().unwrap();
+        domains::remove(&tx, &row, &Actor::Owner, self.now()).await.unwrap();
         tx.commit().await.unwrap();
     }
 

@@ -2,7 +2,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use ui::Page;
 
-use super::{Checked, DnsHost, Looked, Record, Trouble, Whose, Words};
+use super::{Beside, Checked, DnsHost, Looked, Record, Trouble, Whose, Words};
 
 /// The same name with or without `www.`.
 #[derive(Clone, Debug, Serialize)]
@@ -81,6 +81,10 @@ pub struct Active {
     pub checked: Option<Checked>,
     /// The provider has paused it.
     pub paused: bool,
+    /// What else it has.
+    pub beside: Beside,
+    /// What to know of certificates before the work on another one, as for the first name.
+    pub hold: Option<&'static str>,
     /// Something was changed just now.
     pub saved: bool,
     /// Something was wished for another percloud than the one signed in for; nothing was done.
@@ -114,6 +118,8 @@ impl Active {
             host: None,
             checked: Some(Checked::new(at, at + TimeDelta::hours(7))),
             paused: false,
+            beside: Beside::default(),
+            hold: None,
             saved: false,
             other: false,
         }
@@ -166,6 +172,9 @@ impl Page for Active {
             Self::waits("looking", &[], None),
             Self::waits("soon", &[], None),
         ];
+        samples.extend(Beside::samples().map(|beside| Self { beside, ..Self::sample() }));
+        let [_, beside, ..] = Beside::samples();
+        samples.push(Self { beside, hold: Some("nobody"), changed: changed(true, apex, &[]), ..plain.clone() });
         samples.extend(Trouble::samples().map(|trouble| Self::waits("certificate", &[], trouble)));
         samples.extend(Trouble::samples().map(|trouble| Self {
             certificate: Certificate { until: Some(at), trouble },

@@ -57,7 +57,7 @@ impl Page for Ask {
 pub struct Change {
     /// Whose.
     pub whose: Whose,
-    /// The name in use, as people read it.
+    /// The name in use, or the one that waits, as people read it.
     pub current: String,
     /// Whether the percloud answers at it.
     pub serves: bool,
@@ -86,27 +86,47 @@ impl Page for Change {
 }
 
 /// `GET /manage/domain/remove`: what will break.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Remove {
     /// Whose.
     pub whose: Whose,
-    /// The name in use, as people read it.
+    /// Which claim it is.
+    pub id: String,
+    /// The name, as people read it.
     pub name: String,
     /// The one that leads to it.
     pub twin: Option<String>,
-    /// Whether the percloud answers at it.
-    pub serves: bool,
+    /// What it is: it `serves`, it `leads` to the one in use, or it `waits`.
+    pub state: &'static str,
+    /// Where the percloud answers while this one is there.
+    pub now: String,
+    /// What leads to it and goes along.
+    pub former: Vec<String>,
+    /// What is connected beside it and goes on.
+    pub next: Option<String>,
 }
 
 impl Page for Remove {
     const TEMPLATE: &'static str = "manage/remove.html";
     fn samples() -> Vec<Self> {
+        let now = "bücher.example".to_owned();
         let plain = Self {
             whose: Whose::sample(),
-            name: "bücher.example".into(),
+            id: "d-aaaaaaaaaaaaaaaa".into(),
+            name: now.clone(),
             twin: Some("www.bücher.example".into()),
-            serves: true,
+            state: "serves",
+            now: now.clone(),
+            ..Self::default()
         };
-        vec![Self { serves: false, twin: None, whose: Whose::long(), ..plain.clone() }, plain]
+        let waits = Self { state: "waits", twin: None, now: "ada.percloud.localhost".into(), ..plain.clone() };
+        let (name, former) = ("lovelace.example".to_owned(), vec!["old.example".into(), "older.example".into()]);
+        vec![
+            Self { whose: Whose::long(), ..waits.clone() },
+            Self { name: name.clone(), now: now.clone(), ..waits },
+            Self { name: "old.example".into(), state: "leads", ..plain.clone() },
+            Self { former, next: Some(name), ..plain.clone() },
+            plain,
+        ]
     }
 }

@@ -2,6 +2,7 @@
 
 mod active;
 mod ask;
+mod beside;
 mod looked;
 mod records;
 mod way_in;
@@ -9,6 +10,7 @@ mod whose;
 
 pub use active::{Active, Certificate, Changed, Chosen, Twin};
 pub use ask::{Ask, Change, Errors, Remove};
+pub use beside::{Beside, Former, Next};
 pub use looked::{Checked, DnsHost, Looked, Record, Words};
 pub use records::{Making, Records, Trouble};
 pub use way_in::{Entering, WayIn, WayInGone, WayInLink, WayInSent};

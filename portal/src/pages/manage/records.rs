@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use ui::Page;
 
-use super::{Looked, Whose, Words};
+use super::{Beside, Looked, Whose, Words};
 
 /// `GET /manage/domain` while entries are missing: what to set, and how it is, live.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +20,8 @@ pub struct Records {
     pub hold: Option<&'static str>,
     /// Back from where all is set with one click: `yes`, or `no` when it was not set there.
     pub connected: Option<&'static str>,
+    /// What else the percloud has.
+    pub beside: Beside,
     /// Something was wished for another percloud than the one signed in for; nothing was done.
     pub other: bool,
 }
@@ -28,6 +30,7 @@ impl Page for Records {
     const TEMPLATE: &'static str = "manage/records.html";
     fn samples() -> Vec<Self> {
         let [none, half, bad] = Looked::samples();
+        let [.., both] = Beside::samples();
         let plain = Self {
             whose: Whose::sample(),
             name: "bücher.example".into(),
@@ -35,6 +38,7 @@ impl Page for Records {
             lost: false,
             hold: None,
             connected: None,
+            beside: Beside::default(),
             other: false,
         };
         let name = "me.a-very-long-name-that-somebody-really-owns.example".to_owned();
@@ -47,6 +51,7 @@ impl Page for Records {
             Self { connected: Some("yes"), ..plain.clone() },
             Self { connected: Some("no"), ..plain.clone() },
             Self { lost: true, looked: bad.clone(), other: true, ..plain.clone() },
+            Self { lost: true, beside: both.clone(), ..plain.clone() },
             Self { looked: bad, name, whose: Whose::long(), ..plain.clone() },
             plain,
         ]
@@ -66,6 +71,8 @@ pub struct Making {
     pub paused: bool,
     /// What else there is to say.
     pub notices: Vec<Words>,
+    /// What else the percloud has.
+    pub beside: Beside,
 }
 
 /// Why a certificate is not there yet, or not renewed.
@@ -102,8 +109,10 @@ impl Page for Making {
             },
             trouble,
             paused: false,
+            beside: Beside::default(),
         };
         let paused = Self { paused: true, ..sample(None) };
-        Trouble::samples().map(sample).into_iter().chain([paused]).collect()
+        let [.., beside] = Beside::samples();
+        Trouble::samples().map(sample).into_iter().chain([paused, Self { beside, ..sample(None) }]).collect()
     }
 }
