@@ -239,3 +239,35 @@ async fn an_operator_can_set_a_name_free() {
     assert_eq!(scene.mails().await, ["domain-ready", "domain-lost"]);
     assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("running"));
 }
+
+#[tokio::test]
+async fn a_name_below_a_domain_and_its_www_may_be_two_perclouds() {
+    let (me, www_me) = ("me.ada.test", "www.me.ada.test");
+    let scene = Scene::new().await;
+    let bob = bob(&scene).await;
+    for (owner, name) in [(&scene.ada, me), (&bob, www_me)] {
+        let claim = scene.claim(owner, name, true).await;
+        scene.set_all(&claim).await;
+        assert!(scene.ask(owner).await.serves(), "{name}");
+    }
+    scene.pass(TimeDelta::days(1)).await;
+    assert_eq!(scene.certified().await, [me, www_me], "looking at the one takes nothing from the other");
+    let bobs = "select chain_pem from certificates where names = array['www.me.ada.test']";
+    let before: String = scene.cloud.value(bobs).await;
+    // Ada cancels hers, then has it again and goes for good.
+    scene.remove(&scene.ada).await;
+    scene.settle().await;
+    assert_eq!(scene.certified().await, [www_me]);
+    let claim = scene.claim(&scene.ada, me, true).await;
+    scene.set_all(&claim).await;
+    assert!(scene.ask(&scene.ada).await.serves());
+    scene.cloud.wish(&scene.ada.id, crate::cloud::Wish::Delete).await.unwrap();
+    scene.cloud.settle().await;
+    scene.settle().await;
+    assert_eq!(scene.certified().await, [www_me]);
+    assert_eq!(scene.cloud.value::<String>(bobs).await, before, "and Bob's was never ordered anew");
+    assert_eq!(
+        (scene.own_domain(&bob).await.as_deref(), scene.route(www_me).await.as_deref()),
+        (Some(www_me), Some("running"))
+    );
+}
