@@ -34,7 +34,17 @@ pub enum Error {
         /// What it said.
         source: anyhow::Error,
     },
-    /// The CA saw that a name does not lead here: this name's own failure.
+    /// The CA gives these names none for a while, since they have had many or failed often. It serves everybody else, and another may do it.
+    #[error("{issuer} limits these names")]
+    Limited {
+        /// Whom it was asked.
+        issuer: String,
+        /// When to ask again, if it said.
+        after: Option<Duration>,
+        /// What it said.
+        source: anyhow::Error,
+    },
+    /// The CA saw that a name does not lead here, or hangs where it leads to: this name's own failure.
     #[error("{issuer} could not validate {name}")]
     NotValidated {
         /// Whom it was asked.

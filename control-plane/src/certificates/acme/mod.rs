@@ -86,7 +86,7 @@ impl Acme {
         let outcome = match &issued {
             Ok(_) => Outcome::Issued,
             Err(tls::acme::Error::NotValidated { .. }) => Outcome::NotValidated,
-            Err(tls::acme::Error::Refused(_)) => Outcome::Refused,
+            Err(tls::acme::Error::Refused(_) | tls::acme::Error::Limited { .. }) => Outcome::Refused,
             Err(tls::acme::Error::Away { .. }) => Outcome::Away,
         };
         metrics::counter!("percloud_acme_orders_total", "account" => self.kept.id.clone(), "outcome" => outcome.as_str())
@@ -155,6 +155,10 @@ impl Acme {
                 }
                 Error::Away { issuer, after, source }
             }
+            tls::acme::Error::Limited { after, source } => {
+                self.answered().await;
+                Error::Limited { issuer, after, source }
+            }
             tls::acme::Error::NotValidated { name, source } => {
                 self.answered().await;
                 Error::NotValidated { issuer, name, source }
@@ -212,11 +216,18 @@ impl Issuer for Acme {
 
     fn suggests<'a>(&'a self, chain_pem: &'a str) -> BoxFuture<'a, Result<Option<Window>, Error>> {
         Box::pin(async move {
-            let account = self.account().await?;
-            match account.renewal_info(chain_pem).await {
-                Ok(info) => Ok(info.map(|info| Window { start: info.start, end: info.end, after: info.retry_after })),
-                Err(error) => Err(self.said(error).await),
-            }
+            // Nothing that goes wrong here says that the CA is away: what suggests may rest while orders work.
+            let away = |error| {
+                let source = anyhow::Error::new(error);
+                Error::Away { issuer: self.kept.id.clone(), after: None, source }
+            };
+            let account = match self.kept.account(self.shared.clock.now()).await {
+                Ok(account) => account,
+                Err(accounts::Error::Db(error)) => return Err(self.database(error)),
+                Err(accounts::Error::Acme(error)) => return Err(away(error)),
+            };
+            let info = account.renewal_info(chain_pem).await.map_err(away)?;
+            Ok(info.map(|info| Window { start: info.start, end: info.end, after: info.retry_after }))
         })
     }
 }

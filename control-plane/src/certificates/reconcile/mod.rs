@@ -147,7 +147,7 @@ impl Noun for Certificates {
         let (pause, after) = match error {
             StepError::Stuck(_) => (usual, None),
             StepError::Later { after, source } => match source.downcast_ref::<issuer::Error>() {
-                Some(issuer::Error::NotValidated { .. }) => (usual, *after),
+                Some(issuer::Error::NotValidated { .. } | issuer::Error::Limited { .. }) => (usual, *after),
                 // Ours or the CA's, not the name's.
                 _ => (retry::away(claimed.tries, chance), *after),
             },

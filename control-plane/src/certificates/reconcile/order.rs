@@ -120,7 +120,7 @@ impl Certificates {
             Error::Refused { issuer, source } if alone => {
                 return Err(StepError::Stuck(source.context(format!("{issuer} refuses"))));
             }
-            Error::Away { after, .. } => after,
+            Error::Away { after, .. } | Error::Limited { after, .. } => after,
             _ => None,
         };
         Err(StepError::Later { after, source: error.into() })
@@ -223,11 +223,12 @@ impl Certificates {
     }
 }
 
-/// Of what two issuers said, that which is more likely to pass: a CA that is away comes back, one that refuses does not. Of two that
-/// refuse, what the operator can mend: the owner is asked for help only where nobody else can give it.
+/// Of what two issuers said, that which is more likely to pass: a CA that is away comes back, a limit ends, one that refuses goes on so. Of
+/// two that refuse, what the operator can mend: the owner is asked for help only where nobody else can give it.
 fn worse(before: Option<Error>, now: Error) -> Error {
     match before {
         Some(away @ Error::Away { .. }) => away,
+        Some(limited @ Error::Limited { .. }) if matches!(now, Error::Refused { .. }) => limited,
         Some(ours) if Trouble::of(&ours) == Trouble::Operator && Trouble::of(&now) == Trouble::Owner => ours,
         _ => now,
     }
