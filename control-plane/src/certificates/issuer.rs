@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use tls::{Issued, LocalCa};
 
-use super::known::Known;
+use super::{Validity, known::Known};
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +75,10 @@ pub struct Order<'a> {
     pub names: &'a [String],
     /// The chain that it replaces, when the same issuer issued that and suggests when to renew (ARI).
     pub replaces: Option<&'a str>,
-    /// There is one that serves.
-    pub serving: bool,
+    /// Now is inside the window in which that issuer suggests to renew.
+    pub in_window: bool,
+    /// From when to when the one is good that serves; none while there is none.
+    pub serving: Option<Validity>,
     /// Failures in a row so far.
     pub tries: i32,
     /// What time it is.

@@ -25,6 +25,7 @@ const ALL: &[(&str, &str)] = &[
     ("V17__certificate_trouble", include_str!("../../../migrations/0017_certificate_trouble.sql")),
     ("V18__domains_paused", include_str!("../../../migrations/0018_domains_paused.sql")),
     ("V19__abuse", include_str!("../../../migrations/0019_abuse.sql")),
+    ("V23__acme_manners", include_str!("../../../migrations/0023_acme_manners.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

@@ -24,6 +24,7 @@ pub use solver::Ways;
 use super::{
     caa,
     issuer::{Error, Issuer, Order, Window},
+    retry,
 };
 use crate::{db, dns::Dns};
 use accounts::Kept;
@@ -91,8 +92,9 @@ impl Acme {
         };
         metrics::counter!("percloud_acme_orders_total", "account" => self.kept.id.clone(), "outcome" => outcome.as_str())
             .increment(1);
-        let renewal = issued.as_ref().ok().is_none_or(|issued| issued.replaces);
-        if let Err(error) = budgets::ended(&self.shared.db, attempt, outcome, renewal).await {
+        let renewal = issued.as_ref().is_ok_and(|issued| issued.replaces);
+        let again = issued.as_ref().err().and_then(|error| not_before(error, order, self.shared.clock.now()));
+        if let Err(error) = budgets::ended(&self.shared.db, attempt, outcome, renewal, again).await {
             tracing::warn!(%error, "how an order ended is not written down; it counts as one that runs");
         }
         match issued {
@@ -186,6 +188,15 @@ impl Acme {
     fn database(&self, error: db::Error) -> Error {
         Error::Away { issuer: "the database".into(), after: None, source: error.into() }
     }
+}
+
+/// When a CA wants to be asked again for these names; sooner where one that serves would end meanwhile, since many days may be a mistake.
+fn not_before(error: &tls::acme::Error, order: &Order<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let after = match error {
+        tls::acme::Error::Away { after, .. } | tls::acme::Error::Limited { after, .. } => (*after)?,
+        tls::acme::Error::NotValidated { .. } | tls::acme::Error::Refused(_) => return None,
+    };
+    TimeDelta::from_std(retry::in_time(after, order.serving.as_ref(), now)).ok().map(|after| now + after)
 }
 
 /// Up to half an hour, by chance.

@@ -53,6 +53,29 @@ async fn whoever_has_the_domain_now_displaces_whoever_had_it_before() {
 }
 
 #[tokio::test]
+async fn what_an_operator_paused_and_what_failed_stays_with_whoever_had_the_name() {
+    let scene = Scene::active().await;
+    crate::operator::done(&scene.cloud, &["admin", "certificates", "pause", NAME]);
+    scene
+        .cloud
+        .sql("update certificates set failing_since = created_at, last_error = 'of Ada', waits = 'for Ada'")
+        .await;
+    let bob = bob(&scene).await;
+    let claim = scene.claim(&bob, NAME, true).await;
+    scene.knot.set(CHALLENGE, "TXT", &claim.challenge_value()).await.unwrap();
+    scene.set_all(&claim).await;
+    assert!(scene.ask(&bob).await.serves());
+    let left = "select count(*) from certificates
+        where paused or failing_since is not null or last_error is not null or waits is not null";
+    assert_eq!(scene.cloud.value::<i64>(left).await, 0);
+    let before: String = scene.cloud.value("select chain_pem from certificates where names = '{ada.test}'").await;
+    scene.cloud.clock.advance(TimeDelta::days(61));
+    scene.settle().await;
+    let after: String = scene.cloud.value("select chain_pem from certificates where names = '{ada.test}'").await;
+    assert_ne!(after, before, "Bob's is renewed");
+}
+
+#[tokio::test]
 async fn a_record_that_was_forgotten_leads_to_nobody() {
     let scene = Scene::active().await;
     let adas = scene.row(&scene.ada).await;
