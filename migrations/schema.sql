@@ -314,9 +314,10 @@ CREATE TABLE public.acme_attempts (
     outcome text DEFAULT 'pending'::text NOT NULL,
     tenant_id text,
     serving boolean DEFAULT false NOT NULL,
+    again_at timestamp with time zone,
     CONSTRAINT acme_attempts_certificate_id_check CHECK ((certificate_id ~ '^c-[a-z2-7]{16}$'::text)),
     CONSTRAINT acme_attempts_names_check CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100))),
-    CONSTRAINT acme_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['pending'::text, 'issued'::text, 'not-validated'::text, 'refused'::text, 'away'::text]))),
+    CONSTRAINT acme_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['pending'::text, 'issued'::text, 'not-validated'::text, 'refused'::text, 'away'::text, 'cut-off'::text]))),
     CONSTRAINT acme_attempts_registered_check CHECK (((cardinality(registered) >= 1) AND (cardinality(registered) <= 100)))
 );
 
@@ -334,13 +335,15 @@ COMMENT ON COLUMN public.acme_attempts.names IS 'For which names.';
 
 COMMENT ON COLUMN public.acme_attempts.registered IS 'The registered domains of those names (one below a public suffix): CAs count by them.';
 
-COMMENT ON COLUMN public.acme_attempts.renewal IS 'A renewal that names the certificate it replaces inside its CA''s window: CAs do not count it.';
+COMMENT ON COLUMN public.acme_attempts.renewal IS 'A renewal that names the certificate it replaces, inside its CA''s window, and was taken for one: CAs do not count it.';
 
-COMMENT ON COLUMN public.acme_attempts.outcome IS 'pending (it runs, or its worker died), issued, not-validated (the name''s own failure), refused, or away (the CA''s).';
+COMMENT ON COLUMN public.acme_attempts.outcome IS 'pending (it runs), issued, not-validated (the name''s own failure), refused (before any validation), away (the CA''s), or cut-off (its worker died, or its turn took too long: nobody knows).';
 
 COMMENT ON COLUMN public.acme_attempts.tenant_id IS 'For whose certificate; no foreign key, since it counts after the percloud has gone, too. None: the provider''s own.';
 
 COMMENT ON COLUMN public.acme_attempts.serving IS 'There was one that served: a renewal, whatever its CA takes it for.';
+
+COMMENT ON COLUMN public.acme_attempts.again_at IS 'Before this the CA does not want to be asked for the same names again; none when it named no time.';
 
 ALTER TABLE public.acme_attempts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.acme_attempts_id_seq
@@ -360,16 +363,16 @@ CREATE TABLE public.acme_challenges (
     expires_at timestamp with time zone NOT NULL,
     CONSTRAINT acme_challenges_certificate_id_check CHECK ((certificate_id ~ '^c-[a-z2-7]{16}$'::text)),
     CONSTRAINT acme_challenges_key_authorization_check CHECK (((octet_length(key_authorization) >= 1) AND (octet_length(key_authorization) <= 500))),
-    CONSTRAINT acme_challenges_kind_check CHECK ((kind = ANY (ARRAY['http-01'::text, 'tls-alpn-01'::text]))),
+    CONSTRAINT acme_challenges_kind_check CHECK ((kind = ANY (ARRAY['http-01'::text, 'tls-alpn-01'::text, 'dns-01'::text]))),
     CONSTRAINT acme_challenges_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 253))),
     CONSTRAINT acme_challenges_token_check CHECK (((octet_length(token) >= 1) AND (octet_length(token) <= 200)))
 );
 
-COMMENT ON TABLE public.acme_challenges IS 'What the edge answers to a CA that comes to see whether a name leads here (RFC 8555, RFC 8737). There while an order runs.';
+COMMENT ON TABLE public.acme_challenges IS 'What the edge answers to a CA that comes to see whether a name leads here (RFC 8555, RFC 8737), and what was put into the DNS for that. There while an order runs.';
 
 COMMENT ON COLUMN public.acme_challenges.token IS 'The challenge''s token: the last part of the path that the CA asks for by HTTP.';
 
-COMMENT ON COLUMN public.acme_challenges.kind IS 'http-01 or tls-alpn-01; dns-01 is answered by a DNS server.';
+COMMENT ON COLUMN public.acme_challenges.kind IS 'http-01 or tls-alpn-01, which the edge answers; dns-01 is a TXT value that is to be taken away.';
 
 COMMENT ON COLUMN public.acme_challenges.name IS 'The name that is to be proved.';
 
@@ -377,7 +380,7 @@ COMMENT ON COLUMN public.acme_challenges.key_authorization IS 'What the answer h
 
 COMMENT ON COLUMN public.acme_challenges.certificate_id IS 'For which certificate.';
 
-COMMENT ON COLUMN public.acme_challenges.expires_at IS 'After this it is no longer answered, and taken away: its worker died.';
+COMMENT ON COLUMN public.acme_challenges.expires_at IS 'After this it is no longer answered, and taken away: its worker died. For dns-01, when it is tried next to take it away.';
 
 CREATE TABLE public.api_tokens (
     id text NOT NULL,
@@ -476,6 +479,8 @@ CREATE TABLE public.certificates (
     ari_due_at timestamp with time zone,
     trouble text,
     told_of text,
+    ari_explanation text,
+    CONSTRAINT certificates_ari_explanation_check CHECK (((octet_length(ari_explanation) >= 1) AND (octet_length(ari_explanation) <= 500))),
     CONSTRAINT certificates_check CHECK (((observed = 'absent'::text) OR ((chain_pem IS NOT NULL) AND (key_sealed IS NOT NULL) AND (not_before IS NOT NULL) AND (not_after IS NOT NULL)))),
     CONSTRAINT certificates_id_check CHECK ((id ~ '^c-[a-z2-7]{16}$'::text)),
     CONSTRAINT certificates_names_check CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100))),
@@ -544,6 +549,8 @@ COMMENT ON COLUMN public.certificates.ari_due_at IS 'When its CA is asked again;
 COMMENT ON COLUMN public.certificates.trouble IS 'Who can mend what kept it from being issued last: owner (the name does not validate, or its domain forbids our CA) or operator (anything else, a budget that is used up too); none while nothing has.';
 
 COMMENT ON COLUMN public.certificates.told_of IS 'Of whose trouble its owner was told at told_at; none in rows that an older release wrote: of the owner''s.';
+
+COMMENT ON COLUMN public.certificates.ari_explanation IS 'A page on which its CA says why it suggests that window; none when it names none.';
 
 CREATE TABLE public.cost_prices (
     one boolean DEFAULT true NOT NULL,

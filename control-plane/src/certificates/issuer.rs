@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use tls::{Issued, LocalCa};
 
-use super::known::Known;
+use super::{Validity, known::Known};
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,17 @@ pub enum Error {
         /// What it said.
         source: anyhow::Error,
     },
-    /// The CA saw that a name does not lead here: this name's own failure.
+    /// The CA gives these names none for a while, since they have had many or failed often. It serves everybody else, and another may do it.
+    #[error("{issuer} limits these names")]
+    Limited {
+        /// Whom it was asked.
+        issuer: String,
+        /// When to ask again, if it said.
+        after: Option<Duration>,
+        /// What it said.
+        source: anyhow::Error,
+    },
+    /// The CA saw that a name does not lead here, or hangs where it leads to: this name's own failure.
     #[error("{issuer} could not validate {name}")]
     NotValidated {
         /// Whom it was asked.
@@ -65,8 +75,10 @@ pub struct Order<'a> {
     pub names: &'a [String],
     /// The chain that it replaces, when the same issuer issued that and suggests when to renew (ARI).
     pub replaces: Option<&'a str>,
-    /// There is one that serves.
-    pub serving: bool,
+    /// Now is inside the window in which that issuer suggests to renew.
+    pub in_window: bool,
+    /// From when to when the one is good that serves; none while there is none.
+    pub serving: Option<Validity>,
     /// Failures in a row so far.
     pub tries: i32,
     /// What time it is.

@@ -9,13 +9,19 @@ macro_rules! columns {
 }
 
 crate::statements! {
-    /// Wants one for these names, due at once; leaves one that is wanted already for the same percloud alone.
+    /// Wants one for these names, due at once; leaves one that is wanted already for the same percloud alone. Of what was said and failed
+    /// while they were another's, an operator's pause among it, nothing goes over.
     WANT = "insert into certificates (id, names, tenant_id, created_at, due_at, trace_parent) values ($1, $2, $3, $4, $4, $5)
         on conflict (names) do update set wanted = 'issued', tenant_id = excluded.tenant_id, due_at = $4, tries = 0, told_at = null,
-            told_of = null, trouble = null, wish = certificates.wish + 1, trace_parent = coalesce(excluded.trace_parent, certificates.trace_parent)
+            told_of = null, trouble = null, wish = certificates.wish + 1, trace_parent = coalesce(excluded.trace_parent, certificates.trace_parent),
+            paused = certificates.paused and certificates.tenant_id is not distinct from excluded.tenant_id,
+            failing_since = case when certificates.tenant_id is not distinct from excluded.tenant_id then certificates.failing_since end,
+            last_error = case when certificates.tenant_id is not distinct from excluded.tenant_id then certificates.last_error end,
+            waits = case when certificates.tenant_id is not distinct from excluded.tenant_id then certificates.waits end
         where certificates.wanted <> 'issued' or certificates.tenant_id is distinct from excluded.tenant_id";
-    /// Wants none for these names any more.
-    UNWANT = "update certificates set wanted = 'gone', due_at = $2, tries = 0, wish = wish + 1 where names = $1 and wanted <> 'gone'";
+    /// Wants none for these names of a percloud ($3) any more; another's of the same name stays.
+    UNWANT = "update certificates set wanted = 'gone', due_at = $2, tries = 0, wish = wish + 1
+        where names = $1 and wanted <> 'gone' and tenant_id is not distinct from $3";
     /// Looks at once at what a percloud's certificates wait for.
     LOOK = "update certificates set due_at = $2, wish = wish + 1 where tenant_id = $1 and wanted = 'issued' and waits is not null";
     /// Tries it at once.

@@ -5,7 +5,7 @@ use super::{caa, issuer::Error};
 /// Who can mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trouble {
-    /// The owner of the name: it does not lead here, or its domain forbids our CA.
+    /// The owner of the name: it does not lead here, its domain forbids our CA, or it has had too many certificates there.
     Owner,
     /// The operator, or the CA: it is away, it refuses us, a budget is used up. Whatever is not known to be the owner's.
     Operator,
@@ -18,7 +18,7 @@ impl Trouble {
     #[must_use]
     pub fn of(error: &Error) -> Self {
         match error {
-            Error::NotValidated { .. } => Self::Owner,
+            Error::NotValidated { .. } | Error::Limited { .. } => Self::Owner,
             Error::Refused { source, .. } if caa::forbids(source) => Self::Owner,
             Error::Refused { .. } | Error::Away { .. } | Error::NotNow { .. } => Self::Operator,
         }
@@ -40,7 +40,13 @@ mod tests {
             source: anyhow::anyhow!("connection refused"),
         };
         let away = Error::Away { issuer: "ca.example".into(), after: None, source: anyhow::anyhow!("HTTP 503") };
+        let limited = Error::Limited {
+            issuer: "ca.example".into(),
+            after: None,
+            source: anyhow::anyhow!("too many certificates already issued for \"a.example\""),
+        };
         for (error, trouble) in [
+            (limited, Trouble::Owner),
             (not_validated, Trouble::Owner),
             (refused(anyhow::Error::msg(caa).context("asked beforehand")), Trouble::Owner),
             (refused(anyhow::anyhow!(theirs).context("the order")), Trouble::Owner),

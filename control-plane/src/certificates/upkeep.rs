@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Pool;
 
-use super::{Counts, acme, counts};
+use super::{Counts, acme, counts, reconcile::TURN_LIMIT};
 use crate::db;
 
 /// Attempts are kept a little longer than the longest window in which they are counted.
@@ -14,6 +14,7 @@ pub(super) async fn once(db: &Pool, now: DateTime<Utc>) -> Result<(), db::Error>
     let db = db.get().await?;
     db.execute(acme::sql::FORGET_CHALLENGES, &[&now]).await?;
     db.execute(acme::sql::FORGET_ATTEMPTS, &[&(now - ATTEMPTS_KEPT)]).await?;
+    db.execute(acme::sql::CUT_OFF, &[&(now - TURN_LIMIT)]).await?;
     show(&counts(&db, now).await?, now);
     for used in acme::used(&db, now).await? {
         metrics::gauge!("percloud_acme_orders_in_window", "account" => used.account).set(used.orders as f64);

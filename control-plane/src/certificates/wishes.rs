@@ -33,13 +33,18 @@ pub async fn want(
     Ok(())
 }
 
-/// Wants no certificate for these names any more.
+/// Wants no certificate for these names of a percloud (none: of the provider's own) any more. What another has for them is not touched.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn unwant(db: &impl GenericClient, names: &[String], now: DateTime<Utc>) -> Result<(), db::Error> {
+pub async fn unwant(
+    db: &impl GenericClient,
+    tenant: Option<&TenantId>,
+    names: &[String],
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
     let statement = db.prepare_cached(sql::UNWANT).await?;
-    db.execute(&statement, &[&names, &now]).await?;
+    db.execute(&statement, &[&names, &now, &tenant.map(TenantId::as_str)]).await?;
     Ok(())
 }
 

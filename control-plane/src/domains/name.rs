@@ -202,6 +202,13 @@ impl Name {
     }
 }
 
+/// All names that a claim with this base can have had: the base, and the one with `www.` where that is its twin. Elsewhere `www.` is a name
+/// of its own, and may be another percloud's.
+pub(super) fn both(base: &str) -> Vec<String> {
+    let twin = base.parse().ok().and_then(|host| Name::of_host(host).ok()).and_then(|name| name.twin());
+    std::iter::once(base.to_owned()).chain(twin).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +233,13 @@ mod tests {
             assert_eq!((name.host(), name.base(), name.twin().as_deref()), (host, base, twin), "{typed}");
         }
         assert_eq!(parsed("www.xn--bcher-kva.de").unwrap().shown(), "www.bücher.de");
+    }
+
+    #[test]
+    fn www_belongs_to_a_claim_only_where_it_is_its_twin() {
+        for (base, all) in [("ada.it", &["ada.it", "www.ada.it"][..]), ("me.ada.it", &["me.ada.it"])] {
+            assert_eq!(both(base), all);
+        }
     }
 
     #[test]

@@ -161,7 +161,7 @@ crate::statements! {
     DELETE = "delete from domains where id = $1 and claim = $2";
     /// Whether the claim is still this worker's; locked.
     MINE = "select 1 from domains where id = $1 and claim = $2 for update";
-    /// Certificates of single names that are wanted: whether there is one that lasts for two days more from now ($3) on, or for a sixth of
+    /// A percloud's ($4) certificates of single names that are wanted: whether there is one that lasts for two days more from now ($3) on, or for a sixth of
     /// its life where that is less; whether there is not although somebody tried (or may not try); and until when it lasts so.
     CERTIFICATES = "select name, coalesce(lasts_until > $3, false),
             coalesce(lasts_until, $3) <= $3 and (paused or tried), lasts_until
@@ -169,7 +169,7 @@ crate::statements! {
             select names[1] as name, paused, trouble is not null or failing_since is not null as tried,
                 case when observed = 'issued' then not_after - least(interval '2 days', (not_after - not_before) / 6) end as lasts_until
             from certificates
-            where names in (array[$1::text], array[$2::text]) and wanted = 'issued'
+            where names in (array[$1::text], array[$2::text]) and wanted = 'issued' and tenant_id = $4
         ) c";
     /// A percloud runs again: a domain that rested meanwhile is looked at now.
     RESUMED = "update domains set check_at = $2, due_at = $2, wish = wish + 1 where tenant_id = $1 and wanted = 'active' and observed = 'verified'";

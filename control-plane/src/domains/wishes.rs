@@ -4,6 +4,7 @@ use bundle::TenantId;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
+use super::name::both;
 use super::{DomainRow, Error, Name, Observed, Owned, Part, Refusal, Wanted, get, of_tenant, owned, sql};
 use crate::{
     audit::{self, Actor},
@@ -333,8 +334,8 @@ pub async fn resumed(tx: &Transaction<'_>, tenant: &TenantId, now: DateTime<Utc>
 pub async fn forget(tx: &Transaction<'_>, tenant: &TenantId, now: DateTime<Utc>) -> Result<(), db::Error> {
     for row in tx.query(sql::NAMES_OF, &[&tenant.as_str()]).await? {
         let base: String = row.try_get("base")?;
-        for host in [format!("www.{base}"), base] {
-            certificates::unwant(tx, &[host], now).await?;
+        for host in both(&base) {
+            certificates::unwant(tx, Some(tenant), &[host], now).await?;
         }
     }
     Ok(())

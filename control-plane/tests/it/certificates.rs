@@ -187,7 +187,7 @@ async fn what_is_not_wanted_any_more_goes() {
     want(&cloud).await;
     settle(&cloud, &noun).await;
     let names = certificates::provider_names("percloud.localhost");
-    certificates::unwant(&cloud.db.get().await.unwrap(), &names, cloud.now()).await.unwrap();
+    certificates::unwant(&cloud.db.get().await.unwrap(), None, &names, cloud.now()).await.unwrap();
     settle(&cloud, &noun).await;
     assert!(certificates::list(&cloud.db.get().await.unwrap(), &Filter::default()).await.unwrap().is_empty());
 }

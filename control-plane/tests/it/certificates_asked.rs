@@ -47,7 +47,7 @@ async fn a_renewal_comes_in_the_window_that_its_ca_suggests_and_names_what_it_re
     scene.pass(day(12) - scene.cloud.now() - TimeDelta::hours(1), &noun).await;
     assert_eq!(scene.find("ada.test").await.renewal(), Some(asked), "asked again and again, the moment stays");
     assert_eq!(chain(&scene).await, old, "not before the window");
-    scene.pass(TimeDelta::hours(26), &noun).await;
+    scene.pass(asked - scene.cloud.now(), &noun).await;
     assert_ne!(chain(&scene).await, old);
     let orders = ca.orders();
     assert_eq!(renewals(&orders), [(false, true), (true, true)]);
@@ -66,7 +66,8 @@ async fn a_renewal_that_got_lost_is_ordered_again_without_what_has_been_replaced
     scene.settle(&noun).await;
     scene.pass(TimeDelta::hours(2), &noun).await;
     scene.cloud.sql("create table before as select * from certificates").await;
-    scene.pass(TimeDelta::days(16), &noun).await;
+    let inside = scene.find("ada.test").await.renewal().unwrap();
+    scene.pass(inside - scene.cloud.now(), &noun).await;
     assert_eq!(renewals(&ca.orders()), [(false, true), (true, true)]);
     // As if the reconciler had died after the CA issued, and before it wrote.
     let lost = "update certificates c set chain_pem = b.chain_pem, key_sealed = b.key_sealed, not_before = b.not_before,

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use control_plane::certificates::{
+    Validity,
     acme::budgets::{Budgets, Outcome, UsedUp, ended},
     issuer::Order,
 };
@@ -32,14 +33,32 @@ async fn order_for(
     change: impl FnOnce(&mut Order<'_>),
 ) -> Result<(), UsedUp> {
     let (names, tenant) = ([name.to_owned()], tenant.map(bundle::TenantId::as_str));
-    let mut order = Order { id: ID, tenant, names: &names, replaces: None, serving: false, tries: 0, now: cloud.now() };
+    let mut order = Order {
+        id: ID,
+        tenant,
+        names: &names,
+        replaces: None,
+        in_window: false,
+        serving: None,
+        tries: 0,
+        now: cloud.now(),
+    };
     change(&mut order);
     let attempt = BUDGETS.reserve(&cloud.worker, "ca.example", &order).await.unwrap()?;
-    ended(&cloud.worker, attempt, outcome, order.replaces.is_some()).await.unwrap();
+    ended(&cloud.worker, attempt, outcome, order.in_window, None).await.unwrap();
     Ok(())
 }
 
 fn nothing(_: &mut Order<'_>) {}
+
+/// There is one that serves.
+fn serves(order: &mut Order<'_>) {
+    order.serving = Some(served(order));
+}
+
+fn served(order: &Order<'_>) -> Validity {
+    Validity { not_before: order.now - TimeDelta::days(60), not_after: order.now + TimeDelta::days(30) }
+}
 
 #[tokio::test]
 async fn a_name_that_failed_often_waits_an_hour_and_no_other_does() {
@@ -82,10 +101,11 @@ async fn a_percloud_that_collects_domains_waits_and_its_renewals_do_not() {
     let cloud = TestCloud::new().await;
     let begun = cloud.now();
     let (ada, bob) = (cloud.sign_up("ada").await.id, cloud.sign_up("bob").await.id);
-    let of = async |tenant: &bundle::TenantId, n: usize, serving| {
+    let of = async |tenant: &bundle::TenantId, n: usize, serving: bool| {
         // Each below a public suffix of its own: no other window stands against them.
         let name = format!("name.example-{n}.org");
-        order_for(&cloud, Some(tenant), &name, Outcome::Issued, |order| order.serving = serving).await
+        order_for(&cloud, Some(tenant), &name, Outcome::Issued, |order| order.serving = serving.then(|| served(order)))
+            .await
     };
     for n in 0..4 {
         of(&ada, n, false).await.unwrap();
@@ -107,7 +127,7 @@ async fn an_account_has_its_orders_and_renewals_find_room() {
     let name = |n: usize| format!("name-{n}.example.org").replace("example", &format!("example-{n}"));
     let new = async |n| order(&cloud, &name(n), Outcome::Issued, nothing).await;
     let again = async |n| order(&cloud, &name(n), Outcome::Issued, |order| order.tries = 1).await;
-    let renewal = async |n| order(&cloud, &name(n), Outcome::Issued, |order| order.serving = true).await;
+    let renewal = async |n| order(&cloud, &name(n), Outcome::Issued, serves).await;
     for n in 0..8 {
         new(n).await.unwrap();
     }
@@ -117,7 +137,7 @@ async fn an_account_has_its_orders_and_renewals_find_room() {
     renewal(9).await.unwrap();
     assert!(renewal(10).await.is_err());
     // Inside the window that its CA suggests a renewal is not counted, nor kept waiting.
-    order(&cloud, &name(11), Outcome::Issued, |order| order.replaces = Some("a chain")).await.unwrap();
+    order(&cloud, &name(11), Outcome::Issued, |order| order.in_window = true).await.unwrap();
     cloud.clock.advance(TimeDelta::hours(3));
     order(&cloud, &name(12), Outcome::Issued, nothing).await.unwrap();
 }
@@ -139,10 +159,34 @@ async fn many_names_that_fail_leave_room_for_new_ones() {
 async fn a_loop_of_our_own_ends_after_a_few_certificates() {
     let cloud = TestCloud::new().await;
     for _ in 0..2 {
-        order(&cloud, "a.example", Outcome::Issued, |order| order.serving = true).await.unwrap();
+        order(&cloud, "a.example", Outcome::Issued, serves).await.unwrap();
     }
-    let used_up = order(&cloud, "a.example", Outcome::Issued, |order| order.serving = true).await.unwrap_err();
+    let used_up = order(&cloud, "a.example", Outcome::Issued, serves).await.unwrap_err();
     assert!(used_up.words.contains("for it within seven days"), "{used_up:?}");
+}
+
+#[tokio::test]
+async fn a_ca_that_names_a_time_is_not_asked_for_the_same_name_before_and_another_ca_is() {
+    let cloud = TestCloud::new().await;
+    let (names, now) = (["a.example".to_owned()], cloud.now());
+    let again = now + TimeDelta::days(3);
+    let order = |now| Order {
+        id: ID,
+        tenant: None,
+        names: &names,
+        replaces: None,
+        in_window: false,
+        serving: None,
+        tries: 1,
+        now,
+    };
+    let attempt = BUDGETS.reserve(&cloud.worker, "ca.example", &order(now)).await.unwrap().unwrap();
+    ended(&cloud.worker, attempt, Outcome::Refused, false, Some(again)).await.unwrap();
+    let reserve = async |account, now| BUDGETS.reserve(&cloud.worker, account, &order(now)).await.unwrap();
+    let used_up = reserve("ca.example", now + TimeDelta::days(2)).await.unwrap_err();
+    assert_eq!((used_up.until, used_up.words.contains("left alone")), (again, true), "{used_up:?}");
+    reserve("other.example", now + TimeDelta::days(2)).await.unwrap();
+    reserve("ca.example", again).await.unwrap();
 }
 
 #[tokio::test]
@@ -150,7 +194,7 @@ async fn many_reconcilers_at_once_never_exceed_a_budget() {
     let cloud = TestCloud::new().await;
     let orders = (0..40).map(|n| {
         let (cloud, name) = (&cloud, format!("site-{n}.test"));
-        async move { order(cloud, &name, Outcome::Issued, |order| order.serving = true).await.is_ok() }
+        async move { order(cloud, &name, Outcome::Issued, serves).await.is_ok() }
     });
     let reserved = futures_util::future::join_all(orders).await;
     assert_eq!(reserved.iter().filter(|made| **made).count(), 10);

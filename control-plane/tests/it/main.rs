@@ -9,6 +9,7 @@ mod certificates_acme;
 mod certificates_asked;
 mod certificates_budgets;
 mod certificates_guard;
+mod certificates_limits;
 mod certificates_operator;
 mod certificates_thousand;
 mod certificates_trouble;

@@ -145,12 +145,13 @@ async fn at_home_a_name_that_does_not_lead_here_is_told_in_words() {
     let home = Home::start(&data, &pebble, ports(), &[]);
     home.says("Stop it");
     home.says("127.0.0.1 did not find this percloud at me.test");
-    home.says("me.test could not be validated: tls-alpn-01");
+    home.says("me.test could not be validated: http-01");
     home.says("me.test leads nowhere: DNS has no address for it");
     home.says("Next try in a minute");
     let own_root = std::fs::read_to_string(data.join("ca.pem")).unwrap();
     assert_eq!(status(&home.visit(&own_root).await.unwrap().1), 200, "meanwhile its own authority vouches for it");
     let orders = pebble.count("Added order");
+    assert_eq!(orders, 1, "one way an order: authorities count those that fail");
     home.stop();
     let again = Home::start(&data, &pebble, ports(), &[]);
     again.says("Stop it");

@@ -14,6 +14,9 @@ use super::http::{Heard, Http};
 use super::{Directory, Eab, Error, RenewalInfo, Solver, order};
 use crate::Issued;
 
+/// An address longer than this is not kept.
+const LONGEST_PAGE: usize = 500;
+
 /// An account at an authority, open for orders.
 #[derive(Clone)]
 pub struct Account {
@@ -67,11 +70,13 @@ impl Account {
     }
 
     /// One order to its end: authorise (challenges through `solver`), finalise with a fresh P-256 key, download. What was
-    /// presented is withdrawn in any case but one: a caller that drops this future keeps it from withdrawing.
+    /// presented is withdrawn before this ends, but for what takes longer than half a minute to go; and a caller that drops this future keeps
+    /// it from withdrawing.
     ///
-    /// When a name cannot be validated one way, the next of `solver`'s kinds is tried on a fresh order. Bad nonces are
-    /// retried, slow validations are polled obeying `Retry-After` until `patience` is over. `replaces`: the PEM chain of the
-    /// certificate that this renews (RFC 9773 §5; left out when the authority has no ARI, or does not want it).
+    /// Each name is proved in one way, the first of `solver`'s kinds that is offered: authorities count failures, and whoever wants another
+    /// way says so at the next order. Bad nonces are retried. Validations, and then the signing, may take `patience` each, polled obeying
+    /// `Retry-After`; what it takes until the answers are visible is not counted in, and ends after five minutes. `replaces`: the PEM chain
+    /// of the certificate that this renews (RFC 9773 §5; left out when the authority has no ARI, or does not want it).
     ///
     /// # Errors
     /// As [`Error`] says.
@@ -105,9 +110,16 @@ impl Account {
         let moment = |at: time::OffsetDateTime| DateTime::from_timestamp(at.unix_timestamp(), 0);
         let window = info.suggested_window;
         let (Some(start), Some(end)) = (moment(window.start), moment(window.end)) else { return Ok(None) };
+        let explanation = info.explanation_url.as_deref().and_then(page);
         // An authority that says nonsense is not followed (RFC 9773, section 4.2: end is after start).
-        Ok((start <= end).then_some(RenewalInfo { start, end, retry_after }))
+        Ok((start <= end).then_some(RenewalInfo { start, end, retry_after, explanation }))
     }
+}
+
+/// A page that people may be sent to; as it is written in addresses, so that it holds nothing that a terminal would take for more than text.
+fn page(given: &str) -> Option<String> {
+    let url = url::Url::parse(given).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
+    Some(url.to_string()).filter(|url| url.len() <= LONGEST_PAGE && url.is_ascii())
 }
 
 /// As ARI names a certificate; none for one that names no issuer's key.
@@ -151,6 +163,18 @@ fn read(directory: &Directory, kept: &[u8]) -> anyhow::Result<AccountCredentials
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_addresses_of_pages_are_passed_on() {
+        for (given, page) in [
+            ("https://ca.example/why?ari=1", Some("https://ca.example/why?ari=1")),
+            ("https://ca.example/\u{1b}[2Jx", Some("https://ca.example/%1B[2Jx")),
+            ("javascript:alert(1)", None),
+            ("see the terms", None),
+        ] {
+            assert_eq!(super::page(given).as_deref(), page, "{given}");
+        }
+    }
 
     /// Callers spawn these.
     #[expect(dead_code, reason = "it is enough that it compiles")]

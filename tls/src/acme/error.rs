@@ -7,16 +7,26 @@ use instant_acme::{Error as AcmeError, Problem};
 
 use super::Kind;
 use super::http::Heard;
+use super::limits::is_about;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The authority is away, overloaded or limits us: another one may do it, or this one later.
+    /// The authority is away, overloaded or limits our account: another one may do it, or this one later. No name's failure.
     #[error("the certificate authority is away or limits us")]
     Away {
         /// How long it wants to be left alone, if it said so.
         after: Option<Duration>,
         /// What happened.
+        source: anyhow::Error,
+    },
+    /// The authority gives these names no certificate for a while, since they have had many, or failed often: another one may do it, or this
+    /// one later. It serves everybody else.
+    #[error("the certificate authority limits these names")]
+    Limited {
+        /// How long to wait, if it said so.
+        after: Option<Duration>,
+        /// In its words.
         source: anyhow::Error,
     },
     /// The authority could not validate the name: this name's own failure, and no other's.
@@ -71,8 +81,9 @@ impl Error {
     }
 
     fn of_problem(problem: &Problem, heard: Heard) -> Self {
-        let words = anyhow::Error::msg(problem.to_string());
         let status = problem.status.or(heard.status.map(|s| s.as_u16())).unwrap_or(0);
+        // As it is, so that whoever knows the order's names can look whether it is about them.
+        let words = anyhow::Error::new(Problem { status: Some(status), ..problem.clone() });
         match kind(problem) {
             "rateLimited" | "serverInternal" | "badNonce" => Self::Away { after: heard.retry_after, source: words },
             "accountDoesNotExist" => Self::Refused(words.context(Gone)),
@@ -81,15 +92,22 @@ impl Error {
         }
     }
 
+    /// A limit that is about the names of an order is no sign that the authority is away.
+    pub(super) fn about(self, names: &[String]) -> Self {
+        let theirs = |source: &anyhow::Error| source.downcast_ref().is_some_and(|problem| is_about(problem, names));
+        match self {
+            Self::Away { after, source } if theirs(&source) => Self::Limited { after, source },
+            other => other,
+        }
+    }
+
     /// What a challenge's own problem says of its name. Most are about what the authority found there; a few are not.
     pub(super) fn of_challenge(name: &str, problem: &Problem, way: Kind) -> Self {
         match kind(problem) {
-            "rateLimited"
-            | "serverInternal"
-            | "caa"
-            | "rejectedIdentifier"
-            | "unsupportedIdentifier"
-            | "userActionRequired" => Self::of_problem(problem, Heard::default()),
+            "rateLimited" => Self::Limited { after: None, source: anyhow::Error::new(problem.clone()).context(way) },
+            "serverInternal" | "caa" | "rejectedIdentifier" | "unsupportedIdentifier" | "userActionRequired" => {
+                Self::of_problem(problem, Heard::default())
+            }
             _ => Self::NotValidated {
                 name: name.to_owned(),
                 source: anyhow::Error::msg(problem.to_string()).context(way),
@@ -100,6 +118,7 @@ impl Error {
     fn doing(self, doing: &'static str) -> Self {
         match self {
             Self::Away { after, source } => Self::Away { after, source: source.context(doing) },
+            Self::Limited { after, source } => Self::Limited { after, source: source.context(doing) },
             Self::NotValidated { name, source } => Self::NotValidated { name, source: source.context(doing) },
             Self::Refused(source) => Self::Refused(source.context(doing)),
         }

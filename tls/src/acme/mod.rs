@@ -3,7 +3,9 @@
 //! * An [`Account`] at a [`Directory`] sees one order to its end: [`Account::issue`]. Whoever calls keeps the account's
 //!   credentials, chooses when, and counts what the authority's limits allow; nothing here remembers or repeats.
 //! * A [`Solver`] makes a challenge's answer visible, by whichever way it has: a route on port 80, a certificate for
-//!   ALPN `acme-tls/1`, a TXT record ([`dns`]). What was presented is withdrawn, however the order ends.
+//!   ALPN `acme-tls/1`, a TXT record ([`dns`]). What was presented is withdrawn when the order ends, well or not. It stays where that
+//!   fails or takes too long, and where the order itself is cut off: whoever presents in places that outlast the process writes
+//!   down what, and takes it away later.
 //! * An [`Error`] says who has to do something: nobody (ask another authority, or later), the name's holder, or the operator.
 //!
 //! Everything has a time-out, and no secret is logged.
@@ -13,6 +15,7 @@ mod alpn;
 pub mod dns;
 mod error;
 mod http;
+mod limits;
 mod order;
 
 use std::fmt;
@@ -121,10 +124,11 @@ impl Challenge {
 
 /// Makes a challenge's answer visible and takes it away again. Both ensure: twice is once.
 pub trait Solver: Send + Sync {
-    /// Which kinds can be answered for this name, the best first; `wildcard` names need [`Kind::Dns01`].
+    /// Which kinds can be answered for this name, the best first; `wildcard` names need [`Kind::Dns01`]. An order tries the first that the
+    /// authority offers, and no other.
     fn kinds(&self, name: &str, wildcard: bool) -> Vec<Kind>;
 
-    /// Makes the answer visible. When this is done, the authority may look.
+    /// Makes the answer visible. When this is done, the authority may look. All answers of an order are presented at once.
     fn present<'a>(&'a self, challenge: &'a Challenge) -> BoxFuture<'a, anyhow::Result<()>>;
 
     /// Takes it away again, also when it was never presented.
@@ -132,7 +136,7 @@ pub trait Solver: Send + Sync {
 }
 
 /// When the authority suggests to renew (RFC 9773): some moment from `start` to `end`, chosen by chance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenewalInfo {
     /// The first moment; in the past: now.
     pub start: DateTime<Utc>,
@@ -140,4 +144,6 @@ pub struct RenewalInfo {
     pub end: DateTime<Utc>,
     /// When to ask again.
     pub retry_after: std::time::Duration,
+    /// A page for people that says why (section 4.2), where there is one.
+    pub explanation: Option<String>,
 }

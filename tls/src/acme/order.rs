@@ -1,19 +1,19 @@
 //! One order: from names to a certificate.
 //!
-//! An authorisation that failed is final, and takes its order with it (RFC 8555, section 7.1.6). So each way to prove a
-//! name is tried on an order of its own; what was learnt (which way failed for whom) is carried on.
+//! An authorisation that failed is final, and takes its order with it (RFC 8555, section 7.1.6). So an order proves each name in one way;
+//! whoever wants to try another one places another order, which authorities count.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result as AnyResult, anyhow};
+use futures_util::future::join_all;
 use instant_acme::{
     AuthorizationStatus, CertificateIdentifier, ChallengeType, Error as AcmeError, Identifier, NewOrder, Order,
     OrderStatus, Problem,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls_pki_types::PrivatePkcs8KeyDer;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::error::{refused, with_nonces};
@@ -26,22 +26,10 @@ const FIRST_LOOK: Duration = Duration::from_millis(250);
 const LAST_LOOK: Duration = Duration::from_secs(10);
 /// How often in a row the authority may be away while we only wait for it.
 const LOST_LOOKS: u8 = 4;
-
-/// A name, whether its wildcard is meant, and a kind of challenge.
-type Way = (String, bool, &'static str);
-
-/// Why an order came to nothing.
-struct Failure {
-    error: Error,
-    /// The way that did not work, when that was it and its name has another one.
-    try_without: Option<Way>,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { error, try_without: None }
-    }
-}
+/// How long our answers may take to become visible; DNS providers are slow to spread what they were told.
+const SHOWING: Duration = Duration::from_secs(300);
+/// How long taking them away may keep an order waiting.
+const HIDING: Duration = Duration::from_secs(30);
 
 pub(super) async fn issue(
     account: &Account,
@@ -50,19 +38,12 @@ pub(super) async fn issue(
     solver: &dyn Solver,
     patience: Duration,
 ) -> Result<Issued, Error> {
-    let until = Instant::now() + patience;
-    let mut failed = BTreeSet::new();
-    loop {
+    let ordered = async {
         let (mut order, replaces) = place(account, names, replaces.as_ref()).await?;
-        match authorise(&mut order, solver, &failed, until).await {
-            Ok(()) => return Ok(Issued { replaces, ..finish(&mut order, names, until).await? }),
-            Err(Failure { error, try_without: Some(way) }) if Instant::now() < until => {
-                debug!(error = error.words(), way = way.2, "another way is tried");
-                failed.insert(way);
-            }
-            Err(failure) => return Err(failure.error),
-        }
-    }
+        authorise(&mut order, solver, patience).await?;
+        Ok(Issued { replaces, ..finish(&mut order, names, Instant::now() + patience).await? })
+    };
+    ordered.await.map_err(|error: Error| error.about(names))
 }
 
 /// An order, and whether it is one that replaces.
@@ -102,16 +83,15 @@ struct Wanted {
 }
 
 /// Proves all names of an order, and takes away what it had to show for that.
-async fn authorise(
-    order: &mut Order,
-    solver: &dyn Solver,
-    failed: &BTreeSet<Way>,
-    until: Instant,
-) -> Result<(), Failure> {
+async fn authorise(order: &mut Order, solver: &dyn Solver, patience: Duration) -> Result<(), Error> {
     let mut presented = Vec::new();
-    let proved = prove(order, solver, failed, &mut presented, until).await;
-    for challenge in &presented {
-        if let Err(error) = solver.withdraw(challenge).await {
+    let proved = prove(order, solver, &mut presented, patience).await;
+    let hide = async |challenge| match timeout(HIDING, solver.withdraw(challenge)).await {
+        Ok(withdrawn) => withdrawn,
+        Err(_) => Err(anyhow!("it takes longer than {} seconds", HIDING.as_secs())),
+    };
+    for (challenge, hidden) in presented.iter().zip(join_all(presented.iter().map(hide)).await) {
+        if let Err(error) = hidden {
             let name = &challenge.name;
             warn!(error = format!("{error:#}"), name, "the answer to a challenge could not be taken away");
         }
@@ -119,60 +99,64 @@ async fn authorise(
     proved
 }
 
+/// `presented`: what is to be taken away afterwards.
 async fn prove(
     order: &mut Order,
     solver: &dyn Solver,
-    failed: &BTreeSet<Way>,
     presented: &mut Vec<Challenge>,
-    until: Instant,
-) -> Result<(), Failure> {
+    patience: Duration,
+) -> Result<(), Error> {
     let all = look(order).await?;
     let mut chosen = Vec::new();
     for (at, wanted) in all.iter().enumerate().filter(|(_, w)| w.pending) {
-        let ways = ways(wanted, solver, failed);
-        let Some(&kind) = ways.first() else { return Err(no_way(wanted, solver).into()) };
-        let challenge = challenge(order, at, wanted, kind).await?;
-        presented.push(challenge.clone());
-        if let Err(source) = solver.present(&challenge).await {
-            give_up(order).await;
+        let kind = way(wanted, solver)?;
+        presented.push(challenge(order, at, wanted, kind).await?);
+        chosen.push((at, kind));
+    }
+    if let Err(error) = show(solver, presented).await {
+        give_up(order).await;
+        return Err(error);
+    }
+    let until = Instant::now() + patience;
+    for (at, kind) in &chosen {
+        with_nonces!("asking for validation", ready(order, *at, *kind))?;
+    }
+    match poll(order, until, |state| state != OrderStatus::Pending).await? {
+        Some(OrderStatus::Invalid) => Err(blame(order, &all, &chosen).await),
+        Some(_) => Ok(()),
+        None => Err(slow(order, &all, &chosen, patience).await),
+    }
+}
+
+/// Makes all answers visible, at once: each may take long. Whoever fails does not cut the others off, which are to be taken away as a whole.
+async fn show(solver: &dyn Solver, challenges: &[Challenge]) -> Result<(), Error> {
+    let shown = async |challenge: &Challenge| {
+        let presented = match timeout(SHOWING, solver.present(challenge)).await {
+            Ok(presented) => presented,
+            Err(_) => Err(anyhow!("it takes longer than {} seconds", SHOWING.as_secs())),
+        };
+        let (name, kind) = (challenge.name.clone(), challenge.kind);
+        presented.map_err(|source| {
             let source = source.context(format!("our answer to {kind} could not be made visible"));
-            let error = Error::NotValidated { name: wanted.name.clone(), source };
-            return Err(Failure { error, try_without: another(wanted, &ways) });
-        }
-        chosen.push((at, ways));
-    }
-    for (at, ways) in &chosen {
-        with_nonces!("asking for validation", ready(order, *at, ways[0]))?;
-    }
-    if poll(order, until, |state| state != OrderStatus::Pending).await? != OrderStatus::Invalid {
-        return Ok(());
-    }
-    Err(blame(order, &all, &chosen).await)
+            Error::NotValidated { name, source }
+        })
+    };
+    join_all(challenges.iter().map(shown)).await.into_iter().collect()
 }
 
-/// How a name can be proved: what we can, in our order, if the authority offers it and it has not failed before.
-fn ways(wanted: &Wanted, solver: &dyn Solver, failed: &BTreeSet<Way>) -> Vec<Kind> {
-    let kinds = solver.kinds(&wanted.name, wanted.wildcard).into_iter();
-    let untried = |kind: &Kind| !failed.contains(&way(wanted, *kind));
-    kinds.filter(|kind| wanted.offered.contains(kind)).filter(untried).collect()
+/// How a name is proved: the first of what we can that the authority offers.
+fn way(wanted: &Wanted, solver: &dyn Solver) -> Result<Kind, Error> {
+    let can = solver.kinds(&wanted.name, wanted.wildcard);
+    can.iter().copied().find(|kind| wanted.offered.contains(kind)).ok_or_else(|| no_way(wanted, &can))
 }
 
-fn way(wanted: &Wanted, kind: Kind) -> Way {
-    (wanted.name.clone(), wanted.wildcard, kind.as_str())
-}
-
-/// The way to leave out from now on: the first, when there is a second.
-fn another(wanted: &Wanted, ways: &[Kind]) -> Option<Way> {
-    (ways.len() > 1).then(|| way(wanted, ways[0]))
-}
-
-fn no_way(wanted: &Wanted, solver: &dyn Solver) -> Error {
+fn no_way(wanted: &Wanted, can: &[Kind]) -> Error {
     let list = |kinds: &[Kind]| match kinds {
         [] => "none".to_owned(),
         some => some.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", "),
     };
     let star = if wanted.wildcard { "*." } else { "" };
-    let (offered, can) = (list(&wanted.offered), list(&solver.kinds(&wanted.name, wanted.wildcard)));
+    let (offered, can) = (list(&wanted.offered), list(can));
     Error::Refused(anyhow!("no way to prove {star}{}: it offers {offered}, we can answer {can}", wanted.name))
 }
 
@@ -248,20 +232,23 @@ async fn ready(order: &mut Order, at: usize, kind: Kind) -> Result<(), AcmeError
     challenge.set_ready().await
 }
 
-/// Looks at the order until `done`, as often as the authority likes.
-async fn poll(order: &mut Order, until: Instant, done: impl Fn(OrderStatus) -> bool) -> Result<OrderStatus, Error> {
+/// Looks at the order until `done`, as often as the authority likes; nothing when the time is over before.
+async fn poll(
+    order: &mut Order,
+    until: Instant,
+    done: impl Fn(OrderStatus) -> bool,
+) -> Result<Option<OrderStatus>, Error> {
     let (mut pause, mut lost) = (FIRST_LOOK, 0);
     loop {
         match with_nonces!("waiting for the order", status(order)) {
-            Ok(status) if done(status) => return Ok(status),
+            Ok(status) if done(status) => return Ok(Some(status)),
             Ok(_) => lost = 0,
             Err(Error::Away { .. }) if lost < LOST_LOOKS => lost += 1,
             Err(error) => return Err(error),
         }
-        let after = Heard::last().retry_after;
-        let wait = after.unwrap_or(pause).max(FIRST_LOOK);
+        let wait = Heard::last().retry_after.unwrap_or(pause).max(FIRST_LOOK);
         if Instant::now() + wait > until {
-            return Err(Error::Away { after, source: anyhow!("the order is not done in time") });
+            return Ok(None);
         }
         sleep(wait).await;
         pause = (pause * 2).min(LAST_LOOK);
@@ -269,25 +256,38 @@ async fn poll(order: &mut Order, until: Instant, done: impl Fn(OrderStatus) -> b
 }
 
 /// Whose fault it is that an order is invalid.
-async fn blame(order: &mut Order, all: &[Wanted], chosen: &[(usize, Vec<Kind>)]) -> Failure {
-    for (at, ways) in chosen {
-        let Ok(Some(problem)) = with_nonces!("asking what went wrong", problem(order, *at)) else { continue };
-        let (wanted, kind) = (&all[*at], ways[0]);
-        let error = Error::of_challenge(&wanted.name, &problem, kind);
-        let theirs = matches!(error, Error::NotValidated { .. });
-        return Failure { error, try_without: another(wanted, ways).filter(|_| theirs) };
+async fn blame(order: &mut Order, all: &[Wanted], chosen: &[(usize, Kind)]) -> Error {
+    for &(at, kind) in chosen {
+        let Ok(Some((_, Some(problem)))) = with_nonces!("asking what went wrong", verdict(order, at)) else { continue };
+        return Error::of_challenge(&all[at].name, &problem, kind);
     }
     let words = order.state().error.as_ref().map_or("it says no more".to_owned(), ToString::to_string);
     let name = chosen.first().and_then(|(at, _)| all.get(*at)).map_or(String::new(), |w| w.name.clone());
-    Error::NotValidated { name, source: anyhow!("the order is invalid: {words}") }.into()
+    Error::NotValidated { name, source: anyhow!("the order is invalid: {words}") }
+}
+
+/// Whose fault it is that validation does not end: the name's that the authority still looks at, since it may hang where that leads to.
+async fn slow(order: &mut Order, all: &[Wanted], chosen: &[(usize, Kind)], patience: Duration) -> Error {
+    for &(at, kind) in chosen {
+        let Ok(Some((status, _))) = with_nonces!("asking what takes so long", verdict(order, at)) else { continue };
+        if status == AuthorizationStatus::Pending {
+            let source = anyhow!("the authority has not finished looking after {} seconds", patience.as_secs());
+            return Error::NotValidated { name: all[at].name.clone(), source: source.context(kind) };
+        }
+    }
+    late()
+}
+
+fn late() -> Error {
+    Error::Away { after: Heard::last().retry_after, source: anyhow!("the order is not done in time") }
 }
 
 async fn status(order: &mut Order) -> Result<OrderStatus, AcmeError> {
     order.refresh().await.map(|state| state.status)
 }
 
-/// What went wrong at the authorisation `at`, if it did.
-async fn problem(order: &mut Order, at: usize) -> Result<Option<Problem>, AcmeError> {
+/// How the authorisation `at` stands, and what went wrong there, if it did.
+async fn verdict(order: &mut Order, at: usize) -> Result<Option<(AuthorizationStatus, Option<Problem>)>, AcmeError> {
     let mut all = order.authorizations();
     for _ in 0..at {
         all.next().await;
@@ -295,10 +295,8 @@ async fn problem(order: &mut Order, at: usize) -> Result<Option<Problem>, AcmeEr
     let Some(one) = all.next().await else { return Ok(None) };
     let mut one = one?;
     let state = one.refresh().await?;
-    if state.status != AuthorizationStatus::Invalid {
-        return Ok(None);
-    }
-    Ok(state.challenges.iter().find_map(|c| c.error.clone()))
+    let problem = state.challenges.iter().find_map(|c| c.error.clone());
+    Ok(Some((state.status, problem.filter(|_| state.status == AuthorizationStatus::Invalid))))
 }
 
 /// Tells the authority that an order will not be pursued: it counts those that are left lying.
@@ -319,7 +317,7 @@ async fn finish(order: &mut Order, names: &[String], until: Instant) -> Result<I
     if !done(order.state().status) {
         // It signs now: who asks at once asks twice. Pebble 2.4 is worse off: asked while it signs, it may lock up for good.
         sleep(FIRST_LOOK).await;
-        poll(order, until, done).await?;
+        poll(order, until, done).await?.ok_or_else(late)?;
     }
     if order.state().status == OrderStatus::Invalid
         && let Some(problem) = order.state().error.clone()

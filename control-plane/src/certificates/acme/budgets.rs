@@ -11,8 +11,10 @@
 //! | first certificates of a percloud | 12 in 3 hours | the others from one that collects domains |
 //!
 //! Of an account's orders the last tenth is for renewals, and the one before for names that are tried again: neither waits behind many new
-//! ones. When half of its orders have failed, nothing is tried again for a while: new names have room, whoever fails. A renewal inside the
-//! window that the CA suggests (ARI) is not counted. A budget that is used up is no failure: it says until when.
+//! ones. When half of its orders have failed, nothing is tried again for a while: new names have room, whoever fails. A renewal that the CA
+//! takes for one, inside the window that it suggests (ARI), is not counted; outside of it CAs count it like any other. An order that was cut
+//! off is an order, but no certificate. A budget that is used up is no failure: it says until when. So does a CA that has said when it wants
+//! to be asked again (`Retry-After`): that one waits, and no other CA.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::{GenericClient, Pool};
@@ -92,9 +94,9 @@ impl Budgets {
     /// How many of an account's orders this one may find before it.
     fn share(&self, order: &Order<'_>) -> u32 {
         let tenths = match (order.serving, order.tries) {
-            (true, _) => 10,
-            (false, 1..) => 9,
-            (false, _) => 8,
+            (Some(_), _) => 10,
+            (None, 1..) => 9,
+            (None, _) => 8,
         };
         (self.orders * tenths / 10).max(1)
     }
@@ -116,11 +118,11 @@ impl Budgets {
             return Ok(Err(used_up));
         }
         let statement = tx.prepare_cached(sql::ATTEMPT).await?;
-        let (renewal, registered) = (order.replaces.is_some(), registered(order.names));
+        let (exempt, registered, serving) = (order.in_window, registered(order.names), order.serving.is_some());
         let row = tx
             .query_one(
                 &statement,
-                &[&order.now, &account, &order.id, &order.names, &registered, &renewal, &order.tenant, &order.serving],
+                &[&order.now, &account, &order.id, &order.names, &registered, &exempt, &order.tenant, &serving],
             )
             .await?;
         let attempt = Attempt(row.try_get(0)?);
@@ -138,6 +140,9 @@ impl Budgets {
         let before = |limit: u32| i64::from(limit.max(1)) - 1;
         let said = |until, words| Ok(Some(UsedUp { until, words }));
         let (hour, week, hours) = (now - FAILURES_IN, now - CERTIFICATES_IN, now - ORDERS_IN);
+        if let Some(until) = full(db, sql::AGAIN, &[&account, &names, &now], TimeDelta::zero()).await? {
+            return said(until, format!("{account} wants to be left alone with it for a while"));
+        }
         if let Some(until) = full(db, sql::FAILURES, &[&names, &hour, &before(self.failures)], FAILURES_IN).await? {
             return said(until, format!("it failed {} times within an hour", self.failures));
         }
@@ -146,17 +151,17 @@ impl Budgets {
         {
             return said(until, format!("{account} has issued {} for it within seven days", self.same));
         }
-        if order.replaces.is_some() {
+        if order.in_window {
             return Ok(None);
         }
-        if !order.serving && order.tries > 0 {
+        if order.serving.is_none() && order.tries > 0 {
             let half = self.orders.div_ceil(2);
             let until = full(db, sql::FAILED_OF_ACCOUNT, &[&account, &hours, &before(half)], ORDERS_IN).await?;
             if let Some(until) = until {
                 return said(until, format!("{half} orders at {account} have failed within three hours"));
             }
         }
-        if let (Some(tenant), false) = (order.tenant, order.serving) {
+        if let (Some(tenant), None) = (order.tenant, order.serving) {
             let most = self.per_percloud;
             if let Some(until) = full(db, sql::OF_PERCLOUD, &[&tenant, &hours, &before(most)], ORDERS_IN).await? {
                 return said(until, format!("its percloud has had {most} orders within three hours"));
@@ -187,18 +192,25 @@ async fn full(
 ) -> Result<Option<DateTime<Utc>>, db::Error> {
     let statement = db.prepare_cached(statement).await?;
     let row = db.query_opt(&statement, params).await?;
-    let at: Option<DateTime<Utc>> = row.map(|row| row.try_get(0)).transpose()?;
+    let at: Option<DateTime<Utc>> = row.map(|row| row.try_get(0)).transpose()?.flatten();
     Ok(at.map(|at| at + window))
 }
 
-/// Writes down how an order ended, and whether it was a renewal after all: a CA that does not take it for one counts it.
+/// Writes down how an order ended, whether it was a renewal after all (a CA that does not take it for one counts it, and so is one counted
+/// that failed), and until when the CA wants to be left alone with these names.
 ///
 /// # Errors
-/// When the database does not answer; the order then stays pending, which counts as one.
-pub async fn ended(db: &Pool, attempt: Attempt, outcome: Outcome, renewal: bool) -> Result<(), db::Error> {
+/// When the database does not answer; the order then counts as a certificate until it is taken for cut off.
+pub async fn ended(
+    db: &Pool,
+    attempt: Attempt,
+    outcome: Outcome,
+    renewal: bool,
+    again: Option<DateTime<Utc>>,
+) -> Result<(), db::Error> {
     let db = db.get().await?;
     let statement = db.prepare_cached(sql::OUTCOME).await?;
-    db.execute(&statement, &[&attempt.0, &outcome.as_str(), &renewal]).await?;
+    db.execute(&statement, &[&attempt.0, &outcome.as_str(), &renewal, &again]).await?;
     Ok(())
 }
 
@@ -218,6 +230,7 @@ pub fn registered(names: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificates::Validity;
 
     #[test]
     fn registered_domains_are_one_below_a_public_suffix() {
@@ -236,14 +249,17 @@ mod tests {
     #[test]
     fn renewals_always_have_room_and_new_names_leave_some() {
         let budgets = Budgets::default();
-        let order = |serving, tries| Order {
+        let now = DateTime::from_timestamp(0, 0).unwrap();
+        let good = Validity { not_before: now, not_after: now + TimeDelta::days(90) };
+        let order = |serving: bool, tries| Order {
             id: "c",
             tenant: None,
             names: &[],
             replaces: None,
-            serving,
+            in_window: false,
+            serving: serving.then_some(good),
             tries,
-            now: DateTime::from_timestamp(0, 0).unwrap(),
+            now,
         };
         for (serving, tries, share) in
             [(true, 0, 300), (true, 7, 300), (false, 0, 240), (false, 1, 270), (false, 100, 270)]

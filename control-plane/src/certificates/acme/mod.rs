@@ -24,6 +24,7 @@ pub use solver::Ways;
 use super::{
     caa,
     issuer::{Error, Issuer, Order, Window},
+    retry,
 };
 use crate::{db, dns::Dns};
 use accounts::Kept;
@@ -86,13 +87,14 @@ impl Acme {
         let outcome = match &issued {
             Ok(_) => Outcome::Issued,
             Err(tls::acme::Error::NotValidated { .. }) => Outcome::NotValidated,
-            Err(tls::acme::Error::Refused(_)) => Outcome::Refused,
+            Err(tls::acme::Error::Refused(_) | tls::acme::Error::Limited { .. }) => Outcome::Refused,
             Err(tls::acme::Error::Away { .. }) => Outcome::Away,
         };
         metrics::counter!("percloud_acme_orders_total", "account" => self.kept.id.clone(), "outcome" => outcome.as_str())
             .increment(1);
-        let renewal = issued.as_ref().ok().is_none_or(|issued| issued.replaces);
-        if let Err(error) = budgets::ended(&self.shared.db, attempt, outcome, renewal).await {
+        let renewal = issued.as_ref().is_ok_and(|issued| issued.replaces);
+        let again = issued.as_ref().err().and_then(|error| not_before(error, order, self.shared.clock.now()));
+        if let Err(error) = budgets::ended(&self.shared.db, attempt, outcome, renewal, again).await {
             tracing::warn!(%error, "how an order ended is not written down; it counts as one that runs");
         }
         match issued {
@@ -155,6 +157,10 @@ impl Acme {
                 }
                 Error::Away { issuer, after, source }
             }
+            tls::acme::Error::Limited { after, source } => {
+                self.answered().await;
+                Error::Limited { issuer, after, source }
+            }
             tls::acme::Error::NotValidated { name, source } => {
                 self.answered().await;
                 Error::NotValidated { issuer, name, source }
@@ -182,6 +188,15 @@ impl Acme {
     fn database(&self, error: db::Error) -> Error {
         Error::Away { issuer: "the database".into(), after: None, source: error.into() }
     }
+}
+
+/// When a CA wants to be asked again for these names; sooner where one that serves would end meanwhile, since many days may be a mistake.
+fn not_before(error: &tls::acme::Error, order: &Order<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let after = match error {
+        tls::acme::Error::Away { after, .. } | tls::acme::Error::Limited { after, .. } => (*after)?,
+        tls::acme::Error::NotValidated { .. } | tls::acme::Error::Refused(_) => return None,
+    };
+    TimeDelta::from_std(retry::in_time(after, order.serving.as_ref(), now)).ok().map(|after| now + after)
 }
 
 /// Up to half an hour, by chance.
@@ -212,11 +227,18 @@ impl Issuer for Acme {
 
     fn suggests<'a>(&'a self, chain_pem: &'a str) -> BoxFuture<'a, Result<Option<Window>, Error>> {
         Box::pin(async move {
-            let account = self.account().await?;
-            match account.renewal_info(chain_pem).await {
-                Ok(info) => Ok(info.map(|info| Window { start: info.start, end: info.end, after: info.retry_after })),
-                Err(error) => Err(self.said(error).await),
-            }
+            // Nothing that goes wrong here says that the CA is away: what suggests may rest while orders work.
+            let away = |error| {
+                let source = anyhow::Error::new(error);
+                Error::Away { issuer: self.kept.id.clone(), after: None, source }
+            };
+            let account = match self.kept.account(self.shared.clock.now()).await {
+                Ok(account) => account,
+                Err(accounts::Error::Db(error)) => return Err(self.database(error)),
+                Err(accounts::Error::Acme(error)) => return Err(away(error)),
+            };
+            let info = account.renewal_info(chain_pem).await.map_err(away)?;
+            Ok(info.map(|info| Window { start: info.start, end: info.end, after: info.retry_after }))
         })
     }
 }

@@ -34,6 +34,8 @@ crate::statements! {
     OF_REGISTERED = "select at from acme_attempts
         where account = $1 and registered && $2 and at > $3 and not renewal and outcome in ('pending', 'issued')
         order by at desc offset $4 limit 1";
+    /// When a CA wants to be asked again for exactly these names, after $3.
+    AGAIN = "select max(again_at) from acme_attempts where account = $1 and names = $2 and again_at > $3";
     /// The same of certificates for exactly these names.
     SAME = "select at from acme_attempts where account = $1 and names = $2 and at > $3 and outcome in ('pending', 'issued')
         order by at desc offset $4 limit 1";
@@ -42,8 +44,10 @@ crate::statements! {
     /// An order begins.
     ATTEMPT = "insert into acme_attempts (at, account, certificate_id, names, registered, renewal, tenant_id, serving)
         values ($1, $2, $3, $4, $5, $6, $7, $8) returning id";
-    /// How it ended; with $3 it stays a renewal, if it began as one.
-    OUTCOME = "update acme_attempts set outcome = $2, renewal = renewal and $3 where id = $1";
+    /// How it ended; with $3 it stays a renewal, if it began as one. Before $4 the CA does not want to be asked again.
+    OUTCOME = "update acme_attempts set outcome = $2, renewal = renewal and $3, again_at = $4 where id = $1";
+    /// Those that have run since before $1 run no more: nobody knows how they ended.
+    CUT_OFF = "update acme_attempts set outcome = 'cut-off', renewal = false where outcome = 'pending' and at < $1";
     /// What nobody counts any more goes.
     FORGET_ATTEMPTS = "delete from acme_attempts where at < $1";
     /// How many orders each account has made since $1, which may be none.

@@ -30,6 +30,8 @@ pub use plan::{Seen, Standing, Step, plan};
 const LOOK_EVERY: TimeDelta = TimeDelta::hours(6);
 /// How often a CA is asked when to renew, unless it says so itself.
 const ASK_EVERY: TimeDelta = TimeDelta::hours(12);
+/// How long a turn may take.
+pub(super) const TURN_LIMIT: Duration = Duration::from_secs(300);
 /// How often metrics are gathered, and what nobody needs is swept.
 const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -64,7 +66,7 @@ impl Noun for Certificates {
     const FAIL: &'static str = sql::FAIL;
     const NEXT: &'static str = sql::NEXT;
     /// Two CAs' patience with one order, and what is around them.
-    const TURN_LIMIT: Duration = Duration::from_secs(300);
+    const TURN_LIMIT: Duration = TURN_LIMIT;
     const HOLD: Option<&'static str> = Some(sql::HOLD);
     const AT_ONCE: usize = 12;
     type Row = Held;
@@ -144,15 +146,17 @@ impl Noun for Certificates {
 
     fn pause(claimed: &Claimed<Held>, error: &StepError, now: DateTime<Utc>, chance: f64) -> Duration {
         let usual = retry::pause(claimed.tries, chance);
-        let (pause, after) = match error {
-            StepError::Stuck(_) => (usual, None),
+        let pause = match error {
+            StepError::Stuck(_) => usual,
             StepError::Later { after, source } => match source.downcast_ref::<issuer::Error>() {
-                Some(issuer::Error::NotValidated { .. }) => (usual, *after),
+                Some(issuer::Error::NotValidated { .. } | issuer::Error::Limited { .. }) => usual,
                 // Ours or the CA's, not the name's.
-                _ => (retry::away(claimed.tries, chance), *after),
-            },
+                _ => retry::away(claimed.tries, chance),
+            }
+            .max(after.unwrap_or_default()),
         };
-        retry::in_time(pause, claimed.row.certificate.validity.as_ref(), now).max(after.unwrap_or_default())
+        // Whatever a CA wants: what serves must not end for it.
+        retry::in_time(pause, claimed.row.certificate.validity.as_ref(), now)
     }
 
     async fn write(&self, claimed: &Claimed<Held>, after: After<Seen>) -> Result<(), db::Error> {

@@ -31,6 +31,16 @@ struct Left {
     not_now: Option<(DateTime<Utc>, String, bool)>,
     /// What somebody who was asked said.
     said: Option<Error>,
+    /// How long each of those who were asked wants to be left alone, if it said so.
+    after: Vec<Option<Duration>>,
+}
+
+impl Left {
+    /// How long nobody wants to be asked: what one CA says of itself does not count for another, which may be asked sooner.
+    fn nobody_for(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let others = self.not_now.as_ref().map(|(until, ..)| Some((*until - now).to_std().unwrap_or_default()));
+        self.after.iter().copied().chain(others).collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
 }
 
 impl Certificates {
@@ -81,6 +91,10 @@ impl Certificates {
                         error = format!("{:#}", anyhow::anyhow!(error.to_string())),
                         "asking the next issuer"
                     );
+                    left.after.push(match &error {
+                        Error::Away { after, .. } | Error::Limited { after, .. } => *after,
+                        _ => None,
+                    });
                     left.said = Some(worse(left.said.take(), error));
                 }
             }
@@ -89,21 +103,25 @@ impl Certificates {
     }
 
     fn order<'a>(&self, claimed: &'a Claimed<Held>, issuer: Option<&Arc<dyn Issuer>>, seen: &Seen) -> Order<'a> {
-        let held = &claimed.row;
+        let (held, now) = (&claimed.row, self.clock.now());
         let same = issuer.is_some_and(|issuer| held.certificate.issuer.as_deref() == Some(issuer.name()));
+        // Whatever it is that renews it, what it replaces is named (RFC 9773, section 5); only inside the window it is no new order.
+        let window = held.ari.filter(|_| same && seen.there.is_some());
         Order {
             id: &held.certificate.id,
             tenant: held.certificate.tenant_id.as_deref(),
             names: &held.certificate.names,
-            replaces: held.chain_pem.as_deref().filter(|_| same && held.ari.is_some() && seen.there.is_some()),
-            serving: seen.there.is_some() && !seen.stopgap,
+            replaces: held.chain_pem.as_deref().filter(|_| window.is_some()),
+            in_window: window.is_some_and(|(start, end)| start <= now && now <= end),
+            serving: seen.there.filter(|_| !seen.stopgap),
             tries: held.certificate.tries,
-            now: self.clock.now(),
+            now,
         }
     }
 
     /// Nobody issued: a failure when somebody was asked, else it is put off.
     async fn leave(&self, claimed: &Claimed<Held>, left: Left, seen: Seen) -> Result<After<Seen>, StepError> {
+        let after = left.nobody_for(self.clock.now());
         let (error, alone) = match (left.said, left.not_now) {
             (Some(error), not_now) => (error, not_now.is_none()),
             (None, Some((until, words, away))) => {
@@ -116,14 +134,12 @@ impl Certificates {
         // Where another CA would have been asked, had it had time, it is not up to the owner alone.
         let trouble = if alone { Trouble::of(&error) } else { Trouble::Operator };
         self.note(claimed, trouble).await?;
-        let after = match error {
+        match error {
             Error::Refused { issuer, source } if alone => {
-                return Err(StepError::Stuck(source.context(format!("{issuer} refuses"))));
+                Err(StepError::Stuck(source.context(format!("{issuer} refuses"))))
             }
-            Error::Away { after, .. } => after,
-            _ => None,
-        };
-        Err(StepError::Later { after, source: error.into() })
+            error => Err(StepError::Later { after, source: error.into() }),
+        }
     }
 
     /// Whose it is to mend the failure that is about to be written.
@@ -223,11 +239,12 @@ impl Certificates {
     }
 }
 
-/// Of what two issuers said, that which is more likely to pass: a CA that is away comes back, one that refuses does not. Of two that
-/// refuse, what the operator can mend: the owner is asked for help only where nobody else can give it.
+/// Of what two issuers said, that which is more likely to pass: a CA that is away comes back, a limit ends, one that refuses goes on so. Of
+/// two that refuse, what the operator can mend: the owner is asked for help only where nobody else can give it.
 fn worse(before: Option<Error>, now: Error) -> Error {
     match before {
         Some(away @ Error::Away { .. }) => away,
+        Some(limited @ Error::Limited { .. }) if matches!(now, Error::Refused { .. }) => limited,
         Some(ours) if Trouble::of(&ours) == Trouble::Operator && Trouble::of(&now) == Trouble::Owner => ours,
         _ => now,
     }

@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Connect;
+use super::name::both;
 use super::options::Addresses;
 use super::schedule::{next_check, next_due};
 use super::{DomainRow, Observed, Options, RecordState, Verdict, Wanted, Wished, Words, counts, edge_of, judge, sql};
@@ -227,9 +228,9 @@ impl Domains {
 
     async fn certificates(&self, row: &DomainRow) -> Result<Certificates, StepError> {
         let db = self.db.get().await.map_err(db::Error::from)?;
-        let hosts = (row.base.as_str(), format!("www.{}", row.base));
-        let now = self.clock.now();
-        let rows = db.query(sql::CERTIFICATES, &[&hosts.0, &hosts.1, &now]).await.map_err(db::Error::from)?;
+        let (hosts, now) = (both(&row.base), self.clock.now());
+        let asked = db.query(sql::CERTIFICATES, &[&hosts[0], &hosts.get(1), &now, &row.tenant_id.as_str()]).await;
+        let rows = asked.map_err(db::Error::from)?;
         let mut certificates = Certificates::default();
         for one in rows {
             let read = || -> Result<(String, bool, bool, Option<At>), tokio_postgres::Error> {

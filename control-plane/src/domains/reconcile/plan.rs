@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::super::name::both;
 use super::super::schedule::{CLAIM_LASTS, Misses};
 use super::super::{DomainRow, Observed, Part, Verdict, Wanted};
 
@@ -143,7 +144,7 @@ fn certificate(row: &DomainRow, seen: &Seen) -> Option<Step> {
         verdict.is_some_and(|verdict| if host == row.name { verdict.ready } else { verdict.report.twin_ready })
     };
     let missing: Vec<String> = row.hosts().filter(|host| !wanted(host) && leads(host)).map(ToOwned::to_owned).collect();
-    let extra = [row.base.clone(), format!("www.{}", row.base)];
+    let extra = both(&row.base);
     let extra = extra.iter().find(|host| {
         wanted(host) && row.hosts().all(|one| one != host.as_str()) && row.own_domain.as_deref() != Some(host.as_str())
     });

@@ -6,6 +6,7 @@ use bundle::TenantId;
 use chrono::TimeDelta;
 use serde_json::json;
 
+use super::super::name::both;
 use super::super::wishes::{CHALLENGE_LASTS, random};
 use super::super::{DomainRow, Observed, PREFIX, Part, sql};
 use super::{At, Domains, Seen, Step};
@@ -74,15 +75,19 @@ impl Turn<'_> {
     }
 
     async fn unwant(&self, hosts: &[String]) -> Result<(), db::Error> {
+        self.unwant_of(&self.row.tenant_id, hosts).await
+    }
+
+    async fn unwant_of(&self, tenant: &TenantId, hosts: &[String]) -> Result<(), db::Error> {
         for host in hosts {
-            certificates::unwant(self.tx, std::slice::from_ref(host), self.now).await?;
+            certificates::unwant(self.tx, Some(tenant), std::slice::from_ref(host), self.now).await?;
         }
         Ok(())
     }
 
-    /// Both names that a claim can have had.
-    fn names(&self) -> [String; 2] {
-        [self.row.base.clone(), format!("www.{}", self.row.base)]
+    /// All names that a claim can have had.
+    fn names(&self) -> Vec<String> {
+        both(&self.row.base)
     }
 
     async fn observed(&self, observed: Observed, verified_at: Option<At>) -> Result<(), db::Error> {
@@ -125,8 +130,8 @@ impl Turn<'_> {
         let rivals =
             self.tx.query(sql::RIVAL_LOCKED, &[&self.row.base, &self.row.id]).await.map_err(db::Error::from)?;
         self.mine().await?;
-        if !rivals.is_empty() {
-            self.unwant(&self.names()).await?;
+        for rival in &rivals {
+            self.unwant_of(&whose(rival)?, &self.names()).await?;
         }
         self.want(&self.row.name).await?;
         if let Some(twin) = self.row.twin.as_ref().filter(|_| twin_ready) {
@@ -153,9 +158,7 @@ impl Turn<'_> {
             // It was proved between our look and now: look again, with its challenge in mind.
             return Err(StepError::later(anyhow::anyhow!("another percloud has proved the name a moment ago")));
         }
-        let (id, tenant) = (text("id")?, text("tenant_id")?);
-        let tenant: TenantId = tenant.parse().map_err(|_| db::Error::Column("domains.tenant_id"))?;
-        let name = text("name")?;
+        let (id, tenant, name) = (text("id")?, whose(rival)?, text("name")?);
         self.tx.execute(sql::DISPLACE, &[&id, &self.now]).await.map_err(db::Error::from)?;
         self.disown(&tenant).await?;
         let details = json!({ "name": name });
@@ -241,4 +244,10 @@ impl Turn<'_> {
         self.mail(self.row.ended()).await?;
         self.remove().await
     }
+}
+
+/// The percloud of a claim that was read.
+fn whose(claim: &tokio_postgres::Row) -> Result<TenantId, db::Error> {
+    let tenant: String = claim.try_get("tenant_id")?;
+    tenant.parse().map_err(|_| db::Error::Column("domains.tenant_id"))
 }

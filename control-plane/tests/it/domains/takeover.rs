@@ -53,6 +53,29 @@ async fn whoever_has_the_domain_now_displaces_whoever_had_it_before() {
 }
 
 #[tokio::test]
+async fn what_an_operator_paused_and_what_failed_stays_with_whoever_had_the_name() {
+    let scene = Scene::active().await;
+    crate::operator::done(&scene.cloud, &["admin", "certificates", "pause", NAME]);
+    scene
+        .cloud
+        .sql("update certificates set failing_since = created_at, last_error = 'of Ada', waits = 'for Ada'")
+        .await;
+    let bob = bob(&scene).await;
+    let claim = scene.claim(&bob, NAME, true).await;
+    scene.knot.set(CHALLENGE, "TXT", &claim.challenge_value()).await.unwrap();
+    scene.set_all(&claim).await;
+    assert!(scene.ask(&bob).await.serves());
+    let left = "select count(*) from certificates
+        where paused or failing_since is not null or last_error is not null or waits is not null";
+    assert_eq!(scene.cloud.value::<i64>(left).await, 0);
+    let before: String = scene.cloud.value("select chain_pem from certificates where names = '{ada.test}'").await;
+    scene.cloud.clock.advance(TimeDelta::days(61));
+    scene.settle().await;
+    let after: String = scene.cloud.value("select chain_pem from certificates where names = '{ada.test}'").await;
+    assert_ne!(after, before, "Bob's is renewed");
+}
+
+#[tokio::test]
 async fn a_record_that_was_forgotten_leads_to_nobody() {
     let scene = Scene::active().await;
     let adas = scene.row(&scene.ada).await;
@@ -238,4 +261,36 @@ async fn an_operator_can_set_a_name_free() {
     assert!(scene.find(&scene.ada).await.is_none());
     assert_eq!(scene.mails().await, ["domain-ready", "domain-lost"]);
     assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("running"));
+}
+
+#[tokio::test]
+async fn a_name_below_a_domain_and_its_www_may_be_two_perclouds() {
+    let (me, www_me) = ("me.ada.test", "www.me.ada.test");
+    let scene = Scene::new().await;
+    let bob = bob(&scene).await;
+    for (owner, name) in [(&scene.ada, me), (&bob, www_me)] {
+        let claim = scene.claim(owner, name, true).await;
+        scene.set_all(&claim).await;
+        assert!(scene.ask(owner).await.serves(), "{name}");
+    }
+    scene.pass(TimeDelta::days(1)).await;
+    assert_eq!(scene.certified().await, [me, www_me], "looking at the one takes nothing from the other");
+    let bobs = "select chain_pem from certificates where names = array['www.me.ada.test']";
+    let before: String = scene.cloud.value(bobs).await;
+    // Ada cancels hers, then has it again and goes for good.
+    scene.remove(&scene.ada).await;
+    scene.settle().await;
+    assert_eq!(scene.certified().await, [www_me]);
+    let claim = scene.claim(&scene.ada, me, true).await;
+    scene.set_all(&claim).await;
+    assert!(scene.ask(&scene.ada).await.serves());
+    scene.cloud.wish(&scene.ada.id, crate::cloud::Wish::Delete).await.unwrap();
+    scene.cloud.settle().await;
+    scene.settle().await;
+    assert_eq!(scene.certified().await, [www_me]);
+    assert_eq!(scene.cloud.value::<String>(bobs).await, before, "and Bob's was never ordered anew");
+    assert_eq!(
+        (scene.own_domain(&bob).await.as_deref(), scene.route(www_me).await.as_deref()),
+        (Some(www_me), Some("running"))
+    );
 }

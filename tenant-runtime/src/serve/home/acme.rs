@@ -192,7 +192,10 @@ impl Public {
             }
             Err(error) => {
                 let failures = self.attempts().failures + 1;
-                let asked = if let Error::Away { after, .. } = &error { *after } else { None };
+                let asked = match &error {
+                    Error::Away { after, .. } | Error::Limited { after, .. } => *after,
+                    Error::NotValidated { .. } | Error::Refused(_) => None,
+                };
                 let pause = timetable::retry_after(failures, asked, rand::random());
                 self.note(failures);
                 let good_until = self.good_until();
@@ -205,6 +208,7 @@ impl Public {
     async fn order(&self) -> Result<(String, Certified), Error> {
         let names = [self.domain.as_str().to_owned()];
         let replaces = self.shown.as_ref().map(|shown| shown.chain_pem.as_str());
+        self.challenges.failed(self.attempts().failures);
         let account = self.account().await?;
         let issued = match account.issue(&names, replaces, &*self.challenges, PATIENCE).await {
             Err(error) if error.account_is_gone() => {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -14,6 +17,8 @@ use tls::acme::{Challenge, Kind, Solver};
 pub(super) struct Challenges {
     /// Whether there is a plain port.
     plain: bool,
+    /// How often in a row it has failed: the next way comes first each time.
+    failures: AtomicUsize,
     files: Mutex<HashMap<String, String>>,
     certificates: Mutex<HashMap<String, Arc<CertifiedKey>>>,
 }
@@ -21,6 +26,11 @@ pub(super) struct Challenges {
 impl Challenges {
     pub(super) fn new(plain: bool) -> Self {
         Self { plain, ..Self::default() }
+    }
+
+    /// So many orders in a row have failed. Each tries one way, since authorities count: five failures an hour are what they bear.
+    pub(super) fn failed(&self, failures: u32) {
+        self.failures.store(usize::try_from(failures).unwrap_or_default(), Ordering::Relaxed);
     }
 
     /// What to answer to HTTP-01.
@@ -36,11 +46,14 @@ impl Challenges {
 
 impl Solver for Challenges {
     fn kinds(&self, _name: &str, wildcard: bool) -> Vec<Kind> {
-        match (wildcard, self.plain) {
-            (true, _) => vec![],
+        let mut kinds = match (wildcard, self.plain) {
+            (true, _) => return vec![],
             (false, true) => vec![Kind::Http01, Kind::TlsAlpn01],
             (false, false) => vec![Kind::TlsAlpn01],
-        }
+        };
+        let turn = self.failures.load(Ordering::Relaxed) % kinds.len();
+        kinds.rotate_left(turn);
+        kinds
     }
 
     fn present<'a>(&'a self, challenge: &'a Challenge) -> BoxFuture<'a, anyhow::Result<()>> {
@@ -66,5 +79,25 @@ impl Solver for Challenges {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&challenge.token);
         self.certificates.lock().unwrap_or_else(PoisonError::into_inner).remove(&challenge.name);
         std::future::ready(Ok(())).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_failure_the_other_way_comes_first() {
+        use Kind::{Http01, TlsAlpn01};
+        for (plain, failures, kinds) in [
+            (true, 0, &[Http01, TlsAlpn01][..]),
+            (true, 1, &[TlsAlpn01, Http01]),
+            (true, 2, &[Http01, TlsAlpn01]),
+            (false, 1, &[TlsAlpn01]),
+        ] {
+            let challenges = Challenges::new(plain);
+            challenges.failed(failures);
+            assert_eq!(challenges.kinds("me.example", false), kinds, "{plain} {failures}");
+        }
     }
 }

@@ -65,7 +65,7 @@ pub(super) async fn failed(
     good_until: Option<DateTime<Utc>>,
 ) -> String {
     let mut said = match error {
-        Error::Away { .. } => format!("{authority} gives no certificate for {domain} now"),
+        Error::Away { .. } | Error::Limited { .. } => format!("{authority} gives no certificate for {domain} now"),
         Error::NotValidated { .. } => format!("{authority} did not find this percloud at {domain}"),
         Error::Refused(_) => format!("{authority} refuses a certificate for {domain}"),
     };
