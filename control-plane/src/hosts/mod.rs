@@ -134,7 +134,11 @@ pub struct Layer {
     /// Its absence was allowed by name (`--allow-missing`).
     #[serde(default)]
     pub allowed: bool,
-    /// Its absence was allowed by name, or follows from how the host runs and another layer stands in: told, but no fault.
+    /// Every host does without it where it cannot be had: what follows from that, and what it needs. None where a host needs permission.
+    #[serde(default)]
+    pub without: Option<String>,
+    /// Its absence was allowed by name, every host does without it, or it follows from how the host runs and another layer stands in:
+    /// told, but no fault.
     #[serde(default)]
     pub tolerated: bool,
 }
