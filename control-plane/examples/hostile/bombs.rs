@@ -158,7 +158,7 @@ fn memory() -> Outcome {
 }
 
 /// Writes lines as short as lines can be, as fast as they are taken; how many.
-pub fn chatter(time: Duration) -> String {
+pub(crate) fn chatter(time: Duration) -> String {
     let (begun, mut lines) = (Instant::now(), 0_u64);
     let mut log = std::io::stderr();
     while begun.elapsed() < time {
