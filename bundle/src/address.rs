@@ -25,14 +25,24 @@ fn public_v4(ip: Ipv4Addr) -> bool {
 
 /// Only global unicast, and none of it that carries an IPv4 address which is not public itself.
 fn public_v6(ip: Ipv6Addr) -> bool {
-    let s = ip.segments();
-    let inner = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        public_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match s {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => inner(high, low), // NAT64, 6to4
-        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,    // protocols, documentation
+    if let Some(inner) = carried(ip) {
+        return public_v4(inner);
+    }
+    match ip.segments() {
+        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false, // protocols, documentation
         [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+/// The IPv4 address that is reached by this one, where somebody on the way may translate (NAT64, 6to4). Of all other forms that carry one
+/// none is public.
+#[must_use]
+pub fn carried(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
+        _ => None,
     }
 }

@@ -15,9 +15,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "percloud", version, propagate_version = true)]
 struct Cli {
-    /// Set by `percloud up`: end when it ends.
-    #[arg(long, hide = true)]
-    supervised: bool,
+    /// Set by `percloud up`, with its own number: end when it ends. An older one said no number.
+    #[arg(long, hide = true, value_name = "PID", num_args = 0..=1, require_equals = true)]
+    supervised: Option<Option<i32>>,
     /// Become this user (and group) before anything else; needs root.
     #[arg(long, hide = true, value_name = "UID")]
     drop_to: Option<u32>,
@@ -121,8 +121,8 @@ fn run() -> anyhow::Result<std::process::ExitCode> {
     if let Some(uid) = cli.drop_to {
         privileges::drop_to(uid)?;
     }
-    if cli.supervised {
-        privileges::end_with_parent()?;
+    if let Some(parent) = cli.supervised {
+        privileges::end_with_parent(parent)?;
     }
     match cli.command {
         Command::Up(options) => up::run(options)?,

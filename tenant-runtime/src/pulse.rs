@@ -70,6 +70,21 @@ impl Pulse {
         visited.map_or(self.born + patience.unvisited, |last| last + patience.usual)
     }
 
+    /// Waits so long, or until somebody is in a hurry.
+    pub(crate) async fn pause(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        loop {
+            let changed = self.changed.notified();
+            if self.hurried() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return,
+                () = changed => {}
+            }
+        }
+    }
+
     /// Waits until nothing is going on, and has not for as long as `patience` says.
     pub(crate) async fn idle(&self, patience: Patience) {
         loop {

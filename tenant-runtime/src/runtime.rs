@@ -182,6 +182,11 @@ impl Runtime {
         self.0.pulse.idle(patience).await;
     }
 
+    /// Waits so long, or until somebody asks for a [`Runtime::hurry`].
+    pub async fn pause(&self, wait: std::time::Duration) {
+        self.0.pulse.pause(wait).await;
+    }
+
     /// The machine needs the memory: [`Runtime::idle`] is over as soon as nothing is going on.
     pub fn hurry(&self) {
         self.0.pulse.hurry();

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     mem::zeroed,
     os::fd::AsRawFd,
     time::{Duration, Instant},
@@ -154,4 +155,17 @@ fn memory() -> Outcome {
         libc::mmap(std::ptr::null_mut(), 2 << 30, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
     };
     if memory == libc::MAP_FAILED { stopped(-1, &[ENOMEM]) } else { Err("2 GiB".into()) }
+}
+
+/// Writes lines as short as lines can be, as fast as they are taken; how many.
+pub(crate) fn chatter(time: Duration) -> String {
+    let (begun, mut lines) = (Instant::now(), 0_u64);
+    let mut log = std::io::stderr();
+    while begun.elapsed() < time {
+        if log.write_all(b"x\n").is_err() {
+            break;
+        }
+        lines += 1;
+    }
+    lines.to_string()
 }

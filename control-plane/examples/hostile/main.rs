@@ -160,6 +160,7 @@ fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
             }
             "logged".into()
         }
+        "/chatter" => bombs::chatter(Duration::from_millis(u64::try_from(number("ms")).unwrap_or(0))),
         "/status" => {
             let wake = query.get("wake_at").map(|at| format!(r#","wake_at":"{at}""#)).unwrap_or_default();
             let json = format!(r#"{{"set_up":true,"used_bytes":7{wake}}}"#);

@@ -1,6 +1,6 @@
 //! What can be seen without asking anybody: folders, space, keys.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tls::LocalCa;
@@ -8,7 +8,7 @@ use tls::LocalCa;
 use super::Finding;
 use crate::{
     config::{Common, SealOptions},
-    terminal,
+    privileges, terminal,
     up::lock,
 };
 
@@ -62,6 +62,30 @@ pub(super) fn disk(common: &Common) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Whether the numbers of the roles' users are theirs alone. Where an ordinary user started the provider, nobody has them.
+pub(super) fn numbers(common: &Common) -> Vec<Finding> {
+    let of_root = std::fs::metadata(common.paths().host_state()).is_ok_and(|folder| folder.uid() == 0);
+    let own = std::fs::metadata(common.paths().keys()).is_ok_and(|folder| folder.gid() == privileges::KEYS);
+    if !(of_root && own) {
+        return Vec::new();
+    }
+    let systemd = std::path::Path::new("/run/systemd/system").is_dir();
+    vec![about_numbers(&privileges::strangers(), privileges::reserved() || !systemd)]
+}
+
+fn about_numbers(strangers: &[String], safe: bool) -> Finding {
+    let (about, reserve) = ("role users", "reserve them: docs/operations.md, \"The roles' users\"");
+    match strangers {
+        [] if safe => Finding::well(about, "nobody else has their numbers"),
+        [] => Finding::warning(about, "systemd may give their numbers to another service", reserve),
+        _ => Finding::wrong(
+            about,
+            strangers.join("; "),
+            format!("end that or give it another number, since it may do what the role may; then {reserve}"),
+        ),
+    }
 }
 
 /// The local CA's root and the keys that seal.
@@ -124,4 +148,22 @@ fn secrets(common: &Common) -> Finding {
         format!("everybody on this machine may look into {}", open.join(", ")),
         "chmod o-rwx it, and renew what it holds if others use this machine",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::State;
+
+    #[test]
+    fn a_number_of_a_role_that_another_has_or_may_be_given_is_told() {
+        let strangers = ["the user mysql has the number 64001".to_owned()];
+        for (strangers, safe, state) in
+            [(&[][..], true, State::Well), (&[], false, State::Warning), (&strangers, true, State::Wrong)]
+        {
+            let finding = about_numbers(strangers, safe);
+            assert_eq!(finding.state, state, "{strangers:?}");
+            assert_eq!(finding.to_do.is_some_and(|to_do| to_do.contains("operations")), state != State::Well);
+        }
+    }
 }

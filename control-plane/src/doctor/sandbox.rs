@@ -40,16 +40,12 @@ pub(super) async fn all(common: &Common, now: DateTime<Utc>) -> (Option<Sandbox>
 fn of_host(layers: &[Layer]) -> Vec<Finding> {
     let missing = layers.iter().filter_map(|layer| {
         let why = layer.missing.as_ref()?;
-        let to_do = if layer.name == local::Kind::Io.to_string() {
-            "while one percloud keeps the disk busy, the others may wait for it. It needs control groups with io (blkio in version 1), \
-             and the folder tenants/ on a disk of the machine's: ext4 or XFS, not an overlay"
-                .to_owned()
-        } else {
+        let to_do = layer.without.clone().unwrap_or_else(|| {
             format!(
                 "it keeps a percloud from this: {}. Until this machine has it, take in only people you trust",
                 layer.keeps
             )
-        };
+        });
         Some(Finding::warning(format!("sandbox: {}", layer.name), format!("missing: {why}"), to_do))
     });
     let missing: Vec<Finding> = missing.collect();
@@ -114,7 +110,7 @@ fn here(layer: &Layer) -> &'static str {
     match (&layer.missing, layer.allowed, layer.tolerated) {
         (None, ..) => "✓ has",
         (Some(_), true, _) => "! has not, allowed",
-        (Some(_), false, true) if layer.name == local::Kind::Io.to_string() => "! has not",
+        (Some(_), false, true) if layer.without.is_some() => "! has not",
         (Some(_), false, true) => "! has not, not root",
         (Some(_), false, false) => "✗ has not",
     }
@@ -138,6 +134,7 @@ mod tests {
             version: None,
             missing: missing.map(ToOwned::to_owned),
             allowed,
+            without: (name == "a-disk").then(|| "neighbours wait".into()),
             tolerated,
         };
         let landlock = layer("landlock", "the kernel opens files of its own folder only", None, false, false);
@@ -145,7 +142,7 @@ mod tests {
             layer("own-user", "files of others belong to another user", Some("not root"), false, true),
             Layer { version: Some("ABI 6".into()), ..landlock },
             layer("oom-score", "it goes first", Some("no /proc"), true, true),
-            layer("io", "it ends somewhere", Some("no disk"), false, true),
+            layer("a-disk", "it ends somewhere", Some("no disk"), false, true),
             layer("seccomp", "most of the kernel cannot be called", Some("no such thing\u{7}"), false, false),
         ]
     }
@@ -161,11 +158,16 @@ mod tests {
              landlock   ✓ has                ABI 6; the kernel opens files of its own folder\n\
              \u{20}                               only\n\
              oom-score  ! has not, allowed   it goes first (missing: no /proc)\n\
-             io         ! has not            it ends somewhere (missing: no disk)\n\
+             a-disk     ! has not            it ends somewhere (missing: no disk)\n\
              seccomp    ✗ has not            most of the kernel cannot be called (missing: no\n\
              \u{20}                               such thing )\n"
         );
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let told = of_host(&layers());
+        let to_do =
+            |name: &str| told.iter().find(|one| one.about.ends_with(name)).and_then(|one| one.to_do.clone()).unwrap();
+        assert_eq!(to_do("a-disk"), "neighbours wait", "what the layer says");
+        assert!(to_do("oom-score").contains("only people you trust"));
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Rules {
     }
 
     /// Whether this address may be connected to. `ours` are this machine's: of them only what all the world may reach, so that
-    /// perclouds of one provider reach each other through the edge as anybody does, and nothing behind the firewall.
+    /// perclouds of one provider reach each other through the edge as anybody does, and nothing behind the firewall. What leads to one of
+    /// them by way of a translator is that one.
     pub(super) fn judge_address(&self, ip: IpAddr, port: u16, ours: &[IpAddr]) -> Result<(), Refusal> {
         if self.allowed.iter().any(|network| network.contains(ip)) {
             return Ok(());
@@ -80,7 +81,11 @@ impl Rules {
         if !bundle::is_public(ip) {
             return Err(Refusal::NotPublic);
         }
-        if ours.contains(&ip) && !self.public.contains(&port) {
+        let inner = match ip {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(ip) => bundle::carried(ip).map(IpAddr::V4),
+        };
+        if ours.iter().any(|our| *our == ip || Some(*our) == inner) && !self.public.contains(&port) {
             return Err(Refusal::OurOwn);
         }
         Ok(())
@@ -130,6 +135,15 @@ mod tests {
         assert_eq!(judge("198.45.1.2", 587), Ok(()));
         assert_eq!(judge("198.45.1.1", 443), Ok(()));
         assert_eq!(judge("198.45.1.1", 587), Err(Refusal::OurOwn));
+        // 198.45.1.1 and 198.45.1.2 by way of NAT64 and 6to4.
+        for (ours, others) in [("64:ff9b::c62d:101", "64:ff9b::c62d:102"), ("2002:c62d:101::1", "2002:c62d:102::1")] {
+            assert_eq!((judge(ours, 587), judge(ours, 443)), (Err(Refusal::OurOwn), Ok(())), "{ours}");
+            assert_eq!(judge(others, 587), Ok(()), "{others}");
+        }
+        // A translator of one's own, mapped, compatible: nobody is reached so.
+        for ip in ["64:ff9b:1::c62d:101", "64:ff9b:1:c62d:1:100::", "::ffff:198.45.1.1", "::198.45.1.1"] {
+            assert_eq!(judge(ip, 443), Err(Refusal::NotPublic), "{ip}");
+        }
         assert_eq!(judge("10.0.0.1", 443), Err(Refusal::NotPublic));
         assert_eq!(judge("10.0.0.7", 587), Ok(()));
         assert!(ours_has_loopback());

@@ -74,7 +74,7 @@ pub struct Status {
 /// What the perclouds of a host have used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Another one with every start of the host; all counters then begin at nought again.
+    /// Another one whenever all counters begin at nought again: with every start of the host, unless the one before ended in order.
     pub epoch: String,
     /// Each percloud that the host has.
     pub of: Vec<Used>,
@@ -93,8 +93,8 @@ pub struct Used {
     pub awake_seconds: u64,
     /// Starts of its runtime.
     pub wakes: u64,
-    /// Bytes of its folder now, as the host last counted; no counter.
-    pub storage_bytes: u64,
+    /// Bytes of its folder now, as the host last counted; no counter. None as long as the host has not counted it.
+    pub storage_bytes: Option<u64>,
     /// How often it met a limit of its own.
     pub limits_met: LimitsMet,
 }
@@ -134,7 +134,11 @@ pub struct Layer {
     /// Its absence was allowed by name (`--allow-missing`).
     #[serde(default)]
     pub allowed: bool,
-    /// Its absence was allowed by name, or follows from how the host runs and another layer stands in: told, but no fault.
+    /// Every host does without it where it cannot be had: what follows from that, and what it needs. None where a host needs permission.
+    #[serde(default)]
+    pub without: Option<String>,
+    /// Its absence was allowed by name, every host does without it, or it follows from how the host runs and another layer stands in:
+    /// told, but no fault.
     #[serde(default)]
     pub tolerated: bool,
 }

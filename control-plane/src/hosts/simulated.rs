@@ -282,6 +282,7 @@ impl Host for Simulated {
                 version: None,
                 missing: Some("simulated".into()),
                 allowed: false,
+                without: None,
                 tolerated: false,
             };
             memory.missing.iter().map(layer).collect()

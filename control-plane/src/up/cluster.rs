@@ -1,7 +1,11 @@
 //! A private Postgres cluster in the data folder: system binaries, unix socket only, never as root.
 
 use std::{
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    io::Write,
+    os::unix::{
+        fs::{PermissionsExt, fchown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -9,6 +13,9 @@ use std::{
 
 use anyhow::{Context, bail};
 use nix::unistd::{Uid, User};
+use rustix::fs::OFlags;
+
+use super::plain;
 
 /// The superuser of a private cluster: it migrates, and an operator's commands run as it.
 pub const OWNER: &str = "percloud_owner";
@@ -107,11 +114,9 @@ impl Cluster {
                 self.reach_hint(&fresh)
             );
         }
-        std::fs::write(fresh.join("percloud.conf"), self.settings())?;
-        let conf = fresh.join("postgresql.conf");
-        let mut text = std::fs::read_to_string(&conf)?;
-        text.push_str("\ninclude 'percloud.conf'\n");
-        std::fs::write(&conf, text)?;
+        let (new, longer) = (OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, OFlags::WRONLY | OFlags::APPEND);
+        write_into(&fresh.join("percloud.conf"), new, 0o644, &self.settings())?;
+        write_into(&fresh.join("postgresql.conf"), longer, 0o600, "\ninclude 'percloud.conf'\n")?;
         nix::unistd::sync();
         std::fs::rename(&fresh, &self.data).context("cannot move the new cluster to its place")
     }
@@ -176,10 +181,11 @@ impl Cluster {
 
     /// `initdb` reads the password from a file only its user may read.
     fn password_file(&self, password: &str) -> anyhow::Result<tempfile::NamedTempFile> {
-        let file = tempfile::Builder::new().prefix("pw").tempfile_in(&self.socket)?;
-        std::fs::write(file.path(), password)?;
+        let mut file = tempfile::Builder::new().prefix("pw").tempfile_in(&self.socket)?;
+        file.write_all(password.as_bytes())?;
         if let Some(user) = &self.run_as {
-            nix::unistd::chown(file.path(), Some(user.uid), Some(user.gid))?;
+            // Its name is in their folder: they may have made something else of it.
+            fchown(file.as_file(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
         }
         Ok(file)
     }
@@ -211,6 +217,13 @@ impl Cluster {
     }
 }
 
+/// Writes as root into a folder of its user's, and through nothing that they have put there.
+fn write_into(path: &Path, how: OFlags, mode: u32, text: &str) -> anyhow::Result<()> {
+    let mut file = plain::open(path, how)?.with_context(|| format!("{} is not what initdb makes", path.display()))?;
+    file.set_permissions(PermissionsExt::from_mode(mode))?;
+    Ok(file.write_all(text.as_bytes())?)
+}
+
 /// The newest installed server's folder of programs.
 fn find_binaries() -> Option<PathBuf> {
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -228,6 +241,24 @@ fn find_binaries() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_for_the_cluster_goes_through_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (other, conf) = (folder.path().join("passwd"), folder.path().join("postgresql.conf"));
+        std::fs::write(&other, "root").unwrap();
+        let longer = OFlags::WRONLY | OFlags::APPEND;
+        std::os::unix::fs::symlink(&other, &conf).unwrap();
+        assert!(write_into(&conf, longer, 0o600, "more").is_err());
+        std::fs::remove_file(&conf).unwrap();
+        std::fs::hard_link(&other, &conf).unwrap();
+        assert!(write_into(&conf, longer, 0o600, "more").is_err());
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "root");
+        std::fs::remove_file(&conf).unwrap();
+        std::fs::write(&conf, "its own, ").unwrap();
+        write_into(&conf, longer, 0o600, "more").unwrap();
+        assert_eq!(std::fs::read_to_string(&conf).unwrap(), "its own, more");
+    }
 
     #[test]
     fn a_url_quotes_what_a_path_may_hold() {

@@ -7,9 +7,11 @@
 pub mod cluster;
 mod detach;
 pub(crate) mod health;
+mod keys;
 pub(crate) mod lock;
 mod logs;
 mod metrics;
+mod plain;
 mod prepare;
 mod restart;
 mod supervise;
@@ -128,10 +130,11 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
     // From the first moment on: unheard, this signal would end us.
     let replace = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined2())?;
     health::port_is_free(&options)?;
+    nobody_else()?;
     say(format_args!("Data folder: {}", paths.root().display()));
     prepare::folders(paths)?;
     let secrets = Secrets::ensure(paths)?;
-    prepare::keys(&options, paths)?;
+    keys::ensure(&options, paths)?;
     prepare::acme_root(&options, paths)?;
     prepare::remember(&options)?;
     let mut supervisor = Supervisor::new(paths.logs());
@@ -150,6 +153,18 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
     supervisor.stop().await;
     outcome?;
     say(format_args!("Stopped. Everything is kept in {}.", paths.root().display()));
+    Ok(())
+}
+
+/// Whoever else has the number of a role may connect where the role may, and read what it may.
+fn nobody_else() -> anyhow::Result<()> {
+    let strangers = if nix::unistd::Uid::effective().is_root() { privileges::strangers() } else { Vec::new() };
+    anyhow::ensure!(
+        strangers.is_empty(),
+        "numbers of our roles' users are somebody else's: {}. Nothing is started before that has another number; \
+         docs/operations.md says how ours are reserved",
+        strangers.join("; ")
+    );
     Ok(())
 }
 

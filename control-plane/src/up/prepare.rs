@@ -6,13 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, ensure};
-use bundle::Clock;
+use anyhow::Context;
 use nix::unistd::{Gid, Uid, chown};
 
 use super::Options;
 use crate::{
-    config::{Paths, Remembered, SealOptions},
+    config::{Paths, Remembered},
     db, egress, privileges,
 };
 
@@ -42,7 +41,8 @@ pub(super) fn folders(paths: &Paths) -> anyhow::Result<()> {
     folder(&paths.egress_folder(), 0o711, Some(privileges::EGRESS), Some(privileges::EGRESS))?;
     folder(&tenants_sockets, 0o2710, None, Some(privileges::EDGE))?;
     folder(&parent(paths.metrics_socket("edge"))?, 0o1733, None, None)?;
-    folder(&paths.keys(), 0o2750, Some(privileges::RECONCILE), Some(privileges::EDGE))?;
+    // Of a folder that a role may write to, root could not believe a single name.
+    folder(&paths.keys(), 0o750, Some(0), Some(privileges::KEYS))?;
     folder(&paths.secrets(), 0o700, None, None)?;
     folder(&paths.host_state(), 0o700, None, None)?;
     folder(&paths.tenants(), 0o711, None, None)?;
@@ -116,39 +116,6 @@ fn ensure_secret(path: &Path) -> anyhow::Result<String> {
     Ok(secret)
 }
 
-/// The local CA and the sealing key, unless that comes from elsewhere. Only reconcile may read the CA's key; the edge may read the sealing key.
-pub(super) fn keys(options: &Options, paths: &Paths) -> anyhow::Result<()> {
-    let common = &options.common;
-    let now = Clock::system().now();
-    let name = format!("{} ({})", common.provider_name, common.base_domain);
-    tls::LocalCa::open_or_create(&paths.keys(), &name, &[common.base_domain.as_str()], now)?
-        .write_root(&paths.ca_pem())?;
-    sealing_keys(&options.seal, paths)?;
-    for entry in std::fs::read_dir(paths.keys())? {
-        let path = entry?.path();
-        let sealing = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("seal"));
-        give(&path, Some(privileges::RECONCILE), Some(privileges::EDGE))?;
-        std::fs::set_permissions(&path, Permissions::from_mode(if sealing { 0o640 } else { 0o600 }))?;
-    }
-    Ok(())
-}
-
-/// The key file, unless a program prints what would be in it. Where one did so until now, a new key would open nothing of what is sealed.
-fn sealing_keys(options: &SealOptions, paths: &Paths) -> anyhow::Result<()> {
-    if options.program().is_some() {
-        return Ok(());
-    }
-    let file = paths.seal_key();
-    let by_program = Remembered::read(paths).is_some_and(|before| before.sealed_by_program());
-    ensure!(
-        file.exists() || !by_program,
-        "first write what the program prints that gave the sealing keys until now into {}",
-        file.display()
-    );
-    tls::Seal::open_or_create(&file)?;
-    Ok(())
-}
-
 /// Puts the public CAs' private root, if any, where whoever looks at the portal from this machine finds it.
 pub(super) fn acme_root(options: &Options, paths: &Paths) -> anyhow::Result<()> {
     let path = paths.acme_root();
@@ -168,34 +135,4 @@ pub(super) fn remember(options: &Options) -> anyhow::Result<()> {
     let remembered = Remembered::of(common, &options.certificates, &options.seal);
     // It may hold the address of a database with its password.
     tls::files::write(&common.paths().remembered(), &serde_json::to_vec_pretty(&remembered)?, 0o600)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::SealCommand;
-
-    #[test]
-    fn going_back_to_the_key_file_never_makes_a_new_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = Paths(folder.path().to_owned());
-        tls::files::private_folder(&paths.keys()).unwrap();
-        let said = |text: &str| SealOptions { seal_key_command: Some(text.parse().unwrap()) };
-        sealing_keys(&said("/usr/bin/keys"), &paths).unwrap();
-        assert!(!paths.seal_key().exists(), "the program has the keys");
-        let remembered = r#"{"base_domain":"percloud.localhost","port":8443,"provider_name":"","database_url":null,
-            "seal_key_command":"[\"/usr/bin/keys\"]"}"#;
-        std::fs::write(paths.remembered(), remembered).unwrap();
-        assert_eq!(said("none").seal_key_command, Some(SealCommand::None));
-        let refused = sealing_keys(&said("none"), &paths).unwrap_err().to_string();
-        assert!(refused.contains("first write") && !paths.seal_key().exists(), "{refused}");
-        let key = tempfile::tempdir().unwrap();
-        tls::Seal::open_or_create(&key.path().join("key")).unwrap();
-        std::fs::copy(key.path().join("key"), paths.seal_key()).unwrap();
-        sealing_keys(&said("none"), &paths).unwrap();
-        std::fs::remove_file(paths.remembered()).unwrap();
-        std::fs::remove_file(paths.seal_key()).unwrap();
-        sealing_keys(&SealOptions::default(), &paths).unwrap();
-        assert!(paths.seal_key().exists(), "a new provider gets one");
-    }
 }

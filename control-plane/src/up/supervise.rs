@@ -92,7 +92,7 @@ pub(super) fn role(
     let drop_to = uid.filter(|_| as_root);
     Ok(Program::new(name, move |file| {
         let mut command = Command::new(file);
-        command.arg("--supervised");
+        command.arg(format!("--supervised={}", std::process::id()));
         if let Some(uid) = drop_to {
             command.args(["--drop-to", &uid.to_string()]);
         }

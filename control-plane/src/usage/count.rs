@@ -113,8 +113,10 @@ pub fn compare(usage: &Usage, marks: &HashMap<String, Mark>) -> Changes {
         let same_epoch = mark.filter(|mark| mark.epoch == usage.epoch);
         let counters = Counters::of(used);
         let (more, backwards) = counters.since(&same_epoch.map(|mark| mark.counters).unwrap_or_default());
-        let storage_bytes = i64::try_from(used.storage_bytes).unwrap_or(i64::MAX);
-        let storage_changed = Some(storage_bytes).filter(|bytes| mark.is_none_or(|mark| mark.storage_bytes != *bytes));
+        // A host that has begun anew has yet to count folders; until then what was last known holds.
+        let seen = used.storage_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        let storage_changed = seen.filter(|bytes| mark.is_none_or(|mark| mark.storage_bytes != *bytes));
+        let storage_bytes = seen.or(mark.map(|mark| mark.storage_bytes)).unwrap_or(0);
         if backwards {
             all.backwards.push(used.id.clone());
         }
@@ -146,7 +148,7 @@ mod tests {
             memory_byte_seconds: 0,
             awake_seconds: 0,
             wakes: 0,
-            storage_bytes: storage,
+            storage_bytes: Some(storage),
             limits_met,
         };
         Usage { epoch: epoch.into(), of: vec![used] }
@@ -185,6 +187,16 @@ mod tests {
                 "the mark follows, whatever is added"
             );
         }
+    }
+
+    #[test]
+    fn what_a_folder_takes_stays_as_it_was_until_it_has_been_counted() {
+        let mut usage = said("f", 500, 0);
+        usage.of[0].storage_bytes = None;
+        let known = &compare(&usage, &marked("e", 300, 7)).changes[0];
+        assert_eq!((known.storage_changed, known.storage_bytes, known.more.0[0]), (None, 7, 500));
+        let new = &compare(&usage, &HashMap::new()).changes[0];
+        assert_eq!((new.storage_changed, new.storage_bytes), (None, 0));
     }
 
     #[test]

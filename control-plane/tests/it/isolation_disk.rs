@@ -44,7 +44,7 @@ async fn who_fills_its_folder_is_put_to_sleep_within_seconds_and_its_neighbours_
             get(&unit.socket, "/").await.unwrap();
             let used =
                 async || machine.host.usage().await.unwrap().of.into_iter().find(|used| used.id == ada.id).unwrap();
-            eventually("a first count", async || (used().await.storage_bytes > 0).then_some(())).await;
+            eventually("a first count", async || (used().await.storage_bytes > Some(0)).then_some(())).await;
             let stop = Arc::new(AtomicBool::new(false));
             let writes = tokio::spawn(write(neighbour.socket.clone(), stop.clone()));
             let began = Instant::now();
@@ -94,10 +94,10 @@ async fn what_somebody_writes_who_does_not_sleep_is_counted_within_seconds_howev
     let (ada, unit) = machine.place("ada").await;
     let stored = async || machine.host.usage().await.unwrap().of.into_iter().find(|used| used.id == ada.id).unwrap();
     get(&unit.socket, "/").await.unwrap();
-    eventually("a first count", async || (stored().await.storage_bytes > 0).then_some(())).await;
+    eventually("a first count", async || (stored().await.storage_bytes > Some(0)).then_some(())).await;
     // Less than what is noticed by what is left on the disk.
     let took = get(&unit.socket, "/sync?mib=80").await.unwrap();
     assert!(took.parse::<u64>().is_ok(), "{took}");
-    eventually("a count", async || (stored().await.storage_bytes >= 80 << 20).then_some(())).await;
+    eventually("a count", async || (stored().await.storage_bytes >= Some(80 << 20)).then_some(())).await;
     assert_eq!(machine.runtimes(&ada.id).len(), 1, "it is awake, and may have that much");
 }

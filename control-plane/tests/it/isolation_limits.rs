@@ -178,7 +178,7 @@ async fn what_a_percloud_uses_is_counted_whoever_the_host_is() {
         assert!(get(&unit.socket, "/exit?code=5").await.is_err());
         let ended = eventually("a failure that is counted", async || {
             let used = used(&machine, &ada.id).await;
-            (used.limits_met.failures == 1 && used.storage_bytes >= 32 << 20).then_some(used)
+            (used.limits_met.failures == 1 && used.storage_bytes >= Some(32 << 20)).then_some(used)
         })
         .await;
         assert!(ended.cpu_micros >= grown.cpu_micros && ended.memory_byte_seconds >= grown.memory_byte_seconds);
@@ -201,7 +201,7 @@ async fn a_percloud_that_fills_the_disk_is_found_by_bytes_and_by_files() {
         assert_eq!(get(&unit.socket, "/fill?mib=32").await.unwrap(), "filled");
         let modest = eventually("a first count", async || {
             let used = used(&machine, &spec.id).await;
-            (used.storage_bytes >= 32 << 20).then_some(used)
+            (used.storage_bytes >= Some(32 << 20)).then_some(used)
         })
         .await;
         assert_eq!(modest.limits_met.disk, 0);
@@ -211,7 +211,7 @@ async fn a_percloud_that_fills_the_disk_is_found_by_bytes_and_by_files() {
             (used.limits_met.disk > 0).then_some(used)
         })
         .await;
-        assert!(found.storage_bytes >= least, "{found:?}");
+        assert!(found.storage_bytes >= Some(least), "{found:?}");
         tokio::time::timeout(Duration::from_secs(20), machine.host.remove(&spec.id)).await.unwrap().unwrap();
     }
 }
@@ -224,7 +224,8 @@ async fn who_goes_on_filling_the_disk_is_put_to_sleep_awake_or_not() {
         let ((ada, unit), (_, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
         assert_eq!(get(&unit.socket, "/fill?mib=32").await.unwrap(), "filled");
         assert_eq!(get(&bob_unit.socket, "/fill?mib=32").await.unwrap(), "filled");
-        eventually("a first count", async || (used(&machine, &ada.id).await.storage_bytes > 0).then_some(())).await;
+        eventually("a first count", async || (used(&machine, &ada.id).await.storage_bytes > Some(0)).then_some(()))
+            .await;
         assert_eq!(get(&unit.socket, &format!("/fill?mib={mib}")).await.unwrap(), "filled");
         let why = eventually("a reason", async || match machine.host.look(&ada.id).await.unwrap()?.state {
             State::Failing(why) => Some(why),
@@ -361,4 +362,29 @@ async fn who_spins_and_leaves_without_a_look_at_its_visitor_makes_way_and_is_sta
         eventually("it is there still", async || (one_processor || keeps_to_half(&ada.id)).then_some(())).await;
         assert!(!keeps_to_half(&bob.id) && machine.comes_last(&bob.id) != Some(true), "its neighbour is not");
     }
+}
+
+/// Calls that a process has made in order to write.
+fn writes(pid: u32) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+    io.lines().find_map(|line| line.strip_prefix("syscw: ")).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_floods_its_log_with_short_lines_costs_the_host_few_writes_and_the_log_says_so() {
+    let machine = Machine::start(None, 300).await;
+    let (ada, unit) = machine.place("ada").await;
+    get(&unit.socket, "/").await.unwrap();
+    let before = writes(machine.host_pid());
+    let lines: u64 = get(&unit.socket, "/chatter?ms=3000").await.unwrap().parse().unwrap();
+    let log = machine.paths().logs().join("tenants").join(format!("{}.log", ada.id));
+    let text = eventually("a log that says what was left out", async || {
+        fs::read_to_string(&log).ok().filter(|text| text.contains("lines left out, too many at once"))
+    })
+    .await;
+    let writes = writes(machine.host_pid()) - before;
+    // A second has room for some five hundred, and the first for two thousand more.
+    let kept = text.lines().filter(|line| *line == "x").count();
+    println!("{lines} lines written, {kept} kept, {writes} writes");
+    assert!(lines > 20_000 && kept < 10_000 && writes < 2_000, "{lines} {kept} {writes}");
 }

@@ -129,6 +129,11 @@ impl Machine {
         assert!(status.success());
     }
 
+    /// The process of the host that runs.
+    pub(crate) fn host_pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     pub(crate) async fn place(&self, name: &str) -> (TenantSpec, Unit) {
         let spec = TenantSpec {
             id: TenantId::random(),

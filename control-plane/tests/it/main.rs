@@ -43,4 +43,5 @@ mod seals;
 mod sign_up;
 mod sleep;
 mod sql;
+mod up;
 mod usage;

@@ -2,6 +2,7 @@
 
 mod brief;
 mod counted;
+mod restarts;
 mod rolled;
 mod shown;
 

@@ -54,10 +54,12 @@ pub(crate) enum Kind {
     Leak,
     /// Fills its disk, with large files and with many.
     Fill,
+    /// Writes the shortest lines into its log, as fast as they are taken.
+    Chatter,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Nothing, Self::Spin, Self::Flood, Self::Fork, Self::Leak, Self::Fill];
+    const ALL: [Self; 7] = [Self::Nothing, Self::Spin, Self::Flood, Self::Fork, Self::Leak, Self::Fill, Self::Chatter];
 
     fn name(self) -> &'static str {
         match self {
@@ -67,6 +69,7 @@ impl Kind {
             Self::Fork => "fork",
             Self::Leak => "leak",
             Self::Fill => "fill",
+            Self::Chatter => "chatter",
         }
     }
 
@@ -78,6 +81,7 @@ impl Kind {
             Self::Fork => Some("/threads"),
             Self::Leak => Some("/memory?mib=16384"),
             Self::Fill => Some("/fill?mib=2048&files=20000"),
+            Self::Chatter => Some("/chatter?ms=1000"),
         }
     }
 }

@@ -63,7 +63,11 @@ impl Sleep {
                 return End::Hurried;
             }
             let Some(wait) = soon(rt).await else { return End::Idle };
-            tokio::time::sleep(wait).await;
+            rt.pause(wait).await;
+            if rt.is_hurried() {
+                // Somebody may have come meanwhile. What is due soon is told to the host, and it starts us for it.
+                continue;
+            }
             let _busy = rt.at_chores();
             if let Err(error) = tidy::once(rt).await {
                 tracing::error!(error = format!("{error:#}"), "housekeeping failed");
@@ -112,5 +116,20 @@ mod tests {
         assert_eq!(soon(&t.runtime).await, Some(Duration::from_secs(120)));
         t.clock.advance(TimeDelta::minutes(2));
         assert_eq!(soon(&t.runtime).await, None, "it is due now, and housekeeping sees to it");
+    }
+
+    #[tokio::test]
+    async fn in_a_hurry_it_does_not_wait_for_what_is_due_soon() {
+        let mut t = TestRuntime::new();
+        t.sign_in().await;
+        t.clock.advance(crate::auth::sessions::LIFE - TimeDelta::seconds(100));
+        assert!(soon(&t.runtime).await.is_some_and(|wait| wait > Duration::from_secs(90)));
+        let sleep = Sleep { patience: Patience::of(Duration::ZERO), scheduled: false };
+        let mut leaves = std::pin::pin!(sleep.idle(&t.runtime));
+        let a_while = tokio::time::timeout(Duration::from_millis(500), &mut leaves).await;
+        assert!(a_while.is_err(), "it stays for it");
+        t.runtime.hurry();
+        let end = tokio::time::timeout(Duration::from_secs(60), leaves).await;
+        assert!(matches!(end, Ok(End::Hurried)), "at once, not when it has come");
     }
 }

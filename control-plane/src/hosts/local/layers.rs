@@ -126,6 +126,16 @@ impl Kind {
         }
     }
 
+    /// What follows where it is missing and what it needs, of one that every host does without: many file systems are on no disk
+    /// that could be shared out.
+    #[must_use]
+    pub(super) fn without(self) -> Option<&'static str> {
+        (self == Self::Io).then_some(
+            "while one percloud keeps the disk busy, the others may wait for it. It needs control groups with io (blkio in version 1), \
+             and the folder tenants/ on a disk of the machine's: ext4 or XFS, not an overlay",
+        )
+    }
+
     /// Whether it belongs to a host that runs as root, or to one that does not.
     #[must_use]
     pub(super) fn applies(self, root: bool) -> bool {
@@ -191,11 +201,10 @@ pub(super) fn table(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>, 
         let missing = found.map_or_else(|| Some("not looked for".to_owned()), |finding| finding.missing.clone());
         let roots = matches!(kind, Kind::OwnUser | Kind::ControlGroups);
         let allowed = missing.is_some() && allowed.contains(&kind);
-        // Many file systems are on no disk that could be shared out: that is told, and keeps nobody from starting.
-        let follows = kind == Kind::Io || roots && !root;
-        let tolerated = allowed || missing.is_some() && follows;
+        let without = kind.without().map(Into::into);
+        let tolerated = allowed || missing.is_some() && (without.is_some() || roots && !root);
         let (name, keeps) = (kind.name().into(), kind.keeps().into());
-        Layer { name, keeps, version: here.version(kind), missing, allowed, tolerated }
+        Layer { name, keeps, version: here.version(kind), missing, allowed, without, tolerated }
     };
     Kind::ALL.into_iter().filter(|kind| kind.applies(root)).map(row).collect()
 }
@@ -261,6 +270,9 @@ mod tests {
             assert_eq!((told(false, name), told(true, name)), ((true, true), (true, false)), "{name}");
         }
         assert_eq!((told(false, "io"), told(true, "io")), ((true, true), (true, true)), "whoever it is");
+        let table = table(&findings, true, &BTreeSet::new(), &Here::default());
+        let optional = table.iter().filter(|row| row.without.is_some());
+        assert_eq!(optional.map(|row| &*row.name).collect::<Vec<_>>(), ["io"], "and the row says that it is");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod disk;
 mod folders;
 mod found;
 mod gate;
+mod kept;
 mod lane;
 mod layers;
 mod logs;
@@ -78,7 +79,7 @@ use self::{
     used::Counters,
     wire::Prepare,
 };
-use super::{Error, Host, Layer, Unit, Usage, server};
+use super::{Error, Host, Layer, Unit, Usage, Used, server};
 use crate::{
     config::{Common, Paths},
     egress,
@@ -144,6 +145,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     stop.cancel();
     local.shared.tasks.close();
     local.shared.tasks.wait().await;
+    if let Err(error) = local.leave_counts() {
+        tracing::warn!(%error, "what was counted in the last minute is lost");
+    }
     if let Some(groups) = &local.shared.groups {
         groups.close();
     }
@@ -166,7 +170,7 @@ impl Local {
         more_descriptors();
         make_folders(&paths, root)?;
         let lock = lock(&paths.host_state().join("lock")).await?;
-        let memory = Memory::open(paths.host_state(), first_free_uid(&paths.tenants())?)?;
+        let memory = Memory::open(paths.host_state(), state::first_free_uid(&paths.tenants())?)?;
         let allowed: BTreeSet<Kind> = options.allow_missing.iter().copied().collect();
         let prepare = Prepare {
             tenants: paths.tenants(),
@@ -182,7 +186,7 @@ impl Local {
             cgroups::open(paths.root(), &paths.tenants(), &paths.host_state().join("control-groups"), options.limits);
         let trial = found.groups.as_ref().and_then(cgroups::Groups::trial);
         let (spawner, mut findings) = Spawner::launch(prepare, lock, trial).await?;
-        let groups = found.into_groups(&mut findings).map(Arc::new);
+        let groups = found.into_groups(&mut findings, allowed.contains(&Kind::ControlGroups)).map(Arc::new);
         let here = Here {
             landlock: confine::landlock_version(),
             groups: groups.as_ref().map(|groups| groups.words()),
@@ -223,8 +227,9 @@ impl Local {
         let live =
             |known: state::Known| (known.spec.id.clone(), unit::live(&shared, known.spec.id.clone(), Some(known)));
         let units = known.into_iter().map(live).collect();
-        let epoch = hex::encode(rand::random::<[u8; 16]>());
-        let local = Arc::new(Self { shared: shared.clone(), units: Mutex::new(units), layers, epoch });
+        let before = kept::take(&shared.paths.host_state())?;
+        let local = Arc::new(Self { shared: shared.clone(), units: Mutex::new(units), layers, epoch: before.epoch });
+        local.go_on(&before.of);
         tend::start(&local);
         Ok(local)
     }
@@ -237,6 +242,26 @@ impl Local {
     fn counters(&self) -> Vec<Arc<Counters>> {
         let units = self.units();
         units.values().filter(|handle| handle.desk.is_placed()).map(|handle| handle.used.clone()).collect()
+    }
+
+    /// From where the last host ended.
+    fn go_on(&self, before: &[Used]) {
+        let units = self.units();
+        for used in before {
+            if let Some(handle) = units.get(&used.id) {
+                handle.used.go_on(used);
+            }
+        }
+    }
+
+    /// Once nothing runs any more.
+    fn leave_counts(&self) -> anyhow::Result<()> {
+        let units = self.units();
+        let of = units.values().map(|handle| {
+            handle.used.look_at_group();
+            handle.used.used()
+        });
+        kept::leave(&self.shared.paths.host_state(), &Usage { epoch: self.epoch.clone(), of: of.collect() })
     }
 
     /// Puts one to sleep that fills the disk. Should it be too busy to hear that, it is told again when it is next counted.
@@ -395,37 +420,4 @@ async fn lock(path: &Path) -> anyhow::Result<OwnedFd> {
     };
     tokio::time::timeout(PREDECESSOR, waiting).await.context("another host runs on this data folder")??;
     Ok(file.into())
-}
-
-/// Above all numbers that are in use: those of the folders' owners, should the counter be lost, and those that people of
-/// this machine may take in user namespaces of theirs.
-fn first_free_uid(tenants: &Path) -> anyhow::Result<u32> {
-    let mut free = FIRST_UID;
-    for entry in fs::read_dir(tenants)? {
-        free = free.max(folders::owner(&entry?.path()).unwrap_or(0) + 1);
-    }
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        free = text.lines().filter_map(end_of_range).fold(free, u32::max);
-    }
-    Ok(free)
-}
-
-/// `name:first:count`, one line of subuid(5).
-fn end_of_range(line: &str) -> Option<u32> {
-    let mut numbers = line.split(':').skip(1).map(|text| text.trim().parse::<u32>());
-    numbers.next()?.ok()?.checked_add(numbers.next()?.ok()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_of_users_ends_where_it_ends_and_nonsense_has_no_end() {
-        assert_eq!(end_of_range("ada:165536:65536"), Some(231_072));
-        for nonsense in ["", "ada", "ada:1", "ada:x:1", "ada:4294967295:1"] {
-            assert_eq!(end_of_range(nonsense), None, "{nonsense}");
-        }
-    }
 }

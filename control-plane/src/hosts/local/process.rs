@@ -29,6 +29,11 @@ impl Process {
         poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&now)) != Ok(0)
     }
 
+    /// Ends it; one that has ended already is no error.
+    pub(super) fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.0, rustix::process::Signal::KILL);
+    }
+
     /// The processor time that it has used.
     pub(super) fn cpu(&self) -> Option<Duration> {
         let time = self.clock()?.read();
@@ -88,8 +93,9 @@ mod tests {
         let process = Process::new(pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap());
         assert_eq!(process.number(), i32::try_from(child.id()).ok());
         assert!(!process.ended() && process.cpu().is_some() && process.memory().unwrap() > 0);
-        child.kill().unwrap();
+        process.kill();
         child.wait().unwrap();
+        process.kill();
         assert!(process.ended());
         assert_eq!((process.number(), process.cpu(), process.memory()), (None, None, None));
         assert_eq!(process.written(), None);

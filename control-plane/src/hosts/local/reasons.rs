@@ -1,4 +1,4 @@
-//! Why a runtime ended, where its end alone does not say it: to the kernel, whoever is ended for memory is just killed.
+//! Why a runtime ended, where its end alone does not say it: whoever is ended for memory, or by us, is just killed.
 
 use std::sync::Arc;
 
@@ -8,6 +8,9 @@ use super::{used::Counters, wire::End};
 pub(super) async fn known_better(end: &End, used: &Arc<Counters>) -> Option<String> {
     if !matches!(end, End::Killed(libc::SIGKILL)) {
         return None;
+    }
+    if let Some(why) = used.unlimited() {
+        return Some(why);
     }
     let used = used.clone();
     let limit = tokio::task::spawn_blocking(move || used.outgrown()).await.ok()??;

@@ -9,6 +9,7 @@ use super::{
     pressure::Activity,
     schedule::Turn,
     shared::Shared,
+    spawn::Running,
     state::Known,
     unit::Run,
     used::Counters,
@@ -41,9 +42,26 @@ impl Shared {
             file_max: known.spec.quota_bytes.saturating_add(FILE_EXTRA),
         };
         let since = Instant::now();
-        let group = self.groups.as_ref().map_or(Ok(None), |groups| groups.door(&known.spec.id))?;
-        let running = self.spawner.start(start, listener, write, group, used.clone()).await?;
         let log = Log::take(read, self.log(&known.spec.id), activity)?;
+        used.begins();
+        let running = match self.in_group(start, listener, write, used).await {
+            Ok(running) => running,
+            Err(error) => {
+                used.begins_not();
+                return Err(error);
+            }
+        };
         Ok(Run { running, log, since, may_stay: turn.is_none(), _turn: turn.map(Turn::begin) })
+    }
+
+    async fn in_group(
+        &self,
+        start: Start,
+        listener: &OwnedFd,
+        log: OwnedFd,
+        used: &Arc<Counters>,
+    ) -> io::Result<Running> {
+        let group = self.groups.as_ref().map_or(Ok(None), |groups| groups.door(&start.id))?;
+        self.spawner.start(start, listener, log, group, used.clone()).await
     }
 }

@@ -12,6 +12,8 @@ use anyhow::Context;
 use bundle::{TenantId, TenantSpec};
 use serde::{Deserialize, Serialize};
 
+use super::folders;
+
 /// The first user and group of a percloud.
 pub(crate) const FIRST_UID: u32 = 200_000;
 /// Above are numbers that other programs give a meaning of their own.
@@ -107,9 +109,37 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Above all numbers that are in use: those of the folders' owners, should the counter be lost, and those that people of
+/// this machine may take in user namespaces of theirs.
+pub(super) fn first_free_uid(tenants: &Path) -> anyhow::Result<u32> {
+    let mut free = FIRST_UID;
+    for entry in fs::read_dir(tenants)? {
+        free = free.max(folders::owner(&entry?.path()).unwrap_or(0) + 1);
+    }
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        free = text.lines().filter_map(end_of_range).fold(free, u32::max);
+    }
+    Ok(free)
+}
+
+/// `name:first:count`, one line of subuid(5).
+fn end_of_range(line: &str) -> Option<u32> {
+    let mut numbers = line.split(':').skip(1).map(|text| text.trim().parse::<u32>());
+    numbers.next()?.ok()?.checked_add(numbers.next()?.ok()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_of_users_ends_where_it_ends_and_nonsense_has_no_end() {
+        assert_eq!(end_of_range("ada:165536:65536"), Some(231_072));
+        for nonsense in ["", "ada", "ada:1", "ada:x:1", "ada:4294967295:1"] {
+            assert_eq!(end_of_range(nonsense), None, "{nonsense}");
+        }
+    }
 
     #[test]
     fn a_user_number_is_never_given_out_twice_not_even_after_a_crash() {

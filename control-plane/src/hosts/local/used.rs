@@ -1,6 +1,8 @@
 //! What a percloud uses: counted from its process and its control group while it is awake, and at its end from what the
 //! kernel says of the whole life of the process.
 
+mod count;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
@@ -9,9 +11,10 @@ use std::{
 use bundle::TenantId;
 use tokio::time::Instant;
 
+use self::count::{Count, Run};
 use super::{
-    cgroups::{Groups, Reading},
-    disk::{self, Stored},
+    cgroups::Groups,
+    disk::Stored,
     lane::{Busy, Lane},
     process::Process,
     wire::Spent,
@@ -34,95 +37,13 @@ pub(super) struct Verdict {
     pub(super) stop: Option<String>,
 }
 
-/// The counters of one percloud. They only grow as long as the host lives.
+/// The counters of one percloud. They only grow, as long as hosts live and end in order.
 pub(super) struct Counters {
     id: TenantId,
     groups: Option<Arc<Groups>>,
     lane: Option<Arc<Lane>>,
     busy: Busy,
     count: Mutex<Count>,
-}
-
-#[derive(Default)]
-struct Count {
-    /// Of all runs that have ended.
-    cpu: Duration,
-    byte_seconds: f64,
-    awake: Duration,
-    wakes: u64,
-    storage_bytes: u64,
-    limits_met: LimitsMet,
-    quota: u64,
-    /// What was found then; while that is far too much, the least that was found since.
-    before: Option<Stored>,
-    /// That was far more than it may have.
-    far: bool,
-    /// Somebody is filling the disk.
-    suspected: bool,
-    /// When the folder was last counted, and how long that took.
-    counted: Option<(Instant, Duration)>,
-    /// It has run since.
-    changed: bool,
-    run: Option<Run>,
-    /// The last look at the group, and which making of it that was.
-    seen: (u64, Reading),
-    /// How often it had been ended for memory when its last run began.
-    kills_before: u64,
-}
-
-/// A process that runs now.
-struct Run {
-    process: Arc<Process>,
-    since: Instant,
-    /// When its memory was last looked at.
-    looked: Option<Instant>,
-    /// Its processor time then.
-    cpu: Duration,
-    /// Bytes that it had written when it was last suspected.
-    written: u64,
-}
-
-impl Count {
-    /// The percloud had `bytes` in memory since it was last looked at.
-    fn memory(&mut self, bytes: u64, now: Instant) {
-        let Some(run) = &mut self.run else { return };
-        let since = run.looked.replace(now).unwrap_or(run.since);
-        self.byte_seconds += bytes as f64 * now.saturating_duration_since(since).as_secs_f64();
-    }
-
-    /// It has written so many bytes in this run. Who writes much may be filling the disk: on a large one nobody would see that by what is left.
-    fn wrote(&mut self, bytes: u64) {
-        let much = disk::much(self.quota);
-        if let Some(run) = &mut self.run
-            && bytes.saturating_sub(run.written) > much
-        {
-            run.written = bytes;
-            self.suspected = true;
-        }
-    }
-
-    /// What the group says more than last time.
-    fn group(&mut self, making: u64, now: Reading) {
-        let before = if self.seen.0 == making { self.seen.1 } else { Reading::default() };
-        self.limits_met.throttled_micros += now.throttled_micros.saturating_sub(before.throttled_micros);
-        self.limits_met.memory += now.memory_kills.saturating_sub(before.memory_kills);
-        self.limits_met.threads += now.threads_refused.saturating_sub(before.threads_refused);
-        self.seen = (making, now);
-    }
-
-    fn end(&mut self, spent: Spent, now: Instant) {
-        // Whoever was too short to be looked at is taken for what it had at most.
-        if self.run.as_ref().is_some_and(|run| run.looked.is_none()) {
-            self.memory(spent.most_memory, now);
-        } else {
-            self.memory(self.seen.1.memory, now);
-        }
-        if let Some(run) = self.run.take() {
-            self.changed = true;
-            self.awake += now.saturating_duration_since(run.since);
-            self.cpu += Duration::from_micros(spent.cpu_micros).max(run.cpu);
-        }
-    }
 }
 
 impl Counters {
@@ -135,6 +56,12 @@ impl Counters {
     ) -> Arc<Self> {
         let count = Count { quota: quota.unwrap_or(u64::MAX), ..Count::default() };
         Arc::new(Self { id, groups, lane, busy: Busy::default(), count: Mutex::new(count) })
+    }
+
+    /// Goes on from what was counted when a host ended in order.
+    pub(super) fn go_on(&self, from: &Used) {
+        self.count().go_on(from);
+        self.busy.fetch_add(from.limits_met.busy_micros, Ordering::Relaxed);
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {
@@ -153,11 +80,24 @@ impl Counters {
         }
     }
 
+    /// Its runtime is going to be started: from now on its group is not that of a sleeper.
+    pub(super) fn begins(&self) {
+        self.count().starting = true;
+    }
+
+    /// It has come to nothing.
+    pub(super) fn begins_not(self: &Arc<Self>) {
+        self.count().starting = false;
+        self.leave_group_soon();
+    }
+
     /// Its runtime has been started.
     pub(super) fn began(self: &Arc<Self>, process: Process) {
         let process = Arc::new(process);
         {
             let mut count = self.count();
+            count.starting = false;
+            count.unlimited = None;
             count.wakes += 1;
             count.kills_before = count.limits_met.memory;
             let now = Instant::now();
@@ -177,8 +117,16 @@ impl Counters {
         if let Some(lane) = lane {
             lane.keep_apart(&self.id, process);
         }
-        if let Some(Err(error)) = self.groups.as_ref().map(|groups| groups.attach(&self.id, process)) {
+        if let Some(groups) = &self.groups
+            && let Err(error) = groups.attach(&self.id, process)
+        {
             tracing::error!(%error, tenant.id = %self.id, "a runtime cannot be put into its control group");
+            if groups.must_hold() {
+                self.count().unlimited = Some(format!(
+                    "could not be put into its control group ({error}), and was ended: nothing would limit it"
+                ));
+                process.kill();
+            }
         }
         if let Some(lane) = lane {
             lane.settle(&self.id, process);
@@ -191,6 +139,10 @@ impl Counters {
             lane.ended(&self.id, Duration::from_micros(spent.cpu_micros));
         }
         self.count().end(spent, Instant::now());
+        self.leave_group_soon();
+    }
+
+    fn leave_group_soon(self: &Arc<Self>) {
         if self.groups.is_some() {
             let this = self.clone();
             tokio::task::spawn_blocking(move || this.leave_group());
@@ -199,25 +151,32 @@ impl Counters {
 
     fn leave_group(&self) {
         let Some(groups) = &self.groups else { return };
-        let read = groups.read(&self.id);
-        let mut count = self.count();
-        if let Some((making, reading)) = read {
-            count.group(making, reading);
+        self.look_at_group();
+        let too_many = {
+            let count = self.count();
+            // Held until here, so that one who has begun again meanwhile, or is just about to, is seen.
+            if count.starting || count.run.is_some() { Vec::new() } else { groups.asleep(&self.id) }
+        };
+        groups.give_up(too_many);
+    }
+
+    /// Looks at what its group says. Reads files of the kernel's.
+    pub(super) fn look_at_group(&self) {
+        if let Some((making, reading)) = self.groups.as_ref().and_then(|groups| groups.read(&self.id)) {
+            self.count().group(making, reading);
         }
-        // Held until here, so that one who has begun again meanwhile is seen.
-        if count.run.is_none() {
-            groups.asleep(&self.id);
-        }
+    }
+
+    /// Why its last run was ended by us.
+    pub(super) fn unlimited(&self) -> Option<String> {
+        self.count().unlimited.clone()
     }
 
     /// MiB that it may have, if its last run was ended by the kernel for wanting more. Reads files of the kernel's.
     pub(super) fn outgrown(&self) -> Option<u64> {
         let groups = self.groups.as_ref()?;
-        let read = groups.read(&self.id);
-        let mut count = self.count();
-        if let Some((making, reading)) = read {
-            count.group(making, reading);
-        }
+        self.look_at_group();
+        let count = self.count();
         (count.limits_met.memory > count.kills_before).then(|| groups.memory_max())
     }
 
@@ -268,7 +227,7 @@ impl Counters {
         let stop = far.filter(|_| count.before.as_ref().is_some_and(grows));
         let least = count.before.filter(|_| count.far && stop.is_none());
         count.before = Some(least.map_or(stored, |before| before.least(stored)));
-        count.storage_bytes = stored.bytes;
+        count.storage_bytes = Some(stored.bytes);
         count.counted = Some((Instant::now(), took));
         count.changed = false;
         let too_much = stored.too_much(count.quota);
@@ -324,32 +283,10 @@ impl Counters {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn run(since: Instant) -> Run {
-        let pid = rustix::process::getpid();
-        let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
-        Run { process: Arc::new(Process::new(process)), since, looked: None, cpu: Duration::ZERO, written: 0 }
-    }
-
-    fn after(seconds: u64, since: Instant) -> Instant {
-        since + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn memory_counts_for_as_long_as_it_was_in_use() {
-        let start = Instant::now();
-        let mut count = Count { run: Some(run(start)), ..Count::default() };
-        count.memory(100, after(10, start));
-        count.memory(50, after(20, start));
-        count.seen.1.memory = 50;
-        count.end(Spent { cpu_micros: 7, most_memory: 9999 }, after(22, start));
-        assert_eq!((count.byte_seconds as u64, count.awake.as_secs(), count.cpu.as_micros()), (1600, 22, 7));
-        // One that nobody looked at.
-        count.run = Some(run(after(30, start)));
-        count.end(Spent { cpu_micros: 1, most_memory: 1000 }, after(31, start));
-        assert_eq!((count.byte_seconds as u64, count.awake.as_secs(), count.cpu.as_micros()), (2600, 23, 8));
-    }
+    use super::{
+        super::{cgroups, reasons, wire::End},
+        *,
+    };
 
     #[test]
     fn who_grows_far_beyond_is_stopped_and_who_holds_much_or_makes_room_is_not() {
@@ -369,29 +306,6 @@ mod tests {
         assert!(stops(3 * gib));
     }
 
-    #[test]
-    fn who_writes_much_is_counted_soon_and_who_writes_little_is_not() {
-        let (mib, start) = (1_u64 << 20, Instant::now());
-        let mut count = Count { run: Some(run(start)), quota: 4096 * mib, ..Count::default() };
-        for (written, suspected) in [(200, false), (204, false), (205, true), (300, false), (409, false), (410, true)] {
-            count.wrote(written * mib);
-            assert_eq!(std::mem::take(&mut count.suspected), suspected, "{written}");
-        }
-        count.run = None;
-        count.wrote(u64::MAX);
-        assert!(!count.suspected, "who sleeps writes nothing");
-    }
-
-    #[test]
-    fn a_group_that_is_made_anew_begins_at_nought_and_the_counters_do_not() {
-        let mut count = Count::default();
-        let kills = |memory_kills| Reading { memory_kills, threads_refused: 2 * memory_kills, ..Reading::default() };
-        for (making, read, total) in [(1, 0, 0), (1, 2, 2), (1, 2, 2), (2, 0, 2), (2, 1, 3), (3, 1, 4)] {
-            count.group(making, kills(read));
-            assert_eq!((count.limits_met.memory, count.limits_met.threads), (total, 2 * total), "making {making}");
-        }
-    }
-
     #[tokio::test]
     async fn what_was_counted_while_it_ran_is_not_lost_at_its_end() {
         let counters = Counters::new(TenantId::random(), None, None, None);
@@ -403,5 +317,66 @@ mod tests {
         assert!(before.cpu_micros > 0 && before.wakes == 1);
         counters.ended(Spent::default());
         assert!(counters.used().cpu_micros >= before.cpu_micros);
+    }
+
+    #[tokio::test]
+    async fn who_cannot_be_put_into_its_group_is_ended_unless_the_operator_allowed_that_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        for may_lack in [false, true] {
+            let groups = cgroups::tests::played(Some(folder.path().join("nowhere")), may_lack);
+            let counters = Counters::new(TenantId::random(), Some(groups), None, None);
+            let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+            let pid = rustix::process::Pid::from_child(&child);
+            let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+            let process = Arc::new(Process::new(process));
+            counters.join(&process, false);
+            let why = reasons::known_better(&End::Killed(libc::SIGKILL), &counters).await;
+            if may_lack {
+                assert!(!process.ended() && why.is_none(), "{why:?}");
+                child.kill().unwrap();
+            }
+            let status = child.wait().unwrap();
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
+            assert!(may_lack || why.as_ref().is_some_and(|why| why.contains("control group")), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn the_group_of_one_who_is_just_waking_is_not_a_sleepers() {
+        let groups = cgroups::tests::played(None, false);
+        let counters = Counters::new(TenantId::random(), Some(groups.clone()), None, None);
+        groups.prepare(counters.id()).unwrap();
+        assert!(cgroups::tests::sleeps(&groups, counters.id()));
+        // Its next run is ordered, and only now the one before is found to have left its group.
+        counters.begins();
+        cgroups::tests::wakes(&groups, counters.id());
+        counters.leave_group();
+        assert!(!cgroups::tests::sleeps(&groups, counters.id()));
+        counters.count().end(Spent::default(), Instant::now());
+        counters.leave_group();
+        assert!(cgroups::tests::sleeps(&groups, counters.id()), "it was not started after all");
+    }
+
+    #[test]
+    fn what_was_counted_before_goes_on() {
+        let counters = Counters::new(TenantId::random(), None, None, None);
+        let limits_met =
+            LimitsMet { throttled_micros: 1, memory: 2, threads: 3, disk: 4, failures: 5, starts: 6, busy_micros: 7 };
+        let before = Used {
+            id: counters.id().clone(),
+            cpu_micros: 10,
+            memory_byte_seconds: 20,
+            awake_seconds: 30,
+            wakes: 40,
+            storage_bytes: Some(50),
+            limits_met,
+        };
+        assert_eq!(counters.used().storage_bytes, None, "nobody has counted it");
+        counters.go_on(&before);
+        assert_eq!(counters.used(), before);
+        counters.stored(Stored { bytes: 60, ..Stored::default() }, Duration::ZERO);
+        counters.failed(false);
+        let limits_met = LimitsMet { failures: 6, ..limits_met };
+        assert_eq!(counters.used(), Used { storage_bytes: Some(60), limits_met, ..before });
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn used(id: &TenantId, cpu: u64, storage: u64) -> Used {
         memory_byte_seconds: cpu * 10,
         awake_seconds: cpu / 1000,
         wakes: 1,
-        storage_bytes: storage,
+        storage_bytes: Some(storage),
         limits_met: LimitsMet::default(),
     }
 }
@@ -84,6 +84,27 @@ async fn a_minute_adds_what_is_new_and_a_host_that_began_anew_loses_nothing() {
     let limits: String =
         cloud.value("select concat_ws(' ', sum(memory_byte_seconds), sum(awake_seconds)) from usage_hours").await;
     assert_eq!(limits, "186100 18", "the other columns are not mixed up");
+}
+
+#[tokio::test]
+async fn what_is_on_the_disk_does_not_fall_while_a_host_that_began_anew_counts_it_again() {
+    let cloud = TestCloud::new().await;
+    let (ada, bob) = (cloud.sign_up("ada").await.id, cloud.sign_up("bob").await.id);
+    let meter = meter(&cloud);
+    says(&cloud, "one", vec![used(&ada, 5000, 70), used(&bob, 100, 30)]);
+    meter.count().await.unwrap();
+    cloud.clock.advance(TimeDelta::hours(1));
+    let uncounted = |id, cpu| Used { storage_bytes: None, ..used(id, cpu, 0) };
+    says(&cloud, "two", vec![uncounted(&ada, 10), uncounted(&bob, 20)]);
+    meter.count().await.unwrap();
+    let stored = "select concat_ws(' ', sum(storage_bytes), count(*)) from usage_marks";
+    assert_eq!(cloud.value::<String>(stored).await, "100 2");
+    assert_eq!(hours(&cloud).await, ["01 12 2 5100 2 100", "01 13 2 30 2"], "what is not known stands nowhere");
+    says(&cloud, "two", vec![used(&ada, 10, 71), uncounted(&bob, 20)]);
+    meter.count().await.unwrap();
+    assert_eq!(cloud.value::<String>(stored).await, "101 2", "one after the other");
+    roll::today(&cloud.worker, cloud.now()).await.unwrap();
+    assert_eq!(cloud.value::<i64>("select sum(storage_bytes)::bigint from usage_days").await, 101);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! take half a gigabyte. What is wanted is in [`Limits`], what is seen in [`Reading`]; [`v2`] and [`v1`] put it into words.
 
 mod disk;
+mod files;
 mod limits;
 mod place;
 mod v1;
@@ -15,14 +16,14 @@ use std::{
     fs, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use bundle::TenantId;
 use sha2::{Digest, Sha256};
 
 use disk::Ceiling;
+use files::{clear, field, make, number, remove, text, told, write};
 pub use limits::Limits;
 
 use super::{
@@ -62,18 +63,18 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// What can be used; says so among the findings, unless the trial has found that nothing can.
-    pub(super) fn into_groups(self, findings: &mut Vec<Finding>) -> Option<Groups> {
+    /// What can be used; says so among the findings, unless the trial has found that nothing can. With `may_lack`, whoever cannot be put into
+    /// a group runs on without.
+    pub(super) fn into_groups(self, findings: &mut Vec<Finding>, may_lack: bool) -> Option<Groups> {
         if findings.iter().any(|finding| finding.kind == Kind::ControlGroups) {
             findings.push(Finding { kind: Kind::Io, missing: Some(NO_GROUPS.into()) });
             return None;
         }
         findings.push(Finding { kind: Kind::ControlGroups, missing: self.missing });
         findings.push(Finding { kind: Kind::Io, missing: self.no_ceiling });
-        if let Some(groups) = &self.groups {
-            groups.end_trial();
-        }
-        self.groups
+        let groups = self.groups.map(|groups| Groups { may_lack, ..groups })?;
+        groups.end_trial();
+        Some(groups)
     }
 }
 
@@ -86,7 +87,11 @@ enum Tree {
 pub(super) struct Groups {
     tree: Tree,
     limits: Limits,
+    /// The operator has allowed by name that there are none.
+    may_lack: bool,
     known: Mutex<Known>,
+    /// A group that was being given up is gone.
+    gone: Condvar,
 }
 
 #[derive(Default)]
@@ -98,6 +103,8 @@ struct Known {
     asleep: VecDeque<TenantId>,
     /// Those in which whoever runs comes last (version 2).
     last: HashSet<TenantId>,
+    /// Those that are just being given up, by somebody who does not hold this meanwhile.
+    going: HashSet<TenantId>,
 }
 
 /// Finds out what the machine has, makes the group for all perclouds, and empties it of what an earlier host left. `data`
@@ -130,7 +137,7 @@ pub(super) fn open(data: &Path, folders: &Path, notes: &Path, limits: Limits) ->
         (Some(Tree::V2(tree)), Ok(ceiling)) => tree.hold_to(ceiling).err(),
         (Some(_), Err(why)) => Some(why),
     };
-    let groups = tree.map(|tree| Groups { tree, limits, known: Mutex::default() });
+    let groups = tree.map(|tree| Groups::new(tree, limits));
     if let Some(groups) = &groups {
         let lines: Vec<_> = groups.folders().iter().map(|folder| folder.display().to_string()).collect();
         if let Err(error) = fs::write(notes, lines.join("\n")) {
@@ -144,36 +151,21 @@ fn read_notes(notes: &Path) -> Vec<PathBuf> {
     fs::read_to_string(notes).unwrap_or_default().lines().map(PathBuf::from).collect()
 }
 
-/// The names of controllers as they are told: of the disk, all have the same weight, and only where its scheduler knows weights.
-fn told(controller: &'static str, group: &Path, weights: [&str; 2]) -> Option<String> {
-    match controller {
-        "io" | "blkio" => {
-            let weighs = weights.iter().any(|file| group.join(file).exists());
-            weighs.then(|| format!("{controller} (equal weights)"))
-        }
-        limits => Some(limits.to_owned()),
-    }
-}
-
-/// Removes a group and those in it, as far as nobody runs in them. The files of a group are the kernel's and go with it.
-fn clear(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let _ = fs::remove_dir(entry.path());
-        }
-    }
-    let _ = fs::remove_dir(folder);
-}
-
-/// Makes one folder of the kernel's; well if it is there.
-fn make(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
 impl Groups {
+    fn new(tree: Tree, limits: Limits) -> Self {
+        Self { tree, limits, may_lack: false, known: Mutex::default(), gone: Condvar::new() }
+    }
+
+    /// Whether nobody may run outside of a group.
+    pub(super) fn must_hold(&self) -> bool {
+        !self.may_lack
+    }
+
+    /// The same, once this one's group is not just being given up.
+    fn known_of(&self, id: &TenantId) -> MutexGuard<'_, Known> {
+        self.gone.wait_while(self.known(), |known| known.going.contains(id)).unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,8 +202,9 @@ impl Groups {
 
     /// Makes the group of a percloud that is placed, so that its first wake finds it.
     pub(super) fn prepare(&self, id: &TenantId) -> io::Result<()> {
-        self.make(&mut self.known(), id)?;
-        self.asleep(id);
+        self.make(&mut self.known_of(id), id)?;
+        let too_many = self.asleep(id);
+        self.give_up(too_many);
         Ok(())
     }
 
@@ -244,7 +237,7 @@ impl Groups {
     /// What a process needs in order to be born in the group, where the kernel can do that.
     pub(super) fn door(&self, id: &TenantId) -> io::Result<Option<OwnedFd>> {
         let Tree::V2(tree) = &self.tree else { return Ok(None) };
-        let mut known = self.known();
+        let mut known = self.known_of(id);
         known.asleep.retain(|other| other != id);
         self.make(&mut known, id)?;
         // That was the run before.
@@ -259,7 +252,7 @@ impl Groups {
     pub(super) fn attach(&self, id: &TenantId, process: &Process) -> io::Result<()> {
         let Tree::V1(tree) = &self.tree else { return Ok(()) };
         {
-            let mut known = self.known();
+            let mut known = self.known_of(id);
             // Of one that is removed already, nothing is made again.
             if process.ended() {
                 return Ok(());
@@ -281,7 +274,7 @@ impl Groups {
     /// From now on a percloud's process has of the processors what no other percloud wants, and in version 1 nobody else at all; up to its
     /// usual quota.
     pub(super) fn put_last(&self, id: &TenantId, process: &Process) -> io::Result<()> {
-        let mut known = self.known();
+        let mut known = self.known_of(id);
         // Of one that is removed already, nothing is made again.
         if process.ended() || !known.made.contains_key(id) {
             return Ok(());
@@ -329,36 +322,54 @@ impl Groups {
         Some((making, reading))
     }
 
-    /// Nothing runs in the group now.
-    pub(super) fn asleep(&self, id: &TenantId) {
+    /// Nothing runs in the group now. Says whose groups are too many, so that the caller has them given up, once nobody waits for anything
+    /// that it holds.
+    #[must_use]
+    pub(super) fn asleep(&self, id: &TenantId) -> Vec<TenantId> {
         let mut known = self.known();
-        if !known.made.contains_key(id) {
-            return;
+        if !known.made.contains_key(id) || known.going.contains(id) {
+            return Vec::new();
         }
         known.asleep.retain(|other| other != id);
         known.asleep.push_back(id.clone());
-        while known.asleep.len() > KEPT {
-            if let Some(longest) = known.asleep.pop_front() {
-                let _ = self.drop_group(&mut known, &longest);
-            }
+        let more = known.asleep.len().saturating_sub(KEPT);
+        let longest: Vec<_> = known.asleep.drain(..more).collect();
+        known.going.extend(longest.iter().cloned());
+        longest
+    }
+
+    /// Removes the groups of those who sleep too long, as [`Groups::asleep`] says.
+    pub(super) fn give_up(&self, going: Vec<TenantId>) {
+        for id in going {
+            let _ = self.drop_group(&id);
         }
     }
 
-    fn drop_group(&self, known: &mut Known, id: &TenantId) -> io::Result<()> {
-        match &self.tree {
-            Tree::V1(tree) => tree.remove(id.as_str())?,
-            Tree::V2(tree) => tree.remove(id.as_str())?,
+    /// Removes one that is going: each may take a tenth of a second, in which others make theirs.
+    fn drop_group(&self, id: &TenantId) -> io::Result<()> {
+        let removed = match &self.tree {
+            Tree::V1(tree) => tree.remove(id.as_str()),
+            Tree::V2(tree) => tree.remove(id.as_str()),
+        };
+        let mut known = self.known();
+        known.going.remove(id);
+        if removed.is_ok() {
+            known.made.remove(id);
+            known.last.remove(id);
         }
-        known.made.remove(id);
-        known.last.remove(id);
-        Ok(())
+        drop(known);
+        self.gone.notify_all();
+        removed
     }
 
     /// The group of a percloud that is removed.
     pub(super) fn remove(&self, id: &TenantId) -> io::Result<()> {
-        let mut known = self.known();
-        known.asleep.retain(|other| other != id);
-        self.drop_group(&mut known, id)
+        {
+            let mut known = self.known_of(id);
+            known.asleep.retain(|other| other != id);
+            known.going.insert(id.clone());
+        }
+        self.drop_group(id)
     }
 
     /// All groups, when the host ends and no runtime is left. After a crash the next host does it.
@@ -367,50 +378,49 @@ impl Groups {
     }
 }
 
-/// The number behind `key` in lines of `key value`; 0 when there is none.
-fn field(text: &str, key: &str) -> u64 {
-    let value = |line: &str| line.split_once(' ').filter(|(name, _)| *name == key)?.1.trim().parse().ok();
-    text.lines().find_map(value).unwrap_or(0)
-}
-
-fn number(text: &str) -> u64 {
-    text.trim().parse().unwrap_or(0)
-}
-
-fn text(folder: &Path, file: &str) -> String {
-    fs::read_to_string(folder.join(file)).unwrap_or_default()
-}
-
-/// Writes what the kernel must take.
-fn write(folder: &Path, file: &str, value: &str) -> io::Result<()> {
-    let path = folder.join(file);
-    fs::write(&path, value).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-}
-
-/// A group whose last process has just ended may be busy for a moment.
-fn remove(folder: &Path) -> io::Result<()> {
-    for _ in 0..50 {
-        match fs::remove_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => return other,
-        }
-    }
-    fs::remove_dir(folder)
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
     use super::*;
 
+    /// Groups that are nowhere: they are made and given up, and nobody can be put into one where `folder` is said and is not there.
+    pub(in crate::hosts::local) fn played(folder: Option<PathBuf>, may_lack: bool) -> Arc<Groups> {
+        let tree = v1::Tree::played(folder.map(|folder| ("pids", folder)).into_iter().collect());
+        Arc::new(Groups { may_lack, ..Groups::new(Tree::V1(tree), limits::tests::LIMITS) })
+    }
+
+    /// Whether its group is among those that may be given up.
+    pub(in crate::hosts::local) fn sleeps(groups: &Groups, id: &TenantId) -> bool {
+        groups.known().asleep.contains(id)
+    }
+
+    /// As [`Groups::door`] does it, in version 2.
+    pub(in crate::hosts::local) fn wakes(groups: &Groups, id: &TenantId) {
+        groups.known().asleep.retain(|other| other != id);
+    }
+
     #[test]
-    fn a_field_is_found_by_its_whole_name_and_nonsense_is_nought() {
-        let text = "nr_throttled 3\nthrottled_usec 700\noom 1\noom_kill 2\nodd\nbad x\n";
-        for (key, value) in [("throttled_usec", 700), ("oom", 1), ("oom_kill", 2), ("bad", 0), ("none", 0), ("odd", 0)]
-        {
-            assert_eq!(field(text, key), value, "{key}");
+    fn a_group_that_is_given_up_holds_up_nobody_but_its_own_percloud() {
+        let groups = played(None, false);
+        let ids: Vec<TenantId> = (0..=KEPT).map(|_| TenantId::random()).collect();
+        for id in &ids {
+            groups.prepare(id).unwrap();
         }
+        assert!(groups.read(&ids[0]).is_none() && groups.read(&ids[1]).is_some(), "the longest asleep is given up");
+        groups.make(&mut groups.known(), &ids[0]).unwrap();
+        let going = groups.asleep(&ids[0]);
+        assert_eq!(going, [ids[1].clone()]);
+        // Nobody has removed it yet.
+        groups.prepare(&TenantId::random()).unwrap();
+        let (tell, heard) = mpsc::channel();
+        let (own, id) = (groups.clone(), ids[1].clone());
+        let waits = std::thread::spawn(move || tell.send(own.prepare(&id).is_ok()));
+        assert!(heard.recv_timeout(Duration::from_millis(200)).is_err(), "it would be removed under its feet");
+        groups.give_up(going);
+        assert!(heard.recv_timeout(Duration::from_secs(60)).unwrap());
+        waits.join().unwrap().unwrap();
+        assert!(groups.read(&ids[1]).is_some());
     }
 }

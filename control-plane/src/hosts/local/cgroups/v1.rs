@@ -217,6 +217,14 @@ fn put(folder: &Path, name: &str, process: &Process) -> io::Result<()> {
 }
 
 #[cfg(test)]
+impl Tree {
+    /// One in other folders than the kernel's.
+    pub(super) fn played(folders: Vec<(&'static str, PathBuf)>) -> Self {
+        Self { folders, last: None, ceiling: None }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::{
         super::{disk::tests::CEILING, limits::tests::LIMITS},
