@@ -120,6 +120,22 @@ pub(crate) fn spin(long: Duration) -> String {
     "dizzy".into()
 }
 
+/// The same; how many milliseconds of processor time it got for itself in how many.
+pub(crate) fn busy(long: Duration) -> String {
+    let began = Instant::now();
+    let before = processor_time();
+    spin(long);
+    format!("{} ms in {} ms", (processor_time() - before).as_millis(), began.elapsed().as_millis())
+}
+
+fn processor_time() -> Duration {
+    // SAFETY: plain data, filled by the call.
+    let mut time: libc::timespec = unsafe { zeroed() };
+    // SAFETY: `time` is what the call wants.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// Writes so many MiB until they are on the disk; how many milliseconds that takes.
 pub(crate) fn sync(mib: i32) -> String {
     let began = Instant::now();

@@ -149,6 +149,7 @@ fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
         "/memory" => bombs::touch(number("mib")),
         "/threads" => bombs::threads().unwrap_or_else(|made| made),
         "/spin" => bombs::spin(Duration::from_millis(u64::try_from(number("ms")).unwrap_or(0))),
+        "/busy" => bombs::busy(Duration::from_millis(u64::try_from(number("ms")).unwrap_or(0))),
         "/sync" => bombs::sync(number("mib")),
         "/fill" => bombs::fill(number("mib"), number("files")),
         "/tmp" => {

@@ -23,7 +23,7 @@ use seccompiler::BpfProgram;
 
 use super::{
     layers::{Finding, Kind},
-    seccomp::PROGRAM,
+    seccomp::{LISTENER, PROGRAM},
     stage,
     wire::{Ceilings, Errand, Start},
 };
@@ -147,7 +147,7 @@ fn close_all_but(given: &Given<'_>) -> anyhow::Result<()> {
     put(&null, 0, 0)?;
     put(&log, 1, 0)?;
     put(&log, 2, 0)?;
-    put(&listener, 3, 0)?;
+    put(&listener, LISTENER, 0)?;
     put(&program, PROGRAM, libc::O_CLOEXEC)?;
     // SAFETY: closes descriptors that nothing uses any more; the owners above are forgotten.
     let closed = unsafe { libc::close_range(PROGRAM as u32 + 1, u32::MAX, 0) };
