@@ -120,6 +120,11 @@ impl Machine {
         child.wait().unwrap();
     }
 
+    /// The number of the host's process.
+    pub(crate) fn host_process(&self) -> i32 {
+        i32::try_from(self.child.as_ref().unwrap().id()).unwrap()
+    }
+
     /// As `percloud up` does it.
     pub(crate) async fn stop_host(&mut self) {
         let mut child = self.child.take().unwrap();

@@ -42,8 +42,9 @@ impl Shared {
         };
         let since = Instant::now();
         let group = self.groups.as_ref().map_or(Ok(None), |groups| groups.door(&known.spec.id))?;
-        let running = self.spawner.start(start, listener, write, group, used.clone()).await?;
+        // Before the order: a runtime whose start was called a failure would run, and nobody would hear of its end.
         let log = Log::take(read, self.log(&known.spec.id), activity)?;
+        let running = self.spawner.start(start, listener, write, group, used.clone()).await?;
         Ok(Run { running, log, since, may_stay: turn.is_none(), _turn: turn.map(Turn::begin) })
     }
 }
