@@ -31,7 +31,11 @@ pub(crate) fn resources(target: &Target) -> Attacks {
             let mut limit: libc::rlimit = unsafe { zeroed() };
             // SAFETY: `limit` is what the call wants.
             unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) };
-            if limit.rlim_max == 0 { Ok("none is written".into()) } else { Err(format!("{} bytes", limit.rlim_max)) }
+            // Not 0: at that a program of root's would still get one.
+            match (limit.rlim_cur, limit.rlim_max) {
+                (1, 1) => Ok("none is written, and none is told".into()),
+                (soft, hard) => Err(format!("{soft} of {hard} bytes")),
+            }
         }),
         ("a wrong pointer tells where the kernel is", {
             // SAFETY: the kernel checks the pointer.

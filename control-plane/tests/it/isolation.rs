@@ -2,6 +2,7 @@
 //! tried with a real host, as root and as an ordinary user.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::{TcpListener, UdpSocket},
     os::{
@@ -83,18 +84,31 @@ impl Drop for Bait {
 /// A call that the list does not know ends whoever makes it, by the door of 32-bit programs; where there is none, so does knocking.
 const OLD_DOOR: [&str; 2] = ["is ended by SIGSYS", "is ended by SIGSEGV"];
 
-/// Knocks until the host says why whoever does so ended.
-async fn old_door(machine: &Machine, ada: &TenantId, socket: &Path) -> String {
+/// The first process of a namespace does not hear the signal that abort() sends first.
+const CRASHED: [&str; 2] = ["is ended by SIGABRT", "is ended by SIGSEGV"];
+
+/// Asks for what ends it, until the host says why it ended; "stopped" is one of these reasons, and no other.
+async fn ended(machine: &Machine, ada: &TenantId, socket: &Path, path: &str, by: &[&str]) -> String {
     let why = eventually("why it ended", async || match machine.host.look(ada).await.unwrap()?.state {
         State::Failing(why) => Some(Err(why)),
-        _ => get(socket, "/interrupt-80").await.ok().map(Ok),
+        _ => get(socket, path).await.ok().map(Ok),
     })
     .await;
     machine.host.retry(ada).await.unwrap();
     match why {
-        Err(why) if OLD_DOOR.contains(&why.as_str()) => format!("stopped\t{why}"),
+        Err(why) if by.contains(&why.as_str()) => format!("stopped\t{why}"),
         Err(why) | Ok(why) => format!("ESCAPED\t{why}"),
     }
+}
+
+/// It crashes, and leaves nothing in its folder or where it ran.
+async fn crash(machine: &Machine, ada: &TenantId, socket: &Path) -> String {
+    let all =
+        || fs::read_dir(machine.folder(ada)).unwrap().flatten().map(|entry| entry.file_name()).collect::<BTreeSet<_>>();
+    let before = all();
+    let told = ended(machine, ada, socket, "/abort", &CRASHED).await;
+    let left: Vec<_> = all().difference(&before).cloned().collect();
+    if left.is_empty() { told } else { format!("ESCAPED\t{left:?}") }
 }
 
 /// Touches more memory than it may have: it is refused, or its control group says that it was ended for it.
@@ -152,7 +166,9 @@ async fn a_hostile_program_gets_nowhere_and_its_neighbour_serves_on() {
         let mut table = get(&ada_unit.socket, &bait.query(&machine, &bob)).await.unwrap();
         table.extend(spun);
         let (id, socket) = (&ada.id, &ada_unit.socket);
-        table.push_str(&format!("a 32-bit system call\t{}\n", old_door(&machine, id, socket).await));
+        let knocked = ended(&machine, id, socket, "/interrupt-80", &OLD_DOOR).await;
+        table.push_str(&format!("a 32-bit system call\t{knocked}\n"));
+        table.push_str(&format!("its memory in a core file, by a crash\t{}\n", crash(&machine, id, socket).await));
         table.push_str(&format!("memory bomb, touched\t{}\n", memory(&machine, id, socket).await));
         println!("{}", laid_out(user, &table));
         let escaped: Vec<_> = table.lines().filter(|line| !line.contains("\tstopped\t")).collect();
@@ -204,7 +220,7 @@ fn held_by(name: &str, how: &str) -> &'static str {
         (name, how) if name.contains("/tmp") && !how.contains("(os error") => "empty-root (each has its own)",
         (_, how) if how.contains("(os error 28)") => "empty-root (a small /tmp)",
         (name, how) if name.contains("bomb") || how.contains("(os error 27)") => "limits, control-groups",
-        ("a core file", _) => "limits",
+        ("a core file" | "its memory in a core file, by a crash", _) => "limits",
         ("find a folder among its descriptors", _) => "descriptors",
         ("see more of / than its folder", _) => "empty-root",
         _ => "the kernel's own rules",
@@ -254,6 +270,31 @@ async fn every_layer_of_the_sandbox_is_there() {
             let only_root_has = ["own-user", "control-groups", "io"].contains(&layer.name.as_str());
             assert!(layer.missing.is_none() || (only_root_has && layer.tolerated), "{layer:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_starts_perclouds_sees_them_and_no_other_process() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("not tried: what another process sees only root is shown");
+    }
+    for user in Machine::kinds() {
+        let machine = Machine::start(user, 300).await;
+        let (ada, unit) = machine.place("ada").await;
+        get(&unit.socket, "/").await.unwrap();
+        let runtime = machine.runtimes(&ada.id)[0];
+        let status = fs::read_to_string(format!("/proc/{runtime}/status")).unwrap();
+        let spawner = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().to_owned();
+        let root = PathBuf::from(format!("/proc/{spawner}/root"));
+        let names =
+            |folder: &Path| fs::read_dir(folder).unwrap().flatten().map(|e| e.file_name().into_string().unwrap());
+        let processes = names(&root.join("proc")).filter(|name| name.parse::<u32>().is_ok()).count();
+        assert_eq!(processes, 2, "itself and what it has started");
+        let mut seen: Vec<_> = names(&root).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, ["machine", "proc", "root", "tenants"]);
+        assert_eq!(names(&root.join("machine")).count(), 0);
+        assert!(!root.join("proc/sys").exists(), "the kernel's settings");
     }
 }
 
