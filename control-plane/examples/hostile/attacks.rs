@@ -53,7 +53,15 @@ pub(crate) fn table(query: &BTreeMap<&str, &str>) -> String {
         secret: text("secret"),
     };
     let mut lines = String::new();
-    for group in [files, sockets, processes, kernel::privileges, kernel::kernel, bombs::resources] {
+    for group in [
+        files,
+        sockets,
+        |_: &Target| its_listening_socket(),
+        processes,
+        kernel::privileges,
+        kernel::kernel,
+        bombs::resources,
+    ] {
         for (name, outcome) in group(&target) {
             let (verdict, how) = match &outcome {
                 Ok(how) => ("stopped", how),
@@ -179,6 +187,12 @@ fn files(target: &Target) -> Attacks {
         ("open a file by handle", unlisted(libc::SYS_open_by_handle_at, [3, handle.as_ptr() as usize, 0, 0, 0])),
         ("make a device node", unlisted(libc::SYS_mknodat, [usize::MAX, at(&node), 0o60666, 0x0801, 0])),
         ("make a set-user-id program", set_user_id()),
+        ("make one by the mode of a new file", {
+            let path = c("/data/lifted");
+            let flags = libc::O_CREAT | libc::O_WRONLY;
+            // SAFETY: the path outlives the call.
+            stopped(unsafe { syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o6755) }, &[EPERM])
+        }),
         ("open a folder without following rules", {
             let how = [0u64; 3];
             unlisted(libc::SYS_openat2, [libc::AT_FDCWD as usize, at(&outside), how.as_ptr() as usize, 24, 0])
@@ -259,10 +273,7 @@ fn sockets(target: &Target) -> Attacks {
     let by_path = |path: PathBuf| io(UnixStream::connect(path), &[ENOENT, EACCES]);
     let mut pair = [0i32; 2];
     vec![
-        (
-            "pass a descriptor to Bob",
-            pass_a_descriptor(&target.data.join("run/t").join(format!("{}.sock", target.bob))),
-        ),
+        ("put a descriptor aside in a message", pass_a_descriptor()),
         ("connect to Bob's socket", by_path(target.data.join("run/t").join(format!("{}.sock", target.bob)))),
         ("connect to the host's socket", by_path(target.data.join("run/host/host.sock"))),
         ("connect to Postgres", by_path(target.data.join("run/pg/.s.PGSQL.5432"))),
@@ -310,32 +321,27 @@ fn sockets(target: &Target) -> Attacks {
     ]
 }
 
-/// A message that names whom it is for, with a descriptor beside it: on a socket of its own making, and on its listening one.
-fn pass_a_descriptor(bob: &Path) -> Outcome {
+/// A message with a descriptor beside it: to the other end of a pair of its own, where it would lie open and unseen, and to nobody.
+fn pass_a_descriptor() -> Outcome {
     let mut pair = [0i32; 2];
     // SAFETY: `pair` has room for two.
     if unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, pair.as_mut_ptr()) } != 0 {
         return Err("no pair of sockets, which it may have".into());
     }
-    let outcomes = [pair[0], 3].map(|socket| send_a_descriptor(socket, bob));
+    let outcome = send_a_descriptor(pair[0]);
     for end in pair {
         // SAFETY: made above.
         unsafe { libc::close(end) };
     }
-    outcomes.into_iter().collect::<Result<Vec<_>, _>>().map(|how| how.join(", "))
+    outcome
 }
 
-fn send_a_descriptor(socket: i32, bob: &Path) -> Outcome {
+fn send_a_descriptor(socket: i32) -> Outcome {
     // SAFETY: plain data, filled below.
-    let (mut address, mut message) = unsafe { (zeroed::<libc::sockaddr_un>(), zeroed::<libc::msghdr>()) };
-    address.sun_family = libc::AF_UNIX as u16;
-    let path = bob.as_os_str().as_bytes();
-    address.sun_path.iter_mut().zip(path).for_each(|(to, from)| *to = *from as libc::c_char);
+    let mut message = unsafe { zeroed::<libc::msghdr>() };
     let mut byte = [b'x'];
     let mut bytes = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
     let mut control = [0u64; 3];
-    message.msg_name = (&raw mut address).cast();
-    message.msg_namelen = size_of::<libc::sockaddr_un>() as u32;
     message.msg_iov = &raw mut bytes;
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
@@ -346,11 +352,32 @@ fn send_a_descriptor(socket: i32, bob: &Path) -> Outcome {
         (*header).cmsg_level = libc::SOL_SOCKET;
         (*header).cmsg_type = libc::SCM_RIGHTS;
         (*header).cmsg_len = 20;
-        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(3);
+        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(2);
         libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL)
     };
-    // A stream goes to whom it is connected to; the name is not looked at, or refused.
-    stopped(result as c_long, &[libc::EISCONN, libc::EOPNOTSUPP, libc::ENOTCONN, EPERM])
+    stopped(result as c_long, &[EPERM])
+}
+
+/// Its listening socket, which the host has as well: to shut it there is to shut it here.
+fn its_listening_socket() -> Attacks {
+    // SAFETY: no memory is passed.
+    let copy = |number: c_long, to: i32| unsafe { stopped(syscall(number, 3, to, 0), &[EPERM]) };
+    let more = libc::F_DUPFD_CLOEXEC;
+    vec![
+        // SAFETY: no memory is passed.
+        ("shut its listening socket", stopped(unsafe { syscall(libc::SYS_shutdown, 3, 0) }, &[EPERM])),
+        // SAFETY: no memory is passed.
+        ("shut it both ways", stopped(unsafe { syscall(libc::SYS_shutdown, 3, 2) }, &[EPERM])),
+        ("copy its listening socket, to shut it so", copy(libc::SYS_dup, 0)),
+        ("copy it to another number", copy(libc::SYS_dup3, 99)),
+        // SAFETY: no memory is passed.
+        ("copy it by fcntl", stopped(unsafe { syscall(libc::SYS_fcntl, 3, more, 50) }, &[EPERM])),
+        ("let it hear fewer", unlisted(libc::SYS_listen, [3, 0, 0, 0, 0])),
+        ("change how it hears", {
+            let zero = 0i32;
+            unlisted(libc::SYS_setsockopt, [3, 1, libc::SO_RCVTIMEO as usize, (&raw const zero) as usize, 4])
+        }),
+    ]
 }
 
 fn processes(target: &Target) -> Attacks {
@@ -383,6 +410,17 @@ fn processes(target: &Target) -> Attacks {
         ("compare with another process", unlisted(libc::SYS_kcmp, [1, pid, 0, 0, 0])),
         ("fork", unlisted(libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0, 0])),
         ("clone3", unlisted(libc::SYS_clone3, [arguments.as_ptr() as usize, 88, 0, 0, 0])),
+        (
+            "a thread with descriptors of its own",
+            unlisted(
+                libc::SYS_clone,
+                [(libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_VM) as usize, 0, 0, 0, 0],
+            ),
+        ),
+        (
+            "descriptors of its own for a thread",
+            unlisted(libc::SYS_close_range, [4000, 4001, libc::CLOSE_RANGE_UNSHARE as usize, 0, 0]),
+        ),
         ("clone into a new user namespace", unlisted(libc::SYS_clone, [0x1000_0011, 0, 0, 0, 0])),
         ("run a shell", io(Command::new("/bin/sh").status(), &[EPERM, ENOSYS])),
         ("become a shell", unlisted(libc::SYS_execve, [at(&shell), 0, 0, 0, 0])),

@@ -4,7 +4,10 @@ use std::{
     fs,
     io::Write,
     mem::zeroed,
-    os::fd::AsRawFd,
+    os::{
+        fd::{AsRawFd, IntoRawFd},
+        unix::fs::PermissionsExt,
+    },
     time::{Duration, Instant},
 };
 
@@ -29,7 +32,11 @@ pub(crate) fn resources(target: &Target) -> Attacks {
             let mut limit: libc::rlimit = unsafe { zeroed() };
             // SAFETY: `limit` is what the call wants.
             unsafe { libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit) };
-            if limit.rlim_max == 0 { Ok("none is written".into()) } else { Err(format!("{} bytes", limit.rlim_max)) }
+            // Not 0: at that a program of root's would still get one.
+            match (limit.rlim_cur, limit.rlim_max) {
+                (1, 1) => Ok("none is written, and none is told".into()),
+                (soft, hard) => Err(format!("{soft} of {hard} bytes")),
+            }
         }),
         ("a wrong pointer tells where the kernel is", {
             // SAFETY: the kernel checks the pointer.
@@ -121,6 +128,22 @@ pub(crate) fn spin(long: Duration) -> String {
     "dizzy".into()
 }
 
+/// The same; how many milliseconds of processor time it got for itself in how many.
+pub(crate) fn busy(long: Duration) -> String {
+    let began = Instant::now();
+    let before = processor_time();
+    spin(long);
+    format!("{} ms in {} ms", (processor_time() - before).as_millis(), began.elapsed().as_millis())
+}
+
+fn processor_time() -> Duration {
+    // SAFETY: plain data, filled by the call.
+    let mut time: libc::timespec = unsafe { zeroed() };
+    // SAFETY: `time` is what the call wants.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// Writes so many MiB until they are on the disk; how many milliseconds that takes.
 pub(crate) fn sync(mib: i32) -> String {
     let began = Instant::now();
@@ -132,19 +155,39 @@ pub(crate) fn sync(mib: i32) -> String {
     write().map_or_else(|error| format!("stopped: {error}"), |()| began.elapsed().as_millis().to_string())
 }
 
-/// So many MiB of the disk, none of its files larger than allowed, and so many files with nothing in them.
-pub(crate) fn fill(mib: i32, files: i32) -> String {
+/// So many MiB of the disk, none of its files larger than allowed, and so many files with nothing in them; `hidden` from whoever looks
+/// by being open, mapped or locked only.
+pub(crate) fn fill(mib: i32, files: i32, hidden: &str) -> String {
+    let folder = if hidden == "locked" { "/data/locked" } else { "/data" };
     let large = |i: i32| -> std::io::Result<()> {
-        let file = fs::File::create(format!("/data/large-{i}"))?;
+        let path = format!("{folder}/large-{i}");
+        let file = fs::File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
         // SAFETY: no memory is passed.
-        match unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, 32 << 20) } {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
+        if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, 32 << 20) } != 0 {
+            return Err(std::io::Error::last_os_error());
         }
+        match hidden {
+            "open" => drop(file.into_raw_fd()),
+            "mapped" => map(&file)?,
+            _ => return Ok(()),
+        }
+        fs::remove_file(path)
     };
-    let small = |i: i32| fs::File::create(format!("/data/small-{i}")).map(drop);
-    let done = (0..mib / 32).try_for_each(large).and_then(|()| (0..files).try_for_each(small));
+    let small = |i: i32| fs::File::create(format!("{folder}/small-{i}")).map(drop);
+    let lock = |path: &str| fs::set_permissions(path, PermissionsExt::from_mode(0));
+    let done = fs::create_dir_all(folder)
+        .and_then(|()| (0..mib / 32).try_for_each(large))
+        .and_then(|()| (0..files).try_for_each(small))
+        .and_then(|()| if hidden == "locked" { lock(folder).and_then(|()| lock("/data")) } else { Ok(()) });
     done.map_or_else(|error| format!("stopped: {error}"), |()| "filled".into())
+}
+
+/// A page of it, for as long as the process lives.
+fn map(file: &fs::File) -> std::io::Result<()> {
+    let (read, shared) = (libc::PROT_READ, libc::MAP_SHARED);
+    // SAFETY: a new mapping, which nobody uses.
+    let memory = unsafe { libc::mmap(std::ptr::null_mut(), 4096, read, shared, file.as_raw_fd(), 0) };
+    if memory == libc::MAP_FAILED { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Asked for, not touched: the test's machine must not suffer where the limit does not work.

@@ -2,7 +2,7 @@
 
 use libc::EPERM;
 
-use super::attacks::{Attacks, Target, at, c, stopped, unlisted};
+use super::attacks::{Attacks, Outcome, Target, at, c, stopped, unlisted};
 
 pub(crate) fn privileges(_: &Target) -> Attacks {
     let (root, data, tmpfs, name) = (c("/"), c("/data"), c("tmpfs"), c("owned"));
@@ -86,12 +86,10 @@ pub(crate) fn kernel(_: &Target) -> Attacks {
             unlisted(libc::SYS_ioctl, [0, libc::TIOCSTI as usize, (&raw const byte) as usize, 0, 0])
         }),
         ("survive its parent", unlisted(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as usize, 0, 0, 0, 0])),
-        ("memory to write and run", {
-            // SAFETY: a new mapping; nothing is put there.
-            let memory =
-                unsafe { libc::mmap(std::ptr::null_mut(), 4096, 7, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
-            if memory == libc::MAP_FAILED { stopped(-1, &[EPERM]) } else { Err("mapped".into()) }
-        }),
+        ("memory to write and run", mapped(WRITE_AND_RUN, libc::MAP_PRIVATE)),
+        ("memory to run, and to write in a second place", written_elsewhere()),
+        ("shared memory to run, said otherwise", mapped(RUN, libc::MAP_SHARED_VALIDATE)),
+        ("memory of no file to run", mapped(RUN, libc::MAP_PRIVATE)),
         ("run what was written", {
             let page = vec![0u8; 8192];
             let aligned = (page.as_ptr() as usize + 4095) & !4095;
@@ -105,6 +103,34 @@ pub(crate) fn kernel(_: &Target) -> Attacks {
         ("system calls of the x32 kind", unlisted(0x4000_0000 | libc::SYS_kill, [1, 0, 0, 0, 0])),
     ]);
     all
+}
+
+const RUN: i32 = libc::PROT_READ | libc::PROT_EXEC;
+const WRITE_AND_RUN: i32 = RUN | libc::PROT_WRITE;
+
+fn map(protection: i32, kind: i32) -> *mut libc::c_void {
+    // SAFETY: a new mapping; nothing is put there.
+    unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, kind | libc::MAP_ANONYMOUS, -1, 0) }
+}
+
+fn mapped(protection: i32, kind: i32) -> Outcome {
+    if map(protection, kind) == libc::MAP_FAILED { stopped(-1, &[EPERM]) } else { Err("mapped".into()) }
+}
+
+/// Memory that is shared can be had twice: one view is run, and the other is written.
+fn written_elsewhere() -> Outcome {
+    let memory = map(RUN, libc::MAP_SHARED);
+    if memory == libc::MAP_FAILED {
+        return stopped(-1, &[EPERM]);
+    }
+    // SAFETY: both are views of the mapping made above.
+    unsafe {
+        let view = libc::mremap(memory, 0, 4096, libc::MREMAP_MAYMOVE);
+        if view == libc::MAP_FAILED || libc::mprotect(view, 4096, libc::PROT_READ | libc::PROT_WRITE) != 0 {
+            return stopped(-1, &[EPERM]);
+        }
+    }
+    Err("written in one place and run in another".into())
 }
 
 /// The door of 32-bit programs, which the filter does not know: it ends the process.

@@ -149,8 +149,9 @@ fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
         "/memory" => bombs::touch(number("mib")),
         "/threads" => bombs::threads().unwrap_or_else(|made| made),
         "/spin" => bombs::spin(Duration::from_millis(u64::try_from(number("ms")).unwrap_or(0))),
+        "/busy" => bombs::busy(Duration::from_millis(u64::try_from(number("ms")).unwrap_or(0))),
         "/sync" => bombs::sync(number("mib")),
-        "/fill" => bombs::fill(number("mib"), number("files")),
+        "/fill" => bombs::fill(number("mib"), number("files"), query.get("hidden").copied().unwrap_or_default()),
         "/tmp" => {
             std::fs::write("/tmp/secret", "Bob's").map_or_else(|error| error.to_string(), |()| "put there".into())
         }

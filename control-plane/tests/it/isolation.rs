@@ -2,6 +2,7 @@
 //! tried with a real host, as root and as an ordinary user.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::{TcpListener, UdpSocket},
     os::{
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bundle::TenantId;
 use control_plane::hosts::{Host, State};
 
 use crate::{
@@ -79,12 +81,65 @@ impl Drop for Bait {
     }
 }
 
-/// What ends whoever tries it: the door of 32-bit programs, which the list of calls does not know, and memory without end.
-const DEADLY: [(&str, &str); 3] = [
-    ("a processor for itself", "/spin?ms=500"),
-    ("a 32-bit system call", "/interrupt-80"),
-    ("memory bomb, touched", "/memory?mib=1500"),
-];
+/// A call that the list does not know ends whoever makes it, by the door of 32-bit programs; where there is none, so does knocking.
+const OLD_DOOR: [&str; 2] = ["is ended by SIGSYS", "is ended by SIGSEGV"];
+
+/// The first process of a namespace does not hear the signal that abort() sends first.
+const CRASHED: [&str; 2] = ["is ended by SIGABRT", "is ended by SIGSEGV"];
+
+/// Asks for what ends it, until the host says why it ended; "stopped" is one of these reasons, and no other.
+async fn ended(machine: &Machine, ada: &TenantId, socket: &Path, path: &str, by: &[&str]) -> String {
+    let why = eventually("why it ended", async || match machine.host.look(ada).await.unwrap()?.state {
+        State::Failing(why) => Some(Err(why)),
+        _ => get(socket, path).await.ok().map(Ok),
+    })
+    .await;
+    machine.host.retry(ada).await.unwrap();
+    match why {
+        Err(why) if by.contains(&why.as_str()) => format!("stopped\t{why}"),
+        Err(why) | Ok(why) => format!("ESCAPED\t{why}"),
+    }
+}
+
+/// It crashes, and leaves nothing in its folder or where it ran.
+async fn crash(machine: &Machine, ada: &TenantId, socket: &Path) -> String {
+    let all =
+        || fs::read_dir(machine.folder(ada)).unwrap().flatten().map(|entry| entry.file_name()).collect::<BTreeSet<_>>();
+    let before = all();
+    let told = ended(machine, ada, socket, "/abort", &CRASHED).await;
+    let left: Vec<_> = all().difference(&before).cloned().collect();
+    if left.is_empty() { told } else { format!("ESCAPED\t{left:?}") }
+}
+
+/// Touches more memory than it may have: it is refused, or its control group says that it was ended for it.
+async fn memory(machine: &Machine, ada: &TenantId, socket: &Path) -> String {
+    match get(socket, "/memory?mib=1500").await {
+        Ok(how) if how.starts_with("refused") => format!("stopped\t{how}"),
+        Ok(how) => format!("ESCAPED\t{how}"),
+        Err(_) => {
+            let kills = eventually("a kill that is counted", async || {
+                let used = machine.host.usage().await.unwrap().of;
+                let met = used.into_iter().find(|used| used.id == *ada)?.limits_met;
+                (met.memory > 0).then_some(met.memory)
+            })
+            .await;
+            format!("stopped\tended by its control group, {kills} in all")
+        }
+    }
+}
+
+/// Four threads that spin get one processor's time together, where control groups hold them to it.
+async fn spinning(machine: &Machine, socket: &Path) -> Option<String> {
+    if machine.groups().is_empty() {
+        return None;
+    }
+    let told = get(socket, "/busy?ms=1000").await.unwrap();
+    let mut words = told.split(' ');
+    let [used, _, _, took] = [(); 4].map(|()| words.next().unwrap().parse::<u64>().unwrap_or(0));
+    assert!(used > 0 && took >= 1000, "{told}");
+    let verdict = if used * 4 <= took * 5 { "stopped" } else { "ESCAPED" };
+    Some(format!("a processor for itself\t{verdict}\t{told}\n"))
+}
 
 /// Asks for pages until it is told to stop; how many came.
 async fn visit(socket: PathBuf, stop: Arc<AtomicBool>) -> std::io::Result<u32> {
@@ -106,15 +161,15 @@ async fn a_hostile_program_gets_nowhere_and_its_neighbour_serves_on() {
         let stop = Arc::new(AtomicBool::new(false));
         let visits = tokio::spawn(visit(bob_unit.socket.clone(), stop.clone()));
 
+        // Before anything else: who was busy for long keeps to half of the processors besides.
+        let spun = spinning(&machine, &ada_unit.socket).await;
         let mut table = get(&ada_unit.socket, &bait.query(&machine, &bob)).await.unwrap();
-        for (name, path) in DEADLY {
-            let outcome = match get(&ada_unit.socket, path).await {
-                Err(_) => "stopped\tended by the kernel".to_owned(),
-                Ok(how) if how.contains("ESCAPED") => how.replacen(' ', "\t", 1),
-                Ok(how) => format!("stopped\t{}", how.trim()),
-            };
-            table.push_str(&format!("{name}\t{outcome}\n"));
-        }
+        table.extend(spun);
+        let (id, socket) = (&ada.id, &ada_unit.socket);
+        let knocked = ended(&machine, id, socket, "/interrupt-80", &OLD_DOOR).await;
+        table.push_str(&format!("a 32-bit system call\t{knocked}\n"));
+        table.push_str(&format!("its memory in a core file, by a crash\t{}\n", crash(&machine, id, socket).await));
+        table.push_str(&format!("memory bomb, touched\t{}\n", memory(&machine, id, socket).await));
         println!("{}", laid_out(user, &table));
         let escaped: Vec<_> = table.lines().filter(|line| !line.contains("\tstopped\t")).collect();
         assert!(escaped.is_empty(), "{escaped:#?}");
@@ -155,9 +210,9 @@ fn laid_out(user: Option<u32>, table: &str) -> String {
 /// The layers that an answer comes from. Most would have been held by the next one, too.
 fn held_by(name: &str, how: &str) -> &'static str {
     match (name, how) {
-        ("memory bomb, touched", "ended by the kernel") => "control-groups",
+        (_, how) if how.starts_with("ended by its control group") => "control-groups",
         ("a processor for itself", _) => "control-groups (given its share)",
-        (_, "ended by the kernel") => "seccomp",
+        ("a 32-bit system call", _) => "seccomp",
         (_, how) if how.contains("(os error 1)") || how.contains("(os error 38)") => "seccomp",
         (_, how) if how.contains("(os error 2)") => "empty-root",
         (_, how) if how.contains("(os error 13)") || how.contains("(os error 18)") => "landlock, own-user",
@@ -165,7 +220,7 @@ fn held_by(name: &str, how: &str) -> &'static str {
         (name, how) if name.contains("/tmp") && !how.contains("(os error") => "empty-root (each has its own)",
         (_, how) if how.contains("(os error 28)") => "empty-root (a small /tmp)",
         (name, how) if name.contains("bomb") || how.contains("(os error 27)") => "limits, control-groups",
-        ("a core file", _) => "limits",
+        ("a core file" | "its memory in a core file, by a crash", _) => "limits",
         ("find a folder among its descriptors", _) => "descriptors",
         ("see more of / than its folder", _) => "empty-root",
         _ => "the kernel's own rules",
@@ -215,6 +270,31 @@ async fn every_layer_of_the_sandbox_is_there() {
             let only_root_has = ["own-user", "control-groups", "io"].contains(&layer.name.as_str());
             assert!(layer.missing.is_none() || (only_root_has && layer.tolerated), "{layer:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_starts_perclouds_sees_them_and_no_other_process() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("not tried: what another process sees only root is shown");
+    }
+    for user in Machine::kinds() {
+        let machine = Machine::start(user, 300).await;
+        let (ada, unit) = machine.place("ada").await;
+        get(&unit.socket, "/").await.unwrap();
+        let runtime = machine.runtimes(&ada.id)[0];
+        let status = fs::read_to_string(format!("/proc/{runtime}/status")).unwrap();
+        let spawner = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().to_owned();
+        let root = PathBuf::from(format!("/proc/{spawner}/root"));
+        let names =
+            |folder: &Path| fs::read_dir(folder).unwrap().flatten().map(|e| e.file_name().into_string().unwrap());
+        let processes = names(&root.join("proc")).filter(|name| name.parse::<u32>().is_ok()).count();
+        assert_eq!(processes, 2, "itself and what it has started");
+        let mut seen: Vec<_> = names(&root).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, ["machine", "proc", "root", "tenants"]);
+        assert_eq!(names(&root.join("machine")).count(), 0);
+        assert!(!root.join("proc/sys").exists(), "the kernel's settings");
     }
 }
 
@@ -294,7 +374,7 @@ async fn a_runtime_that_does_not_start_is_tried_at_once_when_an_operator_says_so
     let before = machine.runtimes(&ada.id);
     machine.host.retry(&ada.id).await.unwrap();
     assert_eq!((machine.runtimes(&ada.id), before.len()), (before, 1), "who runs goes on running");
-    assert_eq!(machine.host.retry(&bundle::TenantId::random()).await.unwrap(), None);
+    assert_eq!(machine.host.retry(&TenantId::random()).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

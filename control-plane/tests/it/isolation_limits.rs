@@ -235,6 +235,9 @@ async fn who_goes_on_filling_the_disk_is_put_to_sleep_awake_or_not() {
         assert!(why.contains(&format!("holds {mib} MiB")) && why.contains("may hold 64 MiB"), "{why}");
         assert!(machine.runtimes(&ada.id).is_empty(), "it does not run");
         assert!(get(&unit.socket, "/").await.is_err(), "whoever comes is told so, and starts nothing");
+        let renamed = bundle::TenantSpec { language: "it".into(), ..ada.clone() };
+        let state = machine.host.place(&renamed).await.unwrap().state;
+        assert_eq!(state, State::Failing(why), "another language gives no disk back");
         get(&bob_unit.socket, "/").await.unwrap();
         // It would wait for five minutes. An operator's word ends that, and so does another spec: a larger quota.
         if idle_seconds == 0 {

@@ -27,6 +27,8 @@ const SOMEBODY: u32 = 1000;
 pub(crate) const EGRESS_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 pub(crate) struct Machine {
+    /// Gone before the folder that it is in.
+    _disk: Option<Disk>,
     folder: tempfile::TempDir,
     pub(crate) user: Option<u32>,
     idle_seconds: u64,
@@ -51,8 +53,17 @@ impl Machine {
         Self::with_runtime(user, idle_seconds, more, &hostile()).await
     }
 
+    /// Whose perclouds have a small disk of their own, which only root can make.
+    pub(crate) async fn with_disk(user: Option<u32>, mib: u32) -> Self {
+        Self::begin(user, 300, &[], &hostile(), Some(mib)).await
+    }
+
     /// With another program as its runtime.
     pub(crate) async fn with_runtime(user: Option<u32>, idle_seconds: u64, more: &[&str], runtime: &Path) -> Self {
+        Self::begin(user, idle_seconds, more, runtime, None).await
+    }
+
+    async fn begin(user: Option<u32>, idle_seconds: u64, more: &[&str], runtime: &Path, disk: Option<u32>) -> Self {
         let folder = tempfile::Builder::new().prefix("pc-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let data = folder.path().join("data");
@@ -60,6 +71,7 @@ impl Machine {
         fs::create_dir_all(data.join("run/metrics")).unwrap();
         fs::create_dir(data.join("secrets")).unwrap();
         fs::write(Paths(data.clone()).egress_key(), EGRESS_KEY).unwrap();
+        let disk = disk.map(|mib| Disk::mount(&Paths(data.clone()).tenants(), mib, user.unwrap_or(0)));
         for folder in [data.clone(), data.join("run"), data.join("run/metrics"), data.join("secrets")] {
             std::os::unix::fs::chown(folder, user, user).unwrap();
         }
@@ -70,7 +82,7 @@ impl Machine {
         fs::create_dir(folder.path().join("memory")).unwrap();
         let host = HostClient::new(Paths(data).host_socket());
         let more = more.iter().map(|&word| word.to_owned()).collect();
-        let mut machine = Self { folder, user, idle_seconds, more, child: None, host };
+        let mut machine = Self { folder, user, idle_seconds, more, child: None, host, _disk: disk };
         machine.memory_left(50);
         machine.restart().await;
         machine
@@ -118,6 +130,11 @@ impl Machine {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// The number of the host's process.
+    pub(crate) fn host_process(&self) -> i32 {
+        i32::try_from(self.child.as_ref().unwrap().id()).unwrap()
     }
 
     /// As `percloud up` does it.
@@ -213,6 +230,24 @@ impl Drop for Machine {
             }
             gone(&group);
         }
+    }
+}
+
+/// A disk in memory.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(at: &Path, mib: u32, user: u32) -> Self {
+        fs::create_dir(at).unwrap();
+        let options = std::ffi::CString::new(format!("size={mib}m,mode=0700,uid={user},gid={user}")).unwrap();
+        rustix::mount::mount("tmpfs", at, "tmpfs", rustix::mount::MountFlags::empty(), options.as_c_str()).unwrap();
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
     }
 }
 

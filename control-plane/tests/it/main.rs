@@ -26,6 +26,7 @@ mod egress;
 mod isolation;
 mod isolation_disk;
 mod isolation_limits;
+mod isolation_socket;
 mod layers;
 mod ledger;
 mod machine;

@@ -23,7 +23,7 @@ use seccompiler::BpfProgram;
 
 use super::{
     layers::{Finding, Kind},
-    seccomp::PROGRAM,
+    seccomp::{LISTENER, PROGRAM},
     stage,
     wire::{Ceilings, Errand, Start},
 };
@@ -51,6 +51,8 @@ pub(super) struct Rules {
     pub(super) libraries: Vec<PathBuf>,
     /// The value of `PERCLOUD_PROGRAM`.
     pub(super) program: String,
+    /// On this machine cores go to a program of root's, not to files.
+    pub(super) cores_are_told: bool,
 }
 
 /// What one process gets.
@@ -100,7 +102,7 @@ fn put_on(rules: &Rules, given: &Given<'_>, note: &mut dyn FnMut(Kind, anyhow::R
         (Kind::UserNamespace, |rules, _| map_ids(rules.user, rules.group)),
         (Kind::OomScore, |_, _| Ok(fs::write("/proc/self/oom_score_adj", "500")?)),
         (Kind::Descriptors, |_, given| close_all_but(given)),
-        (Kind::Limits, |rules, given| limit(rules.ceilings, given.start.file_max)),
+        (Kind::Limits, |rules, given| limit(rules, given.start.file_max)),
         (Kind::EmptyRoot, |rules, given| enter_root(rules, given)),
         (Kind::OwnUser, become_user),
         (Kind::Capabilities, |_, _| Ok(set_capabilities(None, none())?)),
@@ -147,7 +149,7 @@ fn close_all_but(given: &Given<'_>) -> anyhow::Result<()> {
     put(&null, 0, 0)?;
     put(&log, 1, 0)?;
     put(&log, 2, 0)?;
-    put(&listener, 3, 0)?;
+    put(&listener, LISTENER, 0)?;
     put(&program, PROGRAM, libc::O_CLOEXEC)?;
     // SAFETY: closes descriptors that nothing uses any more; the owners above are forgotten.
     let closed = unsafe { libc::close_range(PROGRAM as u32 + 1, u32::MAX, 0) };
@@ -163,10 +165,27 @@ fn put(fd: &OwnedFd, at: i32, flags: i32) -> io::Result<()> {
     }
 }
 
+/// Nothing of its memory is left behind when it crashes. One byte is too little for a file; and it is the one limit at which the kernel
+/// hands no core to a program either, which would run as root among all processes: with 0 it does.
+fn no_core(told: bool) -> anyhow::Result<()> {
+    let most = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    if setrlimit(Resource::Core, most(1)).is_err() {
+        // Only root can raise one that was 0 before.
+        setrlimit(Resource::Core, most(0))?;
+        anyhow::ensure!(
+            !told,
+            "cores go to a program here (kernel.core_pattern), and the host was started with a hard limit of 0 for them, which does not \
+             keep them from it: give it 1 (LimitCORE=1)"
+        );
+    }
+    Ok(())
+}
+
 /// What one process may use.
-fn limit(ceilings: Ceilings, file_max: u64) -> anyhow::Result<()> {
+fn limit(rules: &Rules, file_max: u64) -> anyhow::Result<()> {
+    let ceilings = rules.ceilings;
+    no_core(rules.cores_are_told)?;
     let limits = [
-        (Resource::Core, 0),
         (Resource::Nproc, ceilings.threads),
         (Resource::Nofile, 4096),
         (Resource::Data, ceilings.data),

@@ -6,7 +6,12 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::{
+    fs::{AtFlags, CWD, Dir, FileType, statat},
+    io::Errno,
+};
+
+use super::folders;
 
 /// A quota is about contents; its database, and what is on the way in, come on top.
 const BESIDE: u64 = 64 << 20;
@@ -28,7 +33,7 @@ pub(super) struct Stored {
     pub(super) bytes: u64,
     /// Files and folders.
     pub(super) files: u64,
-    /// There is more, which was not looked at: too deep, or too many.
+    /// There is more, which was not looked at: too deep, too many, or locked again and again.
     pub(super) more: bool,
 }
 
@@ -37,7 +42,9 @@ impl Stored {
     pub(super) fn too_much(&self, quota: u64) -> Option<String> {
         let files = quota / BYTES_A_FILE + FILES_FREE;
         if self.more {
-            return Some(format!("more than {FILES_MAX} files, or more than {DEPTH} folders in each other"));
+            return Some(format!(
+                "more than {FILES_MAX} files, more than {DEPTH} folders in each other, or folders that are kept locked"
+            ));
         }
         if self.bytes > quota.saturating_add(BESIDE) {
             return Some(format!("{} bytes with a quota of {quota}", self.bytes));
@@ -61,6 +68,12 @@ impl Stored {
             || self.files > before.files.saturating_add(FILES_FREE)
     }
 
+    /// With what is held elsewhere.
+    pub(super) fn and(self, other: Self) -> Self {
+        let (bytes, files) = (self.bytes + other.bytes, self.files + other.files);
+        Self { bytes, files, more: self.more || other.more }
+    }
+
     /// What both have.
     pub(super) fn least(self, other: Self) -> Self {
         Self { bytes: self.bytes.min(other.bytes), files: self.files.min(other.files), more: self.more && other.more }
@@ -77,16 +90,17 @@ pub(super) fn much(quota: u64) -> u64 {
 pub(super) struct Level(Option<[u64; 2]>);
 
 impl Level {
-    /// `free` are bytes and files that there is room for.
-    pub(super) fn falls(&mut self, free: [u64; 2]) -> bool {
+    /// `free` are bytes and files that there is room for; so many bytes went, when much did.
+    pub(super) fn falls(&mut self, free: [u64; 2]) -> Option<u64> {
         let most = self.0.get_or_insert(free);
         let much = [(most[0] / 1000).max(256 << 20), (most[1] / 1000).max(50_000)];
         *most = [0, 1].map(|i| most[i].max(free[i]));
-        let falls = [0, 1].iter().any(|&i| most[i] - free[i] > much[i]);
-        if falls {
-            *most = free;
+        let went = [0, 1].map(|i| most[i] - free[i]);
+        if went[0] <= much[0] && went[1] <= much[1] {
+            return None;
         }
-        falls
+        *most = free;
+        Some(went[0])
     }
 }
 
@@ -96,10 +110,9 @@ pub(super) fn free(folder: &Path) -> io::Result<[u64; 2]> {
     Ok([disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_favail])
 }
 
-/// Counts as long as `go_on` says so; follows no link.
+/// Counts as long as `go_on` says so; follows no link, and no lock of its owner's hides anything.
 pub(super) fn count(folder: &Path, go_on: &dyn Fn() -> bool) -> io::Result<Stored> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let top = openat(CWD, folder, flags, Mode::empty())?;
+    let top = folders::enter(CWD, folder)?;
     let mut stored = Stored { bytes: on_disk(&rustix::fs::fstat(&top)?), ..Stored::default() };
     let mut open: Vec<(OwnedFd, Dir)> = Vec::new();
     let dir = Dir::read_from(&top)?;
@@ -118,8 +131,13 @@ pub(super) fn count(folder: &Path, go_on: &dyn Fn() -> bool) -> io::Result<Store
         if name.to_bytes() == b"." || name.to_bytes() == b".." {
             continue;
         }
-        // What has just gone is not counted.
-        let Ok(found) = statat(at.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let found = match statat(at.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => found,
+            Err(why) => {
+                stored.more |= !has_gone(why);
+                continue;
+            }
+        };
         stored.files += 1;
         if stored.files.is_multiple_of(1024) && !go_on() {
             return Err(io::ErrorKind::Interrupted.into());
@@ -134,11 +152,21 @@ pub(super) fn count(folder: &Path, go_on: &dyn Fn() -> bool) -> io::Result<Store
         stored.bytes += on_disk(&found) / names;
         if folder && depth >= DEPTH {
             stored.more = true;
-        } else if folder && let Ok(inner) = openat(at.as_fd(), name, flags, Mode::empty()) {
-            let dir = Dir::read_from(&inner)?;
-            open.push((inner, dir));
+        } else if folder {
+            match folders::enter(at.as_fd(), name) {
+                Ok(inner) => {
+                    let dir = Dir::read_from(&inner)?;
+                    open.push((inner, dir));
+                }
+                Err(why) => stored.more |= !has_gone(why),
+            }
         }
     }
+}
+
+/// What has just gone, or is something else by now, is not counted.
+fn has_gone(why: Errno) -> bool {
+    matches!(why, Errno::NOENT | Errno::NOTDIR)
 }
 
 fn on_disk(found: &rustix::fs::Stat) -> u64 {
@@ -189,10 +217,11 @@ mod tests {
     #[test]
     fn a_disk_that_fills_is_noticed_and_one_that_empties_is_not() {
         let (mut level, gib, files) = (Level::default(), 1 << 30, 1 << 20);
-        let bytes: Vec<bool> = [100, 100, 90, 90, 120, 119].map(|free| level.falls([free * gib, files])).into();
-        assert_eq!(bytes, [false, false, true, false, false, true]);
-        assert!(!level.falls([119 * gib - (200 << 20), files]) && level.falls([119 * gib - (300 << 20), files]));
-        assert!(level.falls([119 * gib, files - 60_000]));
+        let bytes = [100, 100, 90, 90, 120, 119].map(|free| level.falls([free * gib, files]));
+        assert_eq!(bytes, [None, None, Some(10 * gib), None, None, Some(gib)]);
+        assert_eq!(level.falls([119 * gib - (200 << 20), files]), None);
+        assert_eq!(level.falls([119 * gib - (300 << 20), files]), Some(300 << 20));
+        assert!(level.falls([119 * gib, files - 60_000]).is_some());
     }
 
     #[test]

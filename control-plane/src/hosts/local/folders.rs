@@ -6,16 +6,19 @@ use std::{
     fs,
     io::{self, Read, Write},
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     },
     path::Path,
 };
 
 use anyhow::Context;
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, openat, openat2, renameat, statat,
-    unlinkat,
+use rustix::{
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, openat, openat2, renameat, statat,
+        unlinkat,
+    },
+    path::Arg,
 };
 
 use crate::hosts::Status;
@@ -75,9 +78,22 @@ pub(super) fn made_database(folder: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// Opens a folder that a percloud may have locked or put something else in the place of. It is the very one whose lock is opened: a link
+/// is not followed, not even one that takes its place just then.
+pub(super) fn enter(at: impl AsFd, name: impl Arg) -> rustix::io::Result<OwnedFd> {
+    let folder =
+        openat(at, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let mode = Mode::from_raw_mode(fstat(&folder)?.st_mode);
+    if !mode.contains(Mode::RWXU) {
+        // Where it is not ours to open, what is asked of it below says so.
+        let _ = chmodat(CWD, format!("/proc/self/fd/{}", folder.as_raw_fd()), mode | Mode::RWXU, AtFlags::empty());
+    }
+    openat(&folder, c".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
 /// Opens a file of a percloud's, whatever it may have put there instead.
 fn open_file(folder: &Path, name: &str) -> io::Result<fs::File> {
-    let at = openat(CWD, folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let at = enter(CWD, folder)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let limits = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     let file = openat2(at, name, flags, Mode::empty(), limits)?;
@@ -104,8 +120,7 @@ pub(super) fn status(folder: &Path) -> Status {
 
 /// Removes the folder and all that is in it; well if there is none.
 pub(super) fn wipe(folder: &Path) -> io::Result<()> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let top = match openat(CWD, folder, flags, Mode::empty()) {
+    let top = match enter(CWD, folder) {
         Err(rustix::io::Errno::NOENT) => return Ok(()),
         other => other?,
     };
@@ -141,7 +156,7 @@ fn flatten(top: &OwnedFd) -> io::Result<()> {
                     }
                     if unlinkat(&folder, inside.as_c_str(), AtFlags::REMOVEDIR).is_err() {
                         // A folder that may not be written to cannot be moved either, where we are not root.
-                        let _ = chmodat(&folder, inside.as_c_str(), Mode::RWXU, AtFlags::empty());
+                        drop(enter(&folder, inside.as_c_str())?);
                         move_up(&folder, &inside, top, &mut moved)?;
                     }
                 }
@@ -171,9 +186,7 @@ fn open_folder(at: BorrowedFd<'_>, name: &CString) -> io::Result<Option<OwnedFd>
     if !is_folder(at, name)? {
         return Ok(None);
     }
-    let _ = chmodat(at, name.as_c_str(), Mode::RWXU, AtFlags::empty());
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(Some(openat(at, name.as_c_str(), flags, Mode::empty())?))
+    Ok(Some(enter(at, name.as_c_str())?))
 }
 
 /// Some names in a folder; none only when it is empty.
@@ -221,6 +234,27 @@ mod tests {
         wipe(&tenant).unwrap();
         assert!(!tenant.exists());
         assert!(outside.join("precious").exists());
+    }
+
+    #[test]
+    fn a_locked_folder_is_entered_and_a_link_in_its_place_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o7777;
+        for (name, is) in [("locked", 0o000), ("blind", 0o300), ("dead", 0o600), ("outside", 0o500)] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::set_permissions(folder.path().join(name), PermissionsExt::from_mode(is)).unwrap();
+        }
+        symlink("outside", folder.path().join("link")).unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let at = openat(CWD, folder.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for name in ["locked", "blind", "dead"] {
+            assert!(entries(enter(&at, name).unwrap().as_fd()).unwrap().is_empty());
+            assert_eq!(mode(name), 0o700);
+        }
+        for name in ["link", "file"] {
+            assert_eq!(enter(&at, name).unwrap_err(), rustix::io::Errno::NOTDIR);
+        }
+        assert_eq!((mode("outside"), enter(&at, "no").unwrap_err()), (0o500, rustix::io::Errno::NOENT));
     }
 
     #[test]

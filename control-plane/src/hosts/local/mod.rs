@@ -16,6 +16,7 @@ mod disk;
 mod folders;
 mod found;
 mod gate;
+mod held;
 mod kept;
 mod lane;
 mod layers;

@@ -59,12 +59,24 @@ impl Troubles {
             self.failures = 0;
         }
         self.failures += if matches!(end, End::NotStarted(_)) { PATTERN } else { 1 };
-        let wait = FIRST_WAIT.saturating_mul(1 << (self.failures - 1).min(20)).min(LONGEST_WAIT);
-        self.not_before = Some(now + wait);
+        self.not_before = Some(now + self.wait());
         self.reason = match end {
             End::Left(0) if self.starts.was_hasty() => "leaves at once, again and again, whoever comes".to_owned(),
             end => reason(end, last),
         };
+    }
+
+    fn wait(&self) -> Duration {
+        FIRST_WAIT.saturating_mul(1 << self.failures.saturating_sub(1).min(20)).min(LONGEST_WAIT)
+    }
+
+    /// Its socket hears nobody any more. Nothing of ours does that; whatever it waited for before it still waits for.
+    pub(super) fn deaf(&mut self, why: &str, now: Instant) {
+        self.failures += PATTERN;
+        if !self.is_stopped(now) {
+            self.reason = format!("its listening socket is of no use any more, and was made anew: {why}");
+        }
+        self.not_before = self.not_before.max(Some(now + self.wait()));
     }
 
     /// The host knows better why it ended than its end says.
@@ -77,8 +89,25 @@ impl Troubles {
         let before = self.fills.filter(|(_, last)| now.duration_since(*last) < FILLS_FORGOTTEN).map_or(0, |(n, _)| n);
         self.fills = Some((before + 1, now));
         self.failures = self.failures.max(PATTERN);
-        self.not_before = Some(now + FILLS_WAIT.saturating_mul(1 << before.min(10)).min(FILLS_LONGEST));
+        self.not_before = self.stopped_until();
         self.reason = reason;
+    }
+
+    fn stopped_until(&self) -> Option<Instant> {
+        let (times, last) = self.fills?;
+        Some(last + FILLS_WAIT.saturating_mul(1 << (times - 1).min(10)).min(FILLS_LONGEST))
+    }
+
+    /// Whether it still waits for having filled the disk.
+    fn is_stopped(&self, now: Instant) -> bool {
+        self.not_before > Some(now) && self.stopped_until().is_some_and(|until| self.not_before >= Some(until))
+    }
+
+    /// It is to be something else now, and may have more on the disk than before, or not. Another name gives nobody back what the disk lacks.
+    pub(super) fn placed(&mut self, more_room: bool, now: Instant) {
+        if more_room || !self.is_stopped(now) {
+            self.forget();
+        }
     }
 
     /// Whether it was put to sleep for that lately.
@@ -86,7 +115,7 @@ impl Troubles {
         self.fills.is_some_and(|(_, last)| now.duration_since(last) < FILLS_FORGOTTEN)
     }
 
-    /// It has run for [`SETTLED`], or is to be something else now. Starts in vain are forgiven by time only.
+    /// It has run for [`SETTLED`], or somebody who may says so. Starts in vain are forgiven by time only.
     pub(super) fn forget(&mut self) {
         *self = Self { fills: self.fills, starts: self.starts, ..Self::default() };
     }
@@ -224,6 +253,43 @@ mod tests {
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 360, 360]);
         troubles.fills("again".into(), now + FILLS_FORGOTTEN);
         assert_eq!(troubles.not_before(), Some(now + FILLS_FORGOTTEN + FILLS_WAIT));
+    }
+
+    #[tokio::test]
+    async fn only_more_room_ends_a_stop_for_the_disk_and_nothing_else_that_it_is_placed_with() {
+        let (now, mut troubles) = (Instant::now(), Troubles::default());
+        troubles.ended(&End::NotStarted("no".into()), SHORT, "", now);
+        troubles.placed(false, now);
+        assert_eq!((troubles.failing(), troubles.not_before()), (None, None), "it may well start as something else");
+        troubles.fills("holds much".into(), now);
+        let stopped = troubles.clone();
+        troubles.placed(false, now);
+        assert_eq!(troubles, stopped);
+        troubles.placed(false, now + FILLS_WAIT);
+        assert_eq!(troubles.not_before(), None, "its time has come");
+        for grows in [true, false] {
+            let mut troubles = stopped.clone();
+            if !grows {
+                troubles.forget(); // an operator's word
+                troubles.ended(&End::Left(3), SHORT, "", now);
+            }
+            troubles.placed(grows, now);
+            assert_eq!((troubles.failing(), troubles.not_before()), (None, None));
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_breaks_its_socket_waits_longer_each_time_and_for_what_it_waited_for_before() {
+        let (now, mut troubles) = (Instant::now(), Troubles::default());
+        let waits = [500, 2_000, 8_000].map(Duration::from_millis);
+        for wait in waits {
+            troubles.deaf("it was shut down", now);
+            assert_eq!(troubles.not_before(), Some(now + wait));
+            assert!(troubles.failing().unwrap().ends_with("it was shut down"));
+        }
+        troubles.fills("holds much".into(), now);
+        troubles.deaf("it was shut down", now + SHORT);
+        assert_eq!((troubles.failing(), troubles.not_before()), (Some("holds much"), Some(now + FILLS_WAIT)));
     }
 
     #[tokio::test]

@@ -10,6 +10,8 @@ use seccompiler::{
     SeccompRule, sock_filter,
 };
 
+/// The descriptor of the listening socket, which is the host's as well.
+pub(super) const LISTENER: i32 = 3;
 /// The descriptor of the runtime's program while it is started; closed by the start.
 pub(super) const PROGRAM: i32 = 4;
 
@@ -30,9 +32,6 @@ const ALLOWED: &[(&str, &[i64])] = &[
             libc::SYS_pwritev2,
             libc::SYS_lseek,
             libc::SYS_close,
-            libc::SYS_close_range,
-            libc::SYS_dup,
-            libc::SYS_dup3,
             libc::SYS_sendfile,
             libc::SYS_copy_file_range,
         ],
@@ -40,7 +39,6 @@ const ALLOWED: &[(&str, &[i64])] = &[
     (
         "files of its folder (Landlock and the empty root say which): SQLite, blobs, uploads",
         &[
-            libc::SYS_openat,
             libc::SYS_newfstatat,
             libc::SYS_fstat,
             libc::SYS_statx,
@@ -126,23 +124,15 @@ const ALLOWED: &[(&str, &[i64])] = &[
         ],
     ),
     (
-        "the connections that come to its listening socket",
-        &[
-            libc::SYS_accept4,
-            libc::SYS_recvfrom,
-            libc::SYS_recvmsg,
-            libc::SYS_sendmsg,
-            libc::SYS_shutdown,
-            libc::SYS_getsockname,
-            libc::SYS_getpeername,
-        ],
+        "the connections that come to its listening socket; no messages, which could carry descriptors: what lies in a socket \
+         is open, and nobody sees it",
+        &[libc::SYS_accept4, libc::SYS_recvfrom, libc::SYS_getsockname, libc::SYS_getpeername],
     ),
     ("connect such a socket, and no other exists, to the way out (see socket, below)", &[libc::SYS_connect]),
     (
         "older forms of the above, which the C library still uses on this machine",
         #[cfg(target_arch = "x86_64")]
         &[
-            libc::SYS_open,
             libc::SYS_stat,
             libc::SYS_lstat,
             libc::SYS_access,
@@ -152,7 +142,6 @@ const ALLOWED: &[(&str, &[i64])] = &[
             libc::SYS_unlink,
             libc::SYS_rename,
             libc::SYS_link,
-            libc::SYS_dup2,
             libc::SYS_poll,
             libc::SYS_select,
             libc::SYS_epoll_wait,
@@ -164,15 +153,23 @@ const ALLOWED: &[(&str, &[i64])] = &[
     ),
 ];
 
-/// One condition: the argument at `.0`, masked by `.1`, equals `.2`.
+/// One condition: the argument at `.0`, masked by `.1`, equals `.2`; with [`NOT`] for a mask it is anything else.
 type Equals = (u8, u64, u64);
 const ANY_BIT: u64 = u64::MAX;
+const NOT: u64 = 0;
 
 /// All flags of clone() that make a namespace.
 const NAMESPACES: u64 = 0x0000_0080 | 0x7e02_0000;
-const THREAD: u64 = libc::CLONE_THREAD as u64;
+/// A thread; and what it has open all have open, so that there are not as many tables of descriptors as threads.
+const THREAD: u64 = (libc::CLONE_THREAD | libc::CLONE_FILES) as u64;
 const EXEC: u64 = PROT_EXEC as u64;
 const WRITE: u64 = PROT_WRITE as u64;
+
+/// What kind of mapping it is.
+const MAPPING: u64 = (libc::MAP_TYPE | libc::MAP_ANONYMOUS) as u64;
+const OF_A_FILE: u64 = libc::MAP_PRIVATE as u64;
+const UNSHARE: u64 = libc::CLOSE_RANGE_UNSHARE as u64;
+const NOT_THE_LISTENER: Equals = (0, NOT, LISTENER as u64);
 
 const SOCKET_FLAGS: u64 = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
 
@@ -180,9 +177,10 @@ const SOCKET_FLAGS: u64 = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
 const ALLOWED_IF: &[(&str, i64, &[&[Equals]])] = &[
     ("a thread, never a process, never a namespace", libc::SYS_clone, &[&[(0, THREAD | NAMESPACES, THREAD)]]),
     (
-        "memory that is written or run, never both",
+        "memory that is written or run, never both: to run is for its own view of a file only, since memory that can be had twice \
+         is written in one place and run in the other",
         libc::SYS_mmap,
-        &[&[(2, EXEC | WRITE, 0)], &[(2, EXEC | WRITE, WRITE)], &[(2, EXEC | WRITE, EXEC)]],
+        &[&[(2, EXEC | WRITE, 0)], &[(2, EXEC | WRITE, WRITE)], &[(2, EXEC | WRITE, EXEC), (3, MAPPING, OF_A_FILE)]],
     ),
     ("what was written is never run later", libc::SYS_mprotect, &[&[(2, EXEC, 0)]]),
     (
@@ -206,6 +204,20 @@ const ALLOWED_IF: &[(&str, i64, &[&[Equals]])] = &[
             (2, 0xffff_ffff, 0),
         ]],
     ),
+    ("close many, in the table that all threads have", libc::SYS_close_range, &[&[(2, UNSHARE, 0)]]),
+    (
+        "end one way of a connection; the listening socket is the host's, too, and one that was shut hears nobody any more",
+        libc::SYS_shutdown,
+        &[&[NOT_THE_LISTENER]],
+    ),
+    (
+        "copies of descriptors, but not of the listening one, which could be shut by another number",
+        libc::SYS_dup,
+        &[&[NOT_THE_LISTENER]],
+    ),
+    ("the same", libc::SYS_dup3, &[&[NOT_THE_LISTENER]]),
+    #[cfg(target_arch = "x86_64")]
+    ("the same", libc::SYS_dup2, &[&[NOT_THE_LISTENER]]),
     ("send to whom it is connected", libc::SYS_sendto, &[&[(4, ANY_BIT, 0)]]),
     ("who is at the other end", libc::SYS_getsockopt, &[&[(1, 0xffff_ffff, SOL_SOCKET as u64)]]),
     (
@@ -222,8 +234,8 @@ const ALLOWED_IF: &[(&str, i64, &[&[Equals]])] = &[
         "copies of descriptors, their flags, and locks on files",
         libc::SYS_fcntl,
         &[
-            &[(1, 0xffff_ffff, libc::F_DUPFD as u64)],
-            &[(1, 0xffff_ffff, libc::F_DUPFD_CLOEXEC as u64)],
+            &[(1, 0xffff_ffff, libc::F_DUPFD as u64), NOT_THE_LISTENER],
+            &[(1, 0xffff_ffff, libc::F_DUPFD_CLOEXEC as u64), NOT_THE_LISTENER],
             &[(1, 0xffff_ffff, libc::F_GETFD as u64)],
             &[(1, 0xffff_ffff, libc::F_SETFD as u64)],
             &[(1, 0xffff_ffff, libc::F_GETFL as u64)],
@@ -238,6 +250,9 @@ const ALLOWED_IF: &[(&str, i64, &[&[Equals]])] = &[
     ),
     ("a thread's name", libc::SYS_prctl, &[&[(0, 0xffff_ffff, libc::PR_SET_NAME as u64)]]),
     ("read its own limits, not change them", libc::SYS_prlimit64, &[&[(0, 0xffff_ffff, 0), (2, ANY_BIT, 0)]]),
+    ("files of its folder, made without set-user-id and set-group-id", libc::SYS_openat, &[&[(3, 0o6000, 0)]]),
+    #[cfg(target_arch = "x86_64")]
+    ("files of its folder, made without set-user-id and set-group-id", libc::SYS_open, &[&[(2, 0o6000, 0)]]),
     ("modes without set-user-id and set-group-id", libc::SYS_fchmod, &[&[(1, 0o6000, 0)]]),
     ("modes without set-user-id and set-group-id", libc::SYS_fchmodat, &[&[(2, 0o6000, 0)]]),
     #[cfg(target_arch = "x86_64")]
@@ -265,7 +280,8 @@ pub(super) fn compile() -> anyhow::Result<BpfProgram> {
 
 fn condition((argument, mask, value): &Equals) -> Result<SeccompCondition, seccompiler::BackendError> {
     let length = if *mask > u64::from(u32::MAX) { Len::Qword } else { Len::Dword };
-    SeccompCondition::new(*argument, length, Op::MaskedEq(*mask), *value)
+    let operation = if *mask == NOT { Op::Ne } else { Op::MaskedEq(*mask) };
+    SeccompCondition::new(*argument, length, operation, *value)
 }
 
 /// `clone3` hides its flags in memory, where a filter cannot look: "no such call" makes the C library use `clone`.

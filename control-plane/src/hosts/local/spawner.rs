@@ -55,6 +55,7 @@ fn prepare_and_fork() -> anyhow::Result<i32> {
     let root = rustix::process::geteuid().is_root();
     let program = stage::open_program(&prepare.runtime)?;
     let null = File::open("/dev/null")?;
+    let cores_are_told = cores_are_told();
     let mut found = separate(root);
     let has = |found: &[Finding], kind| found.iter().any(|f: &Finding| f.kind == kind && f.missing.is_none());
     let staged = if has(&found, Kind::MountNamespace) {
@@ -71,6 +72,10 @@ fn prepare_and_fork() -> anyhow::Result<i32> {
     }
     drop(lock);
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    if staged.is_ok() {
+        // Not before: it shows the processes that are born from here on.
+        stage::show_own_processes().context("its own /proc")?;
+    }
     if let Err(why) = &staged {
         found.push(Finding { kind: Kind::EmptyRoot, missing: Some(format!("{why:#}")) });
     }
@@ -78,10 +83,17 @@ fn prepare_and_fork() -> anyhow::Result<i32> {
         found.push(Finding { kind: Kind::Capabilities, missing: Some(format!("{why:#}")) });
     }
     let mut spawner = Spawner::new(prepare, program, null.into(), root, &found)?;
+    spawner.rules.cores_are_told = cores_are_told;
     spawner.probe(&mut found, group)?;
     wire::send(host(), &Report::Ready(found), &[])?;
     spawner.work()?;
     Ok(0)
+}
+
+/// Whether the kernel hands cores to a program, or to a socket; so it is taken to be where it does not say.
+fn cores_are_told() -> bool {
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_else(|_| "|".into());
+    pattern.starts_with(['|', '@'])
 }
 
 /// Our end of the socket to the host: standard input.
@@ -164,6 +176,7 @@ impl Spawner {
                 seccomp: seccomp::compile()?,
                 libraries: program.libraries,
                 program: program.sha256,
+                cores_are_told: true,
             },
             program: program.descriptor,
             null,

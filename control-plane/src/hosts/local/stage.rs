@@ -4,7 +4,7 @@
 //! ```text
 //! /          tmpfs, read only once built; only the spawner sees it
 //! /tenants   the folder of all perclouds' folders (nosuid, nodev, noexec)
-//! /proc      the machine's, for oom_score_adj and user maps
+//! /proc      its own processes and nothing else, for oom_score_adj and user maps
 //! /root      tmpfs, read only: what becomes / of each runtime, with its folder mounted on /root/data, and on /root/egress,
 //!            read only, once for all, the folder that holds the way out's socket; on /root/tmp a small tmpfs of each one's own
 //! ```
@@ -33,6 +33,8 @@ use super::wire::Prepare;
 
 /// The folder that a runtime sees as its own.
 pub(super) const DATA: &str = "/data";
+/// Where the machine's `/proc` is until there is one of our own.
+const MACHINE: &str = "/machine";
 /// Where it may put what it needs for a moment: in memory, counted as its memory, gone with it.
 pub(super) const TMP: &str = "/tmp";
 
@@ -105,12 +107,13 @@ pub(super) fn build(prepare: &Prepare, program: &Program) -> anyhow::Result<()> 
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).context("making mounts private")?;
     let at = |name: &str| prepare.stage.join(name);
     tmpfs(&prepare.stage)?;
-    for name in ["tenants", "proc", "root"] {
+    for name in ["tenants", "proc", "root", "machine"] {
         fs::create_dir(at(name))?;
     }
     mount_bind(&prepare.tenants, at("tenants")).context("binding the perclouds' folders")?;
     mount_remount(at("tenants"), MountFlags::BIND | still | MountFlags::NOEXEC, c"").context("perclouds' folders")?;
-    mount_bind_recursive("/proc", at("proc")).context("binding /proc")?;
+    // Where there is none to be seen, an ordinary user may not make one either.
+    mount_bind_recursive("/proc", at("machine")).context("binding /proc")?;
     tmpfs(&at("root"))?;
     fs::create_dir(at("root/data"))?;
     fs::create_dir(at("root/egress"))?;
@@ -129,6 +132,18 @@ pub(super) fn build(prepare: &Prepare, program: &Program) -> anyhow::Result<()> 
     mount_remount(at("root"), MountFlags::BIND | MountFlags::RDONLY | still | run_nothing, c"").context("its mount")?;
     mount_remount(&prepare.stage, MountFlags::RDONLY | still | MountFlags::NOEXEC, c"").context("the stage")?;
     enter(&prepare.stage).context("moving into the stage")
+}
+
+/// Takes the machine's `/proc` away, with all its processes, their roots, and the kernel's settings, and puts one with our own there. To be
+/// called by the first process of a process namespace. Where nobody may make one (some containers hide parts of theirs) it stays.
+pub(super) fn show_own_processes() -> io::Result<()> {
+    let still = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    // Without settings; kernels before Linux 5.8 know only all of it.
+    let made = [c"subset=pid", c""].into_iter().any(|options| mount("proc", "/proc", "proc", still, options).is_ok());
+    if !made {
+        mount_bind_recursive(MACHINE, "/proc")?;
+    }
+    Ok(unmount(MACHINE, UnmountFlags::DETACH)?)
 }
 
 fn tmpfs(at: &Path) -> anyhow::Result<()> {

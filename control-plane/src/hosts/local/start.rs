@@ -42,6 +42,7 @@ impl Shared {
             file_max: known.spec.quota_bytes.saturating_add(FILE_EXTRA),
         };
         let since = Instant::now();
+        // Before the order: a runtime whose start was called a failure would run, and nobody would hear of its end.
         let log = Log::take(read, self.log(&known.spec.id), activity)?;
         used.begins();
         let running = match self.in_group(start, listener, write, used).await {

@@ -2,6 +2,7 @@
 //! way of a wake waits for any of it.
 
 use std::{
+    path::Path,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -10,8 +11,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     Local,
-    disk::{self, Level},
-    used::Counters,
+    desk::Order,
+    disk::{self, Level, Stored},
+    held::{Account, held},
+    used::{Counters, Verdict},
 };
 
 /// Those who are awake are looked at this often.
@@ -50,17 +53,19 @@ pub(super) async fn look_at(all: Vec<Arc<Counters>>) {
 async fn count(local: Weak<Local>) {
     let mut ticks = interval(SOON);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut level = Level::default();
+    let (mut level, mut account) = (Level::default(), Account::default());
     loop {
         ticks.tick().await;
         let Some(local) = local.upgrade() else { return };
-        if disk::free(&local.shared.paths.tenants()).is_ok_and(|free| level.falls(free)) {
+        let free = disk::free(&local.shared.paths.tenants()).ok();
+        if let Some(bytes) = free.and_then(|free| level.falls(free)) {
+            account.went(bytes, Instant::now());
             local.counters().iter().for_each(|counters| counters.suspect());
         }
         let mut counted = false;
         for counters in local.counters() {
             if counters.to_be_counted() {
-                count_one(&local, counters).await;
+                account.found(count_one(&local, counters).await);
                 counted = true;
             }
         }
@@ -69,18 +74,40 @@ async fn count(local: Weak<Local>) {
         let turn =
             || local.counters().into_iter().filter_map(|one| Some((one.in_turn()?, one))).min_by_key(|(when, _)| *when);
         if !counted && let Some((_, counters)) = turn() {
-            count_one(&local, counters).await;
+            account.found(count_one(&local, counters).await);
+        }
+        if let Some([free, _]) = free {
+            let counting = local.counters().iter().any(|counters| counters.is_suspected());
+            if let Some(bytes) = account.unexplained(free, counting, Instant::now()) {
+                give_back(&local, bytes);
+            }
         }
     }
 }
 
-async fn count_one(local: &Local, counters: Arc<Counters>) {
+/// The last resort: what somebody holds that no count finds goes with its process. Whoever is asked wakes again.
+fn give_back(local: &Local, bytes: u64) {
+    let awake: Vec<_> = local.units().values().filter(|handle| handle.used.process().is_some()).cloned().collect();
+    tracing::warn!(
+        mib = bytes >> 20,
+        perclouds = awake.len(),
+        "much went from the disk, and no percloud is found to have it; all that are awake are put to sleep"
+    );
+    for handle in awake {
+        metrics::counter!("percloud_host_sent_to_sleep_total").increment(1);
+        handle.desk.offer(Order::Sleep { firmly: true });
+    }
+}
+
+/// Counts one, and what its process holds besides; bytes that it has more than before.
+async fn count_one(local: &Local, counters: Arc<Counters>) -> u64 {
     let folder = local.shared.paths.tenants().join(counters.id().as_str());
     let stop = local.shared.stop.clone();
     let id = counters.id().clone();
     let counted = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
         let stored = disk::count(&folder, &|| !stop.is_cancelled());
+        let stored = stored.map(|stored| stored.and(nameless(&counters, &folder)));
         let took = began.elapsed();
         match stored {
             Ok(stored) => {
@@ -88,16 +115,34 @@ async fn count_one(local: &Local, counters: Arc<Counters>) {
                 if let Some(why) = &verdict.too_much {
                     tracing::warn!(tenant.id = %counters.id(), why, "a percloud has more on the disk than it may");
                 }
-                return verdict.stop;
+                return verdict;
             }
             Err(_) if disk::gone(&folder) || stop.is_cancelled() => {}
             Err(error) => tracing::warn!(tenant.id = %counters.id(), %error, "a percloud's folder cannot be counted"),
         }
-        None
+        Verdict::default()
     });
     match counted.await {
-        Ok(None) => {}
-        Ok(Some(why)) => local.stop_filling(&id, why),
-        Err(error) => tracing::error!(%error, "what folders take is not counted"),
+        Ok(Verdict { stop, grown, .. }) => {
+            if let Some(why) = stop {
+                local.stop_filling(&id, why);
+            }
+            grown
+        }
+        Err(error) => {
+            tracing::error!(%error, "what folders take is not counted");
+            0
+        }
     }
+}
+
+/// What its process keeps on the disk that is in no folder any more. Where the kernel does not say, the folder alone is counted.
+fn nameless(counters: &Counters, folder: &Path) -> Stored {
+    let Some(process) = counters.process() else { return Stored::default() };
+    held(&process, folder)
+        .unwrap_or_else(|error| {
+            tracing::debug!(tenant.id = %counters.id(), %error, "what a runtime holds cannot be seen");
+            None
+        })
+        .unwrap_or_default()
 }

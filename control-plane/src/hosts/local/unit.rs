@@ -20,7 +20,7 @@ use super::{
     starts::is_hasty,
     state::Known,
     used::Counters,
-    waiting::{end_of, wanted},
+    waiting::{end_of, is_deaf, wanted},
     wire::End,
 };
 use crate::hosts::{Error, State};
@@ -111,6 +111,8 @@ pub(super) enum Event {
     Ended(End),
     /// It has run long enough to be called well.
     Settled,
+    /// Its socket hears nobody any more, for this reason.
+    Deaf(String),
     /// The host ends.
     Stop,
 }
@@ -164,6 +166,7 @@ impl Unit {
             Event::Start(turn) => self.start(turn).await,
             Event::Ended(end) => self.ended(end).await,
             Event::Settled => self.troubles.forget(),
+            Event::Deaf(why) => self.hear_again(&why).await,
         }
         ControlFlow::Continue(())
     }
@@ -188,7 +191,7 @@ impl Unit {
             order = desk.next() => order.map_or(Event::Stop, Event::Order),
             event = async {
                 match (run, listener) {
-                    (Some(run), _) => end_of(run, troubles).await,
+                    (Some(run), listener) => Box::pin(end_of(run, listener.as_ref(), troubles)).await,
                     (None, Some(listener)) => wanted(listener, troubles, &shared.gate, alarm.rings(shared, id)).await,
                     (None, None) => std::future::pending().await,
                 }
@@ -214,6 +217,7 @@ impl Unit {
         let same = self.known.as_ref().is_some_and(|known| known.spec == spec);
         if !same || self.listener.is_none() {
             let (shared, before) = (self.shared.clone(), self.known.clone());
+            let more_room = before.as_ref().is_none_or(|known| spec.quota_bytes > known.spec.quota_bytes);
             let listening = self.listener.is_some();
             let settled = tokio::task::spawn_blocking(move || {
                 let known = Arc::new(shared.settle(spec, before.as_deref())?);
@@ -228,7 +232,7 @@ impl Unit {
             }
             // Connections that come meanwhile wait in the socket's queue for the next one.
             self.drain(DRAIN).await;
-            self.troubles.forget();
+            self.troubles.placed(more_room, Instant::now());
         }
         self.tell();
         self.desk.seen().context("it was just placed")
@@ -254,7 +258,8 @@ impl Unit {
             Arc::make_mut(known).leaving = true;
             self.shared.memory.remember(known)?;
         }
-        self.drain(LEAVE).await;
+        // As long as it runs it can put into its folder what was just taken out, and where we look.
+        anyhow::ensure!(self.drain(LEAVE).await, "its runtime has not ended yet; ask again");
         let (shared, id) = (self.shared.clone(), self.id.clone());
         tokio::task::spawn_blocking(move || shared.wipe(&id)).await??;
         self.known = None;
@@ -291,6 +296,9 @@ impl Unit {
         self.activity.asleep();
         metrics::gauge!("percloud_host_awake").decrement(1.0);
         let last = run.log.last_line().await;
+        if self.listener.as_ref().is_some_and(is_deaf) {
+            return self.hear_again("it was shut down").await;
+        }
         let hasty =
             matches!(end, End::Left(0)) && run.may_stay && is_hasty(run.since.elapsed(), self.shared.idle_seconds);
         self.troubles.left(self.listener.as_ref().and_then(queue::first), hasty, Instant::now());
@@ -305,10 +313,23 @@ impl Unit {
         }
     }
 
+    /// Its socket is of no use any more, by whatever its runtime did to it, or by an error of the kernel's: it gets another one.
+    async fn hear_again(&mut self, why: &str) {
+        self.drain(LEAVE).await;
+        self.used.failed(false);
+        self.troubles.deaf(why, Instant::now());
+        tracing::warn!(tenant.id = %self.id, reason = why, "a percloud's socket is made anew");
+        self.listener = None;
+        if let Err(why) = self.resume().await {
+            tracing::error!(tenant.id = %self.id, "{why:#}");
+            self.broken = Some(format!("{why:#}"));
+        }
+    }
+
     /// The machine needs the memory.
     async fn sleep(&mut self, firmly: bool) {
         match &mut self.run {
-            Some(_) if firmly => self.drain(DRAIN).await,
+            Some(_) if firmly => drop(self.drain(DRAIN).await),
             Some(run) => {
                 run.may_stay = false;
                 self.shared.spawner.hurry(run.running.key).await;
@@ -325,22 +346,27 @@ impl Unit {
         self.troubles.fills(why, Instant::now());
     }
 
-    /// Asks the runtime to end, and ends it when it takes longer than `patience`.
-    async fn drain(&mut self, patience: Duration) {
-        let Some(mut run) = self.run.take() else { return };
+    /// Asks the runtime to end, and ends it when it takes longer than `patience`; whether it has ended, which even then takes its time
+    /// where the kernel is at something for it.
+    async fn drain(&mut self, patience: Duration) -> bool {
+        let Some(run) = &mut self.run else { return true };
         self.activity.asleep();
         let until = Instant::now() + patience;
-        while Instant::now() < until {
+        let mut ended = false;
+        while !ended && Instant::now() < until {
             // Again and again: the first process of a namespace does not get a signal before it has said how to handle it.
             self.shared.spawner.term(run.running.key).await;
-            if timeout(Duration::from_millis(500), &mut run.running.end).await.is_ok() {
-                metrics::gauge!("percloud_host_awake").decrement(1.0);
-                return;
-            }
+            ended = timeout(Duration::from_millis(500), &mut run.running.end).await.is_ok();
         }
-        tracing::warn!(tenant.id = %self.id, "a runtime does not end when asked; it is ended");
-        self.shared.spawner.kill(run.running.key).await;
-        let _ = timeout(LEAVE, &mut run.running.end).await;
-        metrics::gauge!("percloud_host_awake").decrement(1.0);
+        if !ended {
+            tracing::warn!(tenant.id = %self.id, "a runtime does not end when asked; it is ended");
+            self.shared.spawner.kill(run.running.key).await;
+            ended = timeout(LEAVE, &mut run.running.end).await.is_ok();
+        }
+        if ended {
+            self.run = None;
+            metrics::gauge!("percloud_host_awake").decrement(1.0);
+        }
+        ended
     }
 }

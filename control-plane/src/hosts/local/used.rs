@@ -35,6 +35,8 @@ pub(super) struct Verdict {
     pub(super) too_much: Option<String>,
     /// Why its percloud is to be stopped, when it is.
     pub(super) stop: Option<String>,
+    /// Bytes that it has more than when it was last counted.
+    pub(super) grown: u64,
 }
 
 /// The counters of one percloud. They only grow, as long as hosts live and end in order.
@@ -227,12 +229,24 @@ impl Counters {
         let stop = far.filter(|_| count.before.as_ref().is_some_and(grows));
         let least = count.before.filter(|_| count.far && stop.is_none());
         count.before = Some(least.map_or(stored, |before| before.least(stored)));
+        let grown = stored.bytes.saturating_sub(count.storage_bytes.unwrap_or(0));
         count.storage_bytes = Some(stored.bytes);
         count.counted = Some((Instant::now(), took));
         count.changed = false;
         let too_much = stored.too_much(count.quota);
         count.limits_met.disk += u64::from(too_much.is_some());
-        Verdict { too_much, stop }
+        Verdict { too_much, stop, grown }
+    }
+
+    /// Its process, while it is awake.
+    pub(super) fn process(&self) -> Option<Arc<Process>> {
+        self.count().run.as_ref().map(|run| run.process.clone())
+    }
+
+    /// Whether it is awake and may fill the disk, and has not been counted since.
+    pub(super) fn is_suspected(&self) -> bool {
+        let count = self.count();
+        count.suspected && count.run.is_some()
     }
 
     /// The disk fills: whoever is awake may be the one.

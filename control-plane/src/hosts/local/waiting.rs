@@ -24,18 +24,25 @@ use super::{
     wire::End,
 };
 
-/// The end of a run, or that it has lasted.
-pub(super) async fn end_of(run: &mut Run, troubles: &Troubles) -> Event {
-    let end = async {
+/// The socket of one who is awake is looked at this often: it is in the runtime's hands.
+const LOOKED_AT: Duration = Duration::from_secs(5);
+
+/// The end of a run, or that it has lasted, or that its socket has become deaf.
+pub(super) async fn end_of(run: &mut Run, listener: Option<&OwnedFd>, troubles: &Troubles) -> Event {
+    let settled = run.since + SETTLED;
+    let mut end = std::pin::pin!(async {
         // No answer means that the spawner is gone, and the runtime with it.
         (&mut run.running.end).await.unwrap_or(End::Killed(libc::SIGKILL))
-    };
-    if troubles.failing().is_none() {
-        return Event::Ended(end.await);
-    }
-    tokio::select! {
-        end = end => Event::Ended(end),
-        () = tokio::time::sleep_until(run.since + SETTLED) => Event::Settled,
+    });
+    loop {
+        tokio::select! {
+            end = &mut end => return Event::Ended(end),
+            () = tokio::time::sleep_until(settled), if troubles.failing().is_some() => return Event::Settled,
+            () = tokio::time::sleep(LOOKED_AT) => {}
+        }
+        if listener.is_some_and(is_deaf) {
+            return Event::Deaf(DEAF.to_owned());
+        }
     }
 }
 
@@ -57,41 +64,44 @@ pub(super) async fn wanted(
             Box::pin(tokio::time::sleep_until(moment)).await;
         }
         let connections = connections(listener)?;
-        tokio::select! {
+        let turn = tokio::select! {
             biased;
-            came = poll_fn(|context| connections.poll_read_ready(context).map_ok(drop)) => came.map(|()| None),
-            turn = alarm => Ok(Some(turn)),
+            came = poll_fn(|context| connections.poll_read_ready(context).map_ok(drop)) => came.map(|()| None)?,
+            turn = alarm => Some(turn),
+        };
+        drop(connections);
+        if is_deaf(listener) {
+            return Err(io::Error::other(DEAF));
         }
+        if !gate.is_open() {
+            Box::pin(its_turn(listener, gate)).await?;
+        }
+        Ok(turn)
     };
-    match waiting.await {
-        Ok(turn) => {
-            if !gate.is_open() {
-                Box::pin(its_turn(listener, gate)).await;
-            }
-            Event::Start(turn)
-        }
-        Err(error) => {
-            tracing::error!(%error, "a percloud's socket");
-            Box::pin(tokio::time::sleep(Duration::from_secs(1))).await;
-            Event::Start(None)
-        }
-    }
+    // Never a start: whoever breaks its own socket would be started without end, whatever it waits for.
+    waiting.await.map_or_else(|error| Event::Deaf(error.to_string()), Event::Start)
+}
+
+const DEAF: &str = "it was shut down";
+
+/// Whether a socket hears nobody any more. Whoever shuts it down, shuts it for all who have it; then it looks for ever as if somebody waited.
+pub(super) fn is_deaf(listener: &OwnedFd) -> bool {
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut [PollFd::new(listener, PollFlags::RDHUP)], Some(&now)) != Ok(0)
 }
 
 /// Waits in the line of those who wake while memory is short. Where that takes long, visitors hear at once: they wait for nothing, and
 /// find it awake when they come again after its turn.
-async fn its_turn(listener: &OwnedFd, gate: &Gate) {
+async fn its_turn(listener: &OwnedFd, gate: &Gate) -> io::Result<()> {
     let told = async {
-        if gate.is_long()
-            && let Err(error) = turn_away(listener, None).await
-        {
-            tracing::error!(%error, "a percloud's socket");
+        if gate.is_long() {
+            turn_away(listener, None).await?;
         }
         std::future::pending().await
     };
     tokio::select! {
-        () = gate.pass() => {}
-        () = told => {}
+        () = gate.pass() => Ok(()),
+        told = told => told,
     }
 }
 
@@ -117,5 +127,45 @@ async fn turn_away(listener: &OwnedFd, until: Option<Instant>) -> io::Result<()>
     match until {
         Some(until) => tokio::time::timeout_at(until, away).await.unwrap_or(Ok(())),
         None => away.await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    /// Where it listens, and its socket.
+    fn socket() -> (tempfile::TempDir, OwnedFd) {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("sock")).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        (folder, listener.into())
+    }
+
+    async fn next(listener: &OwnedFd, troubles: &Troubles, gate: &Gate) -> Event {
+        let waits = wanted(listener, troubles, gate, std::future::pending());
+        tokio::time::timeout(Duration::from_secs(20), waits).await.expect("something happens")
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_shut_starts_nothing_whatever_is_waited_for() {
+        let (open, short, well) = (Gate::new(), Gate::new(), Troubles::default());
+        short.set(Some(Duration::from_secs(3600)));
+        let (mut failed, mut stopped) = (well.clone(), well.clone());
+        failed.ended(&End::Left(3), Duration::ZERO, "", Instant::now());
+        stopped.fills("holds much".into(), Instant::now());
+        for (gate, troubles) in [(&open, &well), (&open, &failed), (&open, &stopped), (&short, &well)] {
+            let (folder, listener) = socket();
+            let visitor = UnixStream::connect(folder.path().join("sock")).unwrap();
+            assert!(!is_deaf(&listener), "somebody waits");
+            drop(visitor);
+            rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();
+            assert!(is_deaf(&listener));
+            assert!(matches!(next(&listener, troubles, gate).await, Event::Deaf(_)), "{troubles:?}");
+        }
+        let (folder, listener) = socket();
+        let _visitor = UnixStream::connect(folder.path().join("sock")).unwrap();
+        assert!(matches!(next(&listener, &well, &open).await, Event::Start(None)));
     }
 }

@@ -1,0 +1,255 @@
+//! What a process holds of the disk that has no name any more: a file that was taken out of its folder is there as long as somebody has it
+//! open or mapped, and no count of folders finds it. What nobody finds at all shows in what the disk has lost ([`Account`]).
+
+use std::{
+    collections::HashSet,
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{disk::Stored, process::Process};
+
+/// What a mapped file that has no name is called at the end.
+const NAMELESS: &str = " (deleted)";
+
+/// Bytes and files that this process alone keeps on the disk of `folder`; none once it has ended.
+///
+/// What is open the kernel tells whoever is the process's user. What is mapped only root may look at; others hear how much of it is
+/// mapped, which is less than it may be.
+pub(super) fn held(process: &Process, folder: &Path) -> io::Result<Option<Stored>> {
+    let disk = fs::metadata(folder)?.dev();
+    let Some(number) = process.number() else { return Ok(None) };
+    let mut all = Held { disk, seen: HashSet::new(), stored: Stored::default() };
+    let found = all.open(number).and_then(|()| all.mapped(number));
+    // By now the number may be another's.
+    if process.ended() { Ok(None) } else { found.map(|()| Some(all.stored)) }
+}
+
+struct Held {
+    disk: u64,
+    /// A file of several descriptors is there once.
+    seen: HashSet<u64>,
+    stored: Stored,
+}
+
+impl Held {
+    fn open(&mut self, process: i32) -> io::Result<()> {
+        for descriptor in fs::read_dir(format!("/proc/{process}/fd"))? {
+            // The link leads to the file itself, whatever its name is. What was closed meanwhile is not counted.
+            if let Ok(found) = fs::metadata(descriptor?.path()) {
+                self.add(&found);
+            }
+        }
+        Ok(())
+    }
+
+    fn mapped(&mut self, process: i32) -> io::Result<()> {
+        let maps = fs::read_to_string(format!("/proc/{process}/maps"))?;
+        let disk = self.disk;
+        for mapping in maps.lines().filter_map(|line| Mapping::of(line, disk)) {
+            if self.seen.contains(&mapping.file) {
+                continue;
+            }
+            match fs::metadata(format!("/proc/{process}/map_files/{}", mapping.range)) {
+                Ok(found) => self.add(&found),
+                Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
+                    self.seen.insert(mapping.file);
+                    self.stored.bytes += mapping.bytes;
+                    self.stored.files += 1;
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, found: &Metadata) {
+        if found.dev() == self.disk && found.nlink() == 0 && self.seen.insert(found.ino()) {
+            self.stored.bytes += found.blocks() * 512;
+            self.stored.files += 1;
+        }
+    }
+}
+
+/// One line of `/proc/PID/maps`, of a file without a name.
+struct Mapping<'a> {
+    range: &'a str,
+    bytes: u64,
+    file: u64,
+}
+
+impl<'a> Mapping<'a> {
+    fn of(line: &'a str, disk: u64) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let range = words.next()?;
+        let (device, file) = (words.nth(2)?, words.next()?.parse().ok()?);
+        let (from, to) = range.split_once('-')?;
+        let number = |text: &str| u64::from_str_radix(text, 16).ok();
+        let (major, minor) = device.split_once(':')?;
+        let there = (u64::from(libc::major(disk)), u64::from(libc::minor(disk)));
+        let is_there = line.ends_with(NAMELESS) && there == (number(major)?, number(minor)?);
+        let bytes = number(to)?.checked_sub(number(from)?)?;
+        is_there.then_some(Self { range, bytes, file })
+    }
+}
+
+/// So much may go from the disk unexplained: a copy that the operator makes on the same disk is nobody's fault.
+const LEAST: u64 = 256 << 20;
+/// And this part of what is left: when that goes on, the disk is full in a while.
+const PART: u64 = 4;
+/// What went is put beside what was found for so long.
+const WINDOW: Duration = Duration::from_secs(600);
+/// Counting takes this long at most before it is asked what it found.
+const COUNTING: Duration = Duration::from_secs(30);
+/// If nothing came back, something else fills the disk, and nobody is put to sleep for it for so long.
+const REST: Duration = Duration::from_secs(3600);
+
+/// What went from the disk within some minutes, and what of it was found.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    went: u64,
+    found: u64,
+    /// When the first of it went, and when the last did.
+    since: Option<(Instant, Instant)>,
+    /// Perclouds were put to sleep then, and so much free shows that it was one of them.
+    slept: Option<(Instant, u64)>,
+}
+
+impl Account {
+    /// So many bytes went.
+    pub(super) fn went(&mut self, bytes: u64, now: Instant) {
+        if self.since.is_some_and(|(first, _)| now.duration_since(first) > WINDOW) {
+            (self.went, self.found, self.since) = (0, 0, None);
+        }
+        self.went += bytes;
+        self.since = Some((self.since.map_or(now, |(first, _)| first), now));
+    }
+
+    /// So many bytes more than before were found with somebody.
+    pub(super) fn found(&mut self, bytes: u64) {
+        self.found += bytes;
+    }
+
+    /// Bytes that nobody has by what can be counted, when that is so much that those who are awake have to sleep for it. `counting`
+    /// goes on; `free` is what the disk has left.
+    pub(super) fn unexplained(&mut self, free: u64, counting: bool, now: Instant) -> Option<u64> {
+        if let Some((when, enough)) = self.slept {
+            if free >= enough {
+                self.slept = None;
+            } else if now.duration_since(when) < REST {
+                return None;
+            }
+        }
+        let (_, last) = self.since?;
+        if counting && now.duration_since(last) < COUNTING {
+            return None;
+        }
+        let missing = self.went.saturating_sub(self.found);
+        if missing < LEAST.max(free / PART) || missing < self.went / 2 {
+            return None;
+        }
+        *self = Self { slept: Some((now, free + missing / 2)), ..Self::default() };
+        Some(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{io::Write, os::fd::AsFd};
+
+    #[test]
+    fn what_has_no_name_any_more_is_found_once_open_or_mapped() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = rustix::process::getpid();
+        let process = Process::new(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap());
+        let count = || held(&process, folder.path()).unwrap().unwrap();
+        let file = |name: &str, mib: usize| {
+            let path = folder.path().join(name);
+            let mut file = fs::File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+            file.write_all(&vec![1; mib << 20]).unwrap();
+            file.sync_all().unwrap();
+            (path, file)
+        };
+        // Other tests of this process have files of theirs.
+        let before = count();
+        let ((open, one), (mapped, two), (_, _named)) = (file("open", 8), file("mapped", 16), file("named", 32));
+        let _again = one.try_clone().unwrap();
+        fs::remove_file(open).unwrap();
+        let more = count().bytes - before.bytes;
+        assert!((8 << 20..9 << 20).contains(&more), "{more}");
+        // SAFETY: a new mapping; nobody writes to it.
+        let memory = unsafe {
+            let (shared, fd) = (libc::MAP_SHARED, std::os::fd::AsRawFd::as_raw_fd(&two.as_fd()));
+            libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, shared, fd, 0)
+        };
+        fs::remove_file(mapped).unwrap();
+        drop(two);
+        let more = count().bytes - before.bytes;
+        let least = if rustix::process::geteuid().is_root() { 24 << 20 } else { (8 << 20) + 4096 };
+        assert!((least..25 << 20).contains(&more), "{more}");
+        // SAFETY: mapped above.
+        unsafe { libc::munmap(memory, 4096) };
+        drop((one, _again));
+        assert!(count().bytes <= before.bytes + (1 << 20));
+    }
+
+    #[test]
+    fn a_mapping_is_read_from_its_line_and_other_disks_are_none_of_it() {
+        let disk = libc::makedev(0xfe, 1);
+        let line = "7f00a000-7f00c000 rw-s 00001000 fe:01 77                         /data/a b (deleted)";
+        let found = Mapping::of(line, disk).unwrap();
+        assert_eq!((found.range, found.bytes, found.file), ("7f00a000-7f00c000", 0x2000, 77));
+        for other in [
+            "7f00a000-7f00c000 rw-s 00001000 fe:01 77                         /data/a",
+            "7f00a000-7f00c000 rw-s 00001000 00:01 77                         /dev/zero (deleted)",
+            "7f00a000-7f00c000 rw-p 00000000 00:00 0",
+            "",
+        ] {
+            assert!(Mapping::of(other, disk).is_none(), "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_is_asked_of_those_who_are_awake_and_not_again_when_it_was_not_theirs() {
+        const GIB: u64 = 1 << 30;
+        let (now, after) = (Instant::now(), |seconds: u64| Instant::now() + Duration::from_secs(seconds));
+        let account = |went: u64, found: u64| {
+            let mut account = Account::default();
+            account.went(went, now);
+            account.found(found);
+            account
+        };
+        // What went, what was found, what is left, whether somebody is still counted; what is missing.
+        for (went, found, free, counting, missing) in [
+            (2 * GIB, 0, 8 * GIB, false, Some(2 * GIB)),
+            (2 * GIB, 0, 8 * GIB, true, None),
+            (2 * GIB, 2 * GIB, 8 * GIB, false, None),
+            (3 * GIB, 2 * GIB, 2 * GIB, false, None),
+            (GIB / 8, 0, 0, false, None),
+            (2 * GIB, 0, 9 * GIB, false, None),
+        ] {
+            let told = account(went, found).unexplained(free, counting, now);
+            assert_eq!(told, missing, "{went} {found} {free} {counting}");
+        }
+        assert!(account(2 * GIB, 0).unexplained(GIB, true, after(31)).is_some(), "some are slow to count");
+        let mut slow = account(GIB / 5, 0);
+        slow.went(GIB / 5, after(601));
+        assert_eq!(slow.unexplained(GIB, false, after(601)), None, "a little every ten minutes");
+
+        for (came_back, asked_again) in [(2 * GIB, true), (0, false)] {
+            let mut account = account(2 * GIB, 0);
+            assert!(account.unexplained(4 * GIB, false, now).is_some());
+            account.went(2 * GIB, after(90));
+            let told = account.unexplained(4 * GIB + came_back, false, after(90));
+            assert_eq!(told.is_some(), asked_again, "{came_back}");
+            account.went(2 * GIB, after(7400));
+            assert!(account.unexplained(GIB, false, after(7400)).is_some(), "some hours later");
+        }
+    }
+}
