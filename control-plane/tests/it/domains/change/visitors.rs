@@ -57,6 +57,7 @@ impl World {
             proxy_protocol: Vec::new(),
             requests_per_second: 1000,
             take_over: false,
+            alt_svc: None,
         };
         let edge = tokio::spawn(edge::run(options));
         let pebble = Pebble::start(PebbleOptions { http_port, ..PebbleOptions::default() }).await.unwrap();
