@@ -161,7 +161,7 @@ impl Groups {
         !self.may_lack
     }
 
-    /// The same, once this one's group is not just being given up.
+    /// What is known of all, once this one's group is not just being given up.
     fn known_of(&self, id: &TenantId) -> MutexGuard<'_, Known> {
         self.gone.wait_while(self.known(), |known| known.going.contains(id)).unwrap_or_else(PoisonError::into_inner)
     }
