@@ -136,6 +136,7 @@ fn details(one: &Certificate) -> String {
         row("next look", minute(one.due_at)),
         row("failures", one.tries.to_string()),
     ];
+    rows.extend(one.renewal_because.clone().map(|page| row("renewal because", page)));
     rows.extend(one.failing_since.map(|since| row("failing since", minute(Some(since)))));
     rows.extend(one.waits.clone().map(|waits| row("waits", waits)));
     rows.extend(one.last_error.clone().map(|error| row("last error", error)));

@@ -86,7 +86,7 @@ pub struct Order<'a> {
 }
 
 /// When a CA suggests to renew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Its beginning.
     pub start: DateTime<Utc>,
@@ -94,6 +94,8 @@ pub struct Window {
     pub end: DateTime<Utc>,
     /// When to ask again.
     pub after: Duration,
+    /// A page that says why, where there is one.
+    pub explanation: Option<String>,
 }
 
 /// Issues certificates.
@@ -116,6 +118,10 @@ pub trait Issuer: Send + Sync {
     fn suggests<'a>(&'a self, chain_pem: &'a str) -> BoxFuture<'a, Result<Option<Window>, Error>> {
         let _ = chain_pem;
         Box::pin(async { Ok(None) })
+    }
+    /// Takes away what orders have left behind that were cut off.
+    fn tidy(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
     }
     /// Whether a certificate that it issued once still serves those who trust it now.
     fn stands_by(&self, chain_pem: &str, now: DateTime<Utc>) -> bool {
@@ -156,6 +162,13 @@ impl Issuers {
     pub fn stopgap(&self, names: &[String]) -> Option<&Arc<dyn Issuer>> {
         let public = self.0.iter().any(|issuer| issuer.is_public() && issuer.can(names));
         self.0.iter().find(|issuer| public && !issuer.is_public() && issuer.can(names))
+    }
+
+    /// Has each of them take away what orders have left behind.
+    pub async fn tidy(&self) {
+        for issuer in &self.0 {
+            issuer.tidy().await;
+        }
     }
 
     /// By its name.

@@ -124,6 +124,8 @@ pub struct Certificate {
     pub validity: Option<Validity>,
     /// When a new one is ordered.
     pub renew_at: Option<DateTime<Utc>>,
+    /// A page on which its CA says why it wants it renewed then; none when it says nothing.
+    pub renewal_because: Option<String>,
     /// When it was first wanted.
     pub created_at: DateTime<Utc>,
     /// When the reconciler looks at it next.
@@ -159,6 +161,7 @@ impl Certificate {
             last_error: row.try_get("last_error")?,
             failing_since: row.try_get("failing_since")?,
             waits: row.try_get("waits")?,
+            renewal_because: row.try_get("ari_explanation")?,
         };
         one.state = one.state(row.try_get("paused")?);
         Ok(one)

@@ -4,7 +4,7 @@
 macro_rules! columns {
     () => {
         "id, names, tenant_id, wanted, observed, paused, issuer, not_before, not_after, renew_at, created_at, due_at, tries, last_error, \
-        failing_since, waits"
+        failing_since, waits, ari_explanation"
     };
 }
 
@@ -111,10 +111,11 @@ crate::statements! {
     NEXT = "select min(due_at) from certificates where claimed_until < now() and (not paused or wanted = 'gone')";
     /// There is a new one.
     ISSUED = "update certificates set observed = 'issued', issuer = $3, chain_pem = $4, key_sealed = $5, not_before = $6, not_after = $7,
-            renew_at = $8, ari_due_at = $9, ari_start = null, ari_end = null
+            renew_at = $8, ari_due_at = $9, ari_start = null, ari_end = null, ari_explanation = null
         where id = $1 and claim = $2";
-    /// Its CA suggests when to renew it.
-    SUGGESTED = "update certificates set ari_start = $3, ari_end = $4, ari_due_at = $5, renew_at = $6 where id = $1 and claim = $2";
+    /// Its CA suggests when to renew it, and may say why.
+    SUGGESTED = "update certificates set ari_start = $3, ari_end = $4, ari_due_at = $5, renew_at = $6, ari_explanation = $7
+        where id = $1 and claim = $2";
     /// All is well until $5; a wish that came meanwhile is due at once ($4). Lets go.
     OBSERVED = "update certificates set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,

@@ -64,7 +64,7 @@ const GRANTS: &[(&str, &str, &str)] = &[
         "percloud_web",
         "certificates",
         "select (id, names, tenant_id, wanted, observed, paused, issuer, not_before, not_after, renew_at, created_at, due_at, tries, wish, \
-        last_error, failing_since, waits, trouble, trace_parent), update (paused, due_at, renew_at, tries, wish, trace_parent)",
+        last_error, failing_since, waits, ari_explanation, trouble, trace_parent), update (paused, due_at, renew_at, tries, wish, trace_parent)",
     ),
     ("percloud_web", "issuers", "select"),
     ("percloud_reconcile", "accounts", "select, delete"),

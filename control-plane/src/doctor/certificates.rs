@@ -166,6 +166,7 @@ mod tests {
             issuer: None,
             validity: validity.then_some(Validity { not_before: start, not_after: day(90) }),
             renew_at: None,
+            renewal_because: None,
             created_at: start,
             due_at: None,
             tries: 0,

@@ -6,7 +6,10 @@ use control_plane::{
     certificates::State,
 };
 use serde_json::{Value, json};
-use tls::acme::Kind;
+use tls::{
+    acme::Kind,
+    testing::{Between, Suggestion},
+};
 
 use crate::{
     ca::Scene,
@@ -107,4 +110,32 @@ async fn the_api_lists_shows_retries_renews_pauses_and_resumes_and_never_shows_a
     assert_ne!(scene.cloud.value::<String>(chain).await, before, "a new one although the old one would do");
     assert_eq!(call("POST", "/api/v1/certificates/four.test/renew").await.0, 404);
     assert_eq!(call("POST", "/api/v1/certificates/four.test/retry").await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_ca_wants_a_renewal_is_shown_until_there_is_a_new_one() {
+    let scene = Scene::new().await;
+    let pebble = scene.pebble(|_| {}).await;
+    let double = Between::start(&pebble).await.unwrap();
+    let noun = scene.noun_at([double.directory()], &scene.shared(&[Kind::Http01], None));
+    scene.want("ada.test").await;
+    scene.settle(&noun).await;
+    let window = [5, 6].map(|day| scene.cloud.now() + TimeDelta::days(day));
+    let page = "https://ca.example/we-issued-too-much";
+    double.suggest(Ok(Suggestion { window, explanation: Some(page.into()) }));
+    scene.pass(TimeDelta::hours(2), &noun).await;
+    let cloud = &scene.cloud;
+    let said = done(cloud, &["admin", "certificates", "show", "ada.test"]);
+    assert!(said.contains("renewal because") && said.contains(page), "{said}");
+    let portal = Portal::of(cloud).await;
+    let db = cloud.db.get().await.unwrap();
+    let token = api_tokens::create(&db, "test", &[Scope::CertificatesRead], None, cloud.now()).await.unwrap().1;
+    let show = portal.request("GET", "/api/v1/certificates/ada.test").header("accept", "application/json");
+    let (status, text) = read(show.bearer_auth(&token).send().await.unwrap()).await;
+    let one: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &one["renewal_because"]), (200, &json!(page)), "{text}");
+    let inside = scene.find("ada.test").await.renewal().unwrap();
+    double.suggest(Ok(Suggestion { window: window.map(|at| at + TimeDelta::days(50)), explanation: None }));
+    scene.pass(inside - scene.cloud.now(), &noun).await;
+    assert_eq!(shown(cloud, &["admin", "certificates", "show", "ada.test"])["renewal_because"], Value::Null);
 }

@@ -17,6 +17,8 @@ use tls::{
     testing::Knot,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{ca::Scene, postgres::eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,4 +90,57 @@ async fn whoever_is_killed_in_an_order_leaves_a_certificate_all_the_same() {
     let left: i64 =
         scene.cloud.value("select count(*) from acme_challenges where expires_at > now() + interval '2 hours'").await;
     assert_eq!(left, 0);
+}
+
+/// What the name server says of the TXT record that proves the base domain.
+async fn texts(knot: &Knot) -> String {
+    let (server, port) = (format!("@{}", knot.addr().ip()), knot.addr().port().to_string());
+    let asked = ["+short", "+tcp", &server, "-p", &port, "_acme-challenge.percloud.test", "TXT"];
+    let output = tokio::process::Command::new("dig").args(asked).output().await.unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_order_that_was_cut_off_left_in_the_dns_is_taken_away() {
+    let scene = Scene::new().await;
+    let knot = Knot::start(&["percloud.test"]).await.unwrap();
+    let slow = Some(std::time::Duration::from_secs(30));
+    let ca = scene.pebble(|options| (options.dns, options.validation_sleep) = (Some(knot.addr()), slow)).await;
+    let update = Update::new(&knot.addr().to_string(), &knot.tsig().line()).unwrap().with_others_at(knot.addr().port());
+    let mut shared = scene.shared(&[Kind::Http01], Some(Arc::new(update)));
+    shared.ways.base_domain = "percloud.test".into();
+    let noun = || scene.noun_of(vec![Arc::new(Acme::new(ca.directory(), None, shared.clone()))], "percloud.test");
+    let names = certificates::provider_names("percloud.test");
+    certificates::want(&scene.cloud.db.get().await.unwrap(), None, &names, scene.cloud.now()).await.unwrap();
+    let killed = noun();
+    let (db, clock): (_, Clock) = (scene.cloud.worker.clone(), scene.cloud.clock.clone());
+    let task = tokio::spawn(async move { turn(&killed, &db, &clock, &Stages::default()).await });
+    eventually("both values", async || (texts(&knot).await.lines().count() == 2).then_some(())).await;
+    task.abort();
+    assert!(task.await.is_err());
+    assert_eq!(texts(&knot).await.lines().count(), 2, "the dead take nothing away");
+    assert_eq!(scene.cloud.value::<i64>("select count(*) from acme_challenges where kind = 'dns-01'").await, 2);
+    // While its worker may still live, nobody touches them.
+    noun().issuers.tidy().await;
+    assert_eq!(texts(&knot).await.lines().count(), 2);
+    scene.cloud.clock.advance(TimeDelta::minutes(61));
+    // A name server that does not answer is asked again an hour later.
+    let wrong = Update::new("127.0.0.1:1", &knot.tsig().line()).unwrap();
+    let mut elsewhere = shared.clone();
+    elsewhere.ways.dns = Some(Arc::new(wrong));
+    Acme::new(ca.directory(), None, elsewhere).tidy().await;
+    noun().issuers.tidy().await;
+    assert_eq!(texts(&knot).await.lines().count(), 2, "not without a pause");
+    scene.cloud.clock.advance(TimeDelta::minutes(61));
+    scene.cloud.sql("update certificates set paused = true").await; // nothing else is to be seen in the DNS
+    let (stop, url) = (CancellationToken::new(), scene.cloud.url.clone());
+    let keeps = tokio::spawn({
+        let (noun, stop) = (noun(), stop.clone());
+        async move { noun.keep(&url, stop).await }
+    });
+    eventually("a tidy DNS", async || texts(&knot).await.is_empty().then_some(())).await;
+    let noted = "select count(*) from acme_challenges";
+    eventually("nothing to be noted", async || (scene.cloud.value::<i64>(noted).await == 0).then_some(())).await;
+    stop.cancel();
+    keeps.await.unwrap().unwrap();
 }

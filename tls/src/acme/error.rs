@@ -101,12 +101,13 @@ impl Error {
         }
     }
 
-    /// What a challenge's own problem says of its name. Most are about what the authority found there; a few are not.
+    /// What a challenge's own problem says of its name. Most are about what the authority found there; a few are not. None says that the
+    /// authority is away: it looked, and broke off at this name alone.
     pub(super) fn of_challenge(name: &str, problem: &Problem, way: Kind) -> Self {
         match kind(problem) {
             "rateLimited" => Self::Limited { after: None, source: anyhow::Error::new(problem.clone()).context(way) },
-            "serverInternal" | "caa" | "rejectedIdentifier" | "unsupportedIdentifier" | "userActionRequired" => {
-                Self::of_problem(problem, Heard::default())
+            "caa" | "rejectedIdentifier" | "unsupportedIdentifier" | "userActionRequired" => {
+                Self::Refused(anyhow::Error::msg(problem.to_string()))
             }
             _ => Self::NotValidated {
                 name: name.to_owned(),
@@ -161,4 +162,24 @@ pub(super) use with_nonces;
 /// An error of our own making that only the operator can mend.
 pub(super) fn refused<T>(result: anyhow::Result<T>, doing: &'static str) -> Result<T, Error> {
     result.context(doing).map_err(Error::Refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_at_one_challenge_is_never_the_authoritys_absence() {
+        let of = |kind: &str| {
+            let kind = format!("urn:ietf:params:acme:error:{kind}");
+            let problem = serde_json::json!({ "type": kind, "status": 500, "detail": "so it is" });
+            Error::of_challenge("ada.example", &serde_json::from_value(problem).unwrap(), Kind::Http01)
+        };
+        for kind in ["connection", "dns", "unauthorized", "serverInternal", "something new"] {
+            assert!(matches!(of(kind), Error::NotValidated { name, .. } if name == "ada.example"), "{kind}");
+        }
+        assert!(matches!(of("rateLimited"), Error::Limited { after: None, .. }));
+        assert!(matches!(of("caa"), Error::Refused(_)));
+        assert!(of("serverInternal").words().contains("so it is"));
+    }
 }

@@ -30,7 +30,7 @@ use crate::{db, dns::Dns};
 use accounts::Kept;
 use budgets::{Budgets, Outcome};
 
-/// How long a CA may take over one order, validations and slow DNS included.
+/// How long a CA may take over an order's validations, and again over its signing.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What all public issuers share.
@@ -225,6 +225,16 @@ impl Issuer for Acme {
         Box::pin(self.order(order))
     }
 
+    fn tidy(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let Shared { db, clock, ways, .. } = &self.shared;
+            let Some(txt) = &ways.dns else { return };
+            if let Err(error) = solver::tidy(txt, db, clock.now()).await {
+                tracing::debug!(%error, "what is left in the DNS cannot be read");
+            }
+        })
+    }
+
     fn suggests<'a>(&'a self, chain_pem: &'a str) -> BoxFuture<'a, Result<Option<Window>, Error>> {
         Box::pin(async move {
             // Nothing that goes wrong here says that the CA is away: what suggests may rest while orders work.
@@ -238,7 +248,10 @@ impl Issuer for Acme {
                 Err(accounts::Error::Acme(error)) => return Err(away(error)),
             };
             let info = account.renewal_info(chain_pem).await.map_err(away)?;
-            Ok(info.map(|info| Window { start: info.start, end: info.end, after: info.retry_after }))
+            Ok(info.map(|info| {
+                let tls::acme::RenewalInfo { start, end, retry_after: after, explanation } = info;
+                Window { start, end, after, explanation }
+            }))
         })
     }
 }

@@ -1,16 +1,17 @@
-//! How we prove that a name leads here: through the edge (which reads `acme_challenges`), or in the DNS for the provider's own names.
+//! How we prove that a name leads here: through the edge (which reads `acme_challenges`), or in the DNS for the provider's own names. What is
+//! in the DNS is written down there as well, so that it is taken away even when its order is cut off.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use bundle::Clock;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;
 use tls::acme::{Challenge, Kind, Solver, dns::Txt};
 
 use super::sql;
-use crate::certificates::issuer::is_below;
+use crate::{certificates::issuer::is_below, db};
 
 /// After this long an answer that nobody took away is no longer given: longer than any order lasts.
 const KEPT: TimeDelta = TimeDelta::hours(1);
@@ -68,13 +69,17 @@ impl Solver for Ours<'_> {
 
     fn present<'a>(&'a self, challenge: &'a Challenge) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async move {
-            let Some(kind) = column(challenge.kind) else {
-                return self.txt()?.publish(&challenge.dns_name(), &challenge.dns_value()).await;
-            };
             let expires = self.clock.now() + KEPT;
-            let Challenge { token, name, key_authorization, .. } = challenge;
+            let Challenge { kind, token, name, key_authorization } = challenge;
             let db = self.db.get().await?;
-            let statement = db.prepare_cached(sql::PRESENT).await?;
+            if *kind == Kind::Dns01 {
+                // Before it stands in the DNS: from here on this may be cut off, and somebody must know of it.
+                let statement = db.prepare_cached(sql::NOTE_TXT).await?;
+                db.execute(&statement, &[token, name, key_authorization, &self.certificate_id, &expires]).await?;
+                drop(db);
+                return self.txt()?.publish(&challenge.dns_name(), &challenge.dns_value()).await;
+            }
+            let (kind, statement) = (kind.as_str(), db.prepare_cached(sql::PRESENT).await?);
             db.execute(&statement, &[&kind, token, name, key_authorization, &self.certificate_id, &expires]).await?;
             Ok(())
         })
@@ -82,12 +87,10 @@ impl Solver for Ours<'_> {
 
     fn withdraw<'a>(&'a self, challenge: &'a Challenge) -> BoxFuture<'a, anyhow::Result<()>> {
         Box::pin(async move {
-            let Some(kind) = column(challenge.kind) else {
-                return self.txt()?.remove(&challenge.dns_name(), &challenge.dns_value()).await;
-            };
-            let db = self.db.get().await?;
-            db.execute(&db.prepare_cached(sql::WITHDRAW).await?, &[&kind, &challenge.token]).await?;
-            Ok(())
+            if challenge.kind == Kind::Dns01 {
+                self.txt()?.remove(&challenge.dns_name(), &challenge.dns_value()).await?;
+            }
+            Ok(forget(self.db, challenge).await?)
         })
     }
 }
@@ -98,9 +101,31 @@ impl Ours<'_> {
     }
 }
 
-/// As the column has it; none for what the edge does not answer.
-fn column(kind: Kind) -> Option<&'static str> {
-    (kind != Kind::Dns01).then(|| kind.as_str())
+async fn forget(db: &Pool, challenge: &Challenge) -> Result<(), db::Error> {
+    let db = db.get().await?;
+    db.execute(&db.prepare_cached(sql::WITHDRAW).await?, &[&challenge.kind.as_str(), &challenge.token]).await?;
+    Ok(())
+}
+
+/// Takes TXT values away that orders have left behind, because they were cut off or the DNS did not answer.
+pub(super) async fn tidy(txt: &Arc<dyn Txt>, db: &Pool, now: DateTime<Utc>) -> Result<(), db::Error> {
+    let left = db.get().await?.query(sql::LEFT_TXT, &[&now]).await?;
+    for row in left {
+        let (token, name, key_authorization) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let challenge = Challenge { kind: Kind::Dns01, token, name, key_authorization };
+        match txt.remove(&challenge.dns_name(), &challenge.dns_value()).await {
+            Ok(()) => forget(db, &challenge).await?,
+            Err(error) => {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    name = challenge.dns_name(),
+                    "a TXT value that an order has left cannot be taken away yet"
+                );
+                db.get().await?.execute(sql::LATER_TXT, &[&challenge.token, &(now + KEPT)]).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -61,8 +61,18 @@ crate::statements! {
         insert into acme_challenges (kind, token, name, key_authorization, certificate_id, expires_at) values ($1, $2, $3, $4, $5, $6)
         on conflict (kind, token) do update set name = excluded.name, key_authorization = excluded.key_authorization,
             certificate_id = excluded.certificate_id, expires_at = excluded.expires_at";
-    /// It is no longer asked for.
+    /// A TXT value is about to be put into the DNS: several stand at one name, and each must be taken away.
+    NOTE_TXT = "insert into acme_challenges (kind, token, name, key_authorization, certificate_id, expires_at)
+        values ('dns-01', $1, $2, $3, $4, $5)
+        on conflict (kind, token) do update set expires_at = excluded.expires_at";
+    /// TXT values that nobody has taken away.
+    LEFT_TXT = "select token, name, key_authorization from acme_challenges where kind = 'dns-01' and expires_at < $1
+        order by expires_at limit 20";
+    /// One that could not be taken away is tried again then.
+    LATER_TXT = "update acme_challenges set expires_at = $2 where kind = 'dns-01' and token = $1";
+    /// It is no longer asked for, or has been taken away.
     WITHDRAW = "delete from acme_challenges where kind = $1 and token = $2";
-    /// Their workers died.
-    FORGET_CHALLENGES = "delete from acme_challenges where expires_at < $1";
+    /// Their workers died. TXT values are taken away first, or forgotten after a week in which nobody has tried that.
+    FORGET_CHALLENGES = "delete from acme_challenges
+        where expires_at < $1 and (kind <> 'dns-01' or expires_at < $1::timestamptz - interval '7 days')";
 }

@@ -30,8 +30,9 @@ pub use plan::{Seen, Standing, Step, plan};
 const LOOK_EVERY: TimeDelta = TimeDelta::hours(6);
 /// How often a CA is asked when to renew, unless it says so itself.
 const ASK_EVERY: TimeDelta = TimeDelta::hours(12);
-/// How long a turn may take.
-pub(super) const TURN_LIMIT: Duration = Duration::from_secs(300);
+/// How long a turn may take: with each of two CAs, five minutes until the DNS shows our answers, two for the validations, two for signing,
+/// and what is around them.
+pub(super) const TURN_LIMIT: Duration = Duration::from_secs(1200);
 /// How often metrics are gathered, and what nobody needs is swept.
 const UPKEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -65,7 +66,6 @@ impl Noun for Certificates {
     const CLAIM: &'static str = sql::CLAIM;
     const FAIL: &'static str = sql::FAIL;
     const NEXT: &'static str = sql::NEXT;
-    /// Two CAs' patience with one order, and what is around them.
     const TURN_LIMIT: Duration = TURN_LIMIT;
     const HOLD: Option<&'static str> = Some(sql::HOLD);
     const AT_ONCE: usize = 12;
@@ -195,11 +195,12 @@ impl Certificates {
                 () = stop.cancelled() => return Ok(()),
             }
         }
-        let (db, clock) = (self.db.clone(), self.clock.clone());
+        let (db, clock, issuers) = (self.db.clone(), self.clock.clone(), self.issuers.clone());
         let keep = crate::reconcile::keep(Arc::new(self), url, db.clone(), clock.clone(), stop);
         tokio::select! {
             ended = keep => ended,
             () = look_after(&db, &clock) => Ok(()),
+            () = tidy(&issuers) => Ok(()),
         }
     }
 
@@ -256,9 +257,11 @@ impl Certificates {
             None
         });
         let jitter = TimeDelta::minutes(rand::random_range(0..60));
-        let again = window.and_then(|window| TimeDelta::from_std(window.after).ok()).unwrap_or(ASK_EVERY);
+        let again = window.as_ref().and_then(|window| TimeDelta::from_std(window.after).ok()).unwrap_or(ASK_EVERY);
         let ask_at = now + again.clamp(TimeDelta::minutes(5), ASK_EVERY) + jitter;
-        let suggested = window.map(|window| (window.start, window.end));
+        let suggested = window.as_ref().map(|window| (window.start, window.end));
+        // What is not said anew stays as it was said last.
+        let because = window.map_or_else(|| held.certificate.renewal_because.clone(), |window| window.explanation);
         // One moment for each window: choosing again and again would find the earliest in the end.
         let renew_at = match (suggested, held.ari) {
             (Some(new), Some(old)) if new == old => seen.renew_at,
@@ -269,7 +272,7 @@ impl Certificates {
         let db = self.db.get().await.map_err(db::Error::from)?;
         let id = &held.certificate.id;
         let affected = db
-            .execute(sql::SUGGESTED, &[id, &claimed.claim, &start, &end, &ask_at, &renew_at])
+            .execute(sql::SUGGESTED, &[id, &claimed.claim, &start, &end, &ask_at, &renew_at, &because])
             .await
             .map_err(db::Error::from)?;
         ensure_affected(affected, 1)?;
@@ -289,6 +292,14 @@ async fn look_after(db: &Pool, clock: &Clock) {
         if let Err(error) = upkeep::once(db, clock.now()).await {
             tracing::debug!(%error, "certificates cannot be counted");
         }
+        tokio::time::sleep(UPKEEP_EVERY).await;
+    }
+}
+
+/// Beside the metrics, which do not wait for a slow DNS.
+async fn tidy(issuers: &Issuers) {
+    loop {
+        issuers.tidy().await;
         tokio::time::sleep(UPKEEP_EVERY).await;
     }
 }

@@ -1,7 +1,8 @@
 //! The operator's own way to put TXT records, spoken to over HTTP: no program is started, no shell is near.
 //!
 //! It gets `POST` with `{"action": "present" | "withdraw", "name": "_acme-challenge.…", "value": "…"}` and a bearer token,
-//! and answers 2xx when it is done: after `present`, when every name server of the zone shows the value.
+//! and answers 2xx when it is done: after `present`, when every name server of the zone shows the value. It is asked for several values at
+//! once, also at one name, and leaves alone what else stands there.
 
 use std::fmt;
 use std::time::Duration;

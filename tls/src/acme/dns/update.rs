@@ -23,7 +23,7 @@ const PORT: u16 = 53;
 const TTL: u32 = 30;
 /// How far our clock and the server's may be apart.
 const FUDGE: u16 = 300;
-/// How long secondaries may lag behind before the authority is let look anyway.
+/// How long secondaries may lag behind before it is given up: an authority that asked one of them would find nothing.
 const LAG: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(500);
 const LONGEST_ALIAS: usize = 8;
