@@ -26,6 +26,7 @@ const ALL: &[(&str, &str)] = &[
     ("V18__domains_paused", include_str!("../../../migrations/0018_domains_paused.sql")),
     ("V19__abuse", include_str!("../../../migrations/0019_abuse.sql")),
     ("V20__domain_changes", include_str!("../../../migrations/0020_domain_changes.sql")),
+    ("V21__caa_known", include_str!("../../../migrations/0021_caa_known.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

@@ -191,11 +191,12 @@ impl Certificates {
                 () = stop.cancelled() => return Ok(()),
             }
         }
-        let (db, clock) = (self.db.clone(), self.clock.clone());
+        let (db, clock, issuers) = (self.db.clone(), self.clock.clone(), self.issuers.clone());
         let keep = crate::reconcile::keep(Arc::new(self), url, db.clone(), clock.clone(), stop);
         tokio::select! {
             ended = keep => ended,
             () = look_after(&db, &clock) => Ok(()),
+            () = learn(&db, &issuers) => Ok(()),
         }
     }
 
@@ -284,6 +285,21 @@ async fn look_after(db: &Pool, clock: &Clock) {
     loop {
         if let Err(error) = upkeep::once(db, clock.now()).await {
             tracing::debug!(%error, "certificates cannot be counted");
+        }
+        tokio::time::sleep(UPKEEP_EVERY).await;
+    }
+}
+
+/// A CA answers in its own time, and what is said of it may wait for that.
+async fn learn(db: &Pool, issuers: &Issuers) {
+    loop {
+        match db.get().await {
+            Ok(client) => {
+                if let Err(error) = known::learn(&client, issuers).await {
+                    tracing::debug!(%error, "how CAs are met in CAA records is not written down");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "how CAs are met in CAA records is not written down"),
         }
         tokio::time::sleep(UPKEEP_EVERY).await;
     }
