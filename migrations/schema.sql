@@ -938,6 +938,9 @@ CREATE TABLE public.issuers (
     own_domains boolean NOT NULL,
     own_root boolean NOT NULL,
     written_at timestamp with time zone NOT NULL,
+    caa_names text[] DEFAULT '{}'::text[] NOT NULL,
+    caa_accounts text[] DEFAULT '{}'::text[] NOT NULL,
+    caa_methods text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT issuers_one_check CHECK (one)
 );
 
@@ -952,6 +955,12 @@ COMMENT ON COLUMN public.issuers.own_domains IS 'Whether any of them can issue f
 COMMENT ON COLUMN public.issuers.own_root IS 'Whether those are reached with a root of the operator''s own: most likely browsers must be told to trust what they issue, too.';
 
 COMMENT ON COLUMN public.issuers.written_at IS 'When it was written.';
+
+COMMENT ON COLUMN public.issuers.caa_names IS 'The domains by which those who issue for own domains know themselves in CAA records; none while that is not known of each of them.';
+
+COMMENT ON COLUMN public.issuers.caa_accounts IS 'Our accounts there, as CAA records name them (RFC 8657); none before there are any.';
+
+COMMENT ON COLUMN public.issuers.caa_methods IS 'The ways in which own domains are proved to them, as CAA records name them.';
 
 CREATE TABLE public.mails (
     id bigint NOT NULL,

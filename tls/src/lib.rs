@@ -6,7 +6,8 @@
 //!   loads certificates when they are asked for, makes one of it for each certificate ([`serving`]).
 //! * [`Compactor`] keeps a hundred thousand of them in memory, in a few hundred bytes each, their keys sealed.
 //! * [`Seal`] keeps private keys encrypted where they are stored.
-//! * [`schedule`] says when to renew and when to try again; [`acme`] has certificates made by a public authority.
+//! * [`schedule`] says when to renew and when to try again; [`acme`] has certificates made by a public authority, whom [`dns`] is asked
+//!   about beforehand.
 //!
 //! Nothing here reads a clock: whoever calls hands the time in.
 
@@ -15,6 +16,7 @@ mod ca;
 mod certified;
 mod compact;
 mod config;
+pub mod dns;
 pub mod files;
 mod resolver;
 pub mod schedule;

@@ -123,6 +123,10 @@ pub trait Issuer: Send + Sync {
     fn tidy(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
+    /// How it is met in the CAA records of names that owners bring along; none when nobody knows.
+    fn identity(&self) -> BoxFuture<'_, Result<Option<Identity>, Error>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
     /// Whether a certificate that it issued once still serves those who trust it now.
     fn stands_by(&self, chain_pem: &str, now: DateTime<Utc>) -> bool {
         let _ = (chain_pem, now);
@@ -133,6 +137,20 @@ pub trait Issuer: Send + Sync {
 /// All issuers, in the order in which they are asked.
 #[derive(Clone)]
 pub struct Issuers(Vec<Arc<dyn Issuer>>);
+
+/// A name that stands for all that owners bring along.
+pub(super) const ANYBODYS: &str = "www.any.example";
+
+/// How a CA is met in CAA records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The domains by which it knows itself.
+    pub names: Vec<String>,
+    /// Our account there, once there is one.
+    pub account: Option<String>,
+    /// The ways in which such names are proved to it.
+    pub methods: Vec<String>,
+}
 
 impl Issuers {
     /// The first is asked first.
@@ -177,12 +195,17 @@ impl Issuers {
         self.0.iter().find(|issuer| issuer.name() == name)
     }
 
+    /// Those that can issue for names that owners bring along.
+    pub(super) fn for_own_domains(&self) -> impl Iterator<Item = &Arc<dyn Issuer>> {
+        let anybodys = [ANYBODYS.to_owned()];
+        self.0.iter().filter(move |issuer| issuer.can(&anybodys))
+    }
+
     /// What others are told of them.
     #[must_use]
     pub fn known(&self) -> Known {
         let public = self.0.iter().filter(|issuer| issuer.is_public()).map(|issuer| issuer.name().to_owned()).collect();
-        let anybodys = ["www.any.example".to_owned()];
-        let mut asked = self.0.iter().filter(|issuer| issuer.can(&anybodys)).peekable();
+        let mut asked = self.for_own_domains().peekable();
         let own_domains = asked.peek().is_some();
         Known { public, own_domains, own_root: own_domains && asked.all(|issuer| issuer.has_own_root()) }
     }

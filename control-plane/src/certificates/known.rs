@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{issuer::Issuers, sql};
+use super::{
+    issuer::{Identity, Issuers},
+    sql,
+};
 use crate::db::{self, GenericClient};
 
 /// Who issues certificates here.
@@ -53,4 +56,52 @@ pub async fn known(db: &impl GenericClient) -> Result<Option<Known>, db::Error> 
 /// When the database does not answer.
 pub async fn for_own_domains(db: &impl GenericClient) -> Result<bool, db::Error> {
     Ok(known(db).await?.is_none_or(|known| known.own_domains))
+}
+
+/// Writes down how those who issue for own domains are met in CAA records. While one of them cannot be asked, what was learnt stands.
+pub(super) async fn learn(db: &impl GenericClient, issuers: &Issuers) -> Result<(), db::Error> {
+    let mut all = Identity::default();
+    let mut accounts = Vec::new();
+    for issuer in issuers.for_own_domains() {
+        match issuer.identity().await {
+            Ok(Some(Identity { names, account, methods })) => {
+                all.names.extend(names);
+                all.methods.extend(methods);
+                accounts.extend(account);
+            }
+            // Of one that nobody knows nobody can say that it is forbidden.
+            Ok(None) => {
+                all = Identity::default();
+                break;
+            }
+            Err(error) => {
+                tracing::debug!(error = error.to_string(), "a CA does not say how it is met in CAA records");
+                return Ok(());
+            }
+        }
+    }
+    db.execute(sql::LEARN, &[&all.names, &accounts, &all.methods]).await?;
+    Ok(())
+}
+
+/// How those who issue for own domains are met in CAA records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Met {
+    /// By which domains they know themselves.
+    pub names: Vec<String>,
+    /// Our accounts there; none before there are any.
+    pub accounts: Vec<String>,
+    /// The ways in which own domains are proved to them.
+    pub methods: Vec<String>,
+}
+
+/// The same, read; none when that is not known of all of them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn met(db: &impl GenericClient) -> Result<Option<Met>, db::Error> {
+    let statement = db.prepare_cached(sql::MET).await?;
+    let Some(row) = db.query_opt(&statement, &[]).await? else { return Ok(None) };
+    let met = Met { names: row.try_get(0)?, accounts: row.try_get(1)?, methods: row.try_get(2)? };
+    Ok((!met.names.is_empty()).then_some(met))
 }

@@ -12,7 +12,6 @@
 //! - [`reconcile`]: the noun. [`upkeep`]: metrics, and what is swept.
 
 pub mod acme;
-pub mod caa;
 pub mod issuer;
 mod known;
 mod options;
@@ -31,9 +30,10 @@ use tokio_postgres::Row;
 
 use crate::db;
 
-pub use known::{Known, for_own_domains, known};
+pub use known::{Known, Met, for_own_domains, known, met};
 pub use options::{Options, Settings};
 pub use renewal::Validity;
+pub use tls::acme::caa;
 pub use trouble::Trouble;
 pub use wishes::{look, pause, renew, resume, retry_now, unwant, want};
 

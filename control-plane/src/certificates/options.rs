@@ -9,10 +9,7 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use tls::acme::{Directory, Eab, Kind, dns};
 
-use super::{
-    acme::{Ways, budgets::Budgets},
-    caa,
-};
+use super::acme::{Ways, budgets::Budgets};
 
 /// Certificates of public CAs. Without a directory all certificates come from the local CA.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
@@ -96,12 +93,6 @@ impl Settings {
     pub fn said_ways(&self) -> Option<String> {
         let ways: Vec<&str> = self.ways.edge.iter().map(|kind| kind.as_str()).collect();
         (!self.directories.is_empty()).then(|| ways.join(", then "))
-    }
-
-    /// By which domains the CAs are known in CAA records, as far as we know them.
-    #[must_use]
-    pub fn known_as(&self) -> Vec<String> {
-        self.directories.iter().flat_map(|one| caa::known_as(&one.url)).map(|&domain| domain.to_owned()).collect()
     }
 }
 

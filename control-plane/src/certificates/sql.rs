@@ -141,6 +141,11 @@ crate::statements! {
         on conflict (one) do update set public = $1, own_domains = $2, own_root = $3, written_at = $4";
     /// The same, read.
     KNOWN = "select public, own_domains, own_root from issuers";
+    /// How they are met in CAA records.
+    LEARN = "update issuers set caa_names = $1, caa_accounts = $2, caa_methods = $3
+        where (caa_names, caa_accounts, caa_methods) is distinct from ($1::text[], $2::text[], $3::text[])";
+    /// The same, read.
+    MET = "select caa_names, caa_accounts, caa_methods from issuers";
     /// The row goes.
     REMOVE = "delete from certificates where id = $1 and claim = $2 and wish = $3";
 }

@@ -26,7 +26,8 @@ const ALL: &[(&str, &str)] = &[
     ("V18__domains_paused", include_str!("../../../migrations/0018_domains_paused.sql")),
     ("V19__abuse", include_str!("../../../migrations/0019_abuse.sql")),
     ("V20__domain_changes", include_str!("../../../migrations/0020_domain_changes.sql")),
-    ("V23__acme_manners", include_str!("../../../migrations/0023_acme_manners.sql")),
+    ("V21__caa_known", include_str!("../../../migrations/0021_caa_known.sql")),
+    ("V22__acme_manners", include_str!("../../../migrations/0022_acme_manners.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

@@ -3,7 +3,7 @@
 //! Nothing depends on this table being right: an owner whose host is not in it, or has changed its pages, sees full names and `@`, which
 //! most take. It was written down from what is commonly known of these hosts in 2026, and not tried with an account at each of them.
 
-use super::zone::is_below;
+use super::is_below;
 
 /// A company that hosts DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{RData, RecordType};
 
 use super::Dns;
-use super::ask::{Ask, Silence};
 use super::zone::{self, Trouble, Zone};
+use tls::dns::{Ask, Silence, is_below, name};
 
 /// Longer chains of aliases than this are not followed.
 const ALIASES: usize = 6;
@@ -166,10 +166,10 @@ impl Dns {
             let Some(to) = a.alias().or(aaaa.alias()).map(ToOwned::to_owned) else {
                 return HostFacts { a, aaaa, ..HostFacts::default() };
             };
-            if depth >= ALIASES || zone::is_below(&to, ours) {
+            if depth >= ALIASES || is_below(&to, ours) {
                 return HostFacts { aliases: vec![to], a, aaaa, ..HostFacts::default() };
             }
-            let next = if zone::is_below(&to, &zone.origin) { Ok(zone) } else { self.zone(&to).await };
+            let next = if is_below(&to, &zone.origin) { Ok(zone) } else { self.zone(&to).await };
             let mut facts = match next {
                 Ok(next) => self.follow(next, to.clone(), ours, depth + 1).await,
                 Err(_) => HostFacts::default(),
@@ -181,7 +181,7 @@ impl Dns {
 
     /// Asks every server of the zone.
     async fn of_all(&self, zone: &Zone, host: &str, kind: RecordType) -> Answers {
-        let Some(name) = zone::name(host) else { return Answers::default() };
+        let Some(name) = name(host) else { return Answers::default() };
         let ask = &Ask { name, kind, recurse: false, unchecked: false };
         let asked = zone.servers.iter().map(async |server| {
             let answer = self.authority(server, ask).await;

@@ -4,8 +4,6 @@
 //! a resolver's memory shows an owner what was there an hour ago. Names come from strangers, and so do the addresses of their name servers:
 //! only public addresses are asked ([`is_public`]), unless `--dns-allow-private` says that this network is a closed one.
 
-mod ask;
-mod caa;
 pub mod cloudflare;
 pub mod hosts;
 mod look;
@@ -15,14 +13,13 @@ mod tests;
 mod zone;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-pub use ask::Silence;
 pub use bundle::is_public;
-pub use caa::{Caa, CaaAsker, caa_allows};
 pub use look::{Answer, Answers, Facts, HostFacts, Question};
 pub(crate) use reach::Nowhere;
-pub(crate) use zone::is_below;
+use tls::dns::Resolvers;
+pub(crate) use tls::dns::is_below;
+pub use tls::dns::{Caa, CaaAsker, Silence};
 pub use zone::{NameServer, Trouble, Zone};
 
 /// How DNS is asked.
@@ -30,7 +27,7 @@ pub use zone::{NameServer, Trouble, Zone};
 #[group(id = "dns")] // flattened into other `Options`, whose name is taken
 pub struct Options {
     /// A recursive resolver to ask, as IP or IP:PORT; those of `/etc/resolv.conf` unless given.
-    #[arg(long = "dns-server", env = "PERCLOUD_DNS_SERVER", value_delimiter = ',', value_name = "IP[:PORT]", value_parser = server)]
+    #[arg(long = "dns-server", env = "PERCLOUD_DNS_SERVER", value_delimiter = ',', value_name = "IP[:PORT]", value_parser = tls::dns::server)]
     pub dns_servers: Vec<SocketAddr>,
     /// Ask name servers with private addresses too: for closed networks; never where strangers may claim domains.
     #[arg(long, env = "PERCLOUD_DNS_ALLOW_PRIVATE")]
@@ -38,11 +35,6 @@ pub struct Options {
     /// The port of authoritative servers; another one is for tests.
     #[arg(long, env = "PERCLOUD_DNS_AUTHORITY_PORT", hide = true, default_value_t = 53, value_name = "N")]
     pub dns_authority_port: u16,
-}
-
-fn server(text: &str) -> Result<SocketAddr, String> {
-    let with_port = text.parse::<SocketAddr>();
-    with_port.or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53))).map_err(|_| "IP or IP:PORT".into())
 }
 
 impl Options {
@@ -64,7 +56,7 @@ impl Options {
 /// The way to ask.
 #[derive(Clone, Debug)]
 pub struct Dns {
-    resolvers: Arc<[SocketAddr]>,
+    resolvers: Resolvers,
     allow_private: bool,
     authority_port: u16,
 }
@@ -73,9 +65,21 @@ impl Dns {
     /// Ready to ask; nothing is asked yet. Without any resolver every question goes unanswered, and says so.
     #[must_use]
     pub fn new(options: &Options) -> Self {
-        let resolvers = if options.dns_servers.is_empty() { system() } else { options.dns_servers.clone() };
+        let resolvers = match &options.dns_servers[..] {
+            [] => Resolvers::system(),
+            servers => Resolvers::new(servers),
+        };
+        if resolvers.is_empty() {
+            tracing::warn!("the machine names no DNS resolver; see --dns-server");
+        }
         let authority_port = if options.dns_authority_port == 0 { 53 } else { options.dns_authority_port };
-        Self { resolvers: resolvers.into(), allow_private: options.dns_allow_private, authority_port }
+        Self { resolvers, allow_private: options.dns_allow_private, authority_port }
+    }
+
+    /// Whom it asks to find things out.
+    #[must_use]
+    pub fn resolvers(&self) -> &Resolvers {
+        &self.resolvers
     }
 
     /// Whether this network is a closed one.
@@ -87,16 +91,5 @@ impl Dns {
     #[must_use]
     pub fn may_reach(&self, ip: IpAddr) -> bool {
         self.allow_private || is_public(ip)
-    }
-}
-
-/// The machine's own resolvers.
-fn system() -> Vec<SocketAddr> {
-    match hickory_resolver::system_conf::read_system_conf() {
-        Ok((config, _)) => config.name_servers().iter().map(|server| SocketAddr::new(server.ip, 53)).collect(),
-        Err(error) => {
-            tracing::warn!(error = error.to_string(), "the machine names no DNS resolver; see --dns-server");
-            Vec::new()
-        }
     }
 }

@@ -9,7 +9,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RecordType};
 
 use super::Dns;
-use super::ask::Silence;
+use super::Silence;
 use super::zone;
 
 /// More addresses than this of one kind are not looked at.
@@ -36,7 +36,7 @@ impl Dns {
         host: &str,
         judge: impl Fn(IpAddr) -> Result<(), R>,
     ) -> Result<Vec<IpAddr>, Nowhere<R>> {
-        let name = zone::name(host).ok_or(Nowhere::NoAddress)?;
+        let name = tls::dns::name(host).ok_or(Nowhere::NoAddress)?;
         let (v6, v4) = tokio::join!(self.of_kind(&name, RecordType::AAAA), self.of_kind(&name, RecordType::A));
         let silent = v6.is_err() || v4.is_err();
         let (mut v6, mut v4) = (v6.unwrap_or_default().into_iter(), v4.unwrap_or_default().into_iter());

@@ -1,11 +1,7 @@
 //! What can be told without asking anybody.
 
-use hickory_proto::rr::Name;
-use hickory_proto::rr::rdata::CAA;
-
-use super::caa::judge;
 use super::hosts;
-use super::{Caa, CaaAsker, is_public};
+use super::is_public;
 
 #[test]
 fn only_the_internets_addresses_are_public() {
@@ -82,39 +78,4 @@ fn a_host_is_known_by_its_servers_and_wants_names_typed_its_way() {
     let mut ids: Vec<_> = hosts::ALL.iter().map(|host| host.id).collect();
     ids.dedup();
     assert_eq!(ids.len(), hosts::ALL.len());
-}
-
-fn record(critical: bool, tag: &str, value: &str) -> CAA {
-    let mut caa = CAA::new_issue(critical, Some(Name::root()), Vec::new());
-    (caa.tag, caa.value) = (tag.to_owned(), value.as_bytes().to_vec());
-    caa
-}
-
-#[test]
-fn caa_records_say_who_may_issue() {
-    let asker = CaaAsker { issuers: &["ca.test"], account_uri: Some("https://ca.test/1"), methods: &["http-01"] };
-    for (what, records, host, wild) in [
-        ("the CA", vec![("issue", "ca.test")], true, true),
-        ("it among others", vec![("issue", "other.test"), ("issue", "CA.test. ; x=y")], true, true),
-        ("others only", vec![("issue", "other.test")], false, false),
-        ("nobody", vec![("issue", ";")], false, false),
-        ("nothing of issuing", vec![("iodef", "mailto:a@ada.test")], true, true),
-        ("no wildcard", vec![("issue", "ca.test"), ("issuewild", ";")], true, false),
-        ("a wildcard alone", vec![("issue", ";"), ("issuewild", "ca.test")], false, true),
-        ("our account", vec![("issue", "ca.test; accounturi=https://ca.test/1")], true, true),
-        ("another account", vec![("issue", "ca.test; accounturi=https://ca.test/2")], false, false),
-        ("our way", vec![("issue", "ca.test; validationmethods=dns-01,http-01")], true, true),
-        ("another way", vec![("issue", "ca.test; validationmethods=dns-01")], false, false),
-    ] {
-        let records: Vec<_> = records.iter().map(|(tag, value)| record(false, tag, value)).collect();
-        let allowed = |wildcard| judge("ada.test", &records, wildcard, &asker) == Caa::Allowed;
-        assert_eq!((allowed(false), allowed(true)), (host, wild), "{what}");
-    }
-    let strange = [record(true, "future", "x"), record(false, "issue", "ca.test")];
-    assert!(matches!(judge("ada.test", &strange, false, &asker), Caa::Refused { .. }), "critical and not understood");
-    let harmless = [record(false, "future", "x"), record(false, "issue", "ca.test")];
-    assert_eq!(judge("ada.test", &harmless, false, &asker), Caa::Allowed);
-    let others = [record(false, "issue", "other.test")];
-    let said = Caa::Refused { at: "ada.test".into(), issuers: vec!["other.test".into()] };
-    assert_eq!(judge("ada.test", &others, false, &asker), said);
 }

@@ -6,8 +6,9 @@ use futures_util::future::join_all;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 
+use tls::dns::{Ask, Silence, is_below, name};
+
 use super::Dns;
-use super::ask::{Ask, Silence};
 
 /// More servers than this of one zone are not asked.
 const SERVERS: usize = 4;
@@ -55,24 +56,9 @@ pub(super) fn text(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_lowercase()
 }
 
-pub(super) fn name(text: &str) -> Option<Name> {
-    let mut name = Name::from_ascii(text).ok()?;
-    name.set_fqdn(true);
-    Some(name)
-}
-
 impl Dns {
-    /// Asks the resolvers, one after the other until one answers.
     pub(super) async fn recurse(&self, name: &Name, kind: RecordType, unchecked: bool) -> Result<Message, Silence> {
-        let ask = Ask { name: name.clone(), kind, recurse: true, unchecked };
-        let mut last = Silence::Timeout;
-        for resolver in self.resolvers.iter().take(3) {
-            match ask.of(*resolver).await {
-                Ok(answer) => return Ok(answer),
-                Err(silence) => last = silence,
-            }
-        }
-        Err(last)
+        self.resolvers.recurse(name, kind, unchecked).await
     }
 
     /// The zone that a name is in.
@@ -197,9 +183,4 @@ pub(super) fn address(data: &RData) -> Option<IpAddr> {
         RData::AAAA(aaaa) => Some(aaaa.0.into()),
         _ => None,
     }
-}
-
-/// Whether `host` is `origin` or below it.
-pub(crate) fn is_below(host: &str, origin: &str) -> bool {
-    origin.is_empty() || host.strip_suffix(origin).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }

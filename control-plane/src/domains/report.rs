@@ -116,7 +116,7 @@ impl Words {
 }
 
 /// Every key that a report may hold; the message files must have them all.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 17] = [
     "domain.record.ok",
     "domain.record.missing",
     "domain.record.points-elsewhere",
@@ -130,6 +130,7 @@ pub const KEYS: [&str; 16] = [
     "domain.record.proxied",
     "domain.notice.taken",
     "domain.notice.caa",
+    "domain.notice.caa-otherwise",
     "domain.notice.dnssec",
     "domain.notice.aaaa-elsewhere",
     "domain.notice.unregistered",

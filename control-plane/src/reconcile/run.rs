@@ -111,8 +111,7 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
     if let Some(ways) = cas.said_ways() {
         tracing::info!(ways, "own domains are proved to the CA through the edge");
     }
-    let domains =
-        Domains { issuers: cas.known_as(), ..Domains::new(db.clone(), clock.clone(), common, &options.domains) };
+    let domains = Domains::new(db.clone(), clock.clone(), common, &options.domains);
     {
         let (url, stop) = (url.clone(), stop.clone());
         nouns.spawn(async move { domains.keep(&url, stop).await });

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use control_plane::{
-    certificates::State,
+    audit::Actor,
+    certificates::{self, State, reconcile::Certificates},
     dns::{self, Dns},
+    domains::{self, connect::Connect, reconcile::Domains},
+    reconcile::{Stages, turn},
 };
 use tls::{
     acme::{Directory, Eab, Kind},
     testing::{Acme2certifier, Acme2certifierOptions, Knot, Ordered},
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::ca::Scene;
+use crate::{ca::Scene, postgres::eventually};
 
 async fn ca(change: impl FnOnce(&mut Acme2certifierOptions)) -> Acme2certifier {
     let mut options = Acme2certifierOptions::default();
@@ -172,15 +176,15 @@ async fn a_profile_that_the_ca_does_not_have_is_named() {
     assert_eq!(renewals(&ca.orders()), [(false, false)]);
 }
 
+/// It plays the resolver, too.
+fn dns_options(knot: &Knot) -> dns::Options {
+    dns::Options { dns_servers: vec![knot.addr()], dns_allow_private: true, dns_authority_port: knot.addr().port() }
+}
+
 /// A reconciler that asks this name server about CAA.
-fn asking(scene: &Scene, knot: &Knot, cas: &[&Acme2certifier]) -> control_plane::certificates::reconcile::Certificates {
+fn asking(scene: &Scene, knot: &Knot, cas: &[&Acme2certifier]) -> Certificates {
     let mut shared = scene.shared(&[Kind::Http01], None);
-    let options = dns::Options {
-        dns_servers: vec![knot.addr()],
-        dns_allow_private: true,
-        dns_authority_port: knot.addr().port(),
-    };
-    shared.dns = Some(Arc::new(Dns::new(&options)));
+    shared.dns = Some(Arc::new(Dns::new(&dns_options(knot))));
     scene.noun_at(cas.iter().map(|ca| ca.directory()), &shared)
 }
 
@@ -231,4 +235,73 @@ async fn the_second_ca_issues_where_caa_lets_only_that_one() {
     let one = scene.find("ada.test").await;
     assert_eq!((one.state, one.tries), (State::Issued, 0), "{one:?}");
     assert_eq!((first.orders().len(), second.orders().len()), (0, 1));
+}
+
+/// How those who issue are met in CAA records, once a reconciler has begun and learnt it.
+async fn learnt(scene: &Scene, noun: Certificates, accounts: usize) -> certificates::Met {
+    let (url, stop) = (scene.cloud.url.replace("percloud_owner", "percloud_reconcile"), CancellationToken::new());
+    let keeps = tokio::spawn({
+        let stop = stop.clone();
+        async move { noun.keep(&url, stop).await }
+    });
+    let met = eventually("what CAs say of themselves", async || {
+        let met = certificates::met(&scene.cloud.db.get().await.unwrap()).await.unwrap();
+        met.filter(|met| met.accounts.len() == accounts)
+    })
+    .await;
+    stop.cancel();
+    keeps.await.unwrap().unwrap();
+    met
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_reads_that_caa_is_in_the_way_of_a_ca_that_nobody_but_itself_knows() {
+    let scene = Scene::new().await;
+    let knot = Knot::start(&["test", "ada.test"]).await.unwrap();
+    let ca = ca(|options| options.caa_identities = vec!["ca.example".into()]).await;
+    let met = learnt(&scene, asking(&scene, &knot, &[&ca]), 0).await;
+    assert_eq!((&met.names[..], &met.methods[..]), (&["ca.example".to_owned()][..], &["http-01".to_owned()][..]));
+    let dns = Dns::new(&dns_options(&knot));
+    let domains = Domains {
+        db: scene.cloud.worker.clone(),
+        clock: scene.cloud.clock.clone(),
+        connect: Connect::new(dns.clone(), "percloud.test".into(), "https://percloud.test", None),
+        dns,
+        base_domain: "percloud.test".into(),
+        addresses: vec!["192.0.2.7".parse().unwrap()],
+        former: Vec::new(),
+    };
+    let name = domains::parse("ada.test", &"percloud.test".parse().unwrap()).unwrap();
+    let mut db = scene.cloud.db.get().await.unwrap();
+    let tx = db.transaction().await.unwrap();
+    domains::claim(&tx, &scene.ada.id, &name, false, &Actor::Owner, scene.cloud.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let reads = async |record: &str| -> Vec<String> {
+        knot.set("ada.test", "CAA", record).await.unwrap();
+        scene.cloud.clock.advance(TimeDelta::minutes(5));
+        turn(&domains, &scene.cloud.worker, &scene.cloud.clock, &Stages::default()).await.unwrap();
+        let db = scene.cloud.db.get().await.unwrap();
+        let report = domains::of_tenant(&db, &scene.ada.id).await.unwrap().unwrap().report.unwrap();
+        report.notices.iter().map(|words| words.said(ui::Lang::En)).collect()
+    };
+    let theirs = "0 issue \"ca.example; accounturi=https://ca.example/acct/1\"";
+    assert_eq!(reads("0 issue \"ca.example\"").await, [""; 0]);
+    assert!(
+        reads("0 issue \"other.example\"").await[0]
+            .contains("lets only others make certificates for it: other.example")
+    );
+    assert!(reads("0 issue \";\"").await[0].contains("lets nobody make certificates for it"));
+    assert_eq!(reads(theirs).await, [""; 0], "nobody has an account yet that it could mean");
+    let otherwise = reads("0 issue \"ca.example; validationmethods=dns-01\"").await;
+    assert!(
+        otherwise[0].contains("ca.example make certificates for it, but only for somebody else or in another way"),
+        "{otherwise:?}"
+    );
+    // A certificate later there is an account.
+    let noun = asking(&scene, &knot, &[&ca]);
+    scene.want("bob.test").await;
+    scene.settle(&noun).await;
+    assert_eq!(scene.find("bob.test").await.state, State::Issued);
+    assert_eq!(learnt(&scene, noun, 1).await.names, ["ca.example"]);
+    assert!(reads(theirs).await[0].contains("only for somebody else"));
 }

@@ -1,5 +1,6 @@
 //! At home with a certificate of a public authority: the options of `serve --acme`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
@@ -34,6 +35,9 @@ pub(super) struct Acme {
     /// The port for the authority's questions and for redirecting to https; the world must reach it as port 80
     #[arg(long, value_name = "PORT", default_value_t = 80, requires = "acme")]
     http_port: u16,
+    /// A DNS resolver, as IP or IP:PORT, to ask whether the domain lets the authority issue (CAA); the machine's own unless given
+    #[arg(long = "dns-server", value_name = "IP[:PORT]", value_delimiter = ',', value_parser = tls::dns::server, requires = "acme")]
+    dns_servers: Vec<SocketAddr>,
 }
 
 impl Acme {
@@ -62,6 +66,6 @@ impl Acme {
         };
         let directory =
             Directory { url: self.acme_directory, profile: self.acme_profile, eab, root_pem: root_pem.transpose()? };
-        Ok(Some(Options { email, directory, http_port: self.http_port }))
+        Ok(Some(Options { email, directory, http_port: self.http_port, dns_servers: self.dns_servers }))
     }
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use rustix::process::Signal;
-use tls::acme::Eab;
-use tls::testing::{Pebble, PebbleOptions, free_port};
+use tls::acme::{Directory, Eab};
+use tls::testing::{Acme2certifier, Acme2certifierOptions, Knot, Pebble, PebbleOptions, free_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::process::{PROGRAM, Process, status};
@@ -28,13 +28,13 @@ struct Home {
 
 impl Home {
     /// On all addresses, as it does unless told otherwise.
-    fn start(data: &Path, pebble: &Pebble, [port, http_port]: [u16; 2], more: &[&str]) -> Self {
+    fn start(data: &Path, ca: &Directory, [port, http_port]: [u16; 2], more: &[&str]) -> Self {
         let root = data.with_extension("root.pem");
-        std::fs::write(&root, pebble.root_pem()).unwrap();
+        std::fs::write(&root, ca.root_pem.as_deref().unwrap()).unwrap();
         let (port_text, http_text) = (port.to_string(), http_port.to_string());
         let mut command = Command::new(PROGRAM);
         command.args(["serve", "--domain", "me.test", "--port", &port_text, "--data"]).arg(data);
-        command.args(["--acme", "me@me.test", "--acme-directory", &pebble.directory().url, "--acme-root"]).arg(&root);
+        command.args(["--acme", "me@example.org", "--acme-directory", &ca.url, "--acme-root"]).arg(&root);
         command.args(["--http-port", &http_text]).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process(command.spawn().unwrap());
         let (says, lines) = mpsc::channel();
@@ -106,7 +106,7 @@ async fn at_home_a_public_certificate_is_got_kept_and_renewed_without_a_restart(
     let options =
         PebbleOptions { http_port, tls_port: port, validity: lasts, nonce_reject_percent: 20, ..Default::default() };
     let mut pebble = Pebble::start(options).await.unwrap();
-    let home = Home::start(&data, &pebble, [port, http_port], &[]);
+    let home = Home::start(&data, &pebble.directory(), [port, http_port], &[]);
     home.says("no certificate that browsers trust yet");
     home.says("me.test has a certificate of 127.0.0.1, good until");
     let root = pebble.issuing_root_pem().await.unwrap();
@@ -131,7 +131,7 @@ async fn at_home_a_public_certificate_is_got_kept_and_renewed_without_a_restart(
     assert_ne!(first, second);
     home.stop();
     pebble.stop().await.unwrap();
-    let again = Home::start(&data, &pebble, [port, http_port], &[]);
+    let again = Home::start(&data, &pebble.directory(), [port, http_port], &[]);
     again.says("me.test has a certificate of 127.0.0.1, good until");
     again.says("Stop it");
     assert_eq!(again.visit(&root).await.unwrap().0, second, "what was got is kept");
@@ -142,7 +142,7 @@ async fn at_home_a_name_that_does_not_lead_here_is_told_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("me");
     let pebble = Pebble::start(PebbleOptions::default()).await.unwrap(); // it looks where nobody is
-    let home = Home::start(&data, &pebble, ports(), &[]);
+    let home = Home::start(&data, &pebble.directory(), ports(), &[]);
     home.says("Stop it");
     home.says("127.0.0.1 did not find this percloud at me.test");
     home.says("me.test could not be validated: http-01");
@@ -153,7 +153,7 @@ async fn at_home_a_name_that_does_not_lead_here_is_told_in_words() {
     let orders = pebble.count("Added order");
     assert_eq!(orders, 1, "one way an order: authorities count those that fail");
     home.stop();
-    let again = Home::start(&data, &pebble, ports(), &[]);
+    let again = Home::start(&data, &pebble.directory(), ports(), &[]);
     again.says("Stop it");
     again.visit(&own_root).await.unwrap();
     assert_eq!(
@@ -173,7 +173,7 @@ async fn at_home_the_https_port_is_enough_and_a_customer_is_known() {
     let hmac = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
     let eab = Eab { kid: "kid-1".into(), hmac_base64url: hmac.into() };
     let pebble = Pebble::start(PebbleOptions { tls_port: port, eab: vec![eab], ..Default::default() }).await.unwrap();
-    let stranger = Home::start(&data, &pebble, [port, http_port], &[]);
+    let stranger = Home::start(&data, &pebble.directory(), [port, http_port], &[]);
     stranger.says(&format!("Port {http_port} is not listened on: another program has it"));
     stranger.says("127.0.0.1 refuses a certificate for me.test");
     stranger.stop();
@@ -181,9 +181,40 @@ async fn at_home_the_https_port_is_enough_and_a_customer_is_known() {
     tls::files::write(&key, hmac.as_bytes(), 0o600).unwrap();
     let other = folder.path().join("other");
     let eab = ["--acme-eab-kid", "kid-1", "--acme-eab-key-file", key.to_str().unwrap()];
-    let customer = Home::start(&other, &pebble, [port, http_port], &eab);
+    let customer = Home::start(&other, &pebble.directory(), [port, http_port], &eab);
     customer.says("me.test has a certificate of 127.0.0.1, good until");
     customer.visit(&pebble.issuing_root_pem().await.unwrap()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_home_a_domain_that_forbids_the_authority_is_told_before_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let knot = Knot::start(&["me.test"]).await.unwrap();
+    let options = Acme2certifierOptions { caa_identities: vec!["ca.example".into()], ..Default::default() };
+    let ca = Acme2certifier::start(&options).await.unwrap();
+    let resolver = knot.addr().to_string();
+    for (n, (record, said)) in [
+        ("0 issue \"other.example\"", "the CAA records at me.test let only other.example issue for me.test"),
+        ("0 issue \";\"", "the CAA records at me.test let no authority issue for me.test"),
+        ("0 issue \"ca.example; validationmethods=dns-01\"", "issue for me.test by http-01"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        knot.set("me.test", "CAA", record).await.unwrap();
+        let data = folder.path().join(n.to_string());
+        let home = Home::start(&data, &ca.directory(), ports(), &["--dns-server", &resolver]);
+        let line = home.says("refuses a certificate for me.test, or would: ");
+        assert!(line.contains(said), "{record}: {line}");
+        home.says("it is looked at again before the next try");
+        home.says("Next try in a minute");
+        home.stop();
+    }
+    assert_eq!(ca.orders(), [], "the authority heard of nothing");
+    knot.set("me.test", "CAA", "0 issue \"ca.example\"").await.unwrap();
+    let home = Home::start(&folder.path().join("let"), &ca.directory(), ports(), &["--dns-server", &resolver]);
+    home.says("me.test has a certificate of 127.0.0.1");
+    home.stop();
 }
 
 #[test]

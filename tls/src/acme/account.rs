@@ -51,7 +51,12 @@ impl Account {
                     (inner, refused(fresh, "registering an account")?)
                 }
             };
-            let caa_identities = http.caa_identities(&directory.url).await;
+            // It has just been read for all the rest; should it not answer now, nothing is known.
+            let caa_identities = http.caa_identities(&directory.url).await.unwrap_or_else(|error| {
+                let error = format!("{error:#}");
+                tracing::debug!(error, "a directory does not say how its authority is known in CAA records");
+                Vec::new()
+            });
             Ok((Self { inner, profile: directory.profile.clone(), caa_identities }, kept))
         };
         Heard::remembering(opening).await

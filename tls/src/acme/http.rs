@@ -99,9 +99,8 @@ impl Http {
 }
 
 impl Http {
-    /// What a directory says of CAA, which `instant-acme` does not read. It has just been read for all the rest; should it not answer
-    /// now, nothing is known.
-    pub(super) async fn caa_identities(&self, directory: &str) -> Vec<String> {
+    /// What a directory says of CAA, which `instant-acme` does not read.
+    pub(super) async fn caa_identities(&self, directory: &str) -> Result<Vec<String>> {
         #[derive(Default, Deserialize)]
         #[serde(default, rename_all = "camelCase")]
         struct Meta {
@@ -112,18 +111,9 @@ impl Http {
             #[serde(default)]
             meta: Meta,
         }
-        let read = async {
-            let answer = self.0.get(directory).send().await?.error_for_status()?;
-            let content = whole(answer).await?;
-            anyhow::Ok(serde_json::from_slice::<Read>(&content)?.meta.caa_identities)
-        };
-        read.await.unwrap_or_else(|error| {
-            tracing::debug!(
-                error = format!("{error:#}"),
-                "a directory does not say how its authority is known in CAA records"
-            );
-            Vec::new()
-        })
+        let answer = self.0.get(directory).send().await?.error_for_status()?;
+        let content = whole(answer).await?;
+        Ok(serde_json::from_slice::<Read>(&content)?.meta.caa_identities)
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod account;
 mod alpn;
+pub mod caa;
 pub mod dns;
 mod error;
 mod http;

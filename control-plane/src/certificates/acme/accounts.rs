@@ -97,6 +97,11 @@ impl Kept {
         Ok(account)
     }
 
+    /// Whether there is an account, or was one that is kept.
+    pub(super) async fn is_registered(&self, now: DateTime<Utc>) -> Result<bool, db::Error> {
+        Ok(self.open.lock().await.is_some() || self.sealed(now).await?.is_some())
+    }
+
     /// The CA knows the account no more: the next to ask registers anew.
     pub(super) async fn forget(&self, now: DateTime<Utc>) -> Result<(), db::Error> {
         *self.open.lock().await = None;

@@ -19,11 +19,13 @@ use tls::{
     acme::{Account, Directory},
 };
 
+use tokio::sync::OnceCell;
+
 pub use solver::Ways;
 
 use super::{
     caa,
-    issuer::{Error, Issuer, Order, Window},
+    issuer::{ANYBODYS, Error, Identity, Issuer, Order, Window},
     retry,
 };
 use crate::{db, dns::Dns};
@@ -55,6 +57,8 @@ pub struct Acme {
     kept: Kept,
     shared: Shared,
     known_as: &'static [&'static str],
+    /// What its directory says of CAA, once that was asked for without an account.
+    said: OnceCell<Vec<String>>,
 }
 
 impl Acme {
@@ -62,7 +66,8 @@ impl Acme {
     #[must_use]
     pub fn new(directory: Directory, contact: Option<String>, shared: Shared) -> Self {
         let known_as = caa::known_as(&directory.url);
-        Self { kept: Kept::new(directory, contact, shared.db.clone(), shared.seal.clone()), shared, known_as }
+        let kept = Kept::new(directory, contact, shared.db.clone(), shared.seal.clone());
+        Self { kept, shared, known_as, said: OnceCell::new() }
     }
 
     async fn order(&self, order: &Order<'_>) -> Result<Issued, Error> {
@@ -127,7 +132,7 @@ impl Acme {
             let (name, wildcard) = name.strip_prefix("*.").map_or((name.as_str(), false), |rest| (rest, true));
             let method = self.shared.ways.kinds(name, wildcard, order.tries).first().map(|kind| kind.as_str());
             let asked = caa::Asked { name, wildcard, issuers, account_uri: account.uri(), method };
-            match caa::against(dns, &asked).await {
+            match caa::against(dns.resolvers(), &asked).await {
                 Ok(None) => {}
                 Ok(Some(words)) => {
                     return Err(Error::Refused { issuer: self.kept.id.clone(), source: anyhow::Error::msg(words) });
@@ -136,6 +141,31 @@ impl Acme {
             }
         }
         Ok(())
+    }
+
+    /// What its directory says of itself, and which account of ours it knows; none is made for that.
+    async fn met(&self) -> Result<Option<Identity>, Error> {
+        let account =
+            match self.kept.is_registered(self.shared.clock.now()).await.map_err(|error| self.database(error))? {
+                true => Some(self.account().await?),
+                false => None,
+            };
+        let said = match &account {
+            Some(account) => account.caa_identities(),
+            None => self
+                .said
+                .get_or_try_init(|| caa::said_by(&self.kept.directory))
+                .await
+                .map_err(|source| Error::Away { issuer: self.kept.id.clone(), after: None, source })?,
+        };
+        let names = match said {
+            [] => self.known_as.iter().map(|&name| name.to_owned()).collect(),
+            said => said.to_vec(),
+        };
+        let kinds = self.shared.ways.kinds(ANYBODYS, false, 0);
+        let methods = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
+        let account = account.map(|account| account.uri().to_owned());
+        Ok(if names.is_empty() { None } else { Some(Identity { names, account, methods }) })
     }
 
     async fn account(&self) -> Result<Arc<Account>, Error> {
@@ -233,6 +263,10 @@ impl Issuer for Acme {
                 tracing::debug!(%error, "what is left in the DNS cannot be read");
             }
         })
+    }
+
+    fn identity(&self) -> BoxFuture<'_, Result<Option<Identity>, Error>> {
+        Box::pin(self.met())
     }
 
     fn suggests<'a>(&'a self, chain_pem: &'a str) -> BoxFuture<'a, Result<Option<Window>, Error>> {

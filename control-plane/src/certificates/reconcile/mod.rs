@@ -201,6 +201,7 @@ impl Certificates {
             ended = keep => ended,
             () = look_after(&db, &clock) => Ok(()),
             () = tidy(&issuers) => Ok(()),
+            () = learn(&db, &issuers) => Ok(()),
         }
     }
 
@@ -300,6 +301,21 @@ async fn look_after(db: &Pool, clock: &Clock) {
 async fn tidy(issuers: &Issuers) {
     loop {
         issuers.tidy().await;
+        tokio::time::sleep(UPKEEP_EVERY).await;
+    }
+}
+
+/// A CA answers in its own time, and what is said of it may wait for that.
+async fn learn(db: &Pool, issuers: &Issuers) {
+    loop {
+        match db.get().await {
+            Ok(client) => {
+                if let Err(error) = known::learn(&client, issuers).await {
+                    tracing::debug!(%error, "how CAs are met in CAA records is not written down");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "how CAs are met in CAA records is not written down"),
+        }
         tokio::time::sleep(UPKEEP_EVERY).await;
     }
 }

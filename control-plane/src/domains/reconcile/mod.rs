@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bundle::Clock;
 use chrono::{DateTime, Utc};
+use tls::dns::caa_allows;
 use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,7 @@ use super::name::both;
 use super::options::Addresses;
 use super::schedule::{next_check, next_due};
 use super::{DomainRow, Observed, Options, RecordState, Verdict, Wanted, Wished, Words, counts, edge_of, judge, sql};
+use crate::certificates;
 use crate::config::Common;
 use crate::db::{self, GenericClient, Pool, ensure_affected};
 use crate::dns::{self, Caa, CaaAsker, Dns, Facts, Question, Trouble};
@@ -43,8 +45,6 @@ pub struct Domains {
     pub addresses: Vec<IpAddr>,
     /// Where it answers still, and which go away.
     pub former: Vec<IpAddr>,
-    /// The names by which our CA knows itself in CAA records; none: nobody looks.
-    pub issuers: Vec<String>,
 }
 
 impl Noun for Domains {
@@ -132,7 +132,7 @@ impl Domains {
         let provider = options.domain_connect_provider.clone().unwrap_or_else(|| base_domain.clone());
         let connect = Connect::new(dns.clone(), provider, &common.portal_origin(), None);
         let (addresses, former) = (options.public_addresses.clone(), options.former_addresses.clone());
-        Self { db, clock, dns, connect, base_domain, addresses, former, issuers: Vec::new() }
+        Self { db, clock, dns, connect, base_domain, addresses, former }
     }
 
     /// Keeps all claims true, and their numbers known.
@@ -197,16 +197,17 @@ impl Domains {
         found
     }
 
-    /// What to say when the domain does not let our CA issue.
+    /// What to say when the domain does not let our CAs issue, as far as it is known how they are met there.
     async fn caa(&self, row: &DomainRow) -> Option<Words> {
-        if self.issuers.is_empty() {
-            return None;
-        }
-        let issuers: Vec<&str> = self.issuers.iter().map(String::as_str).collect();
-        let asker = CaaAsker { issuers: &issuers, ..CaaAsker::default() };
-        match dns::caa_allows(&self.dns, &row.name, false, &asker).await {
+        let met = certificates::met(&self.db.get().await.ok()?).await.ok()??;
+        let [names, accounts, methods] =
+            [&met.names, &met.accounts, &met.methods].map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
+        let asker = CaaAsker { issuers: &names, accounts: &accounts, methods: &methods };
+        match caa_allows(self.dns.resolvers(), &row.name, false, &asker).await {
             Ok(Caa::Refused { issuers, .. }) => {
-                Some(Words::new("domain.notice.caa", &[("issuers", &issuers.join(", "))]))
+                let ours = |one: &String| names.iter().any(|our| our.eq_ignore_ascii_case(one));
+                let key = if issuers.iter().any(ours) { "domain.notice.caa-otherwise" } else { "domain.notice.caa" };
+                Some(Words::new(key, &[("issuers", &issuers.join(", "))]))
             }
             _ => None,
         }

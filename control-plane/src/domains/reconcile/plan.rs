@@ -353,22 +353,22 @@ mod tests {
             (DomainRow { paused: true, ..former.clone() }, DomainRow { suspended: true, ..former.clone() });
         let as_next = |observed| DomainRow { observed, ..next.clone() };
         let both: &[&str] = &["ada.test", "www.ada.test"];
-        let table: [(&str, DomainRow, Option<Verdict>, &[&str], i64, Option<Step>); 13] = [
-            ("proved", as_next(Pending), good.clone(), &[], 0, Some(Step::Verify)),
-            ("its certificate is awaited", as_next(Verified), good.clone(), &[], 0, None),
+        let none: &[&str] = &[];
+        for (what, row, verdict, lasting, days, step) in [
+            ("proved", as_next(Pending), good.clone(), none, 0, Some(Step::Verify)),
+            ("its certificate is awaited", as_next(Verified), good.clone(), none, 0, None),
             ("its certificate is there", as_next(Verified), None, both, 0, Some(Step::Serve)),
             ("one that was before, again", as_next(Active), good.clone(), both, 0, Some(Step::Serve)),
             ("the same, and it leads elsewhere", as_next(Active), lost.clone(), both, 0, None),
             ("paused", DomainRow { paused: true, ..as_next(Verified) }, None, both, 0, None),
             ("it leads on", former.clone(), good.clone(), both, 0, None),
-            ("nobody is locked out by its end", former.clone(), good.clone(), &[], 0, None),
+            ("nobody is locked out by its end", former.clone(), good.clone(), none, 0, None),
             ("its day has come", former.clone(), None, both, 90, Some(Step::End)),
             ("its day has come, paused", paused.clone(), None, both, 90, Some(Step::End)),
-            ("nothing is done for it", paused, lost.clone(), &[], 0, None),
-            ("its percloud is suspended", suspended, good, &[], 0, None),
+            ("nothing is done for it", paused, lost.clone(), none, 0, None),
+            ("its percloud is suspended", suspended, good, none, 0, None),
             ("three misses", missed, lost, both, 0, Some(Step::End)),
-        ];
-        for (what, row, verdict, lasting, days, step) in table {
+        ] {
             let strings = |hosts: &[&str]| hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>();
             let certificates =
                 Certificates { wanted: strings(both), lasting: strings(lasting), ..Certificates::default() };

@@ -77,11 +77,11 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
     let Some(row) = &owned.main else {
         return asker.page(&Ask { whose: owner.whose(app), removed, hold, other, ..Ask::default() });
     };
+    let waits = |row: &&DomainRow| matches!(row.observed, Observed::Pending | Observed::Lost);
     let stale = |row: &&DomainRow| !row.paused && row.checked_at.is_none_or(|at| now - at >= WATCHED);
-    let watched = |row: &&DomainRow| matches!(row.observed, Observed::Pending | Observed::Lost);
-    if owned.main.iter().chain(&owned.next).filter(watched).any(|row| stale(&row)) {
-        // Somebody waits before this page: DNS is looked at as often as may be, which changes nothing for anybody.
-        ask_check(&mut db, owner, now).await?;
+    // Somebody waits before this page: DNS is looked at as often as may be, which changes nothing for anybody.
+    for row in owned.main.iter().chain(&owned.next).filter(waits).filter(stale) {
+        ask_check(&mut db, owner, Some(row), now).await?;
     }
     let connected = owned.next.as_ref().and_then(|next| done.connected(next));
     let beside = view::beside(&db, &owned, connected, now).await?;
@@ -102,10 +102,14 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
     }
 }
 
-/// Has DNS looked at. A domain that was given up or paused meanwhile is no mistake: the page says so.
-async fn ask_check(db: &mut Client, owner: &Owner, now: DateTime<Utc>) -> Result<()> {
+/// Has DNS looked at, for one domain or all that the owner has. One that was given up or paused meanwhile is no mistake: the page says so.
+async fn ask_check(db: &mut Client, owner: &Owner, which: Option<&DomainRow>, now: DateTime<Utc>) -> Result<()> {
     let tx = db.transaction().await?;
-    match domains::ask_check(&tx, &owner.tenant.id, now).await {
+    let asked = match which {
+        Some(row) => domains::look(&tx, &row.id, now).await.map(drop),
+        None => domains::ask_check(&tx, &owner.tenant.id, now).await,
+    };
+    match asked {
         Ok(()) => Ok(tx.commit().await?),
         Err(domains::Error::NotFound | domains::Error::Paused) => Ok(()),
         Err(other) => Err(other.into()),
@@ -196,7 +200,7 @@ pub(super) async fn check(
 /// POST `/manage/domain/check`: look now.
 pub(super) async fn look_now(State(app): State<App>, Filled { owner, .. }: Filled) -> Result<Response> {
     let mut db = app.db.get().await?;
-    ask_check(&mut db, &owner, app.clock.now()).await?;
+    ask_check(&mut db, &owner, None, app.clock.now()).await?;
     let waits = domains::owned(&db, &owner.tenant.id).await?.next.is_some();
     let place = if waits { "next" } else { "entries" };
     Ok(Redirect::to(&format!("{HERE}#{place}")).into_response())

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use control_plane::dns::{Answer, Caa, CaaAsker, Question, Silence, Trouble, caa_allows};
+use control_plane::dns::{Answer, Caa, CaaAsker, Question, Silence, Trouble};
+use tls::dns::caa_allows;
 
 use super::*;
 
@@ -87,7 +88,7 @@ async fn caa_records_are_looked_for_upwards_and_behind_aliases() {
     let knot = Knot::start(&["test", NAME, "blog.test"]).await.unwrap();
     let dns = Dns::new(&options(&knot));
     let asker = CaaAsker { issuers: &["ca.test"], ..CaaAsker::default() };
-    let allows = async |host: &str, wildcard| caa_allows(&dns, host, wildcard, &asker).await.unwrap();
+    let allows = async |host: &str, wildcard| caa_allows(dns.resolvers(), host, wildcard, &asker).await.unwrap();
     let refused = |at: &str| Caa::Refused { at: at.into(), issuers: vec!["other.test".into()] };
     assert_eq!(allows("me.www.ada.test", false).await, Caa::Allowed, "nothing is said");
     knot.set(NAME, "CAA", "0 issue \"other.test\"").await.unwrap();

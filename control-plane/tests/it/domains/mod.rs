@@ -80,7 +80,6 @@ impl Scene {
             base_domain: BASE.into(),
             addresses: vec![EDGE.parse().unwrap()],
             former: Vec::new(),
-            issuers: Vec::new(),
         };
         let scene = Self { cloud, knot, domains, certificates, ca, ada };
         scene.settle().await;

@@ -124,7 +124,7 @@ impl Page for Remove {
         vec![
             Self { whose: Whose::long(), ..waits.clone() },
             Self { name: name.clone(), now: now.clone(), ..waits },
-            Self { name: "old.example".into(), state: "leads", ..plain.clone() },
+            Self { name: "old.example".into(), twin: None, state: "leads", ..plain.clone() },
             Self { former, next: Some(name), ..plain.clone() },
             plain,
         ]

@@ -4,6 +4,7 @@
 //! certificate with its key and how the last attempts went. Until there is a certificate, the local authority's is shown.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -17,7 +18,8 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 use tls::{
     Certified, Issued, Resolver,
-    acme::{Account, Directory, Error},
+    acme::{Account, Directory, Error, Solver, caa},
+    dns::Resolvers,
 };
 use tokio::time::sleep;
 
@@ -32,6 +34,8 @@ pub struct Options {
     pub directory: Directory,
     /// The plain port.
     pub http_port: u16,
+    /// Who is asked whether the domain lets the authority issue for it; the machine's own resolvers when there are none.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 /// How long one attempt may take.
@@ -210,6 +214,7 @@ impl Public {
         let replaces = self.shown.as_ref().map(|shown| shown.chain_pem.as_str());
         self.challenges.failed(self.attempts().failures);
         let account = self.account().await?;
+        self.lets(&account).await?;
         let issued = match account.issue(&names, replaces, &*self.challenges, PATIENCE).await {
             Err(error) if error.account_is_gone() => {
                 // An authority that lost its memory gets to know us anew.
@@ -219,6 +224,31 @@ impl Public {
             answer => answer?,
         };
         self.keep(issued).map_err(Error::Refused)
+    }
+
+    /// Whether the domain lets the authority issue: one that forbids it is told so here, and costs none of the authority's patience. Where
+    /// the DNS does not say, the authority shall find out.
+    async fn lets(&self, account: &Account) -> Result<(), Error> {
+        let says: Vec<&str> = account.caa_identities().iter().map(String::as_str).collect();
+        let issuers = if says.is_empty() { caa::known_as(&self.options.directory.url) } else { &says };
+        if issuers.is_empty() {
+            return Ok(());
+        }
+        let resolvers = match &self.options.dns_servers[..] {
+            [] => Resolvers::system(),
+            servers => Resolvers::new(servers),
+        };
+        let name = self.domain.as_str();
+        let method = self.challenges.kinds(name, false).first().map(|kind| kind.as_str());
+        let asked = caa::Asked { name, wildcard: false, issuers, account_uri: account.uri(), method };
+        match caa::against(&resolvers, &asked).await {
+            Ok(None) => Ok(()),
+            Ok(Some(words)) => Err(Error::Refused(anyhow::Error::msg(words))),
+            Err(error) => {
+                tracing::debug!(%error, "CAA cannot be looked up");
+                Ok(())
+            }
+        }
     }
 
     async fn account(&self) -> Result<Account, Error> {

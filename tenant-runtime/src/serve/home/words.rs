@@ -4,7 +4,7 @@ use std::{fmt::Write, path::Path, time::Duration};
 
 use bundle::Domain;
 use chrono::{DateTime, Utc};
-use tls::acme::Error;
+use tls::acme::{Error, caa};
 
 /// The authority's name for people: its host.
 pub(super) fn authority(directory: &str) -> String {
@@ -69,7 +69,19 @@ pub(super) async fn failed(
         Error::NotValidated { .. } => format!("{authority} did not find this percloud at {domain}"),
         Error::Refused(_) => format!("{authority} refuses a certificate for {domain}"),
     };
-    let _ = writeln!(said, ".\n  It says: {}", error.words());
+    match error {
+        // Not asked: the domain's own records say so.
+        Error::Refused(source) if source.is::<caa::Forbids>() => {
+            let _ = writeln!(
+                said,
+                ", or would: {source}.\n  Whoever keeps the domain's DNS can change or delete that entry; it is looked at again before the \
+                 next try."
+            );
+        }
+        _ => {
+            let _ = writeln!(said, ".\n  It says: {}", error.words());
+        }
+    }
     if matches!(error, Error::NotValidated { .. }) {
         let _ = writeln!(
             said,

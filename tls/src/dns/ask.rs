@@ -38,13 +38,15 @@ pub enum Silence {
 
 /// What is asked, and how.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
-    pub(super) name: Name,
-    pub(super) kind: RecordType,
+pub struct Ask {
+    /// The name.
+    pub name: Name,
+    /// Which records.
+    pub kind: RecordType,
     /// Have a resolver find it out.
-    pub(super) recurse: bool,
+    pub recurse: bool,
     /// Take what does not validate, too.
-    pub(super) unchecked: bool,
+    pub unchecked: bool,
 }
 
 impl Ask {
@@ -61,7 +63,10 @@ impl Ask {
     }
 
     /// Asks it of one server.
-    pub(super) async fn of(&self, server: SocketAddr) -> Result<Message, Silence> {
+    ///
+    /// # Errors
+    /// When there is no answer that could be used.
+    pub async fn of(&self, server: SocketAddr) -> Result<Message, Silence> {
         let question = self.message();
         let bytes = question.to_vec().map_err(|_| Silence::Nonsense)?;
         let mut last = Silence::Timeout;

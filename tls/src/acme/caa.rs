@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::dns::{self, Caa, CaaAsker, Dns};
+use super::Directory;
+use super::http::Http;
+use crate::dns::{self, Caa, CaaAsker, Resolvers};
 
 /// What the DNS is asked about.
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +48,11 @@ pub fn forbids(source: &anyhow::Error) -> bool {
 ///
 /// # Errors
 /// When the DNS does not say.
-pub async fn against(dns: &Dns, asked: &Asked<'_>) -> Result<Option<Forbids>, dns::Silence> {
+pub async fn against(dns: &Resolvers, asked: &Asked<'_>) -> Result<Option<Forbids>, dns::Silence> {
     let Asked { name, wildcard, issuers: ours, account_uri, method } = *asked;
     let methods: Vec<&str> = method.into_iter().collect();
     let known = |one: &String| ours.iter().any(|our| our.eq_ignore_ascii_case(one));
-    let asker = CaaAsker { issuers: ours, account_uri: Some(account_uri), methods: &methods };
+    let asker = CaaAsker { issuers: ours, accounts: &[account_uri], methods: &methods };
     let words = match dns::caa_allows(dns, name, wildcard, &asker).await? {
         Caa::Allowed => return Ok(None),
         Caa::Refused { at, issuers } if issuers.is_empty() => {
@@ -66,6 +68,14 @@ pub async fn against(dns: &Dns, asked: &Asked<'_>) -> Result<Option<Forbids>, dn
         }
     };
     Ok(Some(Forbids(words)))
+}
+
+/// By which domains the authority at a directory knows itself in CAA records (RFC 8555, section 9.7.6); none when it does not say.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn said_by(directory: &Directory) -> anyhow::Result<Vec<String>> {
+    Http::new(directory)?.caa_identities(&directory.url).await
 }
 
 /// By which domains a CA is known in CAA records, where its directory does not say so itself; none for a CA that we do not know: then
