@@ -98,6 +98,7 @@ pub struct Report {
 pub async fn examine(common: &Common, seal: &SealOptions, clock: &Clock) -> Report {
     let mut findings = machine::data_folder(common);
     findings.extend(machine::disk(common));
+    findings.extend(machine::users(common));
     findings.extend(machine::keys(common, seal, clock.now()));
     findings.extend(names::all(common).await);
     findings.extend(checks::portal(common).await);

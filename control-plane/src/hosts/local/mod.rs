@@ -37,6 +37,7 @@ mod start;
 mod starts;
 mod state;
 mod tend;
+mod uids;
 mod unit;
 mod used;
 mod waiting;
@@ -61,7 +62,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::state::FIRST_UID;
+pub(crate) use self::uids::{Clash, FIRST_UID, clashes};
 pub use self::{
     cgroups::Limits,
     found::{Found, last_found},
@@ -167,7 +168,7 @@ impl Local {
         more_descriptors();
         make_folders(&paths, root)?;
         let lock = lock(&paths.host_state().join("lock")).await?;
-        let memory = Memory::open(paths.host_state(), first_free_uid(&paths.tenants())?)?;
+        let memory = Memory::open(paths.host_state(), uids::first_free(&paths.tenants())?)?;
         let allowed: BTreeSet<Kind> = options.allow_missing.iter().copied().collect();
         let prepare = Prepare {
             tenants: paths.tenants(),
@@ -176,7 +177,7 @@ impl Local {
             runtime: runtime(options)?,
             ceilings: options.limits.of_process(),
             allow_missing: allowed.clone(),
-            probe_uid: FIRST_UID - 1,
+            probe_uid: uids::trial(),
             probe_folder: PROBE.into(),
         };
         let found =
@@ -396,37 +397,4 @@ async fn lock(path: &Path) -> anyhow::Result<OwnedFd> {
     };
     tokio::time::timeout(PREDECESSOR, waiting).await.context("another host runs on this data folder")??;
     Ok(file.into())
-}
-
-/// Above all numbers that are in use: those of the folders' owners, should the counter be lost, and those that people of
-/// this machine may take in user namespaces of theirs.
-fn first_free_uid(tenants: &Path) -> anyhow::Result<u32> {
-    let mut free = FIRST_UID;
-    for entry in fs::read_dir(tenants)? {
-        free = free.max(folders::owner(&entry?.path()).unwrap_or(0) + 1);
-    }
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        free = text.lines().filter_map(end_of_range).fold(free, u32::max);
-    }
-    Ok(free)
-}
-
-/// `name:first:count`, one line of subuid(5).
-fn end_of_range(line: &str) -> Option<u32> {
-    let mut numbers = line.split(':').skip(1).map(|text| text.trim().parse::<u32>());
-    numbers.next()?.ok()?.checked_add(numbers.next()?.ok()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_of_users_ends_where_it_ends_and_nonsense_has_no_end() {
-        assert_eq!(end_of_range("ada:165536:65536"), Some(231_072));
-        for nonsense in ["", "ada", "ada:1", "ada:x:1", "ada:4294967295:1"] {
-            assert_eq!(end_of_range(nonsense), None, "{nonsense}");
-        }
-    }
 }
