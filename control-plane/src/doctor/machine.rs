@@ -8,6 +8,7 @@ use tls::LocalCa;
 use super::Finding;
 use crate::{
     config::{Common, SealOptions},
+    hosts::local,
     privileges, terminal,
     up::lock,
 };
@@ -86,6 +87,23 @@ fn about_numbers(strangers: &[String], safe: bool) -> Finding {
             format!("end that or give it another number, since it may do what the role may; then {reserve}"),
         ),
     }
+}
+
+/// Whether nobody else of the machine can be a percloud's user. Only root can see, and only where the host is root there is more than one.
+pub(super) fn users(common: &Common) -> Vec<Finding> {
+    let about = "perclouds' users";
+    let Ok(clashes) = local::clashes(&common.paths()) else { return Vec::new() };
+    if clashes.is_empty() {
+        return vec![Finding::well(about, "nobody else has their numbers")];
+    }
+    let words = |clash: local::Clash| {
+        let local::Clash { file, who, perclouds } = clash;
+        let found = format!("{file} gives {who} the numbers of {perclouds}");
+        let to_do =
+            format!("whoever is {who} can read those perclouds' files: give it other numbers (man 5 subuid, usermod)");
+        Finding::wrong(about, found, to_do)
+    };
+    clashes.into_iter().map(words).collect()
 }
 
 /// The local CA's root and the keys that seal.

@@ -99,6 +99,7 @@ pub async fn examine(common: &Common, seal: &SealOptions, clock: &Clock) -> Repo
     let mut findings = machine::data_folder(common);
     findings.extend(machine::disk(common));
     findings.extend(machine::numbers(common));
+    findings.extend(machine::users(common));
     findings.extend(machine::keys(common, seal, clock.now()));
     findings.extend(names::all(common).await);
     findings.extend(checks::portal(common).await);

@@ -107,7 +107,7 @@ async fn who_fills_the_disk_with_what_nobody_can_see_has_to_give_it_back() {
     eventually("a first count", async || (used().await.storage_bytes.is_some_and(|bytes| bytes > 0)).then_some(()))
         .await;
     let free =
-        || rustix::fs::statvfs(&machine.paths().tenants()).map(|disk| (disk.f_bavail * disk.f_frsize) >> 20).unwrap();
+        || rustix::fs::statvfs(machine.paths().tenants()).map(|disk| (disk.f_bavail * disk.f_frsize) >> 20).unwrap();
     assert_eq!(get(&unit.socket, "/fill?mib=512&hidden=mapped").await.unwrap(), "filled");
     assert!(free() < 256, "{}", free());
     eventually("its end, and what it held", async || {

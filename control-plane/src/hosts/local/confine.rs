@@ -229,7 +229,7 @@ fn enter_root(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
 fn become_user(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
     anyhow::ensure!(rules.root, "only root can give users away; all perclouds run as this user");
     let id = given.start.uid;
-    anyhow::ensure!(id >= super::state::FIRST_UID - 1, "{id} is not a percloud's user");
+    anyhow::ensure!(id >= super::uids::FIRST_UID - 1, "{id} is not a percloud's user");
     let (user, group) = (nix::unistd::Uid::from_raw(id), nix::unistd::Gid::from_raw(id));
     nix::unistd::setgroups(&[])?;
     nix::unistd::setresgid(group, group, group)?;

@@ -105,7 +105,7 @@ fn open_file(folder: &Path, name: &str) -> io::Result<fs::File> {
 
 /// The user that a folder belongs to, when that is a percloud's.
 pub(super) fn owner(folder: &Path) -> Option<u32> {
-    fs::symlink_metadata(folder).ok().map(|found| found.uid()).filter(|uid| *uid >= super::state::FIRST_UID)
+    fs::symlink_metadata(folder).ok().map(|found| found.uid()).filter(|uid| *uid >= super::uids::FIRST_UID)
 }
 
 /// What the percloud says of itself; nothing, when it says nothing sensible.

@@ -38,6 +38,7 @@ mod start;
 mod starts;
 mod state;
 mod tend;
+mod uids;
 mod unit;
 mod used;
 mod waiting;
@@ -62,7 +63,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::state::FIRST_UID;
+pub(crate) use self::uids::{Clash, FIRST_UID, clashes};
 pub use self::{
     cgroups::Limits,
     found::{Found, last_found},
@@ -171,7 +172,7 @@ impl Local {
         more_descriptors();
         make_folders(&paths, root)?;
         let lock = lock(&paths.host_state().join("lock")).await?;
-        let memory = Memory::open(paths.host_state(), state::first_free_uid(&paths.tenants())?)?;
+        let memory = Memory::open(paths.host_state(), uids::first_free(&paths.tenants())?)?;
         let allowed: BTreeSet<Kind> = options.allow_missing.iter().copied().collect();
         let prepare = Prepare {
             tenants: paths.tenants(),
@@ -180,7 +181,7 @@ impl Local {
             runtime: runtime(options)?,
             ceilings: options.limits.of_process(),
             allow_missing: allowed.clone(),
-            probe_uid: FIRST_UID - 1,
+            probe_uid: uids::trial(),
             probe_folder: PROBE.into(),
         };
         let found =

@@ -13,7 +13,7 @@ use bundle::TenantId;
 use super::{
     folders, logs,
     spawn::Spawner,
-    state::FIRST_UID,
+    uids,
     used::Counters,
     wire::{End, Errand, Start},
 };
@@ -39,7 +39,7 @@ pub(super) async fn database(spawner: &Spawner, tenants: &Path, root: bool) -> O
 async fn make(spawner: &Spawner, tenants: &Path, root: bool) -> anyhow::Result<Vec<u8>> {
     let id: TenantId = NOBODY.parse()?;
     let folder = tenants.join(NOBODY);
-    let uid = if root { FIRST_UID - 1 } else { rustix::process::geteuid().as_raw() };
+    let uid = if root { uids::trial() } else { rustix::process::geteuid().as_raw() };
     folders::wipe(&folder)?;
     folders::ensure(&folder, uid, None)?;
     let made = run(spawner, id, uid).await.and_then(|()| folders::made_database(&folder));

@@ -81,16 +81,18 @@ impl Shared {
 
     /// What shall be, written down; the user that its folder belongs to already stays.
     pub(super) fn settle(&self, spec: TenantSpec, before: Option<&Known>) -> anyhow::Result<Known> {
-        let uid = match before {
-            Some(known) => known.uid,
-            None if !self.root => rustix::process::geteuid().as_raw(),
-            None => match folders::owner(&self.folder(&spec.id)) {
-                Some(uid) => uid,
-                None => self.memory.new_uid()?,
-            },
+        let there = || folders::owner(&self.folder(&spec.id));
+        let (uid, adopted) = match before {
+            Some(known) => (known.uid, false),
+            None if !self.root => (rustix::process::geteuid().as_raw(), false),
+            None => there().map_or_else(|| anyhow::Ok((self.memory.new_uid()?, false)), |uid| Ok((uid, true)))?,
         };
         let known = Known { uid, spec, leaving: false };
-        self.memory.remember(&known)?;
+        if adopted {
+            self.memory.adopt(&known)?;
+        } else {
+            self.memory.remember(&known)?;
+        }
         if let (Some(groups), None) = (&self.groups, before) {
             groups.prepare(&known.spec.id).context("its control group")?;
         }

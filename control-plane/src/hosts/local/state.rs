@@ -12,12 +12,8 @@ use anyhow::Context;
 use bundle::{TenantId, TenantSpec};
 use serde::{Deserialize, Serialize};
 
-use super::folders;
+use super::uids::{END, FIRST_UID};
 
-/// The first user and group of a percloud.
-pub(crate) const FIRST_UID: u32 = 200_000;
-/// Above are numbers that other programs give a meaning of their own.
-const LAST_UID: u32 = 2_000_000_000;
 /// So many numbers are set aside with one write; a crash skips what is left of them.
 const BLOCK: u32 = 256;
 
@@ -59,11 +55,37 @@ impl Memory {
         let mut uids = self.uids.lock().unwrap_or_else(PoisonError::into_inner);
         if uids.is_empty() {
             let end = uids.start + BLOCK;
-            anyhow::ensure!(end < LAST_UID, "all user numbers have been used");
+            anyhow::ensure!(end < END, "all user numbers have been used");
             write_whole(&self.folder.join("next-uid"), end.to_string().as_bytes())?;
             uids.end = end;
         }
         uids.next().context("no user number")
+    }
+
+    /// Writes one down whose folder is there already and has a user, as one that was restored has: a user whom no other percloud has, and
+    /// none will get.
+    pub(super) fn adopt(&self, known: &Known) -> anyhow::Result<()> {
+        let (uid, id) = (known.uid, &known.spec.id);
+        let another = || anyhow::Ok(self.all()?.into_iter().find(|one| one.uid == uid && one.spec.id != *id));
+        if let Some(another) = another()? {
+            let free = self.new_uid()?;
+            anyhow::bail!(
+                "its folder belongs to user {uid}, and so does {}: give it to one of its own, chown -R {free}:{free}",
+                another.spec.id
+            );
+        }
+        let mut uids = self.uids.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of two that come at once with the same user, the second finds the first one here.
+        if let Some(another) = another()? {
+            anyhow::bail!("its folder belongs to user {uid}, and so does {}", another.spec.id);
+        }
+        anyhow::ensure!(uid < END, "its folder belongs to user {uid}, which no percloud can be");
+        if uid >= uids.end {
+            write_whole(&self.folder.join("next-uid"), (uid + 1).to_string().as_bytes())?;
+            uids.end = uid + 1;
+        }
+        uids.start = uids.start.max(uid + 1);
+        self.remember(known)
     }
 
     fn file(&self, id: &TenantId) -> PathBuf {
@@ -109,37 +131,9 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Above all numbers that are in use: those of the folders' owners, should the counter be lost, and those that people of
-/// this machine may take in user namespaces of theirs.
-pub(super) fn first_free_uid(tenants: &Path) -> anyhow::Result<u32> {
-    let mut free = FIRST_UID;
-    for entry in fs::read_dir(tenants)? {
-        free = free.max(folders::owner(&entry?.path()).unwrap_or(0) + 1);
-    }
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        free = text.lines().filter_map(end_of_range).fold(free, u32::max);
-    }
-    Ok(free)
-}
-
-/// `name:first:count`, one line of subuid(5).
-fn end_of_range(line: &str) -> Option<u32> {
-    let mut numbers = line.split(':').skip(1).map(|text| text.trim().parse::<u32>());
-    numbers.next()?.ok()?.checked_add(numbers.next()?.ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_range_of_users_ends_where_it_ends_and_nonsense_has_no_end() {
-        assert_eq!(end_of_range("ada:165536:65536"), Some(231_072));
-        for nonsense in ["", "ada", "ada:1", "ada:x:1", "ada:4294967295:1"] {
-            assert_eq!(end_of_range(nonsense), None, "{nonsense}");
-        }
-    }
 
     #[test]
     fn a_user_number_is_never_given_out_twice_not_even_after_a_crash() {
@@ -154,6 +148,28 @@ mod tests {
         }
         let memory = Memory::open(folder.path().into(), 900_000).unwrap();
         assert!(memory.new_uid().unwrap() >= 900_000);
+    }
+
+    #[test]
+    fn a_folder_that_was_restored_shares_its_user_with_nobody_who_is_there_or_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory::open(folder.path().into(), 300_000).unwrap();
+        let known = |uid, name: &str| Known { uid, spec: crate::hosts::simulated::tests::spec(name), leaving: false };
+        let first = memory.new_uid().unwrap();
+        let (ada, bob) = (known(first, "ada"), known(first, "bob"));
+        memory.remember(&ada).unwrap();
+        memory.adopt(&ada).unwrap();
+        let error = memory.adopt(&bob).unwrap_err().to_string();
+        assert!(error.contains(ada.spec.id.as_str()) && error.ends_with("chown -R 300001:300001"), "{error}");
+        assert_eq!(memory.all().unwrap(), [ada], "it is not written down");
+        // Below, among and far above the numbers that were set aside.
+        for (uid, next) in [(250_000, 300_002), (300_005, 300_006), (400_000, 400_001)] {
+            memory.adopt(&known(uid, &format!("of-{uid}"))).unwrap();
+            assert_eq!(memory.new_uid().unwrap(), next);
+        }
+        memory.adopt(&known(500_000, "last")).unwrap();
+        assert!(Memory::open(folder.path().into(), 0).unwrap().new_uid().unwrap() > 500_000, "not even after a crash");
+        assert!(memory.adopt(&known(END, "odd")).is_err());
     }
 
     #[test]
