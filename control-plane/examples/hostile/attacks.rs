@@ -23,7 +23,7 @@ use std::{
 
 use libc::{EACCES, ECONNREFUSED, EINVAL, ENOENT, ENOSYS, EPERM, EROFS, ESRCH, c_long, syscall};
 
-use super::{bombs, kernel};
+use super::{bombs, descriptors, kernel};
 
 /// `Ok`: how it was stopped. `Err`: what it reached.
 pub(crate) type Outcome = Result<String, String>;
@@ -56,7 +56,7 @@ pub(crate) fn table(query: &BTreeMap<&str, &str>) -> String {
     for group in [
         files,
         sockets,
-        |_: &Target| its_listening_socket(),
+        descriptors::its_listening_socket,
         processes,
         kernel::privileges,
         kernel::kernel,
@@ -273,7 +273,7 @@ fn sockets(target: &Target) -> Attacks {
     let by_path = |path: PathBuf| io(UnixStream::connect(path), &[ENOENT, EACCES]);
     let mut pair = [0i32; 2];
     vec![
-        ("put a descriptor aside in a message", pass_a_descriptor()),
+        ("put a descriptor aside in a message", descriptors::pass_one()),
         ("connect to Bob's socket", by_path(target.data.join("run/t").join(format!("{}.sock", target.bob)))),
         ("connect to the host's socket", by_path(target.data.join("run/host/host.sock"))),
         ("connect to Postgres", by_path(target.data.join("run/pg/.s.PGSQL.5432"))),
@@ -318,65 +318,6 @@ fn sockets(target: &Target) -> Attacks {
         ("take the way out away", io(fs::remove_file("/egress/sock"), &[EACCES, EROFS, EPERM])),
         ("put another in its place", io(UnixListener::bind("/egress/sock"), &[EPERM])),
         ("write beside the way out", io(fs::write("/egress/x", "x"), &[EACCES, EROFS])),
-    ]
-}
-
-/// A message with a descriptor beside it: to the other end of a pair of its own, where it would lie open and unseen, and to nobody.
-fn pass_a_descriptor() -> Outcome {
-    let mut pair = [0i32; 2];
-    // SAFETY: `pair` has room for two.
-    if unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, pair.as_mut_ptr()) } != 0 {
-        return Err("no pair of sockets, which it may have".into());
-    }
-    let outcome = send_a_descriptor(pair[0]);
-    for end in pair {
-        // SAFETY: made above.
-        unsafe { libc::close(end) };
-    }
-    outcome
-}
-
-fn send_a_descriptor(socket: i32) -> Outcome {
-    // SAFETY: plain data, filled below.
-    let mut message = unsafe { zeroed::<libc::msghdr>() };
-    let mut byte = [b'x'];
-    let mut bytes = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
-    let mut control = [0u64; 3];
-    message.msg_iov = &raw mut bytes;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = 20;
-    // SAFETY: the control buffer has room for one header and one descriptor; all of it outlives the call.
-    let result = unsafe {
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
-        (*header).cmsg_level = libc::SOL_SOCKET;
-        (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = 20;
-        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(2);
-        libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL)
-    };
-    stopped(result as c_long, &[EPERM])
-}
-
-/// Its listening socket, which the host has as well: to shut it there is to shut it here.
-fn its_listening_socket() -> Attacks {
-    // SAFETY: no memory is passed.
-    let copy = |number: c_long, to: i32| unsafe { stopped(syscall(number, 3, to, 0), &[EPERM]) };
-    let more = libc::F_DUPFD_CLOEXEC;
-    vec![
-        // SAFETY: no memory is passed.
-        ("shut its listening socket", stopped(unsafe { syscall(libc::SYS_shutdown, 3, 0) }, &[EPERM])),
-        // SAFETY: no memory is passed.
-        ("shut it both ways", stopped(unsafe { syscall(libc::SYS_shutdown, 3, 2) }, &[EPERM])),
-        ("copy its listening socket, to shut it so", copy(libc::SYS_dup, 0)),
-        ("copy it to another number", copy(libc::SYS_dup3, 99)),
-        // SAFETY: no memory is passed.
-        ("copy it by fcntl", stopped(unsafe { syscall(libc::SYS_fcntl, 3, more, 50) }, &[EPERM])),
-        ("let it hear fewer", unlisted(libc::SYS_listen, [3, 0, 0, 0, 0])),
-        ("change how it hears", {
-            let zero = 0i32;
-            unlisted(libc::SYS_setsockopt, [3, 1, libc::SO_RCVTIMEO as usize, (&raw const zero) as usize, 4])
-        }),
     ]
 }
 

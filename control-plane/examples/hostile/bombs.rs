@@ -174,7 +174,7 @@ pub(crate) fn fill(mib: i32, files: i32, hidden: &str) -> String {
         fs::remove_file(path)
     };
     let small = |i: i32| fs::File::create(format!("{folder}/small-{i}")).map(drop);
-    let lock = |path: &str| fs::set_permissions(path, PermissionsExt::from_mode(0));
+    let lock = |path: &str| fs::set_permissions(path, PermissionsExt::from_mode(0o000));
     let done = fs::create_dir_all(folder)
         .and_then(|()| (0..mib / 32).try_for_each(large))
         .and_then(|()| (0..files).try_for_each(small))

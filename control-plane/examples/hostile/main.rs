@@ -4,6 +4,8 @@
 #[cfg(target_os = "linux")]
 mod attacks;
 mod bombs;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod egress;
 #[cfg(target_os = "linux")]
 mod kernel;

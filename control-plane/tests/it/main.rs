@@ -25,6 +25,7 @@ mod edge_restart;
 mod egress;
 mod isolation;
 mod isolation_disk;
+mod isolation_hostile;
 mod isolation_limits;
 mod isolation_socket;
 mod layers;

@@ -105,7 +105,7 @@ const PART: u64 = 4;
 /// What went is put beside what was found for so long.
 const WINDOW: Duration = Duration::from_secs(600);
 /// Counting takes this long at most before it is asked what it found.
-const COUNTING: Duration = Duration::from_secs(30);
+const COUNTING: Duration = Duration::from_secs(120);
 /// If nothing came back, something else fills the disk, and nobody is put to sleep for it for so long.
 const REST: Duration = Duration::from_secs(3600);
 
@@ -237,7 +237,7 @@ mod tests {
             let told = account(went, found).unexplained(free, counting, now);
             assert_eq!(told, missing, "{went} {found} {free} {counting}");
         }
-        assert!(account(2 * GIB, 0).unexplained(GIB, true, after(31)).is_some(), "some are slow to count");
+        assert!(account(2 * GIB, 0).unexplained(GIB, true, after(121)).is_some(), "some are slow to count");
         let mut slow = account(GIB / 5, 0);
         slow.went(GIB / 5, after(601));
         assert_eq!(slow.unexplained(GIB, false, after(601)), None, "a little every ten minutes");

@@ -82,8 +82,7 @@ fn prepare_and_fork() -> anyhow::Result<i32> {
     if root && let Err(why) = confine::bound_capabilities() {
         found.push(Finding { kind: Kind::Capabilities, missing: Some(format!("{why:#}")) });
     }
-    let mut spawner = Spawner::new(prepare, program, null.into(), root, &found)?;
-    spawner.rules.cores_are_told = cores_are_told;
+    let mut spawner = Spawner::new(prepare, program, null.into(), root, &found, cores_are_told)?;
     spawner.probe(&mut found, group)?;
     wire::send(host(), &Report::Ready(found), &[])?;
     spawner.work()?;
@@ -151,7 +150,14 @@ struct Spawner {
 }
 
 impl Spawner {
-    fn new(prepare: Prepare, program: Program, null: OwnedFd, root: bool, found: &[Finding]) -> anyhow::Result<Self> {
+    fn new(
+        prepare: Prepare,
+        program: Program,
+        null: OwnedFd,
+        root: bool,
+        found: &[Finding],
+        cores_are_told: bool,
+    ) -> anyhow::Result<Self> {
         let lacks = |kind: &Kind| found.iter().any(|f| f.kind == *kind && f.missing.is_some());
         let without: BTreeSet<Kind> = Kind::ALL.into_iter().filter(lacks).collect();
         let staged = !without.contains(&Kind::EmptyRoot);
@@ -176,7 +182,7 @@ impl Spawner {
                 seccomp: seccomp::compile()?,
                 libraries: program.libraries,
                 program: program.sha256,
-                cores_are_told: true,
+                cores_are_told,
             },
             program: program.descriptor,
             null,
