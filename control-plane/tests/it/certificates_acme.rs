@@ -138,21 +138,22 @@ async fn whoever_loses_the_lease_in_an_order_writes_nothing_and_the_next_one_iss
     let ca = scene.pebble(|options| options.validation_sleep = Some(std::time::Duration::from_secs(12))).await;
     let noun = scene.noun(&[&ca], &scene.shared(&[Kind::Http01], None));
     scene.want("ada.test").await;
-    let stages = Stages::default();
+    let (stages, chain) = (Stages::default(), "select chain_pem from certificates");
     let slow = turn(&noun, &scene.cloud.worker, &scene.cloud.clock, &stages);
     let stolen = async {
         let waiting = "select count(*) from acme_challenges";
         eventually("an order that runs", async || (scene.cloud.value::<i64>(waiting).await > 0).then_some(())).await;
         // Its lease is over (the machine slept), and somebody else takes the row.
         scene.cloud.sql("update certificates set claimed_until = '-infinity'").await;
-        turn(&noun, &scene.cloud.worker, &scene.cloud.clock, &Stages::default()).await.unwrap()
+        let second = turn(&noun, &scene.cloud.worker, &scene.cloud.clock, &Stages::default()).await.unwrap();
+        (second, scene.cloud.value::<String>(chain).await)
     };
-    let (slow, second) = tokio::join!(slow, stolen);
+    let (slow, (second, written)) = tokio::join!(slow, stolen);
     assert!(matches!(slow.unwrap(), Turn::Lost(_)), "cut off");
     assert!(matches!(second, Turn::Ok(_)), "{second:?}");
     assert_eq!(scene.find("ada.test").await.state, State::Issued);
-    let issued: i64 = scene.cloud.value("select count(*) from acme_attempts where outcome = 'issued'").await;
-    assert_eq!(issued, 1);
+    // Its CA may have been quick enough to issue for the first one, too: what the second has written stays.
+    assert_eq!(scene.cloud.value::<String>(chain).await, written);
 }
 
 #[tokio::test(flavor = "multi_thread")]
