@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bundle::Clock;
 use control_plane::certificates::acme::{Acme, Shared, Ways, budgets::Budgets};
 use control_plane::{config::SealOptions, edge};
 use tls::acme::Kind;
 use tls::testing::{Pebble, PebbleOptions, free_port};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -30,6 +32,9 @@ impl Drop for World {
         self.edge.abort();
     }
 }
+
+/// A CA and a machine with much else to do take their time.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// What was answered: the status, and where it leads.
 type Answer = (u16, Option<String>);
@@ -60,6 +65,7 @@ impl World {
             alt_svc: None,
         };
         let edge = tokio::spawn(edge::run(options));
+        eventually("the edge to listen", async || TcpStream::connect((HERE, http_port)).await.ok()).await;
         let pebble = Pebble::start(PebbleOptions { http_port, ..PebbleOptions::default() }).await.unwrap();
         scene.certificates.issuers = Issuers::new(vec![Arc::new(Acme::new(pebble.directory(), None, shared(&scene)))]);
         let roots = [root, pebble.issuing_root_pem().await.unwrap()];
@@ -91,17 +97,18 @@ impl World {
 
     /// Works until the condition holds, as the roles would: Pebble, the edge and the browsers take their own time.
     async fn works_until(&self, what: &str, done: impl AsyncFn() -> bool) {
-        eventually(what, async || {
-            self.scene.cloud.clock.advance(Clock::system().now().max(self.scene.now()) - self.scene.now());
-            let domains = self.scene.turn(&Stages::default()).await;
-            assert!(!matches!(domains, Turn::Stuck(..)), "{domains:?}");
-            turn(&self.scene.certificates, &self.scene.cloud.worker, &self.scene.cloud.clock, &Stages::default())
-                .await
-                .unwrap();
-            self.scene.cloud.settle().await;
-            done().await.then_some(())
-        })
-        .await;
+        let works = async {
+            while !done().await {
+                self.scene.cloud.clock.advance(Clock::system().now().max(self.scene.now()) - self.scene.now());
+                let domains = self.scene.turn(&Stages::default()).await;
+                assert!(!matches!(domains, Turn::Stuck(..)), "{domains:?}");
+                let Scene { cloud, certificates, .. } = &self.scene;
+                turn(certificates, &cloud.worker, &cloud.clock, &Stages::default()).await.unwrap();
+                cloud.settle().await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, works).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
     }
 }
 
