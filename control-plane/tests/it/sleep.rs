@@ -137,11 +137,12 @@ async fn whoever_wakes_when_memory_is_all_but_gone_comes_in_one_by_one_and_every
             (futures_util::future::join_all(visits).await, began.elapsed())
         };
         machine.memory_left(1);
-        // Two and a half seconds from one to the next, once the host has seen it.
+        // Two and a half seconds from one to the next, once the host has seen it. The one who came in last may be awake still and be
+        // served at once, again and again: then the others are two, and the second comes just before five seconds are over.
         eventually("wakes in turn", async || {
             let (served, took) = wake_all().await;
             assert_eq!(served, [true; 3], "everybody comes in");
-            (took >= Duration::from_secs(5)).then_some(())
+            (took >= Duration::from_secs(4)).then_some(())
         })
         .await;
         machine.memory_left(50);
