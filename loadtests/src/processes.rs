@@ -26,7 +26,7 @@ impl Roles {
             let is_it = |pid: &u32| {
                 let words = strings(*pid, "cmdline");
                 let supervised =
-                    words.iter().any(|word| word == "--supervised") && words.iter().any(|word| word == name);
+                    words.iter().any(|word| word.starts_with("--supervised=")) && words.iter().any(|word| word == name);
                 supervised && strings(*pid, "environ").contains(&data)
             };
             all().into_iter().find(is_it).with_context(|| format!("no process of the role {name}"))

@@ -1,7 +1,7 @@
 //! Whether somebody else has one of our numbers: systemd gives such numbers to services (DynamicUser), Debian to a few packages, and whoever
 //! has one may do what the role may.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -44,7 +44,11 @@ fn processes(proc: &Path) -> Vec<String> {
             // One that has ended meanwhile has nothing any more.
             let status = fs::read_to_string(entry.path().join("status")).ok()?;
             let number = numbers(&status).find(|number| NUMBERS.iter().any(|(ours, _)| ours == number))?;
-            let file = fs::read_link(entry.path().join("exe")).ok();
+            let file = match fs::read_link(entry.path().join("exe")) {
+                // It is just ending, as the roles of a provider do that was killed: it does nothing any more.
+                Err(why) if why.kind() == io::ErrorKind::NotFound => return None,
+                file => file.ok(),
+            };
             let file = file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
             let name = file.unwrap_or_else(|| "a program that cannot be seen".to_owned());
             let stranger = !name.starts_with(OURS);
@@ -75,15 +79,18 @@ mod tests {
             let at = proc.path().join(pid);
             fs::create_dir(&at).unwrap();
             fs::write(at.join("status"), status).unwrap();
-            if let Some(exe) = exe {
-                symlink(exe, at.join("exe")).unwrap();
+            match exe {
+                Some("") => fs::write(at.join("exe"), "no link").unwrap(),
+                Some(exe) => symlink(exe, at.join("exe")).unwrap(),
+                None => {}
             }
         };
         let ids = |uid: u32, gid: u32, more: &str| {
             format!("Name:\tx\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{gid}\t{gid}\t{gid}\t{gid}\nGroups:\t{more}\n")
         };
         process("9", Some("/usr/lib/chosen"), &ids(64003, 61200, ""));
-        process("77", None, &ids(1000, 1000, "27 64005 "));
+        process("77", Some(""), &ids(1000, 1000, "27 64005 "));
+        process("76", None, &ids(64002, 64002, ""));
         process("78", Some("/opt/percloud/bin/percloud (deleted)"), &ids(64001, 64001, "64005 "));
         process("79", Some("/usr/bin/sleep"), &ids(64000, 64006, "6400 640011"));
         fs::create_dir(proc.path().join("sys")).unwrap();

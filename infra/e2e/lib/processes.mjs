@@ -10,7 +10,7 @@ export function pids(data, role) {
       const args = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
       if (role === "postgres") return args[0].endsWith("/postgres") && args[2] === `${data}/pg`;
       const ours = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").includes(`PERCLOUD_DATA=${data}`);
-      return ours && args.includes("--supervised") && args.includes(role);
+      return ours && args.some((arg) => arg.startsWith("--supervised=")) && args.includes(role);
     } catch {
       return false; // It has ended meanwhile.
     }
