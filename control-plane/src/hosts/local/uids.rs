@@ -19,21 +19,26 @@ const ROOM: u32 = 1 << 16;
 /// Above all numbers that are in use or that may be given out: those of the folders' owners, should the counter be lost, and those that
 /// people of this machine have or may get in user namespaces.
 pub(super) fn first_free(tenants: &Path) -> io::Result<u32> {
-    let text = |file: &str| fs::read_to_string(file).unwrap_or_default();
-    let maps = ["/proc/self/uid_map", "/proc/self/gid_map"].map(text);
-    let free = first(&text("/etc/login.defs"), &maps);
     let given = RANGES.map(|file| (file, text(file)));
     let ends = given.iter().flat_map(|(file, text)| ranges(file, text)).map(|(_, range)| range.end);
     let owners = fs::read_dir(tenants)?.flatten().filter_map(|entry| folders::owner(&entry.path()));
     // What nothing can be above of is the doctor's matter.
     let taken = ends.chain(owners.map(|owner| u64::from(owner) + 1)).filter_map(|end| u32::try_from(end).ok());
-    Ok(taken.filter(|end| *end < END).fold(free, u32::max))
+    Ok(taken.filter(|end| *end < END).fold(beginning(), u32::max))
 }
 
 /// Whom a trial of the sandbox is run as: no percloud, and nobody else either.
 pub(super) fn trial() -> u32 {
-    let text = |file: &str| fs::read_to_string(file).unwrap_or_default();
-    first(&text("/etc/login.defs"), &["/proc/self/uid_map", "/proc/self/gid_map"].map(text)) - 1
+    beginning() - 1
+}
+
+/// The first number of a new percloud's on this machine.
+fn beginning() -> u32 {
+    first(&text("/etc/login.defs"), &["/proc/self/uid_map", "/proc/self/gid_map"].map(text))
+}
+
+fn text(file: &str) -> String {
+    fs::read_to_string(file).unwrap_or_default()
 }
 
 /// The first number of a new percloud's on a machine with this `login.defs`, in which these numbers exist.
@@ -97,7 +102,7 @@ pub(crate) fn clashes(paths: &Paths) -> io::Result<Vec<Clash>> {
         ours.extend([found.uid(), found.gid()].into_iter().filter(|number| *number >= FIRST_UID));
     }
     let files = RANGES.into_iter().chain(SINGLE);
-    Ok(files.flat_map(|file| of_file(file, &fs::read_to_string(file).unwrap_or_default(), &ours)).collect())
+    Ok(files.flat_map(|file| of_file(file, &text(file), &ours)).collect())
 }
 
 fn of_file(file: &'static str, text: &str, ours: &BTreeSet<u32>) -> Vec<Clash> {
