@@ -299,13 +299,19 @@ impl DomainRow {
 
     /// What its owner hears when an operator pauses it.
     fn left(&self) -> Message {
-        let here = self.own_domain.clone().unwrap_or_else(|| self.domain.clone());
-        let (state, address) = match self.part {
-            Part::Main if self.in_use().is_some() => ("serves", self.domain.clone()),
-            Part::Former => ("leads", here),
-            Part::Main | Part::Next => ("waits", here),
-        };
-        Message::DomainLeft { domain: self.name.clone(), state: state.into(), address }
+        // Where it answers then: at its old name, if this is the one in use.
+        let own = self.own_domain.as_ref().filter(|_| self.does() != "serves");
+        let address = own.unwrap_or(&self.domain).clone();
+        Message::DomainLeft { domain: self.name.clone(), state: self.does().into(), address }
+    }
+
+    /// What it does for its percloud, as pages and mails say it: it `serves`, it `leads` to the one that does, or it `waits`.
+    pub(crate) fn does(&self) -> &'static str {
+        match self.part {
+            Part::Main if self.in_use().is_some() => "serves",
+            Part::Former => "leads",
+            Part::Main | Part::Next => "waits",
+        }
     }
 
     /// Where it stands in the list, for [`Filter::after`].

@@ -103,15 +103,10 @@ pub(super) async fn beside(
 
 /// What giving one of them up breaks.
 pub(super) fn remove(whose: Whose, row: &DomainRow, owned: &Owned) -> Remove {
-    let state = match row.part {
-        Part::Main if row.own_domain.is_some() => "serves",
-        Part::Former => "leads",
-        Part::Main | Part::Next => "waits",
-    };
     let (main, twin) = (row.part == Part::Main, row.twin.as_deref().map(names::shown));
     let former = owned.former.iter().filter(|_| main).map(DomainRow::shown).collect();
     let next = owned.next.as_ref().filter(|_| main).map(DomainRow::shown);
-    Remove { whose, id: row.id.clone(), name: row.shown(), twin, state, now: address(row), former, next }
+    Remove { whose, id: row.id.clone(), name: row.shown(), twin, state: row.does(), now: address(row), former, next }
 }
 
 /// The name that is in use, which is not yet the chosen one while that is not ready.
