@@ -312,7 +312,8 @@ impl DomainRow {
         // Where it answers then: at its old name, if this is the one in use.
         let own = self.own_domain.as_ref().filter(|_| self.does() != "serves");
         let address = own.unwrap_or(&self.domain).clone();
-        Message::DomainLeft { domain: self.name.clone(), state: self.does().into(), address }
+        let state = if self.returns() { "leads" } else { self.does() };
+        Message::DomainLeft { domain: self.name.clone(), state: state.into(), address }
     }
 
     /// What it does for its percloud, as pages and mails say it: it `serves`, it `leads` to the one that does, or it `waits`.

@@ -134,6 +134,14 @@ async fn a_name_that_is_not_wanted_back_after_all_leads_on_as_before() {
     let wanted = scene.certified().await;
     scene.change(NAME).await.unwrap();
     assert!(scene.next().await.returns());
+    let mut db = scene.web().await;
+    let tx = db.transaction().await.unwrap();
+    domains::pause(&tx, NAME, &Actor::Operator, scene.now()).await.unwrap();
+    domains::resume(&tx, NAME, &Actor::Operator, scene.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    scene.settle().await;
+    let told: String = scene.cloud.value("select text_body from mails where kind = 'domain-left'").await;
+    assert!(told.contains("which leads to lovelace.test. It goes on doing so."), "{told}");
     scene.cancel().await;
     assert_eq!(scene.has().await, (Some(NEXT.into()), None, vec![NAME.into()]));
     assert_eq!(scene.owned().await.former[0].leads_until, until);
@@ -147,7 +155,7 @@ async fn a_name_that_is_not_wanted_back_after_all_leads_on_as_before() {
     assert_eq!(scene.has().await, (Some(NEXT.into()), Some("byron.test".into()), vec![WWW.into()]));
     scene.days(4).await;
     scene.leads(NAME, Some(NEXT)).await;
-    assert_eq!(scene.mails().await, ["domain-ready", "domain-changed"], "nobody missed anything");
+    assert_eq!(scene.mails().await, ["domain-ready", "domain-changed", "domain-left"], "nobody missed anything");
     // At the end of its day it leads for a week more, and is then let go of like any other.
     let scene = Scene::settled().await;
     scene.ready(NEXT).await;
