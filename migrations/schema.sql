@@ -658,7 +658,7 @@ CREATE TABLE public.domains (
     CONSTRAINT domains_check1 CHECK ((((base = name) OR (base = twin)) OR ((('www.'::text || base) = name) OR (('www.'::text || base) = twin)))),
     CONSTRAINT domains_check2 CHECK (((observed = ANY (ARRAY['pending'::text, 'lost'::text])) OR (verified_at IS NOT NULL))),
     CONSTRAINT domains_id_check CHECK ((id ~ '^d-[a-z2-7]{16}$'::text)),
-    CONSTRAINT domains_leads CHECK (((part = 'former'::text) = (leads_until IS NOT NULL))),
+    CONSTRAINT domains_leads CHECK (((part <> 'former'::text) OR (leads_until IS NOT NULL))),
     CONSTRAINT domains_misses_check CHECK ((misses >= 0)),
     CONSTRAINT domains_name_check CHECK ((name ~ '^[a-z0-9.-]{3,253}$'::text)),
     CONSTRAINT domains_observed_check CHECK ((observed = ANY (ARRAY['pending'::text, 'verified'::text, 'active'::text, 'lost'::text]))),
@@ -729,7 +729,7 @@ COMMENT ON COLUMN public.domains.resumed_at IS 'When its last pause ended: what 
 
 COMMENT ON COLUMN public.domains.part IS 'main: the one that it answers at, or shall, when it has no other; next: shall take the place of main, which serves until then; former: gave way to main, and leads there.';
 
-COMMENT ON COLUMN public.domains.leads_until IS 'When a former one is let go of at the latest; none for the others.';
+COMMENT ON COLUMN public.domains.leads_until IS 'When a former one is let go of at the latest; of one that is on its way back to be the one in use, when it would have been. None for the others.';
 
 CREATE TABLE public.tenants (
     id text NOT NULL,
@@ -906,7 +906,7 @@ UNION ALL
     t.quota_bytes
    FROM (public.domains d
      JOIN perclouds t ON ((t.id = d.tenant_id)))
-  WHERE ((d.observed = 'active'::text) AND (d.twin IS DISTINCT FROM t.own_domain) AND (d.twin IS NOT NULL) AND ((d.part <> 'main'::text) OR (t.own_domain = d.name)))
+  WHERE ((d.observed = 'active'::text) AND (d.twin IS DISTINCT FROM t.own_domain) AND (d.twin IS NOT NULL) AND ((d.part <> 'main'::text) OR (t.own_domain IS NULL) OR (t.own_domain = d.name)))
 UNION ALL
  SELECT d.name AS host,
     t.id AS tenant_id,
@@ -916,7 +916,7 @@ UNION ALL
     t.quota_bytes
    FROM (public.domains d
      JOIN perclouds t ON ((t.id = d.tenant_id)))
-  WHERE ((d.observed = 'active'::text) AND (d.name IS DISTINCT FROM t.own_domain) AND ((d.part <> 'main'::text) OR (t.own_domain = d.twin)));
+  WHERE ((d.observed = 'active'::text) AND (d.name IS DISTINCT FROM t.own_domain) AND ((d.part <> 'main'::text) OR (t.own_domain IS NULL) OR (t.own_domain = d.twin)));
 
 COMMENT ON VIEW public.edge_routes IS 'What the edge may know of perclouds.';
 
