@@ -28,6 +28,7 @@ const ALL: &[(&str, &str)] = &[
     ("V20__domain_changes", include_str!("../../../migrations/0020_domain_changes.sql")),
     ("V21__caa_known", include_str!("../../../migrations/0021_caa_known.sql")),
     ("V22__acme_manners", include_str!("../../../migrations/0022_acme_manners.sql")),
+    ("V24__caa_notices", include_str!("../../../migrations/0024_caa_notices.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

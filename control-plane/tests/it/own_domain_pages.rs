@@ -103,7 +103,10 @@ fn half() -> Report {
                 Words::new("domain.record.points-elsewhere", &elsewhere),
             ),
         ],
-        notices: vec![Words::new("domain.notice.caa", &[("issuers", "")])],
+        notices: vec![Words::new(
+            "domain.notice.caa",
+            &[("at", "ada.test"), ("issuers", ""), ("ours", "ours.example")],
+        )],
         ..Report::default()
     }
 }
@@ -323,12 +326,14 @@ impl Ada {
 
 #[tokio::test]
 async fn a_healthy_name_says_today_what_will_stop_its_renewal() {
-    let notices = vec![Words::new("domain.notice.caa", &[("issuers", "ca.example")])];
+    let caa = [("at", "ada.test"), ("issuers", "ca.example"), ("ours", "ours.example")];
+    let notices = vec![Words::new("domain.notice.caa", &caa)];
     let ada = Ada::at_ada_test(&Report { notices, ..but(&[]) }).await;
     ada.reads(
         &[
             "Something is not as it should be",
-            "lets only others make certificates for it: ca.example",
+            "lets only others make certificates for your name: ca.example",
+            "value 0 issue &quot;ours.example&quot;",
             "Looked just now",
         ],
         &["three days", "all the same", "data-copy=\"value-of-A\""],
