@@ -135,7 +135,7 @@ crate::statements! {
                 where d.tenant_id = t.id and d.wanted = 'active' and d.paused and $2 && array[d.base, 'www.' || d.base])
         from tenants t where t.id = $1";
     /// Whom to tell.
-    OWNER = "select a.email, t.language, t.domain, t.own_domain from tenants t join accounts a on a.id = t.account_id where t.id = $1";
+    OWNER = "select a.email, t.language, t.domain, t.own_domain, coalesce(t.own_domain, t.domain) as address from tenants t join accounts a on a.id = t.account_id where t.id = $1";
     /// Who issues certificates here.
     KNOW = "insert into issuers (public, own_domains, own_root, written_at) values ($1, $2, $3, $4)
         on conflict (one) do update set public = $1, own_domains = $2, own_root = $3, written_at = $4";

@@ -299,10 +299,17 @@ impl DomainRow {
 
     /// What its owner hears when an operator pauses it.
     fn left(&self) -> Message {
-        // Where it answers then: at its old name, if this is the one in use.
-        let own = self.own_domain.as_ref().filter(|_| self.does() != "serves");
-        let address = own.unwrap_or(&self.domain).clone();
-        Message::DomainLeft { domain: self.name.clone(), state: self.does().into(), address }
+        Message::DomainLeft { domain: self.name.clone(), state: self.does().into(), address: self.without().into() }
+    }
+
+    /// What its owner hears when an operator has taken it away, and with it those `former` ones that led to it.
+    fn taken(&self, former: Vec<String>) -> Message {
+        Message::DomainTaken { domain: self.name.clone(), former, address: self.without().into() }
+    }
+
+    /// Where the percloud answers without it: at its old name, if this is the one in use.
+    fn without(&self) -> &str {
+        self.own_domain.as_ref().filter(|_| self.does() != "serves").unwrap_or(&self.domain)
     }
 
     /// What it does for its percloud, as pages and mails say it: it `serves`, it `leads` to the one that does, or it `waits`.
