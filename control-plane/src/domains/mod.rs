@@ -276,8 +276,7 @@ impl DomainRow {
     /// The one of its two names at which the percloud answers now.
     #[must_use]
     pub fn in_use(&self) -> Option<&str> {
-        let ours = |own: &&str| own.strip_prefix("www.").unwrap_or(own) == self.base || *own == self.base;
-        self.own_domain.as_deref().filter(ours)
+        self.own_domain.as_deref().filter(|own| name::both(&self.base).iter().any(|one| one == own))
     }
 
     /// Whether the percloud answers at its name now.

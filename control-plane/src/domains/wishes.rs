@@ -122,16 +122,21 @@ async fn insert(
             &[&id, &tenant_id, &name.host(), &twin, &name.base(), &target, &challenge, &expires, &now, &trace, &column],
         )
         .await
-        .map_err(db::Error::from);
-    match claimed {
-        Ok(0) => return Err(Error::NotFound),
-        Ok(_) => {}
-        Err(db::Error::Unique(constraint)) if constraint == "domains_of_tenant" => return Err(Refusal::Already.into()),
-        Err(error) => return Err(error.into()),
+        .map_err(one_at_a_time)?;
+    if claimed == 0 {
+        return Err(Error::NotFound);
     }
     let details = json!({ "name": name.host(), "twin": twin, "part": part });
     audit::note(tx, now, actor, "domain.claimed", tenant, &details).await?;
     get(tx, &id).await
+}
+
+/// Two windows at once: what the other one has claimed a moment ago stands.
+fn one_at_a_time(error: tokio_postgres::Error) -> Error {
+    match db::Error::from(error) {
+        db::Error::Unique(constraint) if constraint == "domains_of_tenant" => Refusal::Already.into(),
+        error => error.into(),
+    }
 }
 
 /// One that the percloud had before shall be its own again. Its proof stands and its certificate is kept, so that takes a look at DNS.
@@ -145,9 +150,8 @@ async fn back(
     now: DateTime<Utc>,
 ) -> Result<DomainRow, Error> {
     let (host, twin) = (name.host(), name.twin().filter(|_| twin));
-    let affected =
-        tx.execute(sql::BACK, &[&row.id, &host, &twin, &now, &telemetry::trace_parent(), &part.as_str()]).await?;
-    ensure_affected(affected, 1)?;
+    let back = tx.execute(sql::BACK, &[&row.id, &host, &twin, &now, &telemetry::trace_parent(), &part.as_str()]).await;
+    ensure_affected(back.map_err(one_at_a_time)?, 1)?;
     let details = json!({ "name": host, "twin": twin, "part": part });
     audit::note(tx, now, actor, "domain.claimed", &row.tenant_id, &details).await?;
     get(tx, &row.id).await

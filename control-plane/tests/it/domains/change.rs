@@ -5,6 +5,7 @@ use control_plane::domains::{Owned, Part};
 use super::*;
 use crate::played::Says;
 
+mod beside;
 mod visitors;
 
 const NEXT: &str = "lovelace.test";
