@@ -273,7 +273,7 @@ impl DomainRow {
         std::iter::once(self.name.as_str()).chain(self.twin.as_deref())
     }
 
-    /// The one of its two names at which the percloud answers now.
+    /// The one of its two names at which the percloud answers now. With `www.` in front that may be another claim's name.
     #[must_use]
     pub fn in_use(&self) -> Option<&str> {
         self.own_domain.as_deref().filter(|own| name::both(&self.base).iter().any(|one| one == own))
@@ -345,6 +345,9 @@ pub fn edge_of(base_domain: &str) -> String {
     format!("edge.{base_domain}")
 }
 
+/// So many may lead to a percloud at once, since each has certificates that are renewed; one more ends the oldest.
+const FORMER: i64 = 3;
+
 /// The domains of one percloud.
 #[derive(Clone, Debug, Default)]
 pub struct Owned {
@@ -354,6 +357,15 @@ pub struct Owned {
     pub next: Option<DomainRow>,
     /// Those that gave way to it, and lead there; the one that does so longest comes first.
     pub former: Vec<DomainRow>,
+}
+
+impl Owned {
+    /// The former one that leads here no longer as soon as the one in use gives way to another: as many do so as may.
+    #[must_use]
+    pub fn ends_next(&self) -> Option<&DomainRow> {
+        let serves = self.main.as_ref().is_some_and(|main| main.in_use().is_some());
+        self.former.last().filter(|_| serves && self.former.len() as i64 >= FORMER)
+    }
 }
 
 /// The domains of a percloud.

@@ -70,9 +70,8 @@ pub(super) async fn show(
 async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool) -> Result<Response> {
     let (mut db, now) = (app.db.get().await?, app.clock.now());
     let owned = domains::owned(&db, &owner.tenant.id).await?;
-    // A name in an address may be anybody's invention: it is said only as the domain that it is.
-    let name = |typed: &String| domains::parse(typed, &app.settings.base_domain).ok();
-    let removed = done.removed.as_ref().and_then(name).map(|name| name.shown());
+    // Which one was given up stands in an address, which may be anybody's invention: nothing of it is said.
+    let removed = done.removed.is_some();
     let hold = certificates::known(&db).await?.and_then(|known| known.hold());
     let Some(row) = &owned.main else {
         return asker.page(&Ask { whose: owner.whose(app), removed, hold, other, ..Ask::default() });
@@ -85,7 +84,7 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
     }
     let connected = owned.next.as_ref().and_then(|next| done.connected(next));
     let beside = view::beside(&db, &owned, connected, now).await?;
-    let beside = Beside { removed, ..beside };
+    let beside = Beside { removed: removed.then(|| view::answers_at(row)), ..beside };
     match row.observed {
         Observed::Pending | Observed::Lost => {
             let records = view::records(owner.whose(app), row, hold, now);
@@ -238,7 +237,8 @@ pub(super) async fn ask_change(State(app): State<App>, asker: Asker, owner: Owne
 fn changed(app: &App, owner: &Owner, owned: &Owned, name: String, errors: Errors) -> Option<Change> {
     let row = owned.next.as_ref().or(owned.main.as_ref())?;
     let (whose, serves) = (owner.whose(app), row.in_use().is_some());
-    Some(Change { whose, current: row.shown(), serves, name, errors, hold: None })
+    let ends = owned.ends_next().map(DomainRow::shown);
+    Some(Change { whose, current: row.shown(), serves, ends, name, errors, hold: None })
 }
 
 /// What to know of certificates for own domains before the work.

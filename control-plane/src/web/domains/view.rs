@@ -71,6 +71,11 @@ fn address(row: &DomainRow) -> String {
     names::shown(row.own_domain.as_ref().unwrap_or(&row.domain))
 }
 
+/// The same where the main domain may not be in use, and the one before it has just been given up.
+pub(super) fn answers_at(main: &DomainRow) -> String {
+    names::shown(main.in_use().unwrap_or(&main.domain))
+}
+
 /// What a percloud has beside the domain that the page is about.
 pub(super) async fn beside(
     db: &impl GenericClient,

@@ -21,8 +21,8 @@ pub struct Ask {
     pub name: String,
     /// What is wrong with it.
     pub errors: Errors,
-    /// The name that was just given up.
-    pub removed: Option<String>,
+    /// A name was given up just now.
+    pub removed: bool,
     /// What to know before: `nobody` makes certificates for own domains here, or a `private` authority does.
     pub hold: Option<&'static str>,
     /// Something was wished for another percloud than the one signed in for; nothing was done.
@@ -37,7 +37,7 @@ impl Page for Ask {
         vec![
             empty.clone(),
             Self { name: "ada".into(), errors: wrong("domain.error.not-a-domain"), ..empty.clone() },
-            Self { removed: Some("bücher.example".into()), ..empty.clone() },
+            Self { removed: true, ..empty.clone() },
             Self { other: true, whose: Whose::long(), ..empty.clone() },
             Self { hold: Some("nobody"), ..empty.clone() },
             Self { hold: Some("private"), ..empty.clone() },
@@ -61,6 +61,8 @@ pub struct Change {
     pub current: String,
     /// Whether the percloud answers at it.
     pub serves: bool,
+    /// The oldest name from before, where as many as may be lead here: it no longer does after this change.
+    pub ends: Option<String>,
     /// The name as typed.
     pub name: String,
     /// What is wrong with it.
@@ -76,12 +78,19 @@ impl Page for Change {
             whose: Whose::sample(),
             current: "bücher.example".into(),
             serves: true,
+            ends: None,
             name: String::new(),
             errors: Errors::default(),
             hold: None,
         };
         let errors = Errors { name: Some("domain.error.ours"), form: None };
-        vec![Self { serves: false, name: "x".into(), errors, hold: Some("nobody"), ..plain.clone() }, plain]
+        let ends = Some("old.example".to_owned());
+        vec![
+            Self { serves: false, name: "x".into(), errors, hold: Some("nobody"), ..plain.clone() },
+            Self { serves: false, ends: ends.clone(), ..plain.clone() },
+            Self { ends, ..plain.clone() },
+            plain,
+        ]
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Beside {
     pub next: Option<Next>,
     /// What leads to it; the one that does so longest comes first.
     pub former: Vec<Former>,
-    /// One of these that was given up just now.
+    /// One of these was given up just now: where the percloud answers.
     pub removed: Option<String>,
 }
 
@@ -84,7 +84,7 @@ impl Beside {
             with(Next { paused: true, ..next(none.clone()) }),
             with(Next { making: true, ..next(none.clone()) }),
             with(Next { making: true, trouble: failing, ..next(none) }),
-            Self { former: vec![former("old.example", 90)], removed: Some("lovelace.example".into()), next: None },
+            Self { former: vec![former("old.example", 90)], removed: Some("bücher.example".into()), next: None },
             Self {
                 next: Some(Next { name: long.into(), ..next(bad) }),
                 former: vec![former("old.example", 90), Former { paused: true, ..former("older.example", 9) }, missed],
