@@ -15,7 +15,7 @@ async fn the_oldest_of_three_names_from_before_is_named_before_it_makes_room() {
         ada.next("verified", &but(&[])).await;
         ada.takes_over(name).await;
     }
-    let ends = "ada.test then no longer leads here: at most three names from before do.";
+    let ends = "ada.test no longer leads here: at most three names from before do.";
     let (_, change) = ada.get("/manage/domain/change").await;
     assert!(change.contains("king.test leads there for 90 days") && change.contains(ends), "{change}");
     // The same where another one waits already, which the next one replaces.
