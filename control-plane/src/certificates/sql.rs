@@ -8,6 +8,22 @@ macro_rules! columns {
     };
 }
 
+/// Whether an operator has paused the domain of a percloud `t` that these names belong to: one of its two, or the one that it is still
+/// in use by while another was chosen. No further: below an apex, the same with `www.` is another domain's name.
+macro_rules! paused {
+    ($names:literal) => {
+        concat!(
+            "exists (
+                select from domains d
+                where d.tenant_id = t.id and d.wanted = 'active' and d.paused and (",
+            $names,
+            " && array[d.name, d.twin] or (d.part = 'main' and t.own_domain = any(",
+            $names,
+            "))))"
+        )
+    };
+}
+
 crate::statements! {
     /// Wants one for these names, due at once; leaves one that is wanted already for the same percloud alone. Of what was said and failed
     /// while they were another's, an operator's pause among it, nothing goes over.
@@ -50,9 +66,7 @@ crate::statements! {
         from certificates
         where wanted = 'issued' and tenant_id is not null and observed = 'issued' and last_error is null
             and not_after - (not_after - not_before) / 6 < $1
-            and not exists (select from tenants t where t.id = certificates.tenant_id and t.wanted = 'suspended')
-            and not exists (select from domains d where d.tenant_id = certificates.tenant_id and d.wanted = 'active' and d.paused
-                and certificates.names[1] in (d.base, 'www.' || d.base))
+            and not exists (select from tenants t where t.id = certificates.tenant_id and (t.wanted = 'suspended' or ", paused!("certificates.names"), "))
         order by not_after
         limit $2");
     /// By id or by one of its names; the one that stands for fewest, when there are several.
@@ -62,7 +76,7 @@ crate::statements! {
         order by id = $1 desc, cardinality(names), id
         limit 1");
     /// How many by state; $1 is now.
-    COUNTS = "select
+    COUNTS = concat!("select
             count(*) filter (where not paused and waits is null and last_error is null and c.observed = 'issued' and not_after > $1) as issued,
             count(*) filter (where not paused and waits is null and last_error is null and c.observed = 'absent') as pending,
             count(*) filter (where not paused and waits is not null) as waiting,
@@ -73,10 +87,9 @@ crate::statements! {
             min(not_after) filter (where not resting and c.observed = 'issued' and not_after > $1) as earliest_end
         from (
             select c.paused, c.waits, c.last_error, c.observed, c.not_after, c.renew_at,
-                c.paused or coalesce(t.wanted = 'suspended', false) or coalesce(d.paused, false) as resting
+                c.paused or coalesce(t.wanted = 'suspended', false) or ", paused!("c.names"), " as resting
             from certificates c left join tenants t on t.id = c.tenant_id
-            left join domains d on d.tenant_id = c.tenant_id and d.wanted = 'active' and c.names[1] in (d.base, 'www.' || d.base)
-            where c.wanted = 'issued') c";
+            where c.wanted = 'issued') c");
     /// Claims the one that has been due longest. At most 32 are worked at by all reconcilers together, and of those at most 4 that
     /// failed before: names that never validate cannot keep the others waiting.
     CLAIM = concat!("update certificates set claimed_until = now() + interval '20 seconds', claim = claim + 1
@@ -126,16 +139,13 @@ crate::statements! {
     TOLD = "update certificates set told_at = $3, told_of = $4, claimed_until = '-infinity' where id = $1 and claim = $2";
     /// What the percloud that it is for shall be, whether all of its names ($2) are proved to be that one's now, and whether its domain is
     /// paused.
-    STANDING = "select t.wanted, exists (
+    STANDING = concat!("select t.wanted, exists (
             select from domains d
             where d.tenant_id = t.id and d.wanted = 'active' and d.observed in ('verified', 'active')
-                and $2 <@ array[d.name, d.twin, t.own_domain]),
-            exists (
-                select from domains d
-                where d.tenant_id = t.id and d.wanted = 'active' and d.paused and $2 && array[d.base, 'www.' || d.base])
-        from tenants t where t.id = $1";
+                and $2 <@ array[d.name, d.twin, t.own_domain]), ", paused!("$2"), "
+        from tenants t where t.id = $1");
     /// Whom to tell.
-    OWNER = "select a.email, t.language, t.domain, t.own_domain from tenants t join accounts a on a.id = t.account_id where t.id = $1";
+    OWNER = "select a.email, t.language, t.domain, t.own_domain, coalesce(t.own_domain, t.domain) as address from tenants t join accounts a on a.id = t.account_id where t.id = $1";
     /// Who issues certificates here.
     KNOW = "insert into issuers (public, own_domains, own_root, written_at) values ($1, $2, $3, $4)
         on conflict (one) do update set public = $1, own_domains = $2, own_root = $3, written_at = $4";

@@ -283,11 +283,10 @@ impl DomainRow {
         self.hosts().chain(self.in_use().filter(|own| self.hosts().all(|host| host != *own)))
     }
 
-    /// The one of its two names at which the percloud answers now.
+    /// The one of its two names at which the percloud answers now. With `www.` in front that may be another claim's name.
     #[must_use]
     pub fn in_use(&self) -> Option<&str> {
-        let ours = |own: &&str| own.strip_prefix("www.").unwrap_or(own) == self.base || *own == self.base;
-        self.own_domain.as_deref().filter(ours)
+        self.own_domain.as_deref().filter(|own| name::both(&self.base).iter().any(|one| one == own))
     }
 
     /// Whether the percloud answers at its name now.
@@ -309,11 +308,18 @@ impl DomainRow {
 
     /// What its owner hears when an operator pauses it.
     fn left(&self) -> Message {
-        // Where it answers then: at its old name, if this is the one in use.
-        let own = self.own_domain.as_ref().filter(|_| self.does() != "serves");
-        let address = own.unwrap_or(&self.domain).clone();
         let state = if self.returns() { "leads" } else { self.does() };
-        Message::DomainLeft { domain: self.name.clone(), state: state.into(), address }
+        Message::DomainLeft { domain: self.name.clone(), state: state.into(), address: self.without().into() }
+    }
+
+    /// What its owner hears when an operator has taken it away, and with it those `former` ones that led to it.
+    fn taken(&self, former: Vec<String>) -> Message {
+        Message::DomainTaken { domain: self.name.clone(), former, address: self.without().into() }
+    }
+
+    /// Where the percloud answers without it: at its old name, if this is the one in use.
+    fn without(&self) -> &str {
+        self.own_domain.as_ref().filter(|_| self.does() != "serves").unwrap_or(&self.domain)
     }
 
     /// What it does for its percloud, as pages and mails say it: it `serves`, it `leads` to the one that does, or it `waits`.
@@ -363,6 +369,9 @@ pub fn edge_of(base_domain: &str) -> String {
     format!("edge.{base_domain}")
 }
 
+/// So many may lead to a percloud at once, since each has certificates that are renewed; one more ends the oldest.
+const FORMER: i64 = 3;
+
 /// The domains of one percloud.
 #[derive(Clone, Debug, Default)]
 pub struct Owned {
@@ -372,6 +381,15 @@ pub struct Owned {
     pub next: Option<DomainRow>,
     /// Those that gave way to it, and lead there; the one that does so longest comes first.
     pub former: Vec<DomainRow>,
+}
+
+impl Owned {
+    /// The former one that leads here no longer as soon as the one in use gives way to another: as many do so as may.
+    #[must_use]
+    pub fn ends_next(&self) -> Option<&DomainRow> {
+        let serves = self.main.as_ref().is_some_and(|main| main.in_use().is_some());
+        self.former.last().filter(|_| serves && self.former.len() as i64 >= FORMER)
+    }
 }
 
 /// The domains of a percloud.

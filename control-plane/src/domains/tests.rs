@@ -2,6 +2,7 @@
 
 mod former;
 mod held;
+mod own;
 
 use super::testing::row;
 use super::*;

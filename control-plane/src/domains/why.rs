@@ -76,7 +76,8 @@ mod tests {
             ..row()
         };
         let elsewhere = "A ada.test: It still says 203.0.113.9. Change the A entry to 192.0.2.7.";
-        let caa = || vec![Words::new("domain.notice.caa", &[("issuers", "")])];
+        let said = [("at", "ada.test"), ("issuers", ""), ("ours", "ca.example")];
+        let caa = || vec![Words::new("domain.notice.caa", &said)];
         let wrong = found(vec![record(RecordState::Ok, false), record(RecordState::Wrong, false)], caa());
         let broken = DomainRow { last_error: Some("the database is away".into()), ..wrong.clone() };
         let verified = DomainRow { observed: Observed::Verified, ..found(vec![], vec![]) };
@@ -87,7 +88,8 @@ mod tests {
             (
                 found(vec![], caa()),
                 Some(
-                    "An entry of the type CAA at your name lets nobody make certificates for it. Delete that entry, and we go on.",
+                    "An entry of the type CAA at ada.test lets nobody make certificates for your name. Add one beside it at ada.test: \
+                     type CAA, value 0 issue \"ca.example\" (where there are three fields: 0, issue, ca.example). Then we go on.",
                 ),
             ),
             (broken.clone(), Some("the database is away")),

@@ -311,9 +311,12 @@ pub async fn release(tx: &Transaction<'_>, which: &str, actor: &Actor, now: Date
     if row.wanted == Wanted::Gone || !matches!(row.observed, Observed::Verified | Observed::Active) {
         return Err(Error::NotFound);
     }
+    let before = owned(tx, &row.tenant_id).await?.former;
     give_up::give_up(tx, &row, now).await?;
     audit::note(tx, now, actor, "domain.released", &row.tenant_id, &json!({ "name": row.name })).await?;
-    let message = row.ended();
+    let left = owned(tx, &row.tenant_id).await?.former;
+    let gone = before.into_iter().filter(|one| one.id != row.id && left.iter().all(|left| left.id != one.id));
+    let message = row.taken(gone.map(|one| one.name).collect());
     mails::queue(tx, Some(&row.tenant_id), &row.email, &row.language, &message, now).await?;
     Ok(row)
 }

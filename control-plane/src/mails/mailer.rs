@@ -38,6 +38,7 @@ impl Options {
 pub struct Mailer {
     way: Option<AsyncSmtpTransport<Tokio1Executor>>,
     from: Mailbox,
+    portal: String,
 }
 
 impl Mailer {
@@ -51,7 +52,13 @@ impl Mailer {
             None => format!("percloud@{}", common.base_domain).parse()?,
         };
         let way = options.smtp_url.as_deref().filter(|url| !url.is_empty()).map(transport).transpose()?;
-        Ok(Self { way, from: Mailbox::new(Some(common.provider_name.clone()), address) })
+        let from = Mailbox::new(Some(common.provider_name.clone()), address);
+        Ok(Self { way, from, portal: common.portal_origin() })
+    }
+
+    /// The origin of the portal, to which mails lead.
+    pub(super) fn portal(&self) -> &str {
+        &self.portal
     }
 
     pub(super) async fn send(&self, id: i64, to: &str, mail: Mail) -> Result<Seen, StepError> {

@@ -89,6 +89,15 @@ pub enum Message {
         /// The name that it answers at.
         address: String,
     },
+    /// An operator has taken one of its own domains away.
+    DomainTaken {
+        /// The domain.
+        domain: String,
+        /// Those that led to it and went along.
+        former: Vec<String>,
+        /// The name that it answers at.
+        address: String,
+    },
     /// An operator has paused one of its own domains.
     DomainLeft {
         /// The domain.
@@ -139,6 +148,9 @@ pub enum Message {
         /// Its name at the provider, at which it answers again before that day; none when it does not answer at the domain.
         #[serde(default)]
         old: Option<String>,
+        /// The name that it answers at; none when that is the domain.
+        #[serde(default)]
+        address: Option<String>,
     },
 }
 
@@ -157,6 +169,7 @@ impl Message {
             Self::DomainReady { .. } => "domain-ready",
             Self::DomainChanged { .. } => "domain-changed",
             Self::DomainEnded { .. } => "domain-ended",
+            Self::DomainTaken { .. } => "domain-taken",
             Self::DomainLeft { .. } => "domain-left",
             Self::DomainLost { .. } => "domain-lost",
             Self::DomainWaits { .. } => "domain-waits",

@@ -136,7 +136,7 @@ impl Mails {
         let missing = || StepError::Stuck(anyhow::anyhow!("a queued mail has lost what is in it"));
         let data = mail.data.clone().ok_or_else(missing)?;
         let message: Message = serde_json::from_value(data).map_err(|error| StepError::Stuck(error.into()))?;
-        let rendered = render::render(&message, &mail.language).map_err(StepError::Stuck)?;
+        let rendered = render::render(&message, &mail.language, self.mailer.portal()).map_err(StepError::Stuck)?;
         let recipient = mail.recipient.as_deref().ok_or_else(missing)?;
         self.mailer.send(mail.id, recipient, rendered).await
     }

@@ -1,14 +1,16 @@
 //! A message's words in a language: the portal's templates.
 
+use chrono::NaiveDate;
 use portal::mails::{self, Mail};
-use ui::Lang;
+use ui::{Lang, words};
 
 use super::Message;
 use crate::names::shown;
 
-/// Finds the words.
-pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> {
+/// Finds the words; `portal` is the origin to which links lead.
+pub(super) fn render(message: &Message, language: &str, portal: &str) -> anyhow::Result<Mail> {
     let lang = Lang::from_code(language).unwrap_or_default();
+    let page = format!("{portal}/manage/domain");
     match message.clone() {
         Message::Confirm { domain, link } => mails::render(&mails::Confirm { domain, link }, lang),
         Message::SetUpLink { domain, link } => mails::render(&mails::SetUpLink { domain, link }, lang),
@@ -21,16 +23,23 @@ pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> 
             mails::render(&mails::DomainReady { domain: shown(&domain), old }, lang)
         }
         Message::DomainChanged { domain, before, until } => {
-            let (domain, before) = (shown(&domain), shown(&before));
-            mails::render(&mails::DomainChanged { domain, before, until }, lang)
+            let (domain, before, until) = (shown(&domain), shown(&before), day(lang, &until));
+            mails::render(&mails::DomainChanged { domain, before, until, page }, lang)
         }
         Message::DomainEnded { domain, address } => {
-            mails::render(&mails::DomainEnded { domain: shown(&domain), address: shown(&address) }, lang)
+            mails::render(&mails::DomainEnded { domain: shown(&domain), address: shown(&address), page }, lang)
+        }
+        Message::DomainTaken { domain, former, address } => {
+            let former = former.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", ");
+            let (domain, address) = (shown(&domain), shown(&address));
+            mails::render(&mails::DomainTaken { domain, former, address, page }, lang)
         }
         Message::DomainLeft { domain, state, address } => {
             mails::render(&mails::DomainLeft { domain: shown(&domain), state, address: shown(&address) }, lang)
         }
-        Message::DomainLost { domain, old } => mails::render(&mails::DomainLost { domain: shown(&domain), old }, lang),
+        Message::DomainLost { domain, old } => {
+            mails::render(&mails::DomainLost { domain: shown(&domain), old, page }, lang)
+        }
         Message::DomainWaits { domain, old } => {
             mails::render(&mails::DomainWaits { domain: shown(&domain), old }, lang)
         }
@@ -38,11 +47,91 @@ pub(super) fn render(message: &Message, language: &str) -> anyhow::Result<Mail> 
             mails::render(&mails::DomainPaused { domain: shown(&domain), old }, lang)
         }
         Message::CertificateLate { domain, ends, old } => {
-            mails::render(&mails::CertificateLate { domain: shown(&domain), ends, old }, lang)
+            mails::render(&mails::CertificateLate { domain: shown(&domain), ends: day(lang, &ends), old }, lang)
         }
-        Message::CertificateFailing { domain, ends, reason, old } => {
-            let (domain, ends, old) = (shown(&domain), ends.unwrap_or_default(), old.unwrap_or_default());
-            mails::render(&mails::CertificateFailing { domain, ends, reason, old }, lang)
+        Message::CertificateFailing { domain, ends, reason, old, address } => {
+            let (domain, old) = (shown(&domain), old.unwrap_or_default());
+            let ends = ends.map(|ends| day(lang, &ends)).unwrap_or_default();
+            let address = address.map(|address| shown(&address)).unwrap_or_default();
+            mails::render(&mails::CertificateFailing { domain, ends, reason, old, address, page }, lang)
         }
+    }
+}
+
+/// A day as people say it, of one that is queued as `2026-05-14`.
+fn day(lang: Lang, text: &str) -> String {
+    let midnight = text.parse::<NaiveDate>().ok().and_then(|day| day.and_hms_opt(0, 0, 0));
+    midnight.map_or_else(|| text.to_owned(), |at| words::day(lang, at.and_utc()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PORTAL: &str = "https://percloud.example";
+
+    #[test]
+    fn days_are_said_as_each_language_says_them_and_the_page_to_go_to_is_one_link() {
+        let text = |message: &Message, lang| render(message, lang, PORTAL).unwrap().text;
+        let (domain, before, until) = ("lovelace.example".into(), "xn--bcher-kva.example".into(), "2026-05-01".into());
+        let changed = Message::DomainChanged { domain, before, until };
+        let (domain, ends, old) = ("ada.example".into(), "2026-05-14".into(), "ada.percloud.example".into());
+        let late = Message::CertificateLate { domain, ends, old };
+        for (message, lang, said) in [
+            (&changed, "en", "until 1 May 2026."),
+            (&changed, "it", "fino al 1º maggio 2026."),
+            (&changed, "it", "bücher.example"),
+            (&late, "en", "ends on 14 May 2026"),
+            (&late, "it", "scade il 14 maggio 2026"),
+        ] {
+            assert!(text(message, lang).contains(said), "{said}: {}", text(message, lang));
+        }
+        let (domain, address) = ("ada.example".to_owned(), "lovelace.example".to_owned());
+        let lost = Message::DomainLost { domain: domain.clone(), old: "ada.percloud.example".into() };
+        let ended = Message::DomainEnded { domain: domain.clone(), address: address.clone() };
+        let taken = Message::DomainTaken { domain: domain.clone(), former: vec!["old.example".into()], address };
+        let reason = "refused".to_owned();
+        let failing = Message::CertificateFailing { domain, ends: None, reason, old: None, address: None };
+        for message in [changed, lost, ended, taken, failing] {
+            for lang in ["en", "it"] {
+                let mail = render(&message, lang, PORTAL).unwrap();
+                let page = format!("{PORTAL}/manage/domain");
+                assert_eq!(mail.text.lines().filter(|line| **line == page).count(), 1, "{}", mail.text);
+                assert_eq!(mail.html.matches(&format!("href=\"{page}\"")).count(), 1, "{}", mail.html);
+                for word in ["record", "Record"] {
+                    assert!(!mail.text.contains(word), "the page calls them otherwise: {}", mail.text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_certificate_it_is_said_where_the_percloud_answers() {
+        let failing = |address: Option<&str>| Message::CertificateFailing {
+            domain: "www.ada.example".into(),
+            ends: None,
+            reason: "refused".into(),
+            old: None,
+            address: address.map(Into::into),
+        };
+        let text = |address| render(&failing(address), "en", PORTAL).unwrap().text;
+        assert!(text(Some("ada.example")).contains("At ada.example it answers as before."));
+        assert!(!text(None).contains("as before"));
+    }
+
+    #[test]
+    fn whoever_loses_a_name_to_an_operator_is_promised_nothing() {
+        let taken = |former: &[&str]| Message::DomainTaken {
+            domain: "ada.example".into(),
+            former: former.iter().map(|name| (*name).to_owned()).collect(),
+            address: "ada.percloud.example".into(),
+        };
+        let with = render(&taken(&["old.example", "older.example"]), "en", PORTAL).unwrap().text;
+        for said in ["has taken ada.example off", "old.example, older.example", "The old entries do not bring it back"]
+        {
+            assert!(with.contains(said), "{said}: {with}");
+        }
+        let alone = render(&taken(&[]), "en", PORTAL).unwrap().text;
+        assert!(!alone.contains("names from before") && !alone.contains("by itself"), "{alone}");
     }
 }

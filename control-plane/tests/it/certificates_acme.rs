@@ -123,7 +123,7 @@ async fn one_ten_and_a_hundred_minutes_and_the_owner_hears_of_it_once() {
     scene.cloud.settle().await;
     let text: String =
         scene.cloud.value("select coalesce(text_body, last_error) from mails where kind = 'certificate-failing'").await;
-    assert!(text.contains("lost.test") && text.contains("Control panel"), "{text}");
+    assert!(text.contains("lost.test") && text.contains("/manage/domain"), "{text}");
     // The next trouble is another one.
     scene.responder.lead("lost.test", true);
     scene.settle(&noun).await;

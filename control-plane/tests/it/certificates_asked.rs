@@ -271,7 +271,7 @@ async fn an_owner_reads_that_caa_is_in_the_way_of_a_ca_that_nobody_but_itself_kn
         addresses: vec!["192.0.2.7".parse().unwrap()],
         former: Vec::new(),
     };
-    let name = domains::parse("ada.test", &"percloud.test".parse().unwrap()).unwrap();
+    let name = domains::parse("me.ada.test", &"percloud.test".parse().unwrap()).unwrap();
     let mut db = scene.cloud.db.get().await.unwrap();
     let tx = db.transaction().await.unwrap();
     domains::claim(&tx, &scene.ada.id, &name, false, &Actor::Owner, scene.cloud.now()).await.unwrap();
@@ -286,15 +286,20 @@ async fn an_owner_reads_that_caa_is_in_the_way_of_a_ca_that_nobody_but_itself_kn
     };
     let theirs = "0 issue \"ca.example; accounturi=https://ca.example/acct/1\"";
     assert_eq!(reads("0 issue \"ca.example\"").await, [""; 0]);
-    assert!(
-        reads("0 issue \"other.example\"").await[0]
-            .contains("lets only others make certificates for it: other.example")
-    );
-    assert!(reads("0 issue \";\"").await[0].contains("lets nobody make certificates for it"));
+    // Where it stands, which is above the name, and what to add: nothing that protects the name is taken away.
+    let (at, add) = ("An entry of the type CAA at ada.test lets", "type CAA, value 0 issue \"ca.example\"");
+    for (record, said) in [
+        ("0 issue \"other.example\"", "only others make certificates for your name: other.example. Leave it"),
+        ("0 issue \";\"", "nobody make certificates for your name. Add one beside it at ada.test"),
+    ] {
+        let read = reads(record).await;
+        assert!([at, said, add].iter().all(|part| read[0].contains(part)), "{said}: {read:?}");
+    }
     assert_eq!(reads(theirs).await, [""; 0], "nobody has an account yet that it could mean");
     let otherwise = reads("0 issue \"ca.example; validationmethods=dns-01\"").await;
     assert!(
-        otherwise[0].contains("ca.example make certificates for it, but only for somebody else or in another way"),
+        otherwise[0]
+            .contains("ca.example make certificates for your name, but only for somebody else or in another way"),
         "{otherwise:?}"
     );
     // A certificate later there is an account.

@@ -79,6 +79,22 @@ async fn an_owner_hears_soon_of_a_name_that_leads_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_first_certificate_reads_where_the_percloud_answers_meanwhile() {
+    let (scene, ca, noun) = served().await;
+    ca.say(Says::SeesElsewhere);
+    scene.cloud.sql("update domains set twin = 'www.ada.test'").await;
+    scene.want_for(&scene.ada.id, "www.ada.test").await;
+    for _ in 0..3 {
+        scene.pass(TimeDelta::hours(2), &noun).await;
+    }
+    assert_eq!(mails(&scene).await, ["certificate-failing"]);
+    scene.cloud.settle().await;
+    let text = "select coalesce(text_body, last_error, observed) from mails where kind = 'certificate-failing'";
+    let text: String = scene.cloud.value(text).await;
+    assert!(text.contains("for www.ada.test.") && text.contains("At ada.test it answers as before"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_that_waits_for_a_budget_is_told_of_when_its_end_is_near() {
     let (scene, ca, noun) = served().await;
     let ends = scene.find("ada.test").await.validity.unwrap().not_after;

@@ -124,7 +124,10 @@ fn half() -> Report {
                 Words::new("domain.record.points-elsewhere", &elsewhere),
             ),
         ],
-        notices: vec![Words::new("domain.notice.caa", &[("issuers", "")])],
+        notices: vec![Words::new(
+            "domain.notice.caa",
+            &[("at", "ada.test"), ("issuers", ""), ("ours", "ours.example")],
+        )],
         ..Report::default()
     }
 }
@@ -286,9 +289,10 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
     let gone = ada.submit(&ask, "/manage/domain/remove", &[]).await;
     assert_eq!(header(&gone, "location"), "/manage/domain?removed=www.ada.test");
     let (_, page) = ada.get("/manage/domain?removed=www.ada.test").await;
-    assert!(page.contains("www.ada.test is given up") && page.contains("Which name do you have?"), "{page}");
-    let (_, page) = ada.get("/manage/domain?removed=%3Cb%3EYour+money%3C/b%3E").await;
-    assert!(!page.contains("is given up"), "only a domain is said");
+    assert!(page.contains("that name is given up") && page.contains("Which name do you have?"), "{page}");
+    assert!(page.contains("Your percloud answers at ada.percloud.localhost."), "{page}");
+    let (_, page) = ada.get("/manage/domain?removed=your-money.test").await;
+    assert!(!page.contains("your-money"), "nobody puts words into the page: {page}");
     assert_eq!(ada.post("/manage/domain/remove", &[]).await.status().as_u16(), 303, "once is enough");
     let noted =
         "select string_agg(action, ' ' order by id) from audit where actor = 'owner' and action like 'domain.%'";
@@ -345,12 +349,14 @@ impl Ada {
 
 #[tokio::test]
 async fn a_healthy_name_says_today_what_will_stop_its_renewal() {
-    let notices = vec![Words::new("domain.notice.caa", &[("issuers", "ca.example")])];
+    let caa = [("at", "ada.test"), ("issuers", "ca.example"), ("ours", "ours.example")];
+    let notices = vec![Words::new("domain.notice.caa", &caa)];
     let ada = Ada::at_ada_test(&Report { notices, ..but(&[]) }).await;
     ada.reads(
         &[
             "Something is not as it should be",
-            "lets only others make certificates for it: ca.example",
+            "lets only others make certificates for your name: ca.example",
+            "value 0 issue &quot;ours.example&quot;",
             "Looked just now",
         ],
         &["three days", "all the same", "data-copy=\"value-of-A\""],

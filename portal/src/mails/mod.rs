@@ -130,14 +130,29 @@ mails! {
         /// The one that it answered at before, which leads there.
         before: "ada.percloud.localhost",
         /// The last day on which it does so.
-        until: "2026-05-14"
+        until: "14 May 2026",
+        /// The page of the domain at the portal.
+        page: "https://percloud.localhost:8443/manage/domain"
     }
     /// A domain leads to it no more, which is not the one that it answers at.
     DomainEnded "domain_ended" {
         /// The domain.
         domain: "ada.percloud.localhost",
         /// The address at which it answers.
-        address: "lovelace.example"
+        address: "lovelace.example",
+        /// The page of the domain at the portal.
+        page: "https://percloud.localhost:8443/manage/domain"
+    }
+    /// The provider has taken a domain away from it.
+    DomainTaken "domain_taken" {
+        /// The domain.
+        domain: "ada.percloud.localhost",
+        /// Those that led to it and went along; empty when there were none.
+        former: "old.example, older.example",
+        /// The address at which it answers.
+        address: "ada.percloud.localhost",
+        /// The page of the domain at the portal.
+        page: "https://percloud.localhost:8443/manage/domain"
     }
     /// The provider has paused a domain of its own.
     DomainLeft "domain_left" {
@@ -153,7 +168,9 @@ mails! {
         /// The own domain.
         domain: "ada.example",
         /// The address at which it answers again.
-        old: "ada.percloud.localhost"
+        old: "ada.percloud.localhost",
+        /// The page of the domain at the portal.
+        page: "https://percloud.localhost:8443/manage/domain"
     }
     /// It answers at its old name until there is a certificate for its own domain.
     DomainWaits "domain_waits" {
@@ -174,7 +191,7 @@ mails! {
         /// The domain.
         domain: "ada.percloud.localhost",
         /// The day on which the one there is ends.
-        ends: "2026-05-14",
+        ends: "14 May 2026",
         /// The address at which it answers again before that day.
         old: "ada.percloud.localhost"
     }
@@ -183,11 +200,15 @@ mails! {
         /// The domain.
         domain: "ada.percloud.localhost",
         /// The day on which the one there is ends; empty when there is none.
-        ends: "2026-05-14",
+        ends: "14 May 2026",
         /// What the certificate authority said.
         reason: "could not validate ada.percloud.localhost: connection refused",
         /// The address at which it answers again before that day; empty when it does not answer at the domain.
-        old: "ada.percloud.localhost"
+        old: "ada.percloud.localhost",
+        /// Another address, at which it answers all the while; empty when that is the domain.
+        address: "lovelace.example",
+        /// The page of the domain at the portal.
+        page: "https://percloud.localhost:8443/manage/domain"
     }
 }
 

@@ -33,9 +33,11 @@ impl Certificates {
             // Where the percloud answers at this name: from a twin that ends nobody is locked out.
             let own: Option<String> = row.try_get("own_domain")?;
             let old: Option<String> = own.filter(|own| *own == domain).map(|_| row.try_get("domain")).transpose()?;
+            // Where it answers although there is no certificate for this name, which it does not answer at.
+            let address = Some(row.try_get::<_, String>("address")?).filter(|address| *address != domain);
             let reason = one.last_error.clone().unwrap_or_default();
             let message = match (trouble, old) {
-                (Trouble::Owner, old) => Some(Message::CertificateFailing { domain, ends, reason, old }),
+                (Trouble::Owner, old) => Some(Message::CertificateFailing { domain, ends, reason, old, address }),
                 (Trouble::Operator, Some(old)) => ends.map(|ends| Message::CertificateLate { domain, ends, old }),
                 (Trouble::Operator, None) => None,
             };

@@ -28,6 +28,9 @@ pub use plan::{Certificates, Seen, Step, plan};
 
 /// How long a look at DNS may take: less than a turn.
 const LOOK: Duration = Duration::from_secs(9);
+/// How long what is said by the way may take: a resolver that is silent, and the answer of the next one. Some drop questions of a type that
+/// they do not know, and what decides must not wait for that.
+const CAA: Duration = Duration::from_secs(4);
 
 /// The noun.
 pub struct Domains {
@@ -163,14 +166,14 @@ impl Domains {
         let hosts: Vec<&str> = row.looked_at().collect();
         let challenge_host = row.challenge_host();
         let question = Question { base: &row.base, challenge_host: &challenge_host, hosts: &hosts, ours: &edge };
-        let look = async { tokio::join!(self.dns.look(&question), self.addresses(), self.caa(row)) };
+        let look = async { tokio::join!(self.dns.look(&question), self.addresses()) };
         let nobody = Facts { zone: Err(Trouble::Broken), txt: dns::Answers::default(), hosts: Vec::new() };
-        let looked = tokio::time::timeout(LOOK, look).await;
-        let (facts, addresses, caa) = looked.unwrap_or_else(|_| (nobody, self.addresses.clone(), None));
+        let (looked, caa) = tokio::join!(tokio::time::timeout(LOOK, look), tokio::time::timeout(CAA, self.caa(row)));
+        let (facts, addresses) = looked.unwrap_or_else(|_| (nobody, self.addresses.clone()));
         let Addresses { current, former } = Addresses::new(addresses, &self.former);
         let wished = Wished { row, edge: &edge, addresses: &current, former: &former, rival: rival.as_deref() };
         let mut verdict = judge(&wished, &facts);
-        verdict.report.notices.extend(caa);
+        verdict.report.notices.extend(caa.ok().flatten());
         verdict.report.connect = self.link(row, &facts, &verdict).await;
         let outcome = match (verdict.ready, verdict.health) {
             (true, _) => "ready",
@@ -200,17 +203,19 @@ impl Domains {
         found
     }
 
-    /// What to say when the domain does not let our CAs issue, as far as it is known how they are met there.
+    /// What to say when the domain does not let our CAs issue, as far as it is known how they are met there: at which name that is said,
+    /// often one above, and who may be let in beside those who are, so that nobody takes the protection away.
     async fn caa(&self, row: &DomainRow) -> Option<Words> {
         let met = certificates::met(&self.db.get().await.ok()?).await.ok()??;
         let [names, accounts, methods] =
             [&met.names, &met.accounts, &met.methods].map(|all| all.iter().map(String::as_str).collect::<Vec<_>>());
         let asker = CaaAsker { issuers: &names, accounts: &accounts, methods: &methods };
         match caa_allows(self.dns.resolvers(), &row.name, false, &asker).await {
-            Ok(Caa::Refused { issuers, .. }) => {
-                let ours = |one: &String| names.iter().any(|our| our.eq_ignore_ascii_case(one));
-                let key = if issuers.iter().any(ours) { "domain.notice.caa-otherwise" } else { "domain.notice.caa" };
-                Some(Words::new(key, &[("issuers", &issuers.join(", "))]))
+            Ok(Caa::Refused { at, issuers }) => {
+                let is_ours = |one: &String| names.iter().any(|our| our.eq_ignore_ascii_case(one));
+                let key = if issuers.iter().any(is_ours) { "domain.notice.caa-otherwise" } else { "domain.notice.caa" };
+                let (at, ours) = (crate::names::shown(&at), names.first().copied().unwrap_or_default());
+                Some(Words::new(key, &[("at", &at), ("issuers", &issuers.join(", ")), ("ours", ours)]))
             }
             _ => None,
         }

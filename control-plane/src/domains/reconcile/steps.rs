@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::name::both;
 use super::super::wishes::{CHALLENGE_LASTS, random};
-use super::super::{DomainRow, Observed, PREFIX, Part, sql};
+use super::super::{DomainRow, FORMER, Observed, PREFIX, Part, sql};
 use super::{At, Domains, Seen, Step};
 use crate::audit::{self, Actor};
 use crate::certificates;
@@ -18,8 +18,6 @@ use crate::reconcile::{After, Claimed, StepError};
 
 /// For so long a domain that gave way leads to the one that took its place.
 const LEADS: TimeDelta = TimeDelta::days(90);
-/// So many may do so at once, since each has certificates that are renewed; one more ends the oldest.
-const FORMER: i64 = 3;
 
 impl Domains {
     pub(super) async fn step(

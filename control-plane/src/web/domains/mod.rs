@@ -73,9 +73,8 @@ pub(super) async fn show(
 async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool) -> Result<Response> {
     let (mut db, now) = (app.db.get().await?, app.clock.now());
     let owned = domains::owned(&db, &owner.tenant.id).await?;
-    // A name in an address may be anybody's invention: it is said only as the domain that it is.
-    let name = |typed: &String| domains::parse(typed, &app.settings.base_domain).ok();
-    let removed = done.removed.as_ref().and_then(name).map(|name| name.shown());
+    // Which one was given up stands in an address, which may be anybody's invention: nothing of it is said.
+    let removed = done.removed.is_some();
     let hold = certificates::known(&db).await?.and_then(|known| known.hold());
     let Some(row) = &owned.main else {
         let beside = view::beside(&db, &owned, None, now).await?;
@@ -89,7 +88,7 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
     }
     let connected = owned.next.as_ref().and_then(|next| done.connected(next));
     let beside = view::beside(&db, &owned, connected, now).await?;
-    let beside = Beside { removed, meanwhile: done.meanwhile, ..beside };
+    let beside = Beside { removed: removed.then(|| view::answers_at(row)), meanwhile: done.meanwhile, ..beside };
     match row.observed {
         Observed::Active if row.in_use().is_some() => {
             let active = view::active(app, &db, owner.whose(app), row).await?;
@@ -250,7 +249,8 @@ async fn present(app: &App, owner: &Owner) -> Result<Owned> {
 
 /// GET `/manage/domain/change`: another name instead.
 pub(super) async fn ask_change(State(app): State<App>, asker: Asker, owner: Owner) -> Result<Response> {
-    let page = present(&app, &owner).await?.current().map(|row| view::change(owner.whose(&app), row, app.clock.now()));
+    let owned = present(&app, &owner).await?;
+    let page = owned.current().map(|row| view::change(owner.whose(&app), row, &owned, app.clock.now()));
     match page {
         None => Ok(Redirect::to(HERE).into_response()),
         Some(page) => asker.page(&Change { hold: hold(&app).await?, ..page }),
@@ -267,7 +267,7 @@ async fn hold(app: &App) -> Result<Option<&'static str>> {
 pub(super) async fn change(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
     let owned = present(&app, &owner).await?;
     let Some(row) = owned.current() else { return Ok(Redirect::to(HERE).into_response()) };
-    let page = view::change(owner.whose(&app), row, app.clock.now());
+    let page = view::change(owner.whose(&app), row, &owned, app.clock.now());
     let page = Change { name: typed.name.clone(), hold: hold(&app).await?, ..page };
     if let Err(Error::TooMany(seconds)) = app.limits.claim(owner.tenant.id.as_str()) {
         return too_many(&asker, seconds, &Change { errors: TOO_MANY, ..page });

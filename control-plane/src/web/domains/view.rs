@@ -71,6 +71,11 @@ fn address(row: &DomainRow) -> String {
     names::shown(row.own_domain.as_ref().unwrap_or(&row.domain))
 }
 
+/// The same where the main domain may not be in use, and the one before it has just been given up.
+pub(super) fn answers_at(main: &DomainRow) -> String {
+    names::shown(main.in_use().unwrap_or(&main.domain))
+}
+
 /// What a percloud has beside the domain that the page is about.
 pub(super) async fn beside(
     db: &impl GenericClient,
@@ -120,7 +125,7 @@ pub(super) fn used(row: &DomainRow) -> &'static str {
 }
 
 /// Another name instead of one.
-pub(super) fn change(whose: Whose, row: &DomainRow, now: DateTime<Utc>) -> Change {
+pub(super) fn change(whose: Whose, row: &DomainRow, owned: &Owned, now: DateTime<Utc>) -> Change {
     Change {
         whose,
         id: row.id.clone(),
@@ -128,6 +133,7 @@ pub(super) fn change(whose: Whose, row: &DomainRow, now: DateTime<Utc>) -> Chang
         serves: row.in_use().is_some(),
         now: address(row),
         until: row.would_lead_until(now),
+        ends: owned.ends_next().map(DomainRow::shown),
         meanwhile: false,
         name: String::new(),
         errors: Errors::default(),

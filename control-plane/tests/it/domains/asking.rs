@@ -107,6 +107,45 @@ async fn caa_records_are_looked_for_upwards_and_behind_aliases() {
     assert!(matches!(allows("*.x.ada.test", true).await, Caa::Refused { .. }));
 }
 
+/// Plays a resolver, in front of a real one, that drops every question about CAA, as some firewalls do.
+async fn resolver_without_caa(behind: SocketAddr) -> SocketAddr {
+    use hickory_proto::{op::Message, rr::RecordType};
+    let bind = || tokio::net::UdpSocket::bind("127.0.0.1:0");
+    let socket = bind().await.unwrap();
+    let at = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut buffer, mut answer) = ([0; 4096], [0; 4096]);
+        while let Ok((length, asker)) = socket.recv_from(&mut buffer).await {
+            let question = Message::from_vec(&buffer[..length]).unwrap();
+            if question.queries.iter().any(|query| query.query_type() == RecordType::CAA) {
+                continue;
+            }
+            let there = bind().await.unwrap();
+            there.send_to(&buffer[..length], behind).await.unwrap();
+            let length = there.recv(&mut answer).await.unwrap();
+            socket.send_to(&answer[..length], asker).await.unwrap();
+        }
+    });
+    at
+}
+
+#[tokio::test]
+async fn three_resolvers_that_never_answer_about_caa_hide_nothing_else() {
+    let mut scene = Scene::new().await;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(resolver_without_caa(scene.knot.addr()).await);
+    }
+    scene.domains.dns = Dns::new(&dns::Options { dns_servers: silent, ..options(&scene.knot) });
+    let known = "insert into issuers (public, own_domains, own_root, written_at, caa_names) values ('{}', true, false, now(), '{ca.test}')
+        on conflict (one) do update set caa_names = excluded.caa_names";
+    scene.cloud.sql(known).await;
+    let row = scene.claim(&scene.ada, NAME, true).await;
+    assert_eq!(words(&row), ["TXT missing", "A missing", "CNAME missing"]);
+    scene.set_all(&row).await;
+    assert!(scene.ask(&scene.ada).await.serves());
+}
+
 /// Plays a resolver that validates, in front of a zone whose signatures are broken: it fails, unless it shall not check.
 async fn validating_resolver() -> SocketAddr {
     use hickory_proto::op::{Message, ResponseCode};

@@ -6,6 +6,7 @@ use super::*;
 use crate::played::Says;
 
 mod back;
+mod beside;
 mod visitors;
 
 const NEXT: &str = "lovelace.test";
@@ -105,7 +106,7 @@ async fn the_next_name_takes_over_when_it_is_proved_and_has_its_certificate_and_
     assert_eq!(scene.cloud.host.spec(&scene.ada.id).unwrap().domain.as_str(), NEXT);
     assert_eq!(scene.mails().await, ["domain-ready", "domain-changed"]);
     let said: String = scene.cloud.value("select text_body from mails where kind = 'domain-changed'").await;
-    let until = (scene.now() + TimeDelta::days(90)).format("%Y-%m-%d").to_string();
+    let until = ui::words::day(ui::Lang::En, scene.now() + TimeDelta::days(90));
     assert!(said.contains(&until), "the mail says until when: {said}");
 }
 

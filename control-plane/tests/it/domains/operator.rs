@@ -107,7 +107,7 @@ async fn programs_set_a_name_free_as_operators_do() {
     assert_eq!((status, &gone["wanted"]), (202, &json!("gone")));
     scene.settle().await;
     assert!(scene.find(&scene.ada).await.is_none());
-    assert_eq!(scene.mails().await, ["domain-ready", "domain-lost"], "its owner is told");
+    assert_eq!(scene.mails().await, ["domain-ready", "domain-taken"], "its owner is told");
     let audit: String = scene.cloud.value("select actor from audit where action = 'domain.released'").await;
     assert!(audit.starts_with("token:"), "{audit}");
 }

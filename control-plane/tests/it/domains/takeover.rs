@@ -259,7 +259,10 @@ async fn an_operator_can_set_a_name_free() {
     tx.commit().await.unwrap();
     scene.settle().await;
     assert!(scene.find(&scene.ada).await.is_none());
-    assert_eq!(scene.mails().await, ["domain-ready", "domain-lost"]);
+    assert_eq!(scene.mails().await, ["domain-ready", "domain-taken"]);
+    let said: String = scene.cloud.value("select text_body from mails where kind = 'domain-taken'").await;
+    assert!(said.contains("has taken ada.test off") && said.contains("answers at ada.percloud.localhost"), "{said}");
+    assert!(!said.contains("by itself") && !said.contains("names from before"), "what it had is gone for good: {said}");
     assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("running"));
 }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod said;
+
 /// Where it is said what giving one of them up breaks.
 fn asks(id: &str) -> String {
     format!("/manage/domain/remove?domain={id}")
@@ -103,8 +105,10 @@ async fn a_change_is_cancelled_or_another_one_made_without_touching_the_present_
     ada.changes_to("lovelace.test").await;
     let id = ada.id_of("lovelace.test").await;
     let (_, ask) = ada.get(&format!("/manage/domain/remove?domain={id}")).await;
-    let said =
-        ["Leave lovelace.test be?", "Nothing breaks: your percloud answers at <strong>ada.test</strong>, as before"];
+    let said = [
+        "Stop connecting lovelace.test?",
+        "Nothing breaks: your percloud answers at <strong>ada.test</strong>, as before",
+    ];
     assert!(said.iter().all(|said| ask.contains(said)), "{ask}");
     let (_, change) = ada.get("/manage/domain/change").await;
     assert!(change.contains("Instead of <strong>lovelace.test</strong>, which is not connected yet"), "{change}");
@@ -116,7 +120,8 @@ async fn a_change_is_cancelled_or_another_one_made_without_touching_the_present_
     ada.gives_up("byron.test").await;
     ada.reads(&["Your percloud is at ada.test"], &["byron.test", "lovelace.test"]).await;
     let (_, page) = ada.get("/manage/domain?removed=byron.test").await;
-    assert!(page.contains("byron.test is given up") && page.contains("Your percloud is at ada.test"), "{page}");
+    assert!(page.contains("that name is given up") && page.contains("Your percloud answers at ada.test."), "{page}");
+    assert!(page.contains("Your percloud is at ada.test") && !page.contains("byron.test"), "{page}");
     // What is typed wrong is said, and what is there already is no change.
     let (status, page) = read(ada.post("/manage/domain/change", &[("name", "x")]).await).await;
     assert!(status == 422 && page.contains("aria-invalid"), "{page}");

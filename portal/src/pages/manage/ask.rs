@@ -22,8 +22,8 @@ pub struct Ask {
     pub name: String,
     /// What is wrong with it.
     pub errors: Errors,
-    /// The name that was just given up.
-    pub removed: Option<String>,
+    /// A name was given up just now.
+    pub removed: bool,
     /// What to know before: `nobody` makes certificates for own domains here, or a `private` authority does.
     pub hold: Option<&'static str>,
     /// Something was wished for another percloud than the one signed in for; nothing was done.
@@ -42,7 +42,7 @@ impl Page for Ask {
             empty.clone(),
             Self { beside: Beside { next: None, ..beside }, ..empty.clone() },
             Self { name: "ada".into(), errors: wrong("domain.error.not-a-domain"), ..empty.clone() },
-            Self { removed: Some("bücher.example".into()), ..empty.clone() },
+            Self { removed: true, ..empty.clone() },
             Self { other: true, whose: Whose::long(), ..empty.clone() },
             Self { hold: Some("nobody"), ..empty.clone() },
             Self { hold: Some("private"), ..empty.clone() },
@@ -72,6 +72,8 @@ pub struct Change {
     pub now: String,
     /// Until when one that waits leads there again; none where it goes.
     pub until: Option<DateTime<Utc>>,
+    /// The oldest name from before, where as many as may be lead here: it no longer does after this change.
+    pub ends: Option<String>,
     /// It was otherwise when the form was opened: nothing was done.
     pub meanwhile: bool,
     /// The name as typed.
@@ -92,6 +94,7 @@ impl Page for Change {
             serves: true,
             now: "ada.percloud.localhost".into(),
             until: None,
+            ends: None,
             meanwhile: false,
             name: String::new(),
             errors: Errors::default(),
@@ -99,9 +102,12 @@ impl Page for Change {
         };
         let errors = Errors { name: Some("domain.error.ours"), form: None };
         let until = Some(DateTime::UNIX_EPOCH + TimeDelta::days(70));
+        let ends = Some("old.example".to_owned());
         vec![
             Self { serves: false, name: "x".into(), errors, hold: Some("nobody"), ..plain.clone() },
             Self { serves: false, until, name: "lovelace.example".into(), meanwhile: true, ..plain.clone() },
+            Self { serves: false, ends: ends.clone(), ..plain.clone() },
+            Self { ends, ..plain.clone() },
             plain,
         ]
     }

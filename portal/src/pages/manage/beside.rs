@@ -48,7 +48,7 @@ pub struct Beside {
     pub next: Option<Next>,
     /// What leads to it; the one that does so longest comes first.
     pub former: Vec<Former>,
-    /// One of these that was given up just now.
+    /// One of these was given up just now: where the percloud answers.
     pub removed: Option<String>,
     /// It was otherwise when a form was opened: nothing was done.
     pub meanwhile: bool,
@@ -87,9 +87,7 @@ impl Beside {
             with(Next { making: true, ..next(none.clone()) }),
             with(Next { making: true, trouble: failing, ..next(none) }),
             Self {
-                former: vec![former("old.example", 90)],
-                removed: Some("lovelace.example".into()),
-                ..Self::default()
+                former: vec![former("old.example", 90)], removed: Some("bücher.example".into()), ..Self::default()
             },
             Self {
                 next: Some(Next { name: long.into(), ..next(bad) }),

@@ -174,7 +174,14 @@ impl Looked {
             checked: Some(Checked::new(at, at + TimeDelta::minutes(3))),
             notices: vec![
                 Words::sample("domain.notice.taken", &[]),
-                Words::sample("domain.notice.caa", &[("issuers", "ca.example, other-ca.example")]),
+                Words::sample(
+                    "domain.notice.caa",
+                    &[
+                        ("at", "bücher.example"),
+                        ("issuers", "ca.example, other-ca.example"),
+                        ("ours", "letsencrypt.org"),
+                    ],
+                ),
                 Words::sample("domain.notice.aaaa-elsewhere", &[("found", "2001:db8::9")]),
                 Words::sample("domain.notice.dnssec", &[]),
             ],

@@ -103,7 +103,10 @@ impl Page for Making {
             name: "bücher.example".into(),
             notices: match &trouble {
                 Some(trouble) if trouble.kind == "failing" => {
-                    vec![Words::sample("domain.notice.caa", &[("issuers", "ca.example")])]
+                    vec![Words::sample(
+                        "domain.notice.caa",
+                        &[("at", "bücher.example"), ("issuers", "ca.example"), ("ours", "letsencrypt.org")],
+                    )]
                 }
                 _ => Vec::new(),
             },
