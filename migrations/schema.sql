@@ -658,7 +658,7 @@ CREATE TABLE public.domains (
     CONSTRAINT domains_check1 CHECK ((((base = name) OR (base = twin)) OR ((('www.'::text || base) = name) OR (('www.'::text || base) = twin)))),
     CONSTRAINT domains_check2 CHECK (((observed = ANY (ARRAY['pending'::text, 'lost'::text])) OR (verified_at IS NOT NULL))),
     CONSTRAINT domains_id_check CHECK ((id ~ '^d-[a-z2-7]{16}$'::text)),
-    CONSTRAINT domains_leads CHECK (((part = 'former'::text) = (leads_until IS NOT NULL))),
+    CONSTRAINT domains_leads CHECK (((part <> 'former'::text) OR (leads_until IS NOT NULL))),
     CONSTRAINT domains_misses_check CHECK ((misses >= 0)),
     CONSTRAINT domains_name_check CHECK ((name ~ '^[a-z0-9.-]{3,253}$'::text)),
     CONSTRAINT domains_observed_check CHECK ((observed = ANY (ARRAY['pending'::text, 'verified'::text, 'active'::text, 'lost'::text]))),
@@ -729,7 +729,7 @@ COMMENT ON COLUMN public.domains.resumed_at IS 'When its last pause ended: what 
 
 COMMENT ON COLUMN public.domains.part IS 'main: the one that it answers at, or shall, when it has no other; next: shall take the place of main, which serves until then; former: gave way to main, and leads there.';
 
-COMMENT ON COLUMN public.domains.leads_until IS 'When a former one is let go of at the latest; none for the others.';
+COMMENT ON COLUMN public.domains.leads_until IS 'When a former one is let go of at the latest; of one that is on its way back to be the one in use, when it would have been. None for the others.';
 
 CREATE TABLE public.tenants (
     id text NOT NULL,
@@ -906,7 +906,7 @@ UNION ALL
     t.quota_bytes
    FROM (public.domains d
      JOIN perclouds t ON ((t.id = d.tenant_id)))
-  WHERE ((d.observed = 'active'::text) AND (d.twin IS DISTINCT FROM t.own_domain) AND (d.twin IS NOT NULL) AND ((d.part <> 'main'::text) OR (t.own_domain = d.name)))
+  WHERE ((d.observed = 'active'::text) AND (d.twin IS DISTINCT FROM t.own_domain) AND (d.twin IS NOT NULL) AND ((d.part <> 'main'::text) OR (t.own_domain IS NULL) OR (t.own_domain = d.name)))
 UNION ALL
  SELECT d.name AS host,
     t.id AS tenant_id,
@@ -916,7 +916,7 @@ UNION ALL
     t.quota_bytes
    FROM (public.domains d
      JOIN perclouds t ON ((t.id = d.tenant_id)))
-  WHERE ((d.observed = 'active'::text) AND (d.name IS DISTINCT FROM t.own_domain) AND ((d.part <> 'main'::text) OR (t.own_domain = d.twin)));
+  WHERE ((d.observed = 'active'::text) AND (d.name IS DISTINCT FROM t.own_domain) AND ((d.part <> 'main'::text) OR (t.own_domain IS NULL) OR (t.own_domain = d.twin)));
 
 COMMENT ON VIEW public.edge_routes IS 'What the edge may know of perclouds.';
 
@@ -1190,6 +1190,7 @@ CREATE TABLE public.usage_days (
     busy_micros bigint DEFAULT 0 NOT NULL,
     forbidden bigint DEFAULT 0 NOT NULL,
     crowded bigint DEFAULT 0 NOT NULL,
+    confirmed boolean DEFAULT true NOT NULL,
     CONSTRAINT usage_days_awake_seconds_check CHECK ((awake_seconds >= 0)),
     CONSTRAINT usage_days_busy_micros_check CHECK ((busy_micros >= 0)),
     CONSTRAINT usage_days_cpu_micros_check CHECK ((cpu_micros >= 0)),
@@ -1250,6 +1251,8 @@ COMMENT ON COLUMN public.usage_days.busy_micros IS 'As in usage_hours, all day.'
 COMMENT ON COLUMN public.usage_days.forbidden IS 'As in usage_hours, all day.';
 
 COMMENT ON COLUMN public.usage_days.crowded IS 'As in usage_hours, all day.';
+
+COMMENT ON COLUMN public.usage_days.confirmed IS 'Whether the percloud''s sign-up was confirmed by then. Those that never were are no perclouds when it is asked what one costs.';
 
 CREATE TABLE public.usage_hours (
     tenant_id text NOT NULL,
@@ -1323,7 +1326,7 @@ COMMENT ON COLUMN public.usage_hours.disk_limits IS 'How often it was found with
 
 COMMENT ON COLUMN public.usage_hours.failures IS 'How often its runtime failed.';
 
-COMMENT ON COLUMN public.usage_hours.refused IS 'Requests, of its visitors or its own, that were refused for being too many or too large.';
+COMMENT ON COLUMN public.usage_hours.refused IS 'Requests, of its visitors or its own, that were refused for being too many, too large or too slow, or made no sense.';
 
 COMMENT ON COLUMN public.usage_hours.starts_in_vain IS 'How often it was started in vain once too often: it left at once, or while the connection that it was started for still waited.';
 
@@ -1396,6 +1399,7 @@ COMMENT ON COLUMN public.usage_marks.busy_micros IS 'The counter as it was last 
 CREATE TABLE public.usage_rolled (
     one boolean DEFAULT true NOT NULL,
     hour timestamp with time zone NOT NULL,
+    steady_since timestamp with time zone,
     CONSTRAINT usage_rolled_one_check CHECK (one)
 );
 
@@ -1404,6 +1408,8 @@ COMMENT ON TABLE public.usage_rolled IS 'How far hours have been added up to day
 COMMENT ON COLUMN public.usage_rolled.one IS 'There is one row only.';
 
 COMMENT ON COLUMN public.usage_rolled.hour IS 'The hour in which that was last done.';
+
+COMMENT ON COLUMN public.usage_rolled.steady_since IS 'The hour since when the clock goes steadily, neither backwards nor more than a day ahead at once: after a leap nothing is added up for an hour, and nothing dropped for two days. None before the first look.';
 
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_email_key_key UNIQUE (email_key);

@@ -34,15 +34,92 @@ fn public_v6(ip: Ipv6Addr) -> bool {
     }
 }
 
+/// An address, and the one that is reached by it where somebody on the way may translate.
+pub fn either_way(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let inner = match ip {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(ip) => carried(ip).map(IpAddr::V4),
+    };
+    std::iter::once(ip).chain(inner)
+}
+
 /// The IPv4 address that is reached by this one, where somebody on the way may translate (NAT64, 6to4). Of all other forms that carry one
 /// none is public.
-#[must_use]
-pub fn carried(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+fn carried(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     match ip.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
             Some(Ipv4Addr::new(a, b, c, d))
         }
         _ => None,
+    }
+}
+
+/// One of this machine's own addresses, and how large the network is that it is in: whoever is in there, too, is a neighbour behind the
+/// same router, and not the Internet, however public the addresses are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The address.
+    pub ip: IpAddr,
+    /// Bits that the network's addresses have in common.
+    pub length: u8,
+}
+
+impl Link {
+    /// Of an interface's address and mask; an address that stands alone where there is none.
+    #[must_use]
+    pub fn new(ip: IpAddr, mask: Option<IpAddr>) -> Self {
+        let length = match mask {
+            Some(IpAddr::V4(mask)) => mask.to_bits().leading_ones(),
+            Some(IpAddr::V6(mask)) => mask.to_bits().leading_ones(),
+            None => 128,
+        };
+        Self { ip, length: u8::try_from(length).unwrap_or(128) }
+    }
+
+    /// Whether an address is reached without a router. A network of everybody is an odd way to write a tunnel, and no neighbourhood.
+    #[must_use]
+    pub fn reaches(&self, ip: IpAddr) -> bool {
+        let same = |a: u128, b: u128, of: u32| {
+            let apart = of.saturating_sub(self.length.into());
+            self.length > 0 && (a ^ b).checked_shr(apart).unwrap_or(0) == 0
+        };
+        match (self.ip, ip) {
+            (IpAddr::V4(ours), IpAddr::V4(its)) => same(ours.to_bits().into(), its.to_bits().into(), 32),
+            (IpAddr::V6(ours), IpAddr::V6(its)) => same(ours.to_bits(), its.to_bits(), 128),
+            _ => false,
+        }
+    }
+
+    /// The same, also by way of a translator.
+    #[must_use]
+    pub fn leads_to(&self, ip: IpAddr) -> bool {
+        either_way(ip).any(|ip| self.reaches(ip))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_known_by_the_mask_and_through_translators() {
+        let link = |ip: &str, mask: &str| Link::new(ip.parse().unwrap(), mask.parse().ok());
+        let table = [
+            (link("198.45.0.10", "255.255.255.0"), "198.45.0.20", true),
+            (link("198.45.0.10", "255.255.255.0"), "198.45.1.20", false),
+            (link("198.45.0.10", "255.255.255.0"), "64:ff9b::c62d:14", true),
+            (link("198.45.0.10", "255.255.255.0"), "2002:c62d:114::1", false),
+            (link("198.45.0.10", "255.255.255.255"), "198.45.0.10", true),
+            (link("198.45.0.10", "255.255.255.255"), "198.45.0.11", false),
+            (link("198.45.0.10", ""), "198.45.0.11", false),
+            (link("198.45.0.10", "0.0.0.0"), "198.45.0.11", false),
+            (link("2a00:1:2:3::10", "ffff:ffff:ffff:ffff::"), "2a00:1:2:3:ff::20", true),
+            (link("2a00:1:2:3::10", "ffff:ffff:ffff:ffff::"), "2a00:1:2:4::20", false),
+            (link("2a00:1:2:3::10", "::"), "2a00:1:2:3::20", false),
+        ];
+        for (link, ip, expected) in table {
+            assert_eq!(link.leads_to(ip.parse().unwrap()), expected, "{link:?} {ip}");
+        }
     }
 }

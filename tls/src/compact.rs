@@ -9,8 +9,7 @@ mod secret;
 
 use std::sync::Arc;
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use likeness::Model;
 use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls::sign::CertifiedKey;
@@ -25,17 +24,17 @@ const BEFORE_SECRET: &[u8; 36] = b"\x30\x81\x87\x02\x01\x00\x30\x13\x06\x07\x2a\
 const BEFORE_POINT: &[u8; 5] = b"\xa1\x44\x03\x42\x00";
 const SECRET: usize = 32;
 const POINT: usize = 65;
-/// A sealed secret: with what proves that nobody changed it.
+/// A sealed secret: with what proves that nobody changed it, nor what stands before it.
 const SEALED: usize = SECRET + 16;
 /// Kinds of chains that are told apart: authorities have a handful each.
 const FAMILIES: usize = 64;
 
-/// Names a kept certificate; never used for two different ones.
-pub type Name = [u8; 24];
+/// Names a kept certificate; never used for two different ones (it is the nonce of its seal).
+pub type Name = [u8; NONCE_LEN];
 
 /// Makes certificates small and whole again. What it made is of use to nobody else.
 pub struct Compactor {
-    cipher: XChaCha20Poly1305,
+    cipher: LessSafeKey,
     families: Vec<Family>,
 }
 
@@ -47,8 +46,8 @@ struct Family {
 
 impl Default for Compactor {
     fn default() -> Self {
-        let key = Key::from(rand::random::<[u8; 32]>());
-        Self { cipher: XChaCha20Poly1305::new(&key), families: Vec::new() }
+        let key = UnboundKey::new(&AES_256_GCM, &rand::random::<[u8; 32]>()).expect("a key of 32 bytes");
+        Self { cipher: LessSafeKey::new(key), families: Vec::new() }
     }
 }
 
@@ -66,7 +65,9 @@ impl Compactor {
         let mut packed = Vec::with_capacity(leaf.len());
         packed.push(u8::try_from(family).ok()?);
         self.families[family].model.tell(&leaf, &mut packed);
-        let sealed = self.cipher.encrypt(&XNonce::from(*name), Payload { msg: secret, aad: &packed }).ok()?;
+        let mut sealed = secret.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*name);
+        self.cipher.seal_in_place_append_tag(nonce, Aad::from(&packed), &mut sealed).ok()?;
         packed.extend_from_slice(&sealed);
         Some(packed.into_boxed_slice())
     }
@@ -85,12 +86,14 @@ impl Compactor {
     #[must_use]
     pub fn unpack(&self, name: &Name, packed: &[u8]) -> Option<Arc<CertifiedKey>> {
         let (open, sealed) = packed.split_at_checked(packed.len().checked_sub(SEALED)?)?;
-        let secret = self.cipher.decrypt(&XNonce::from(*name), Payload { msg: sealed, aad: open }).ok()?;
+        let mut sealed: [u8; SEALED] = sealed.try_into().ok()?;
+        let nonce = Nonce::assume_unique_for_key(*name);
+        let secret = self.cipher.open_in_place(nonce, Aad::from(open), &mut sealed).ok()?;
         let (family, told) = open.split_first()?;
         let family = self.families.get(usize::from(*family))?;
         let leaf = CertificateDer::from(family.model.hear(told)?);
         let chain = std::iter::once(leaf).chain(family.above.iter().cloned()).collect();
-        Some(Arc::new(CertifiedKey::new(chain, Arc::new(Secret::new(&secret)?))))
+        Some(Arc::new(CertifiedKey::new(chain, Arc::new(Secret::new(secret)?))))
     }
 }
 
@@ -139,7 +142,7 @@ mod tests {
         let ca = ca(folder.path());
         let mut compactor = Compactor::default();
         for number in 0..20_u8 {
-            let (name, one) = ([number; 24], issued(&ca, &format!("n{number}.many.test")));
+            let (name, one) = ([number; NONCE_LEN], issued(&ca, &format!("n{number}.many.test")));
             let packed = compactor.pack(&name, &one.chain, &one.key).unwrap();
             let whole = Certified::new(&one.chain, PrivatePkcs8KeyDer::from(one.key).into()).unwrap().key();
             let back = compactor.unpack(&name, &packed).unwrap();
@@ -159,10 +162,10 @@ mod tests {
         for number in 0..=FAMILIES {
             let above = issued(&ca, &format!("issuer{number}.test"));
             let chain = format!("{}{}", one.chain, above.chain);
-            let packed = compactor.pack(&[1; 24], &chain, &one.key);
+            let packed = compactor.pack(&[1; NONCE_LEN], &chain, &one.key);
             assert_eq!(packed.is_some(), number < FAMILIES);
             let Some(packed) = packed else { continue };
-            assert_eq!(compactor.unpack(&[1; 24], &packed).unwrap().cert.len(), 2);
+            assert_eq!(compactor.unpack(&[1; NONCE_LEN], &packed).unwrap().cert.len(), 2);
         }
     }
 
@@ -172,28 +175,28 @@ mod tests {
         let ca = ca(folder.path());
         let mut compactor = Compactor::default();
         let (one, other) = (issued(&ca, "a.test"), issued(&ca, "b.test"));
-        let packed = compactor.pack(&[1; 24], &one.chain, &one.key).unwrap();
-        assert!(compactor.unpack(&[2; 24], &packed).is_none());
-        assert!(Compactor::default().unpack(&[1; 24], &packed).is_none());
-        assert!(compactor.pack(&[1; 24], &one.chain, &other.key).is_none(), "a key of another certificate");
-        assert!(compactor.pack(&[1; 24], &one.chain, &one.key[1..]).is_none());
-        assert!(compactor.pack(&[1; 24], "nonsense", &one.key).is_none());
+        let packed = compactor.pack(&[1; NONCE_LEN], &one.chain, &one.key).unwrap();
+        assert!(compactor.unpack(&[2; NONCE_LEN], &packed).is_none());
+        assert!(Compactor::default().unpack(&[1; NONCE_LEN], &packed).is_none());
+        assert!(compactor.pack(&[1; NONCE_LEN], &one.chain, &other.key).is_none(), "a key of another certificate");
+        assert!(compactor.pack(&[1; NONCE_LEN], &one.chain, &one.key[1..]).is_none());
+        assert!(compactor.pack(&[1; NONCE_LEN], "nonsense", &one.key).is_none());
         for at in 0..packed.len() {
             let mut changed = packed.to_vec();
             changed[at] ^= 1;
-            assert!(compactor.unpack(&[1; 24], &changed).is_none(), "byte {at}");
-            assert!(compactor.unpack(&[1; 24], &packed[..at]).is_none(), "cut off after {at}");
+            assert!(compactor.unpack(&[1; NONCE_LEN], &changed).is_none(), "byte {at}");
+            assert!(compactor.unpack(&[1; NONCE_LEN], &packed[..at]).is_none(), "cut off after {at}");
         }
         let (secret, _) = halves(&other.key).unwrap();
         let mixed = [&one.key[..BEFORE_SECRET.len()], secret, &one.key[BEFORE_SECRET.len() + SECRET..]].concat();
-        assert!(compactor.pack(&[1; 24], &one.chain, &mixed).is_none(), "halves of two keys");
+        assert!(compactor.pack(&[1; NONCE_LEN], &one.chain, &mixed).is_none(), "halves of two keys");
     }
 
     #[test]
     fn a_secret_is_not_to_be_read_in_what_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let one = issued(&ca(folder.path()), "a.test");
-        let packed = Compactor::default().pack(&[1; 24], &one.chain, &one.key).unwrap();
+        let packed = Compactor::default().pack(&[1; NONCE_LEN], &one.chain, &one.key).unwrap();
         let (secret, _) = halves(&one.key).unwrap();
         assert!(packed.windows(8).all(|window| !secret.windows(8).any(|part| part == window)));
     }

@@ -20,8 +20,9 @@ pub struct Abuse {
 }
 
 pub(super) async fn run(desk: &Desk, asked: &Abuse) -> anyhow::Result<()> {
-    let since = desk.clock.now() - TimeDelta::hours(i64::from(asked.hours));
-    let cases = abuse::list(&desk.client().await?, since).await?;
+    let now = desk.clock.now();
+    let since = now - TimeDelta::hours(i64::from(asked.hours));
+    let cases = abuse::list(&desk.client().await?, since, now).await?;
     if asked.csv {
         return Ok(terminal::print(&csv(&cases))?);
     }

@@ -191,7 +191,7 @@ fn words(bill: &Bill, limit: usize) -> String {
         );
         return text;
     };
-    text.push_str(&one(spread, &bill.costs.each));
+    text.push_str(&one(spread, &bill.costs.steady));
     text.push_str(&dearest(&bill.costs.each, limit));
     text
 }
@@ -222,9 +222,9 @@ fn fleet(bill: &Bill) -> String {
 }
 
 /// One percloud: the figures, and a picture of how many cost how much.
-fn one(spread: &Spread, each: &[Cost]) -> String {
+fn one(spread: &Spread, steady: &[i64]) -> String {
     let row = |what: &str, micros: i64| vec![what.to_owned(), format!("{:>12}", money(micros))];
-    let mut text = String::from("\nOne percloud\n");
+    let mut text = String::from("\nOne percloud that is there all the time\n");
     text.push_str(&terminal::table(&[
         row("  on average", spread.mean),
         row("  the cheapest", spread.min),
@@ -234,8 +234,7 @@ fn one(spread: &Spread, each: &[Cost]) -> String {
         row("  99 in 100 cost at most (p99)", spread.p99),
         row("  the dearest", spread.max),
     ]));
-    let totals: Vec<i64> = each.iter().map(|cost| cost.total).collect();
-    let bars = histogram(&totals);
+    let bars = histogram(steady);
     let most = bars.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1);
     text.push_str("\nHow many cost up to\n");
     for (bound, count) in bars {

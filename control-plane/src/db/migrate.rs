@@ -28,7 +28,9 @@ const ALL: &[(&str, &str)] = &[
     ("V20__domain_changes", include_str!("../../../migrations/0020_domain_changes.sql")),
     ("V21__caa_known", include_str!("../../../migrations/0021_caa_known.sql")),
     ("V22__acme_manners", include_str!("../../../migrations/0022_acme_manners.sql")),
+    ("V23__domains_back", include_str!("../../../migrations/0023_domains_back.sql")),
     ("V24__caa_notices", include_str!("../../../migrations/0024_caa_notices.sql")),
+    ("V25__usage_steady", include_str!("../../../migrations/0025_usage_steady.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

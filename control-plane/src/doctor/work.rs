@@ -167,7 +167,7 @@ async fn mails(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::
 
 /// Who met limits since yesterday: nobody is harmed, but somebody should look.
 async fn limits(client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
-    let cases = abuse::list(client, now - TimeDelta::days(1)).await?;
+    let cases = abuse::list(client, now - TimeDelta::days(1), now).await?;
     let Some(worst) = cases.first() else {
         return Ok(vec![Finding::well("limits", "no percloud met one worth telling in the last 24 hours")]);
     };

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::DomainRow;
 use super::report::{DnsHost, Record, RecordKind, RecordState, Report, Words};
+use super::{DomainRow, Observed, Part};
 use crate::dns::{Answer, Answers, Facts, HostFacts, Trouble, cloudflare, hosts, is_below};
 
 /// What a claim needs DNS to say.
@@ -63,7 +63,7 @@ pub fn judge(wished: &Wished<'_>, facts: &Facts) -> Verdict {
         ..Report::default()
     };
     report.records.push(typed.challenge(wished, facts));
-    for host in wished.row.hosts() {
+    for host in wished.row.looked_at() {
         let twin = host != wished.row.name;
         let fallback = HostFacts { host: host.to_owned(), apex: host == wished.row.base, ..HostFacts::default() };
         let leads = facts.hosts.iter().find(|facts| facts.host == host).unwrap_or(&fallback);
@@ -75,15 +75,27 @@ pub fn judge(wished: &Wished<'_>, facts: &Facts) -> Verdict {
     report.twin_ready = wished.row.twin.as_deref().is_some_and(here);
     let former = facts.hosts.iter().flat_map(|host| wished.leaving(host, &found(host)));
     report.former = former.collect::<BTreeSet<_>>().into_iter().collect();
-    let proved = facts.txt.all(|answer| says(answer, &wished.row.challenge_value()));
+    let proved = facts.txt.all(|answer| says(answer, &wished.row.challenge_value())) || proves_itself(wished, facts);
     let taken = rival_stands(wished, facts);
+    report.ready = proved && !taken && here(&wished.row.name);
     Verdict {
-        ready: proved && !taken && here(&wished.row.name),
+        ready: report.ready,
         health: health(wished, facts),
         challenged: facts.txt.any(|answer| says(answer, &wished.row.challenge_value())),
         rival: wished.rival.map(ToOwned::to_owned),
         report,
     }
+}
+
+/// Whether it goes without the text: it is proved, and its name has its own target, which is as good.
+fn proves_itself(wished: &Wished<'_>, facts: &Facts) -> bool {
+    let held = matches!(wished.row.observed, Observed::Verified | Observed::Active);
+    held && facts.hosts.iter().any(|host| host.host == wished.row.name && by_target(wished, host))
+}
+
+/// A CNAME to this claim's own target is as good as the challenge: nobody else ever gets that target.
+fn by_target(wished: &Wished<'_>, host: &HostFacts) -> bool {
+    host.aliases.contains(&wished.row.target_host_below(wished.edge))
 }
 
 fn rival_stands(wished: &Wished<'_>, facts: &Facts) -> bool {
@@ -169,12 +181,23 @@ fn health(wished: &Wished<'_>, facts: &Facts) -> Health {
         Ok(_) => {}
     }
     let row = wished.row;
-    let main = row.own_domain.as_deref().filter(|own| row.hosts().any(|host| host == *own)).unwrap_or(&row.name);
-    let Some(main) = facts.hosts.iter().find(|facts| facts.host == main) else { return Health::Unknown };
-    // A CNAME to this claim's own target is as good as the challenge: nobody else ever gets that target.
-    let by_target = main.aliases.contains(&row.target_host_below(wished.edge));
-    let proved = by_target || facts.txt.any(|answer| says(answer, &row.challenge_value()));
-    match (Leads::of(wished, main), proved) {
+    let of = |name: &str| {
+        let found = facts.hosts.iter().find(|facts| facts.host == name);
+        found.map_or(Health::Unknown, |host| health_of(wished, facts, host))
+    };
+    if row.part == Part::Former || row.returns() {
+        // Nobody answers at either of its names: it may lead on for as long as one of them does.
+        let all: Vec<Health> = row.hosts().map(of).collect();
+        let has = |health| all.contains(&health);
+        return [Health::Good, Health::Unknown].into_iter().find(|health| has(*health)).unwrap_or(Health::Wrong);
+    }
+    of(row.in_use().unwrap_or(&row.name))
+}
+
+/// The same of one of its names.
+fn health_of(wished: &Wished<'_>, facts: &Facts, host: &HostFacts) -> Health {
+    let proved = by_target(wished, host) || facts.txt.any(|answer| says(answer, &wished.row.challenge_value()));
+    match (Leads::of(wished, host), proved) {
         (Leads::Here | Leads::Both(_), true) => Health::Good,
         (Leads::Unknown, _) => Health::Unknown,
         (Leads::Here | Leads::Both(_), false) if facts.txt.heard().next().is_none() => Health::Unknown,
@@ -211,6 +234,7 @@ impl Typed<'_> {
         if facts.txt.all(|answer| says(answer, &wanted)) {
             return told(record, RecordState::Ok, Vec::new(), "domain.record.ok");
         }
+        let record = Record { optional: proves_itself(wished, facts), ..record };
         let others: Vec<String> =
             facts.txt.values().into_iter().filter(|value| bare(value) != wanted && !wished.is_rivals(value)).collect();
         match others.is_empty() || facts.txt.any(|answer| says(answer, &wanted)) {

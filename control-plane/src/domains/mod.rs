@@ -13,6 +13,7 @@
 
 mod check;
 pub mod connect;
+mod give_up;
 mod list;
 mod name;
 mod options;
@@ -36,11 +37,12 @@ use crate::db::{self, GenericClient};
 use crate::mails::Message;
 
 pub use check::{Health, Verdict, Wished, judge};
+pub use give_up::{cancel, remove};
 pub use list::{Counts, Filter, counts, list};
 pub use name::{Kind, Name, Refusal, parse};
 pub use options::Options;
 pub use report::{DnsHost, KEYS, Record, RecordKind, RecordState, Report, Words};
-pub use wishes::{Choice, ask_check, change, choose, claim, forget, look, pause, release, remove, resume, resumed};
+pub use wishes::{Choice, ask_check, change, choose, claim, forget, look, pause, release, resume, resumed};
 
 /// Why something asked of a domain is not done.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,9 @@ pub enum Error {
     /// It is paused.
     #[error("this domain is paused; resume it first")]
     Paused,
+    /// It is not any more what it was when the wish was made: nothing is done.
+    #[error("this domain has changed meanwhile; look at it again")]
+    Changed,
     /// The database.
     #[error(transparent)]
     Db(#[from] db::Error),
@@ -139,7 +144,7 @@ pub struct DomainRow {
     pub observed: Observed,
     /// Which of the percloud's domains it is.
     pub part: Part,
-    /// Until when a former one leads to where the percloud answers.
+    /// Until when a former one leads to where the percloud answers; of one that is on its way back, until when it would have.
     pub leads_until: Option<DateTime<Utc>>,
     /// Left alone by an operator.
     pub paused: bool,
@@ -273,6 +278,11 @@ impl DomainRow {
         std::iter::once(self.name.as_str()).chain(self.twin.as_deref())
     }
 
+    /// The names at which DNS is looked at: those that it stands for, and the one in use, whatever was chosen since.
+    pub(crate) fn looked_at(&self) -> impl Iterator<Item = &str> {
+        self.hosts().chain(self.in_use().filter(|own| self.hosts().all(|host| host != *own)))
+    }
+
     /// The one of its two names at which the percloud answers now. With `www.` in front that may be another claim's name.
     #[must_use]
     pub fn in_use(&self) -> Option<&str> {
@@ -329,6 +339,19 @@ impl DomainRow {
     /// Whether it was chosen and does not serve yet, although it is proved and was ready before.
     pub(crate) fn moves(&self) -> bool {
         self.observed == Observed::Active && self.part != Part::Former && !self.serves()
+    }
+
+    /// Whether it led to the percloud before, and leads on although it is on its way back to be the one in use.
+    #[must_use]
+    pub fn returns(&self) -> bool {
+        self.part != Part::Former && self.leads_until.is_some()
+    }
+
+    /// Whether nothing but its certificate is missing until the percloud answers at it.
+    #[must_use]
+    pub fn awaited(&self) -> bool {
+        let ready = || self.report.as_ref().is_some_and(|report| report.ready);
+        self.observed == Observed::Verified || (self.moves() && ready())
     }
 
     /// When DNS is looked at next; never while it is paused, or goes.

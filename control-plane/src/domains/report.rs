@@ -15,6 +15,9 @@ pub struct Report {
     pub records: Vec<Record>,
     /// What else there is to say.
     pub notices: Vec<Words>,
+    /// Whether all is right for the name itself.
+    #[serde(default)]
+    pub ready: bool,
     /// Whether the twin leads here too.
     pub twin_ready: bool,
     /// Former addresses of the edge to which names still lead; they work for as long as those do.

@@ -60,10 +60,9 @@ pub(super) fn next_check(
     chance: f64,
 ) -> DateTime<Utc> {
     let asked = now - row.asked_at;
+    let moves =
+        observed == Observed::Active && row.part != Part::Former && row.own_domain.as_deref() != Some(&row.name);
     let pause = match (observed, health) {
-        (Observed::Active, _) if row.part != Part::Former && row.own_domain.as_deref() != Some(&row.name) => {
-            TimeDelta::minutes(2)
-        }
         (Observed::Verified, _) if asked < TimeDelta::hours(1) => TimeDelta::minutes(2),
         (Observed::Verified | Observed::Active, Some(Health::Unknown)) => TimeDelta::hours(1),
         (Observed::Verified | Observed::Active, _) => match misses.last {
@@ -74,15 +73,24 @@ pub(super) fn next_check(
                 soon.min((last + TimeDelta::hours(24) - now).max(TimeDelta::minutes(10)))
             }
         },
-        _ if asked < TimeDelta::hours(1) => TimeDelta::minutes(2),
-        (Observed::Lost, _) => TimeDelta::hours(6),
-        (Observed::Pending, _) if asked < TimeDelta::days(1) => TimeDelta::minutes(15),
-        (Observed::Pending, _) if asked < TimeDelta::days(7) => TimeDelta::hours(2),
-        (Observed::Pending, _) => TimeDelta::hours(24),
+        (Observed::Lost, _) if asked >= TimeDelta::hours(1) => TimeDelta::hours(6),
+        (Observed::Pending | Observed::Lost, _) => patience(asked),
     };
+    // What was chosen is asked about like a claim: soon at first, but not for ever.
+    let pause = if moves { pause.min(patience(asked)) } else { pause };
     // Spread out, so that many are not looked at together for ever.
     let spread = pause.as_seconds_f64() * (0.9 + 0.2 * chance.clamp(0.0, 1.0));
     now + TimeDelta::milliseconds((spread * 1000.0) as i64)
+}
+
+/// How long an owner who did something so long ago waits for the next look at what is not right yet.
+fn patience(asked: TimeDelta) -> TimeDelta {
+    match asked {
+        _ if asked < TimeDelta::hours(1) => TimeDelta::minutes(2),
+        _ if asked < TimeDelta::days(1) => TimeDelta::minutes(15),
+        _ if asked < TimeDelta::days(7) => TimeDelta::hours(2),
+        _ => TimeDelta::hours(24),
+    }
 }
 
 /// When the row is due next: in time for DNS, soon where a certificate is awaited, and when the one that serves is no longer a lasting one;
@@ -95,12 +103,12 @@ pub(super) fn next_due(
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     let ends = lasts_until.filter(|_| observed == Observed::Active).map(|at| at.max(now + CERTIFICATE));
-    let ends = ends.or(row.leads_until);
+    let ends = ends.or(row.leads_until.filter(|_| row.part == Part::Former));
     if row.paused {
         return ends;
     }
-    let serves = row.part == Part::Former || row.serves();
-    let waits = observed == Observed::Verified || (observed == Observed::Active && !serves);
+    // Who chose another name is woken when its certificate comes, and needs no look every minute until then.
+    let waits = observed == Observed::Verified;
     let due = if waits && !row.suspended { check_at.min(now + CERTIFICATE) } else { check_at };
     Some(ends.map_or(due, |ends| ends.min(due)))
 }
@@ -137,6 +145,21 @@ mod tests {
         ] {
             assert_eq!(after(observed, health, since, missed), pause, "{observed:?} {health:?} {since} {missed:?}");
         }
+        let chosen = DomainRow { own_domain: row().twin, ..row() };
+        let before = DomainRow { own_domain: None, part: Part::Former, ..row() };
+        for (row, since, missed, pause) in [
+            (&chosen, minutes(0), None, minutes(2)),
+            (&chosen, hours(2), None, minutes(15)),
+            (&chosen, days(2), None, hours(2)),
+            (&chosen, days(9), None, hours(24)),
+            (&chosen, days(9), Some(minutes(0)), minutes(10)),
+            (&before, minutes(0), None, hours(24)),
+        ] {
+            let now = start + since;
+            let misses = Misses { count: 1, last: missed.map(|ago: TimeDelta| now - ago), good_at: None };
+            let next = next_check(row, Observed::Active, None, &misses, now, 0.5) - now;
+            assert_eq!(next, pause, "what was chosen is not asked about every minute for ever: {since} {missed:?}");
+        }
     }
 
     #[test]
@@ -148,12 +171,16 @@ mod tests {
         let until = Some(now + hours(5));
         let former = DomainRow { part: Part::Former, leads_until: until, observed: Observed::Active, ..row() };
         let left = DomainRow { paused: true, ..former.clone() };
+        let chosen = DomainRow { own_domain: row().twin, observed: Observed::Active, ..row() };
+        let back = DomainRow { part: Part::Next, ..former.clone() };
         let minute = TimeDelta::minutes(1);
         for (what, row, observed, lasts, due) in [
             ("it lasts", &served, Observed::Active, Some(hours(99)), Some(hours(24))),
             ("it lasts for some hours", &served, Observed::Active, Some(hours(4)), Some(hours(4))),
             ("it lasts no more, and a new one is tried for", &served, Observed::Active, Some(hours(-1)), Some(minute)),
             ("one is awaited", &row(), Observed::Verified, None, Some(minute)),
+            ("another name was chosen", &chosen, Observed::Active, Some(hours(99)), Some(hours(24))),
+            ("one is on its way back", &back, Observed::Active, None, Some(hours(24))),
             ("nothing is ordered", &suspended, Observed::Verified, None, Some(hours(24))),
             ("paused, and it lasts", &paused, Observed::Active, Some(hours(99)), Some(hours(99))),
             ("paused at the old name", &paused, Observed::Verified, None, None),

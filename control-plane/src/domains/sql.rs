@@ -89,17 +89,20 @@ crate::statements! {
     CHOOSE = "update domains set name = $2, twin = $3, check_at = $4, due_at = $4, wish = wish + 1,
             asked_at = case when observed = 'pending' then greatest(asked_at, least($4, claimed_at + $6::bigint * interval '1 day')) else $4 end,
             trace_parent = coalesce($5, trace_parent)
-        where id = $1 and wanted = 'active'";
-    /// It shall go.
+        where id = $1 and wanted = 'active' and part = 'main'";
+    /// It shall go, if it is still what it was when that was decided.
     REMOVE = "update domains set wanted = 'gone', due_at = $2, tries = 0, wish = wish + 1, trace_parent = coalesce($3, trace_parent)
-        where id = $1 and wanted = 'active'";
+        where id = $1 and wanted = 'active' and part = $4 and observed = $5";
+    /// It leads to the percloud again, until $2.
+    LEAD_ON = "update domains set part = 'former', leads_until = $2, due_at = $3, tries = 0, wish = wish + 1, trace_parent = coalesce($4, trace_parent)
+        where id = $1 and wanted = 'active' and part = $5 and observed = $6";
     /// So do all that lead to the one that is given up.
     REMOVE_FORMER = "update domains set wanted = 'gone', due_at = $2, tries = 0, wish = wish + 1, trace_parent = coalesce($3, trace_parent)
         where tenant_id = $1 and wanted = 'active' and part = 'former'";
     /// What was to take its place stands for itself.
     FIRST = "update domains set part = 'main', due_at = $2, wish = wish + 1 where tenant_id = $1 and wanted = 'active' and part = 'next'";
-    /// One that was the percloud's before shall be so again, by this name; looked at at once.
-    BACK = "update domains set part = $6, leads_until = null, name = $2, twin = $3, asked_at = $4, check_at = $4, due_at = $4, tries = 0,
+    /// One that was the percloud's before shall be so again, by this name; looked at at once. It leads there meanwhile.
+    BACK = "update domains set part = $6, name = $2, twin = $3, asked_at = $4, check_at = $4, due_at = $4, tries = 0,
             wish = wish + 1, trace_parent = coalesce($5, trace_parent)
         where id = $1 and wanted = 'active' and part = 'former'";
     /// The names of a percloud that goes.
@@ -128,25 +131,34 @@ crate::statements! {
     /// The other claim of a name that has been proved; locked, where a transaction is about to change it.
     RIVAL = "select challenge from domains where base = $1 and id <> $2 and observed in ('verified', 'active')";
     /// The same, for the transaction that is about to displace it.
-    RIVAL_LOCKED = "select id, tenant_id, name, twin, challenge, part from domains
+    RIVAL_LOCKED = "select id, tenant_id, name, twin, challenge, part, leads_until from domains
         where base = $1 and id <> $2 and observed in ('verified', 'active') for update";
     /// To whom a displaced owner's mail goes.
     OWNER = "select a.email, t.language, t.domain, coalesce(t.own_domain, t.domain) as address from tenants t join accounts a on a.id = t.account_id where t.id = $1";
-    /// Another claim has lost its name: one that led to another one ends, one that was to take another's place waits for its proof again.
+    /// Another claim has lost its name: one that led to another one ends, one that was to take another's place waits for its proof again, and
+    /// leads nowhere any more.
     DISPLACE = "update domains set
             observed = case when part = 'next' then 'pending' else 'lost' end,
             wanted = case when part = 'former' then 'gone' else wanted end,
+            leads_until = case when part = 'former' then leads_until end,
             due_at = $2, check_at = $2, wish = wish + 1
         where id = $1";
     /// Goes from one state to the next.
     OBSERVED = "update domains set observed = $3, verified_at = coalesce($4, verified_at) where id = $1 and claim = $2 and wanted = 'active'";
+    /// It was lost: it leads nowhere any more.
+    LOST = "update domains set observed = $3, leads_until = null where id = $1 and claim = $2 and wanted = 'active'";
     /// The percloud answers at it from now on: it is the one.
     TAKE = "update domains set observed = 'active', part = 'main', leads_until = null where id = $1 and claim = $2 and wanted = 'active'";
     /// The one that gives way to it leads to it until $3, if it was proved. Whoever works on it loses it: what they saw is not so any more.
-    GIVE_WAY = "update domains set part = 'former', leads_until = $3, observed = 'active', due_at = $4, claim = claim + 1, claimed_until = '-infinity',
-            wish = wish + 1
-        where tenant_id = $1 and id <> $2 and wanted = 'active' and part = 'main' and observed in ('verified', 'active')
-        returning name";
+    /// What leads there is the name that people know, the one in use, whichever of the two was chosen and was not ready yet.
+    GIVE_WAY = "update domains d set part = 'former', leads_until = $3, observed = 'active', due_at = $4, claim = d.claim + 1, claimed_until = '-infinity',
+            wish = d.wish + 1,
+            name = case when t.own_domain in (d.base, 'www.' || d.base) then t.own_domain else d.name end,
+            twin = case when t.own_domain in (d.base, 'www.' || d.base) and t.own_domain <> d.name then d.name else d.twin end
+        from tenants t
+        where t.id = d.tenant_id and d.tenant_id = $1 and d.id <> $2 and d.wanted = 'active' and d.part = 'main'
+            and d.observed in ('verified', 'active')
+        returning d.name";
     /// Else it goes.
     GIVE_UP = "update domains set wanted = 'gone', due_at = $3, wish = wish + 1
         where tenant_id = $1 and id <> $2 and wanted = 'active' and part = 'main'";

@@ -1,6 +1,7 @@
 //! From what DNS says to words: a table.
 
 mod former;
+mod held;
 mod own;
 
 use super::testing::row;

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::name::both;
-use super::{DomainRow, Error, Name, Observed, Owned, Part, Refusal, Wanted, get, of_tenant, owned, sql};
+use super::{DomainRow, Error, Name, Observed, Owned, Part, Refusal, Wanted, get, give_up, of_tenant, owned, sql};
 use crate::{
     audit::{self, Actor},
     certificates,
@@ -55,48 +55,69 @@ pub async fn claim(
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<DomainRow, Error> {
-    let Owned { main, next, former } = owned(tx, tenant).await?;
-    let same = |row: &DomainRow| row.hosts().any(|host| host == name.host());
-    if let Some(row) = main.iter().chain(&next).find(|row| same(row)) {
+    let owned = owned(tx, tenant).await?;
+    if let Some(row) = owned.known(name) {
         return Ok(row.clone());
     }
-    let before = former.iter().find(|row| row.base == name.base());
-    let fresh = async |part: Part| match before {
-        Some(row) => back(tx, row, part, name, twin, actor, now).await,
-        None => insert(tx, tenant, name, twin, part, actor, now).await,
-    };
-    match (&main, &next) {
-        (None, _) => fresh(Part::Main).await,
-        (Some(main), None) if main.in_use().is_some() && main.base == name.base() => {
-            // The other one of the two names that it has.
-            let choice = if name.host() == main.base { Choice::Apex } else { Choice::Www };
-            choose(tx, tenant, choice, actor, now).await
-        }
-        (Some(main), None) if main.in_use().is_some() => fresh(Part::Next).await,
-        (Some(_), _) => Err(Refusal::Already.into()),
-    }
+    let room = owned.next.is_none() && owned.main.as_ref().is_none_or(|main| main.in_use().is_some());
+    if room { place(tx, &owned, tenant, name, twin, actor, now).await } else { Err(Refusal::Already.into()) }
 }
 
-/// Claims a name instead of the one that the percloud has. One that is in use serves on until the new one is ready; a claim that waits
-/// goes at once.
+/// Claims a name instead of [one](Owned::current) that the percloud has. If that is in use, it serves on until the new one is ready. If it
+/// waits, it goes, and no other does; one that led to the percloud before does so again.
 ///
 /// # Errors
-/// As [`claim`].
+/// As [`claim`]; `Changed` when it is not any more what was read.
 pub async fn change(
     tx: &Transaction<'_>,
-    tenant: &TenantId,
+    instead: &DomainRow,
     name: &Name,
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<DomainRow, Error> {
-    let Owned { main, next, .. } = owned(tx, tenant).await?;
-    let known = main.iter().chain(&next).any(|row| row.hosts().any(|host| host == name.host()));
-    let waits = next.iter().chain(main.iter().filter(|main| main.in_use().is_none()));
-    for row in waits.filter(|_| !known) {
-        tx.execute(sql::REMOVE, &[&row.id, &now, &telemetry::trace_parent()]).await?;
-        audit::note(tx, now, actor, "domain.removed", tenant, &json!({ "name": row.name, "part": row.part })).await?;
+    let tenant = &instead.tenant_id;
+    if let Some(row) = owned(tx, tenant).await?.known(name) {
+        return Ok(row.clone());
     }
-    claim(tx, tenant, name, true, actor, now).await
+    if instead.part != Part::Main || instead.in_use().is_none() {
+        give_up::cancel(tx, instead, actor, now).await?;
+    }
+    place(tx, &owned(tx, tenant).await?, tenant, name, true, actor, now).await
+}
+
+impl Owned {
+    /// The one instead of which its owner may claim another: what waits to take the main one's place, or else the main one.
+    #[must_use]
+    pub fn current(&self) -> Option<&DomainRow> {
+        self.next.as_ref().or(self.main.as_ref())
+    }
+
+    /// The one that the percloud has, or claims, by this name.
+    fn known(&self, name: &Name) -> Option<&DomainRow> {
+        self.main.iter().chain(&self.next).find(|row| row.hosts().any(|host| host == name.host()))
+    }
+}
+
+/// A name that the percloud has not yet, where there is room for it: as its first one, beside the main one, or as the other one of that one's
+/// two names.
+async fn place(
+    tx: &Transaction<'_>,
+    Owned { main, former, .. }: &Owned,
+    tenant: &TenantId,
+    name: &Name,
+    twin: bool,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<DomainRow, Error> {
+    if let Some(main) = main.as_ref().filter(|main| main.base == name.base()) {
+        let choice = if name.host() == main.base { Choice::Apex } else { Choice::Www };
+        return choose(tx, main, choice, actor, now).await;
+    }
+    let part = if main.is_some() { Part::Next } else { Part::Main };
+    match former.iter().find(|row| row.base == name.base()) {
+        Some(row) => back(tx, row, part, name, twin, actor, now).await,
+        None => insert(tx, tenant, name, twin, part, actor, now).await,
+    }
 }
 
 /// A claim of its own, with a challenge and a target of its own.
@@ -121,9 +142,8 @@ async fn insert(
             sql::CLAIM_NAME,
             &[&id, &tenant_id, &name.host(), &twin, &name.base(), &target, &challenge, &expires, &now, &trace, &column],
         )
-        .await
-        .map_err(one_at_a_time)?;
-    if claimed == 0 {
+        .await;
+    if unless_taken(claimed)? == 0 {
         return Err(Error::NotFound);
     }
     let details = json!({ "name": name.host(), "twin": twin, "part": part });
@@ -131,15 +151,16 @@ async fn insert(
     get(tx, &id).await
 }
 
-/// Two windows at once: what the other one has claimed a moment ago stands.
-fn one_at_a_time(error: tokio_postgres::Error) -> Error {
-    match db::Error::from(error) {
-        db::Error::Unique(constraint) if constraint == "domains_of_tenant" => Refusal::Already.into(),
-        error => error.into(),
+/// A place that somebody took at the same time, in another window, is no failure of ours.
+fn unless_taken(written: Result<u64, tokio_postgres::Error>) -> Result<u64, Error> {
+    match written.map_err(db::Error::from) {
+        Err(db::Error::Unique(constraint)) if constraint == "domains_of_tenant" => Err(Refusal::Already.into()),
+        other => Ok(other?),
     }
 }
 
-/// One that the percloud had before shall be its own again. Its proof stands and its certificate is kept, so that takes a look at DNS.
+/// One that the percloud had before shall be its own again. Its proof stands and its certificate is kept, so that takes a look at DNS; it leads
+/// there until then, and goes on doing so if it is not wanted after all.
 async fn back(
     tx: &Transaction<'_>,
     row: &DomainRow,
@@ -150,8 +171,9 @@ async fn back(
     now: DateTime<Utc>,
 ) -> Result<DomainRow, Error> {
     let (host, twin) = (name.host(), name.twin().filter(|_| twin));
-    let back = tx.execute(sql::BACK, &[&row.id, &host, &twin, &now, &telemetry::trace_parent(), &part.as_str()]).await;
-    ensure_affected(back.map_err(one_at_a_time)?, 1)?;
+    let trace = telemetry::trace_parent();
+    let back = tx.execute(sql::BACK, &[&row.id, &host, &twin, &now, &trace, &part.as_str()]).await;
+    give_up::once(unless_taken(back)?)?;
     let details = json!({ "name": host, "twin": twin, "part": part });
     audit::note(tx, now, actor, "domain.claimed", &row.tenant_id, &details).await?;
     get(tx, &row.id).await
@@ -251,18 +273,18 @@ async fn wanted(tx: &Transaction<'_>, which: &str) -> Result<DomainRow, Error> {
     if row.wanted == Wanted::Gone { Err(Error::NotFound) } else { Ok(row) }
 }
 
-/// Chooses the main name of the two, or that there is one only.
+/// Chooses the name of the main one's two that the percloud shall answer at, or that there is one only. One that is in use is looked at, and
+/// serves, until the chosen one is ready.
 ///
 /// # Errors
-/// `NotFound`; `NoTwin` when the name is not one of such two.
+/// `NoTwin` when the name is not one of such two; `Changed` when it is not the main one any more.
 pub async fn choose(
     tx: &Transaction<'_>,
-    tenant: &TenantId,
+    row: &DomainRow,
     choice: Choice,
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<DomainRow, Error> {
-    let row = of_tenant(tx, tenant).await?.ok_or(Error::NotFound)?;
     let www = format!("www.{}", row.base);
     let has_twin = row.base.parse().ok().and_then(|base| Name::of_host(base).ok()).is_some_and(|b| b.twin().is_some());
     let (name, twin) = match choice {
@@ -272,37 +294,12 @@ pub async fn choose(
         Choice::Apex | Choice::Www => return Err(Error::NoTwin),
     };
     if (&name, &twin) == (&row.name, &row.twin) {
-        return Ok(row);
+        return Ok(row.clone());
     }
     let trace = telemetry::trace_parent();
-    let affected = tx.execute(sql::CHOOSE, &[&row.id, &name, &twin, &now, &trace, &ASKING_PROLONGS_DAYS]).await?;
-    ensure_affected(affected, 1)?;
-    audit::note(tx, now, actor, "domain.chosen", tenant, &json!({ "name": name, "twin": twin })).await?;
-    of_tenant(tx, tenant).await?.ok_or(Error::NotFound)
-}
-
-/// Wants a domain gone. With the one in use go those that lead there, and the old name serves again; what was to take its place goes on by
-/// itself. Without the next one, or a former one, nothing else changes.
-///
-/// # Errors
-/// `NotFound` when it goes already.
-pub async fn remove(tx: &Transaction<'_>, row: &DomainRow, actor: &Actor, now: DateTime<Utc>) -> Result<(), Error> {
-    if row.wanted == Wanted::Gone {
-        return Err(Error::NotFound);
-    }
-    give_up(tx, row, now).await?;
-    let details = json!({ "name": row.name, "part": row.part });
-    Ok(audit::note(tx, now, actor, "domain.removed", &row.tenant_id, &details).await?)
-}
-
-async fn give_up(tx: &Transaction<'_>, row: &DomainRow, now: DateTime<Utc>) -> Result<(), Error> {
-    let (tenant, trace) = (row.tenant_id.as_str(), telemetry::trace_parent());
-    tx.execute(sql::REMOVE, &[&row.id, &now, &trace]).await?;
-    if row.part == Part::Main {
-        tx.execute(sql::REMOVE_FORMER, &[&tenant, &now, &trace]).await?;
-        tx.execute(sql::FIRST, &[&tenant, &now]).await?;
-    }
-    Ok(())
+    give_up::once(tx.execute(sql::CHOOSE, &[&row.id, &name, &twin, &now, &trace, &ASKING_PROLONGS_DAYS]).await?)?;
+    audit::note(tx, now, actor, "domain.chosen", &row.tenant_id, &json!({ "name": name, "twin": twin })).await?;
+    get(tx, &row.id).await
 }
 
 /// Takes a name from whoever has proved it, and tells its owner; anybody may claim it anew, with a fresh challenge.
@@ -311,11 +308,11 @@ async fn give_up(tx: &Transaction<'_>, row: &DomainRow, now: DateTime<Utc>) -> R
 /// `NotFound` when nobody has proved it.
 pub async fn release(tx: &Transaction<'_>, which: &str, actor: &Actor, now: DateTime<Utc>) -> Result<DomainRow, Error> {
     let row = get(tx, which).await?;
-    if !matches!(row.observed, Observed::Verified | Observed::Active) {
+    if row.wanted == Wanted::Gone || !matches!(row.observed, Observed::Verified | Observed::Active) {
         return Err(Error::NotFound);
     }
     let before = owned(tx, &row.tenant_id).await?.former;
-    give_up(tx, &row, now).await?;
+    give_up::give_up(tx, &row, now).await?;
     audit::note(tx, now, actor, "domain.released", &row.tenant_id, &json!({ "name": row.name })).await?;
     let left = owned(tx, &row.tenant_id).await?.former;
     let gone = before.into_iter().filter(|one| one.id != row.id && left.iter().all(|left| left.id != one.id));

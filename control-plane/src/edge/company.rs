@@ -11,6 +11,21 @@ const LATELY: Duration = Duration::from_secs(1);
 /// A time is written down anew when it is so old.
 const OLD: Duration = Duration::from_millis(100);
 
+/// Who is visited, as a number: all names of a percloud have the same. Two may be alike, and nobody gains anything by that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Who(u64);
+
+impl Who {
+    /// Whoever asks for a name that leads nowhere.
+    pub(super) const NOBODY: Self = Self(0);
+    pub(super) const PORTAL: Self = Self(1);
+
+    /// A percloud's (FNV-1a of its id).
+    pub(super) fn of(id: &str) -> Self {
+        Self(id.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+    }
+}
+
 /// The percloud that was visited last, and the last one that was another.
 #[derive(Debug)]
 pub(super) struct Company {
@@ -27,13 +42,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn is(&self, who: u64) -> bool {
-        self.at.load(Relaxed) > 0 && self.who.load(Relaxed) == who
+    fn is(&self, who: Who) -> bool {
+        self.at.load(Relaxed) > 0 && self.who.load(Relaxed) == who.0
     }
 
-    fn is_there(&self, who_not: u64, now: u64) -> bool {
+    fn is_there(&self, who_not: Who, now: u64) -> bool {
         let at = self.at.load(Relaxed);
-        at > 0 && self.who.load(Relaxed) != who_not && now.saturating_sub(at) <= millis(LATELY)
+        at > 0 && self.who.load(Relaxed) != who_not.0 && now.saturating_sub(at) <= millis(LATELY)
     }
 
     fn is_fresh(&self, now: u64) -> bool {
@@ -58,8 +73,8 @@ impl Company {
     }
 
     /// Somebody visits this one. When two workers note two at the same time, one of them may be forgotten until its next visit.
-    pub(super) fn visited(&self, who: &str, now: Instant) {
-        let (who, now) = (number(who), self.moment(now));
+    pub(super) fn visited(&self, who: Who, now: Instant) {
+        let now = self.moment(now);
         if self.last.is(who) {
             return self.last.note(now);
         }
@@ -72,24 +87,19 @@ impl Company {
         }
         self.other.who.store(self.last.who.load(Relaxed), Relaxed);
         self.other.at.store(self.last.at.load(Relaxed), Relaxed);
-        self.last.who.store(who, Relaxed);
+        self.last.who.store(who.0, Relaxed);
         self.last.at.store(now, Relaxed);
     }
 
     /// Whether anybody else than this one was visited lately.
-    pub(super) fn beside(&self, who: &str, now: Instant) -> bool {
-        let (who, now) = (number(who), self.moment(now));
+    pub(super) fn beside(&self, who: Who, now: Instant) -> bool {
+        let now = self.moment(now);
         self.last.is_there(who, now) || self.other.is_there(who, now)
     }
 }
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// FNV-1a: which of a handful of names this is, and nobody gains anything by two that are alike.
-fn number(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -99,23 +109,24 @@ mod tests {
     #[test]
     fn somebody_is_there_for_a_second_after_a_visit_and_nobody_is_company_for_themselves() {
         let start = Instant::now();
+        let [ada, bob, carl, dora] = ["ada", "bob", "carl", "dora"].map(Who::of);
         let (company, after) = (Company::new(start), |ms| start + Duration::from_millis(ms));
-        assert!(!company.beside("ada", start));
-        company.visited("ada", start);
-        assert!(!company.beside("ada", start) && company.beside("bob", start));
-        company.visited("bob", after(500));
-        assert!(company.beside("ada", after(1400)) && !company.beside("bob", after(1400)));
+        assert!(!company.beside(ada, start));
+        company.visited(ada, start);
+        assert!(!company.beside(ada, start) && company.beside(bob, start));
+        company.visited(bob, after(500));
+        assert!(company.beside(ada, after(1400)) && !company.beside(bob, after(1400)));
         for ms in (500..3000).step_by(10) {
-            company.visited("ada", after(ms));
+            company.visited(ada, after(ms));
         }
-        assert!(!company.beside("ada", after(3000)) && company.beside("bob", after(3000)));
+        assert!(!company.beside(ada, after(3000)) && company.beside(bob, after(3000)));
         // Two that take turns stay known, whoever of a third party came between.
         for ms in (3000..4000).step_by(10) {
-            company.visited("ada", after(ms));
-            company.visited("bob", after(ms));
+            company.visited(ada, after(ms));
+            company.visited(bob, after(ms));
         }
-        assert!(company.beside("ada", after(4000)) && company.beside("bob", after(4000)));
-        company.visited("carl", after(4000));
-        assert!(["ada", "bob", "carl", "dora"].iter().all(|who| company.beside(who, after(4000))));
+        assert!(company.beside(ada, after(4000)) && company.beside(bob, after(4000)));
+        company.visited(carl, after(4000));
+        assert!([ada, bob, carl, dora].iter().all(|who| company.beside(*who, after(4000))));
     }
 }

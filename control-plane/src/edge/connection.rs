@@ -18,8 +18,10 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Scribe;
 use super::ahead::Ahead;
+use super::company::Who;
 use super::ending::Ending;
 use super::proxy::{self, Connection};
+use super::routes::Visited;
 use super::slots::Whence;
 use super::stall::Stall;
 use super::turns::Turns;
@@ -55,8 +57,8 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         return;
     };
     edge.meter.handshakes.increment(1);
-    let Shaken::Visitor { stream, public, key } = shaken else { return };
-    let crowd = turns.crowd(&key);
+    let Shaken::Visitor { stream, public, who } = shaken else { return };
+    let crowd = turns.crowd(who);
     let session = stream.get_ref().1;
     let multiplexed = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
@@ -99,8 +101,8 @@ async fn speaks_tls(stream: &TcpStream) -> io::Result<bool> {
     reason = "made once a connection and taken apart at once; a box would cost an allocation"
 )]
 enum Shaken {
-    /// Somebody with requests; `public`: an authority that browsers know vouches for us; `key`: whose visitor, by the name asked for.
-    Visitor { stream: TlsStream<TcpStream>, public: bool, key: String },
+    /// Somebody with requests; `public`: an authority that browsers know vouches for us; `who`: is visited, by the name asked for.
+    Visitor { stream: TlsStream<TcpStream>, public: bool, who: Who },
     /// A certificate authority, which has seen what it wanted to see.
     Authority,
 }
@@ -119,14 +121,14 @@ async fn shake(inside: &Inside, stream: TcpStream) -> io::Result<Shaken> {
     match edge.certificates.shown(name.as_deref()).await {
         Some(shown) => {
             let asked = name.as_deref().unwrap_or(&edge.base_domain);
-            let (route, key) = edge.routes.of_handshake(asked, &edge.base_domain);
-            if let Some(route) = route {
-                ahead.connect(pool, &route, Instant::now().duration_since(edge.began));
+            let visited = edge.routes.of_handshake(asked, &edge.base_domain);
+            if let Visited::Percloud(route) = &visited {
+                ahead.connect(pool, route, Instant::now().duration_since(edge.began));
             }
             // Where it is called it does most of its work already.
-            let shaking = turns.take(&key, async { start.into_stream(shown.config).await });
+            let shaking = turns.take(&visited, async { start.into_stream(shown.config).await });
             let stream = shaking.await.ok_or(io::ErrorKind::ConnectionRefused)??;
-            Ok(Shaken::Visitor { stream, public: shown.public, key })
+            Ok(Shaken::Visitor { stream, public: shown.public, who: visited.who() })
         }
         // An alert says so.
         None => {

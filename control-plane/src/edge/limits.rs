@@ -43,7 +43,7 @@ pub(super) const BODY_EXTRA: u64 = 1024 * 1024;
 /// Connections of one address (an IPv6 network) at the same time, by one worker. Whole villages share an address, so it is high.
 pub(super) const CONNECTIONS_PER_ADDRESS: usize = 512;
 /// Connections that a worker takes before it looks at everything else.
-pub(super) const TAKEN_AT_ONCE: usize = 8;
+pub(super) const TAKEN_AT_ONCE: usize = 4;
 /// How often a worker looks at its connections.
 pub(super) const ROUND: Duration = seconds(15, 1);
 /// How long requests in flight may take to end once the edge was asked to.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::company::Who;
 use super::pace::Share;
 use super::slots::{Slots, Whence};
 use super::{Edge, limits};
@@ -59,10 +60,32 @@ pub struct Row {
 #[derive(Debug)]
 pub struct Route {
     pub(super) row: Row,
+    /// The percloud, whatever it is called.
+    pub(super) who: Who,
     slots: Slots,
     share: Share,
     /// The percloud's, the same for all its names; from the first request on: most have none for long.
     account: OnceLock<Arc<Account>>,
+}
+
+/// Whom a connection is for.
+#[derive(Debug)]
+pub(super) enum Visited {
+    Percloud(Arc<Route>),
+    Portal,
+    /// The name leads nowhere.
+    Nobody,
+}
+
+impl Visited {
+    /// What it is counted under.
+    pub(super) fn who(&self) -> Who {
+        match self {
+            Self::Percloud(route) => route.who,
+            Self::Portal => Who::PORTAL,
+            Self::Nobody => Who::NOBODY,
+        }
+    }
 }
 
 /// A request that counts among those that are answered now.
@@ -105,7 +128,16 @@ impl Drop for Busy {
 
 impl Route {
     fn new(row: Row) -> Arc<Self> {
-        Arc::new(Self { row, slots: Slots::default(), share: Share::default(), account: OnceLock::new() })
+        let who = Who::of(&row.tenant_id);
+        Arc::new(Self { row, who, slots: Slots::default(), share: Share::default(), account: OnceLock::new() })
+    }
+
+    /// One of a percloud with this id, for tests of what does not look at where it leads.
+    #[cfg(test)]
+    pub(super) fn of_tenant(id: &str) -> Arc<Self> {
+        let (host, state) = (format!("{id}.example").into(), State::Running);
+        let row = Row { host, tenant_id: id.into(), state, socket: None, redirect_to: None, quota_bytes: 0 };
+        Self::new(row)
     }
 
     /// Where whoever asks for this path here shall ask instead. Not where machines look at one certain name: a CA for its challenge, the
@@ -210,17 +242,13 @@ impl Routes {
         self.by_host.read().unwrap_or_else(PoisonError::into_inner).get(host).map(|named| named.0.clone())
     }
 
-    /// Whose visitor shakes hands here, and what their handshakes are counted under: the percloud, whatever it is called; for names that
-    /// lead nowhere one thing together.
-    pub(super) fn of_handshake(&self, name: &str, base_domain: &str) -> (Option<Arc<Route>>, String) {
+    /// Whose visitor shakes hands, by the name that they ask for.
+    pub(super) fn of_handshake(&self, name: &str, base_domain: &str) -> Visited {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         match self.find(&name) {
-            Some(route) => {
-                let key = route.row.tenant_id.to_string();
-                (Some(route), key)
-            }
-            None if name == base_domain => (None, name),
-            None => (None, String::new()),
+            Some(route) => Visited::Percloud(route),
+            None if name == base_domain => Visited::Portal,
+            None => Visited::Nobody,
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::answers::Own;
+use super::company::Who;
 use super::meter::{Class, Entry};
 use super::proxy::Connection;
 use super::routes::{Busy, State};
@@ -25,7 +26,7 @@ pub(super) fn find(
         return Err(Own::Misdirected);
     }
     if host == edge.base_domain {
-        edge.company.visited(host, note.began);
+        edge.company.visited(Who::PORTAL, note.began);
         note.class = Class::Portal;
         let busy = Busy::of_portal(edge, connection.whence).ok_or(Own::Crowded)?;
         return Ok((edge.portal.clone(), busy));
@@ -46,7 +47,7 @@ pub(super) fn find(
         return Err(Own::TooLarge);
     }
     let busy = route.enter(edge, connection.whence, now).ok_or(Own::Crowded)?;
-    edge.company.visited(&route.row.tenant_id, note.began);
+    edge.company.visited(route.who, note.began);
     note.class = Class::Percloud;
     note.tenant = Some(route);
     Ok((socket, busy))

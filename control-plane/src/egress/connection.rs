@@ -34,6 +34,8 @@ impl Egress {
         let end = match self.admit(&mut stream, uid, &mut story).await {
             Ok(word) => word,
             Err(refusal) => {
+                // Who says nothing of who they are is known by their user, where each has one: else it would be at nobody's door.
+                story.tenant = story.tenant.or_else(|| self.tenants.of_user(uid));
                 if let Some(id) = &story.tenant {
                     self.tenants.refuse(id, refusal);
                 }
@@ -63,18 +65,24 @@ impl Egress {
 
     /// Asks all questions, and passes bytes when they have good answers; the word for how it ended.
     async fn admit(&self, stream: &mut UnixStream, uid: u32, story: &mut Story) -> Result<&'static str, Refusal> {
-        let _place = self.places.try_acquire().map_err(|_| Refusal::Crowded)?;
         // Its own user belongs to each percloud; whoever has another one is none: a role of ours, a person, root.
         if self.root && uid < FIRST_UID {
             return Err(Refusal::Stranger);
         }
         let waiting = self.lobby.enter(uid, self.root)?;
         let mut buffer = BytesMut::with_capacity(1024);
-        let head = head::read(stream, &mut buffer).await?;
+        let head = tokio::select! {
+            biased;
+            head = head::read(stream, &mut buffer) => head?,
+            () = waiting.sent_away() => return Err(Refusal::Crowded),
+        };
         let id = self.key.check(&head.token, uid).ok_or(Refusal::NoToken)?;
         drop(waiting);
         story.tenant = Some(id.clone());
-        let (tenant, _its_place) = self.tenants.enter(&id)?;
+        if self.root {
+            self.tenants.is(uid, &id);
+        }
+        let (tenant, _place) = self.tenants.enter(&id)?;
         let target = story.target.insert(head.target?);
         let host = self.dial(target).await?;
         let open = metrics::gauge!("percloud_egress_open");
@@ -92,8 +100,8 @@ impl Egress {
     /// Connects to the first address that answers, of those that were judged: a name is looked up once.
     async fn dial(&self, target: &Target) -> Result<TcpStream, Refusal> {
         self.rules.judge_target(target)?;
-        let ours = rules::ours();
-        let judge = |ip| self.rules.judge_address(ip, target.port, &ours);
+        let links = rules::links();
+        let judge = |ip| self.rules.judge_address(ip, target.port, &links);
         let found = timeout(limits::RESOLVE, self.dns.reach(&target.host, judge)).await;
         let addresses = match found.unwrap_or(Err(Nowhere::Silent)) {
             Ok(addresses) => addresses,

@@ -57,7 +57,10 @@ fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
         these.next().filter(|_| these.next().is_none()).and_then(|header| std::str::from_utf8(header.value).ok())
     };
     // RFC 9110 §9.3.6: it has no content. Whoever says that it has means something else than we would do.
-    if request.version != Some(1) || of("content-length").is_some() || of("transfer-encoding").is_some() {
+    let content = ["content-length", "transfer-encoding"];
+    let has_content =
+        request.headers.iter().any(|header| content.iter().any(|name| header.name.eq_ignore_ascii_case(name)));
+    if request.version != Some(1) || has_content {
         return Err(Refusal::Malformed);
     }
     let scheme = |value: &str| value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("Bearer "));
@@ -83,7 +86,12 @@ mod tests {
         let refused = |text: &str| parse(text.as_bytes()).map(drop).unwrap_err();
         assert_eq!(refused("GET http://example.org/ HTTP/1.1\r\n\r\n"), Refusal::NotConnect);
         assert_eq!(refused("CONNECT example.org:443 HTTP/1.0\r\n\r\n"), Refusal::Malformed);
-        assert_eq!(refused("CONNECT example.org:443 HTTP/1.1\r\nContent-Length: 4\r\n\r\n"), Refusal::Malformed);
+        for content in ["Content-Length: 4\r\n", "Transfer-encoding: chunked\r\n"] {
+            for times in 1..3 {
+                let head = format!("CONNECT example.org:443 HTTP/1.1\r\n{}\r\n", content.repeat(times));
+                assert_eq!(refused(&head), Refusal::Malformed, "{head}");
+            }
+        }
         assert_eq!(refused("\u{16}\u{3}\u{1} what"), Refusal::Malformed);
         let twice =
             "CONNECT a.org:443 HTTP/1.1\r\nProxy-Authorization: Bearer a\r\nProxy-Authorization: Bearer b\r\n\r\n";

@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::refusal::Refusal;
+use super::{lobby, refusal::Refusal};
 use crate::ledger::{Account, Ledger};
 
 /// How long a request may take to arrive.
@@ -21,11 +21,15 @@ pub(super) const RESOLVE: Duration = Duration::from_secs(6);
 pub(super) const ADDRESS: Duration = Duration::from_secs(3);
 /// How long all addresses together are tried.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
-/// Connections in all.
-pub(super) const ALL: usize = 4096;
-/// Connections in all that have not shown a token yet, and of these from one user.
-pub(super) const LOBBY: usize = 512;
-pub(super) const LOBBY_EACH: usize = 32;
+/// Connections in all, where there are descriptors for them, and what is set aside for all else.
+const MOST: usize = 8192;
+const RESERVED: usize = 128;
+
+/// Connections that so many descriptors are enough for: two for each, and one for each who has yet to say who they are.
+pub(super) fn places(descriptors: u64) -> usize {
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    (descriptors.saturating_sub(RESERVED + lobby::MOST) / 2).clamp(16, MOST)
+}
 
 /// The limits that an operator may choose. The names of arguments are said, since `up` has others of the same fields' names.
 #[derive(Clone, Debug, clap::Args)]
@@ -99,7 +103,15 @@ pub(super) struct Tenants {
     clock: Clock,
     ledger: Arc<Ledger>,
     known: Mutex<HashMap<TenantId, Arc<Tenant>>>,
+    /// Whose user is whose, of those who have shown a good token.
+    users: Mutex<HashMap<u32, TenantId>>,
+    /// Places for all of them.
+    all: usize,
+    places: Arc<Semaphore>,
 }
+
+/// A place of a percloud's own, and one of those that there are for all.
+pub(super) struct Place(#[expect(dead_code, reason = "kept for as long as it lasts")] [OwnedSemaphorePermit; 2]);
 
 /// One percloud.
 #[derive(Debug)]
@@ -119,8 +131,10 @@ struct Used {
 }
 
 impl Tenants {
-    pub(super) fn new(limits: Options, clock: Clock, ledger: Arc<Ledger>) -> Self {
-        Self { limits, clock, ledger, known: Mutex::default() }
+    /// With so many places for `all` of them.
+    pub(super) fn new(limits: Options, all: usize, clock: Clock, ledger: Arc<Ledger>) -> Self {
+        let places = Arc::new(Semaphore::new(all));
+        Self { limits, clock, ledger, known: Mutex::default(), users: Mutex::default(), all, places }
     }
 
     pub(super) fn limits(&self) -> &Options {
@@ -131,11 +145,42 @@ impl Tenants {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn users(&self) -> MutexGuard<'_, HashMap<u32, TenantId>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This user is that percloud's: from now on what it does without a token is known for its.
+    pub(super) fn is(&self, uid: u32, id: &TenantId) {
+        let mut users = self.users();
+        if users.get(&uid) != Some(id) {
+            users.insert(uid, id.clone());
+        }
+    }
+
+    /// Whose user this is, where that has been seen.
+    pub(super) fn of_user(&self, uid: u32) -> Option<TenantId> {
+        self.users().get(&uid).cloned()
+    }
+
+    /// What one percloud may have of all places: as many as it may have at once while half of them are free, and then the fewer the fewer
+    /// are left, a quarter of it with a quarter free: hundreds of greedy ones together leave one for everybody else.
+    fn share(&self) -> usize {
+        let half = (self.all / 2).max(1);
+        let free = self.places.available_permits().min(half);
+        (self.limits.at_once * free * free / (half * half)).max(1)
+    }
+
     /// Lets a connection in, as long as the place is kept.
-    pub(super) fn enter(&self, id: &TenantId) -> Result<(Arc<Tenant>, OwnedSemaphorePermit), Refusal> {
+    pub(super) fn enter(&self, id: &TenantId) -> Result<(Arc<Tenant>, Place), Refusal> {
         let tenant = || Arc::new(Tenant::new(&self.limits, self.ledger.account(id.as_str())));
         let tenant = self.known().entry(id.clone()).or_insert_with(tenant).clone();
-        let place = tenant.at_once.clone().try_acquire_owned().map_err(|_| Refusal::AtOnce)?;
+        let share = self.share();
+        let own = tenant.at_once.clone().try_acquire_owned().map_err(|_| Refusal::AtOnce)?;
+        if self.limits.at_once - tenant.at_once.available_permits() > share {
+            return Err(Refusal::Crowded);
+        }
+        let one_of_all = self.places.clone().try_acquire_owned().map_err(|_| Refusal::Crowded)?;
+        let place = Place([own, one_of_all]);
         tenant.rate.check().map_err(|_| Refusal::TooFast)?;
         let today = tenant.today(&self.clock).today;
         match today.iter().any(|bytes| *bytes >= self.limits.day_bytes) {
@@ -185,55 +230,25 @@ impl Tenant {
     }
 }
 
-/// Those who have not said yet who they are: few, and of each user of the machine fewer.
-#[derive(Debug, Default)]
-pub(super) struct Lobby(Mutex<HashMap<u32, usize>>);
-
-/// A place in it.
-pub(super) struct Waiting {
-    lobby: Arc<Lobby>,
-    uid: u32,
-}
-
-impl Lobby {
-    /// A place for this user; `each` is whether users are told apart.
-    pub(super) fn enter(self: &Arc<Self>, uid: u32, each: bool) -> Result<Waiting, Refusal> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_user = waiting.get(&uid).copied().unwrap_or(0);
-        if waiting.values().sum::<usize>() >= LOBBY || (each && of_user >= LOBBY_EACH) {
-            return Err(Refusal::Crowded);
-        }
-        waiting.insert(uid, of_user + 1);
-        Ok(Waiting { lobby: self.clone(), uid })
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let mut waiting = self.lobby.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match waiting.get_mut(&self.uid) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(waiting.remove(&self.uid)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ledger::Counts;
     use chrono::{DateTime, TimeDelta};
 
-    fn tenants(clock: &Clock) -> Tenants {
-        let limits = Options {
+    fn limits() -> Options {
+        Options {
             at_once: 2,
             per_minute: NonZeroU32::new(3).unwrap(),
             connection_bytes: 100,
             day_bytes: 10,
             idle_seconds: 1,
             connection_seconds: 1,
-        };
-        Tenants::new(limits, clock.clone(), Arc::new(Ledger::new(clock.clone())))
+        }
+    }
+
+    fn tenants(clock: &Clock) -> Tenants {
+        Tenants::new(limits(), 100, clock.clone(), Arc::new(Ledger::new(clock.clone())))
     }
 
     #[test]
@@ -275,14 +290,37 @@ mod tests {
     }
 
     #[test]
-    fn one_user_does_not_fill_the_lobby() {
-        let lobby = Arc::new(Lobby::default());
-        let places: Vec<_> = (0..LOBBY_EACH).map(|_| lobby.enter(7, true).unwrap()).collect();
-        assert!(lobby.enter(7, true).is_err());
-        assert!(lobby.enter(8, true).is_ok());
-        drop(places);
-        assert!(lobby.enter(7, true).is_ok());
-        let _all: Vec<_> = (0..LOBBY).map(|_| lobby.enter(7, false).unwrap()).collect();
-        assert!(lobby.enter(7, false).is_err());
+    fn the_fewer_places_are_left_the_fewer_one_percloud_gets_and_nobody_takes_the_last() {
+        let clock = Clock::fixed(DateTime::UNIX_EPOCH);
+        let limits = Options { at_once: 8, per_minute: NonZeroU32::new(1000).unwrap(), ..limits() };
+        let tenants = Tenants::new(limits, 100, clock.clone(), Arc::new(Ledger::new(clock)));
+        let mut held = Vec::new();
+        let greedy: Vec<_> = (0..25).map(|_| TenantId::random()).collect();
+        let mut of_each = Vec::new();
+        for id in &greedy {
+            let before = held.len();
+            held.extend(std::iter::from_fn(|| tenants.enter(id).ok()).take(100));
+            of_each.push(held.len() - before);
+        }
+        assert_eq!(of_each[..6], [8; 6], "as long as half of them are free");
+        assert!(of_each.is_sorted_by(|a, b| a >= b) && of_each.iter().all(|count| *count > 0), "{of_each:?}");
+        assert_eq!(tenants.enter(&greedy[0]).map(drop), Err(Refusal::AtOnce));
+        assert_eq!(tenants.enter(&greedy[24]).map(drop), Err(Refusal::Crowded));
+        assert!(tenants.enter(&TenantId::random()).is_ok(), "who has none gets one");
+        assert_eq!([16, 1024, 65_536, u64::MAX].map(places), [16, 192, MOST, MOST]);
+    }
+
+    #[test]
+    fn whose_user_it_is_is_known_from_the_first_good_token_on() {
+        let clock = Clock::fixed(DateTime::UNIX_EPOCH);
+        let (tenants, ada) = (tenants(&clock), TenantId::random());
+        assert_eq!(tenants.of_user(200_000), None);
+        tenants.is(200_000, &ada);
+        assert_eq!((tenants.of_user(200_000), tenants.of_user(200_001)), (Some(ada.clone()), None));
+        for why in [Refusal::HeadTooSlow, Refusal::Malformed, Refusal::NoToken, Refusal::Crowded, Refusal::Stranger] {
+            tenants.refuse(&ada, why);
+        }
+        let counted = tenants.ledger.account(ada.as_str()).take();
+        assert_eq!(counted, Counts { refused: 4, ..Counts::default() });
     }
 }

@@ -13,6 +13,7 @@ mod connection;
 mod head;
 mod key;
 mod limits;
+mod lobby;
 mod pass;
 mod refusal;
 mod rules;
@@ -28,7 +29,6 @@ use bundle::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use key::{KEY, Key};
@@ -42,7 +42,8 @@ use crate::{
     ledger::{Books, Ledger},
     privileges,
 };
-use limits::{Lobby, Tenants};
+use limits::Tenants;
+use lobby::Lobby;
 use rules::Rules;
 
 /// How long connections may go on after the role was asked to end.
@@ -77,7 +78,6 @@ pub struct Egress {
     tenants: Tenants,
     dns: Dns,
     lobby: Arc<Lobby>,
-    places: Arc<Semaphore>,
     lines: DefaultKeyedRateLimiter<u32>,
     /// Started as root and given up: then every percloud has a user of its own, and nobody else is heard.
     root: bool,
@@ -97,10 +97,9 @@ impl Egress {
         Ok(Self {
             key,
             rules: Rules::new(&options.rules, options.common.port),
-            tenants: Tenants::new(options.limits.clone(), clock, ledger),
+            tenants: Tenants::new(options.limits.clone(), limits::places(descriptors()), clock, ledger),
             dns: Dns::new(&options.dns),
-            lobby: Arc::default(),
-            places: Arc::new(Semaphore::new(limits::ALL)),
+            lobby: Lobby::new(options.limits.per_minute),
             lines: RateLimiter::keyed(Quota::per_minute(LINES.try_into()?)),
             root: rustix::process::geteuid().as_raw() == privileges::EGRESS,
         })
@@ -164,6 +163,11 @@ fn listen(path: &Path, open: bool) -> anyhow::Result<UnixListener> {
     let listener = UnixListener::bind(path).with_context(|| format!("listening at {}", path.display()))?;
     std::fs::set_permissions(path, PermissionsExt::from_mode(if open { 0o666 } else { 0o600 }))?;
     Ok(listener)
+}
+
+/// How many descriptors there may be.
+fn descriptors() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Two for each connection.

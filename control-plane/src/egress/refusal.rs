@@ -17,6 +17,8 @@ pub(super) enum Refusal {
     Port,
     DeniedHost,
     NotPublic,
+    Neighbour,
+    DeniedAddress,
     OurOwn,
     NoAddress,
     DnsSilent,
@@ -33,7 +35,7 @@ use Refusal::*;
 
 impl Refusal {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 24] = [
         Malformed,
         HeadTooLong,
         HeadTooSlow,
@@ -46,6 +48,8 @@ impl Refusal {
         Port,
         DeniedHost,
         NotPublic,
+        Neighbour,
+        DeniedAddress,
         OurOwn,
         NoAddress,
         DnsSilent,
@@ -85,6 +89,13 @@ impl Refusal {
                 (S::FORBIDDEN, "denied-host", DENIED, "the provider does not let perclouds connect to this host")
             }
             NotPublic => (S::FORBIDDEN, "not-public", PROHIBITED, "the name leads to an address that is not public"),
+            Neighbour => (S::FORBIDDEN, "neighbour", PROHIBITED, "the name leads into the provider's own network"),
+            DeniedAddress => (
+                S::FORBIDDEN,
+                "denied-address",
+                PROHIBITED,
+                "the provider does not let perclouds connect to this address",
+            ),
             OurOwn => (S::FORBIDDEN, "our-own", PROHIBITED, "the name leads to the provider's own machine"),
             NoAddress => (S::BAD_GATEWAY, "no-address", "dns_error", "the name does not exist, or has no address"),
             DnsSilent => (
@@ -125,14 +136,17 @@ impl Refusal {
         )
     }
 
-    /// Whether a limit of ours says no: there were too many.
+    /// Whether a limit of ours says no: there were too many, or what was said was too long, too slow or made no sense.
     pub(super) const fn is_limit(self) -> bool {
-        matches!(self, AtOnce | TooFast | DayUsed | Crowded)
+        matches!(
+            self,
+            AtOnce | TooFast | DayUsed | Crowded | Malformed | HeadTooLong | HeadTooSlow | NotConnect | NoToken
+        )
     }
 
     /// Whether a rule of ours says no, however seldom it is asked. What is neither makes no sense, or the host does not answer.
     pub(super) const fn is_rule(self) -> bool {
-        matches!(self, Literal | LocalName | Port | DeniedHost | NotPublic | OurOwn)
+        matches!(self, Literal | LocalName | Port | DeniedHost | NotPublic | Neighbour | DeniedAddress | OurOwn)
     }
 
     /// Seconds after which it makes sense to ask again, where that is known.

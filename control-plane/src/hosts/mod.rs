@@ -74,7 +74,7 @@ pub struct Status {
 /// What the perclouds of a host have used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Another one whenever all counters begin at nought again: with every start of the host, unless the one before ended in order.
+    /// Another one whenever all counters begin at nought again: when a host finds nothing that the one before has left.
     pub epoch: String,
     /// Each percloud that the host has.
     pub of: Vec<Used>,

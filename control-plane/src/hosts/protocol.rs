@@ -13,8 +13,8 @@ use super::{Error, Layer, Unit, Usage};
 
 /// A question is at most this long; a spec is about one kilobyte.
 const QUESTION_MAX: usize = 64 << 10;
-/// An answer is at most this long: the ids of half a million perclouds.
-const ANSWER_MAX: usize = 16 << 20;
+/// An answer is at most this long: what a quarter of a million perclouds have used.
+const ANSWER_MAX: usize = 64 << 20;
 /// A question must be there this soon after connecting.
 pub const ASKED_WITHIN: Duration = Duration::from_secs(5);
 /// An answer must be there this soon. Longer than the time that a runtime has to drain.
@@ -97,7 +97,7 @@ impl Line {
         let json = serde_json::to_vec(what)?;
         // The codec holds frames to the reading limit; an answer is held to its own.
         if json.len() > ANSWER_MAX {
-            return Err(std::io::Error::other("too long to be said"));
+            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "too long to be said"));
         }
         self.0.codec_mut().set_max_frame_length(ANSWER_MAX);
         self.0.send(Bytes::from(json)).await

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Host,
+    Error, Host,
     protocol::{ANSWERED_WITHIN, ASKED_WITHIN, Answer, Line, Question},
 };
 
@@ -66,7 +66,14 @@ async fn answer(stream: UnixStream, host: &dyn Host, allowed: Option<u32>) -> st
     let mut line = Line::of_host(stream);
     let Some(question) = timeout(ASKED_WITHIN, line.hear()).await?? else { return Ok(()) };
     let answer = reply(host, question).await;
-    timeout(ANSWERED_WITHIN, line.say(&answer)).await?
+    match timeout(ANSWERED_WITHIN, line.say(&answer)).await? {
+        // Whoever asked must hear why there is no answer, and a person from them.
+        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+            let why = "its answer is too long to be said: it has more perclouds than one host can tell of".to_owned();
+            line.say(&Answer::Error(Error::Refused(why))).await
+        }
+        said => said,
+    }
 }
 
 async fn reply(host: &dyn Host, question: Question) -> Answer {
@@ -80,4 +87,23 @@ async fn reply(host: &dyn Host, question: Question) -> Answer {
         Question::List => host.list().await.map(Answer::List),
     };
     answer.unwrap_or_else(Answer::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hosts::{Usage, simulated::Simulated};
+
+    #[tokio::test]
+    async fn whoever_asks_for_more_than_can_be_said_hears_why_there_is_no_answer() {
+        let host = Simulated::new();
+        host.set_usage(Usage { epoch: "x".repeat(65 << 20), of: Vec::new() });
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let answering = tokio::spawn(async move { answer(theirs, &host, None).await });
+        let mut line = Line::of_client(ours);
+        line.say(&Question::Usage).await.unwrap();
+        let Some(Answer::Error(Error::Refused(why))) = line.hear().await.unwrap() else { panic!("no answer") };
+        assert!(why.contains("too long to be said"), "{why}");
+        answering.await.unwrap().unwrap();
+    }
 }

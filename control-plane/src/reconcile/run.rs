@@ -20,7 +20,10 @@ use crate::{
     hosts::client::HostClient,
     mails::{self, Mailer},
     tenants,
-    usage::reconcile::{HOST_WITHIN, Meter},
+    usage::{
+        APART,
+        reconcile::{HOST_WITHIN, Meter},
+    },
 };
 
 /// What `percloud reconcile` is told.
@@ -100,7 +103,7 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
     {
         let host = HostClient::new(common.paths().host_socket()).with_patience(HOST_WITHIN);
         let per_percloud = options.metrics_per_percloud;
-        let meter = Meter { db: db.clone(), host: Arc::new(host), clock: clock.clone(), per_percloud };
+        let meter = Meter { db: db.clone(), host: Arc::new(host), clock: clock.clone(), per_percloud, apart: APART };
         let stop = stop.clone();
         nouns.spawn(async move {
             meter.keep(stop).await;

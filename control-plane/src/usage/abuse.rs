@@ -31,6 +31,8 @@ pub enum Kind {
     Starts,
     /// It kept processors busy for long, and was in the slow lane for it; counted in seconds.
     Busy,
+    /// It used the processor for long, if never more of it than its share; counted in seconds.
+    Processor,
     /// Requests, of its visitors or its own, that were refused.
     Refused,
     /// It wanted to connect to where no percloud may.
@@ -44,7 +46,7 @@ const MOST: i64 = 1_000;
 
 impl Kind {
     /// All of them, with the count from which on it is told, and how many of it make a point.
-    const ALL: [(Self, i64, i64); 10] = [
+    const ALL: [(Self, i64, i64); 11] = [
         (Self::Throttled, 60, 30),
         (Self::Memory, 1, 1),
         (Self::Threads, 1, 10),
@@ -53,6 +55,8 @@ impl Kind {
         (Self::Starts, 1, 1),
         // To take in what somebody brings along from elsewhere may take minutes; to mine takes days.
         (Self::Busy, 1_800, 300),
+        // Who keeps below what leads into the slow lane may mine all day. A person's percloud uses minutes; four hours a day is none's.
+        (Self::Processor, 14_400, 600),
         (Self::Refused, 100, 100),
         // A person has a bookmark or two to the box at home; a program that looks for a way in tries hundreds.
         (Self::Forbidden, 20, 5),
@@ -69,6 +73,7 @@ impl Kind {
             Self::Failures => used.failures,
             Self::Starts => used.starts_in_vain,
             Self::Busy => used.busy_micros / 1_000_000,
+            Self::Processor => used.cpu_micros / 1_000_000,
             Self::Refused => used.refused,
             Self::Forbidden => used.forbidden,
             Self::Crowded => used.crowded,
@@ -100,9 +105,13 @@ impl Kind {
                 let long = terminal::span(count.saturating_mul(1_000_000));
                 format!("It kept processors busy for {long}, and made way for others meanwhile.")
             }
+            Self::Processor => {
+                let long = terminal::span(count.saturating_mul(1_000_000));
+                format!("It used {long} of processor time.")
+            }
             Self::Refused => {
                 format!(
-                    "{} requests, of its visitors or its own, were refused for being too many.",
+                    "{} requests, of its visitors or its own, were refused for being too many or making no sense.",
                     terminal::count(count)
                 )
             }
@@ -146,6 +155,9 @@ impl Kind {
             Self::Busy => format!(
                 "Its neighbours go first (docs/decisions/0018-fair-neighbours.md). Ask its owner what runs there; {stop}."
             ),
+            Self::Processor => format!(
+                "Its neighbours keep their share. To take in a large collection may take so long once; who goes on at it day after day works for somebody else. Ask its owner; {stop}."
+            ),
             Self::Refused => format!(
                 "Somebody asks too fast, or it asks too much of others: log/edge.log and log/egress.log say which; {stop}."
             ),
@@ -177,13 +189,16 @@ pub struct Case {
     pub to_do: String,
 }
 
-/// Judges what one used; none where nothing is to be told.
+/// Judges what one used in so many hours; none where nothing is to be told.
 #[must_use]
-pub fn judge(used: &Used) -> Option<Case> {
+pub fn judge(used: &Used, hours: i64) -> Option<Case> {
+    // What adds up in everyday life, too, does so for as long as is looked back.
+    let longer =
+        |kind, floor: i64| if kind == Kind::Processor { floor.saturating_mul(hours.max(24)) / 24 } else { floor };
     let mut met: Vec<(i64, Kind, i64)> = Kind::ALL
         .into_iter()
         .map(|(kind, floor, per_point)| (kind, kind.count(used), floor, per_point))
-        .filter(|(_, count, floor, _)| count >= floor)
+        .filter(|(kind, count, floor, _)| *count >= longer(*kind, *floor))
         .map(|(kind, count, _, per_point)| ((count / per_point).clamp(1, MOST), kind, count))
         .collect();
     met.sort_by_key(|(points, ..)| std::cmp::Reverse(*points));
@@ -204,14 +219,15 @@ pub fn judge(used: &Used) -> Option<Case> {
     })
 }
 
-/// Who met limits since the hour of `since`, the worst first.
+/// Who met limits from the hour of `since` until now, the worst first.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(db: &impl GenericClient, since: DateTime<Utc>) -> Result<Vec<Case>, db::Error> {
+pub async fn list(db: &impl GenericClient, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<Vec<Case>, db::Error> {
     let rows = db.query(sql::MET, &[&super::hour_of(since)]).await?;
     let used = rows.iter().map(Used::from_row).collect::<Result<Vec<_>, _>>()?;
-    let mut cases: Vec<Case> = used.iter().filter_map(judge).collect();
+    let hours = (now - since).num_hours();
+    let mut cases: Vec<Case> = used.iter().filter_map(|used| judge(used, hours)).collect();
     cases.sort_by(|a, b| b.points.cmp(&a.points).then_with(|| a.tenant_id.cmp(&b.tenant_id)));
     Ok(cases)
 }
@@ -254,25 +270,26 @@ mod tests {
             refused: 99,
             forbidden: 19,
             crowded: 4_999,
+            cpu_micros: 14_399_999_999,
             requests: 1_000_000,
             ..used()
         };
-        assert_eq!(judge(&everyday), None);
+        assert_eq!(judge(&everyday, 24), None);
         let one =
-            judge(&Used { throttled_micros: 12_000_000_000, memory_limits: 1, refused: 1_234, ..used() }).unwrap();
+            judge(&Used { throttled_micros: 12_000_000_000, memory_limits: 1, refused: 1_234, ..used() }, 24).unwrap();
         assert_eq!(one.met, [(Kind::Throttled, 12_000), (Kind::Refused, 1_234), (Kind::Memory, 1)]);
         assert_eq!(one.points, 400 + 12 + 1);
         assert_eq!(
             one.did,
             "It wanted more than its share of the processor, and was held back for 3 h 20 min. \
-            1,234 requests, of its visitors or its own, were refused for being too many. \
+            1,234 requests, of its visitors or its own, were refused for being too many or making no sense. \
             It was ended once for using more memory than it may."
         );
         assert!(one.to_do.contains("`percloud admin suspend ada.example --reason …`"), "{}", one.to_do);
-        let bomb = judge(&Used { thread_limits: 50_000_000, ..used() }).unwrap();
+        let bomb = judge(&Used { thread_limits: 50_000_000, ..used() }, 24).unwrap();
         assert_eq!(bomb.points, MOST);
         // A day long on one processor, where nothing holds it back; and one that lets its visitors wait.
-        let spins = judge(&Used { busy_micros: 86_400_000_000, starts_in_vain: 3, ..used() }).unwrap();
+        let spins = judge(&Used { busy_micros: 86_400_000_000, starts_in_vain: 3, ..used() }, 24).unwrap();
         assert_eq!(spins.met, [(Kind::Busy, 86_400), (Kind::Starts, 3)]);
         assert_eq!(
             spins.did,
@@ -280,7 +297,7 @@ mod tests {
             It was started in vain 3 times, beyond what is forgiven: it left at once, or let its visitor wait."
         );
         // One that looks for a way into the provider's network, and one at whose door a crowd stands.
-        let pries = judge(&Used { forbidden: 1_700, crowded: 90_000, ..used() }).unwrap();
+        let pries = judge(&Used { forbidden: 1_700, crowded: 90_000, ..used() }, 24).unwrap();
         assert_eq!(pries.met, [(Kind::Forbidden, 1_700), (Kind::Crowded, 90_000)]);
         assert_eq!(
             pries.did,
@@ -288,7 +305,14 @@ mod tests {
             90,000 handshakes of its visitors came faster than one percloud's share, and waited for others or were sent away."
         );
         assert!(pries.to_do.contains("log/egress.log"), "{}", pries.to_do);
-        let gone = judge(&Used { domain: None, disk_limits: 1, ..used() }).unwrap();
+        // One that keeps just below what is noticed at once: for a day, and the same in a week.
+        let mines = Used { cpu_micros: 40_000_000_000, ..used() };
+        let said = judge(&mines, 24).unwrap();
+        assert_eq!((said.met, said.points), (vec![(Kind::Processor, 40_000)], 66));
+        assert_eq!(said.did, "It used 11 h 6 min of processor time.");
+        assert!(judge(&mines, 1).is_some(), "an hour's look shows no less");
+        assert_eq!(judge(&mines, 7 * 24), None, "over a week that is everyday life");
+        let gone = judge(&Used { domain: None, disk_limits: 1, ..used() }, 24).unwrap();
         assert_eq!(gone.to_do, "It has gone: nothing.");
     }
 }

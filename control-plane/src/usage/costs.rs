@@ -4,6 +4,9 @@
 //! every percloud bears for each day that it was there, and the parts that are borne by processor time and by memory-time. Bytes on
 //! the disk and bytes that go out have prices of their own. What is to be shared is shared by largest remainder, so that the shares add
 //! up to the price exactly. A month that still runs is worked out as far as it has come.
+//!
+//! What *one* percloud costs is said of a percloud that is there all the time: one that came yesterday has cost next to nothing, and says
+//! nothing of what the next will cost. The mean is over days, and those who were there for only a part of them are not in the spread.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -99,7 +102,7 @@ pub struct Cost {
     pub total: i64,
 }
 
-/// How costs are spread over perclouds (nearest rank), in millionths of the currency.
+/// How costs are spread over perclouds that were there all the time, or nearly (nearest rank), in millionths of the currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Spread {
     /// The cheapest one.
@@ -108,7 +111,7 @@ pub struct Spread {
     pub p10: i64,
     /// Half of them cost this or less.
     pub median: i64,
-    /// The fleet's total by their number.
+    /// What one that is there all the time costs on average: the fleet's total by the days of all perclouds, those for a part of the time, too.
     pub mean: i64,
     /// Nine in ten cost this or less.
     pub p90: i64,
@@ -153,6 +156,8 @@ pub struct Costs {
     pub fleet: Parts,
     /// Each percloud, in the order in which they were given.
     pub each: Vec<Cost>,
+    /// What those cost that were there all the time, or nearly; then reckoned up to all of it.
+    pub steady: Vec<i64>,
     /// How that is spread; none without perclouds.
     pub spread: Option<Spread>,
 }
@@ -187,8 +192,27 @@ pub fn costs(prices: &Prices, elapsed: Elapsed, shares: &[Share]) -> Costs {
             Cost { tenant_id, domain, days, total: parts.total(), parts }
         })
         .collect();
-    let spread = spread(each.iter().map(|cost| cost.total).collect());
-    Costs { fleet, each, spread }
+    let steady = steady(&each);
+    let spread = spread(steady.clone(), mean(&each));
+    Costs { fleet, each, steady, spread }
+}
+
+/// As many days as there are of any of them: all of the time, as far as it was counted.
+fn all_days(each: &[Cost]) -> i64 {
+    each.iter().map(|cost| cost.days).max().unwrap_or(0)
+}
+
+/// What those cost that were there for nine tenths of the days, reckoned up to all of them.
+fn steady(each: &[Cost]) -> Vec<i64> {
+    let all = all_days(each);
+    let there = each.iter().filter(|cost| cost.days > 0 && cost.days * 10 >= all * 9);
+    there.map(|cost| rounded(i128::from(cost.total) * i128::from(all), cost.days.into())).collect()
+}
+
+/// What a percloud costs that is there all the time.
+fn mean(each: &[Cost]) -> i64 {
+    let sum = |of: fn(&Cost) -> i64| each.iter().map(|cost| i128::from(of(cost))).sum::<i128>();
+    rounded(sum(|cost| cost.total) * i128::from(all_days(each)), sum(|cost| cost.days).max(1))
 }
 
 /// What all of it costs, whoever bears it.
@@ -243,16 +267,15 @@ pub fn share(amount: i64, weights: &[i64]) -> Vec<i64> {
 
 /// How totals are spread.
 #[must_use]
-pub fn spread(mut totals: Vec<i64>) -> Option<Spread> {
+pub fn spread(mut totals: Vec<i64>, mean: i64) -> Option<Spread> {
     totals.sort_unstable();
     let count = totals.len();
     let rank = |percent: usize| totals[(count * percent).div_ceil(100).max(1) - 1];
-    let sum: i128 = totals.iter().map(|total| i128::from(*total)).sum();
     Some(Spread {
         min: *totals.first()?,
         p10: rank(10),
         median: rank(50),
-        mean: rounded(sum, i128::try_from(count).ok()?),
+        mean,
         p90: rank(90),
         p99: rank(99),
         max: *totals.last()?,

@@ -26,5 +26,8 @@ pub fn hour_of(at: DateTime<Utc>) -> DateTime<Utc> {
     at.duration_trunc(TimeDelta::hours(1)).unwrap_or(at)
 }
 
+/// So far apart clocks may be for what is counted by them to go to the right hours, more or less.
+pub const APART: TimeDelta = TimeDelta::hours(1);
+
 /// Whoever counts or adds up holds this advisory lock of the transaction: any constant.
 const LOCK: i64 = 0x7065_7263_7573;

@@ -1,6 +1,6 @@
 //! What the operator pays, kept; and what a month costs by it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, Utc};
 use tokio_postgres::Row;
 
 use super::{
@@ -111,7 +111,9 @@ pub struct Bill {
 pub async fn bill(db: &impl GenericClient, month: Month, now: DateTime<Utc>) -> Result<Bill, Error> {
     let elapsed = Elapsed::of(month, now).ok_or(Error::NotBegun(month))?;
     let prices = get(db).await?.ok_or(Error::NoPrices)?;
-    let rows = db.query(sql::SHARES, &[&month.first(), &month.end()]).await?;
+    // Days that are still to come were made by a clock that was wrong.
+    let end = month.end().min(now.date_naive() + Days::new(1));
+    let rows = db.query(sql::SHARES, &[&month.first(), &end]).await?;
     let shares = rows.iter().map(share).collect::<Result<Vec<_>, _>>()?;
     let costs = costs(&prices, elapsed, &shares);
     Ok(Bill { month, elapsed, prices, costs })

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bundle::Clock;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,11 @@ pub enum Error {
     /// The host does not say what was used.
     #[error("what perclouds use cannot be counted: {0}")]
     Host(#[from] hosts::Error),
+    /// Whose clock is wrong a person must see.
+    #[error(
+        "the clock of this machine and the database's are {0} minutes apart: set them right; what perclouds use is counted then"
+    )]
+    Clocks(i64),
     /// The database.
     #[error("what perclouds use cannot be written down")]
     Db(#[from] db::Error),
@@ -86,6 +91,8 @@ pub struct Meter {
     pub clock: Clock,
     /// Whether metrics name each percloud.
     pub per_percloud: bool,
+    /// So far the database's clock may be from ours ([`super::APART`]); further, and nothing is counted.
+    pub apart: TimeDelta,
 }
 
 impl Meter {
@@ -132,14 +139,26 @@ impl Meter {
 
     /// Counts, adds up when that is due, and notes how it went for `percloud doctor`; says what failed, which is tried again the next time.
     pub async fn once(&self) -> Option<String> {
+        let error = self.count_and_roll().await.err().map(|error| format!("{:#}", anyhow::Error::from(error)));
+        self.noted(if error.is_some() { "later" } else { "ok" }, error.as_ref()).await;
+        error
+    }
+
+    async fn count_and_roll(&self) -> Result<(), Error> {
+        // By a clock that is wrong hours would be others', days nobody's, and what is young would be too old.
+        self.clocks_agree().await?;
         let counted = self.count().await.map(drop);
         if counted.is_ok() {
             metrics::gauge!("percloud_usage_counted_timestamp_seconds").set(self.clock.now().timestamp() as f64);
         }
         let rolled = roll::when_due(&self.db, self.clock.now()).await.map(drop).map_err(Error::from);
-        let error = counted.and(rolled).err().map(|error| format!("{:#}", anyhow::Error::from(error)));
-        self.noted(if error.is_some() { "later" } else { "ok" }, error.as_ref()).await;
-        error
+        counted.and(rolled)
+    }
+
+    async fn clocks_agree(&self) -> Result<(), Error> {
+        let its: DateTime<Utc> = self.db.get().await?.query_one(sql::NOW, &[]).await?.try_get(0)?;
+        let apart = (self.clock.now() - its).abs();
+        if apart > self.apart { Err(Error::Clocks(apart.num_minutes())) } else { Ok(()) }
     }
 
     /// Notes it if that can be done.
@@ -177,7 +196,7 @@ impl Meter {
             tracing::warn!(
                 perclouds = all.backwards.len(),
                 first,
-                "the host's counters went backwards; taken for nought"
+                "the host's counters went backwards, most likely since it was killed; taken for nought"
             );
         }
         let changed = all.changes.iter().filter(|change| change.is_of_the_hour()).count();

@@ -22,6 +22,13 @@ macro_rules! sums {
     };
 }
 
+/// Of the day's row that there is and of the one that was worked out, the more.
+macro_rules! most {
+    ($($column:ident),+) => {
+        concat!($(stringify!($column), " = greatest(excluded.", stringify!($column), ", usage_days.", stringify!($column), "), "),+)
+    };
+}
+
 crate::statements! {
     /// Takes the right to count; whoever else has it keeps it until its transaction ends.
     TAKE = "select pg_try_advisory_xact_lock($1)";
@@ -63,16 +70,23 @@ crate::statements! {
             storage_bytes = excluded.storage_bytes";
     /// Forgets marks.
     UNMARK = "delete from usage_marks where tenant_id = any($1)";
-    /// In which hour hours were last added up to days.
-    ROLLED = "select hour from usage_rolled";
-    /// Notes that hour.
-    NOTE_ROLLED = "insert into usage_rolled (hour) values ($1) on conflict (one) do update set hour = excluded.hour";
+    /// In which hour hours were last added up to days, and since when the clock goes steadily.
+    ROLLED = "select hour, steady_since from usage_rolled";
+    /// Notes both.
+    NOTE_ROLLED = "insert into usage_rolled (hour, steady_since) values ($1, $2)
+        on conflict (one) do update set hour = excluded.hour, steady_since = excluded.steady_since";
+    /// Notes that the clock leapt.
+    NOTE_LEAP = "update usage_rolled set steady_since = $1";
+    /// The last day up to $1 of which anything is known.
+    LAST_DAY = "select max(day) from usage_days where day <= $1";
+    /// What time the database thinks that it is.
+    NOW = "select now()";
     /// The first hour of which anything is known.
     FIRST_HOUR = "select min(hour) from usage_hours";
     /// Adds up the day $1, which begins at $2 and ends at $3; $4 says whether it is today. A row for every percloud that was there. Bytes on the
-    /// disk are those that were last seen on the day, or before it.
+    /// disk are those that were last seen on the day, or before it. What a day has never becomes less: then its hours were dropped.
     ROLL = concat!("insert into usage_days (day, tenant_id, cpu_micros, memory_byte_seconds, awake_seconds, wakes, requests, egress_bytes, throttled_micros,
-            memory_limits, thread_limits, disk_limits, failures, starts_in_vain, busy_micros, refused, forbidden, crowded, storage_bytes)
+            memory_limits, thread_limits, disk_limits, failures, starts_in_vain, busy_micros, refused, forbidden, crowded, storage_bytes, confirmed)
         with used as (
             select tenant_id, ", sums!(), ",
                 (array_agg(storage_bytes order by hour desc) filter (where storage_bytes is not null))[1] as storage_bytes
@@ -86,18 +100,17 @@ crate::statements! {
             coalesce(u.wakes, 0), coalesce(u.requests, 0), coalesce(u.egress_bytes, 0), coalesce(u.throttled_micros, 0),
             coalesce(u.memory_limits, 0), coalesce(u.thread_limits, 0), coalesce(u.disk_limits, 0), coalesce(u.failures, 0),
             coalesce(u.starts_in_vain, 0), coalesce(u.busy_micros, 0), coalesce(u.refused, 0),
-            coalesce(u.forbidden, 0), coalesce(u.crowded, 0), coalesce(u.storage_bytes, earlier.storage_bytes, m.storage_bytes)
+            coalesce(u.forbidden, 0), coalesce(u.crowded, 0), coalesce(u.storage_bytes, earlier.storage_bytes, m.storage_bytes),
+            coalesce((select t.confirmed_at is not null from tenants t where t.id = there.tenant_id), known.confirmed, earlier.confirmed, true)
         from there
             left join used u on u.tenant_id = there.tenant_id
+            left join usage_days known on known.tenant_id = there.tenant_id and known.day = $1::date
             left join usage_days earlier on earlier.tenant_id = there.tenant_id and earlier.day = $1::date - 1
             left join usage_marks m on $4::boolean and m.tenant_id = there.tenant_id
         on conflict (tenant_id, day) do update set
-            cpu_micros = excluded.cpu_micros, memory_byte_seconds = excluded.memory_byte_seconds, awake_seconds = excluded.awake_seconds,
-            wakes = excluded.wakes, requests = excluded.requests, egress_bytes = excluded.egress_bytes,
-            throttled_micros = excluded.throttled_micros, memory_limits = excluded.memory_limits, thread_limits = excluded.thread_limits,
-            disk_limits = excluded.disk_limits, failures = excluded.failures, starts_in_vain = excluded.starts_in_vain,
-            busy_micros = excluded.busy_micros, refused = excluded.refused, forbidden = excluded.forbidden, crowded = excluded.crowded,
-            storage_bytes = coalesce(excluded.storage_bytes, usage_days.storage_bytes)");
+            ", most!(cpu_micros, memory_byte_seconds, awake_seconds, wakes, requests, egress_bytes, throttled_micros, memory_limits, thread_limits,
+                disk_limits, failures, starts_in_vain, busy_micros, refused, forbidden, crowded), "
+            storage_bytes = coalesce(excluded.storage_bytes, usage_days.storage_bytes), confirmed = excluded.confirmed or usage_days.confirmed");
     /// Drops what is too old.
     FORGET = "select usage_forget($1)";
     /// A page of hours from $1 to $2, oldest first, after the place $4, $5.
@@ -129,7 +142,7 @@ crate::statements! {
         where $4::timestamptz is null or (u.begin, u.tenant_id) > ($4, $5::text)
         order by u.begin, u.tenant_id
         limit $6");
-    /// Who met any limit in the hours from $1 on.
+    /// Who met any limit in the hours from $1 on, or used more than an hour of processor time.
     MET = concat!("select u.tenant_id, t.domain, $1::timestamptz as begin, ", amounts!(), "
         from (
             select tenant_id, null::bigint as storage_bytes, ", sums!(), "
@@ -137,7 +150,7 @@ crate::statements! {
             where hour >= $1
             group by tenant_id
             having sum(throttled_micros) + sum(memory_limits) + sum(thread_limits) + sum(disk_limits) + sum(failures) + sum(starts_in_vain)
-                + sum(busy_micros) + sum(refused) + sum(forbidden) + sum(crowded) > 0
+                + sum(busy_micros) + sum(refused) + sum(forbidden) + sum(crowded) > 0 or sum(cpu_micros) > 3600000000
         ) u left join tenants t on t.id = u.tenant_id");
     /// What the fleet used in each hour from $1 on.
     FLEET = concat!("select hour, ", sums!(), "
@@ -154,13 +167,14 @@ crate::statements! {
         from usage_hours h join tenants t on t.id = h.tenant_id
         where h.hour >= $1
         group by t.domain";
-    /// What each percloud used in the days from $1 to $2, for costs.
+    /// What each percloud used in the days from $1 to $2, for costs; without those that never were confirmed.
     SHARES = "select u.tenant_id, t.domain, count(*) as days, sum(u.cpu_micros)::bigint as cpu_micros,
             sum(u.memory_byte_seconds)::bigint as memory_byte_seconds, coalesce(sum(u.storage_bytes), 0)::bigint as storage_byte_days,
             sum(u.egress_bytes)::bigint as egress_bytes
         from usage_days u left join tenants t on t.id = u.tenant_id
         where u.day >= $1 and u.day < $2
         group by u.tenant_id, t.domain
+        having bool_or(u.confirmed)
         order by u.tenant_id";
     /// What the operator pays.
     PRICES = "select currency, machine_micros, machines, share_percent, watts, kwh_micros, storage_gb_micros, egress_gb_micros,

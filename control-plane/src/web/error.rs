@@ -114,6 +114,7 @@ impl From<domains::Error> for Error {
             }
             domains::Error::Refused(why) => Self::Invalid { field: "domain", code: why.key(), detail },
             domains::Error::Paused => Self::Conflict { code: "paused", detail },
+            domains::Error::Changed => Self::Conflict { code: "changed", detail },
             domains::Error::NoTwin => Self::Invalid { field: "choice", code: "domain.error.no-twin", detail },
             domains::Error::Db(error) => error.into(),
         }

@@ -46,6 +46,27 @@ impl Ada {
         self.send(path, form, "same-origin", &self.cookie).await
     }
 
+    /// What her browser does with a form of ours on a page that she has open, with what she types and chooses.
+    async fn submit(&self, page: &str, path: &str, typed: &[(&str, &str)]) -> Response {
+        let form = page.split_once(&format!("action=\"{path}\"")).expect("the form is there").1;
+        let form = form.split_once("</form>").unwrap().0;
+        let hidden = form.split("<input type=\"hidden\" name=\"").skip(1).map(|field| {
+            let mut parts = field.split('"');
+            (parts.next().unwrap(), parts.nth(1).unwrap())
+        });
+        let fields: Vec<_> = hidden.chain(typed.iter().copied()).collect();
+        self.post(path, &fields).await
+    }
+
+    /// She opens a page, and sends its form.
+    async fn fills(&self, page: &str, path: &str, typed: &[(&str, &str)]) -> Response {
+        self.submit(&self.get(page).await.1, path, typed).await
+    }
+
+    async fn chooses(&self, choice: &str) -> Response {
+        self.fills("/manage/domain", "/manage/domain/choose", &[("choice", choice)]).await
+    }
+
     async fn send(&self, path: &str, form: &[(&str, &str)], site: &str, cookie: &str) -> Response {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
         if !form.iter().any(|(name, _)| *name == "percloud") {
@@ -248,7 +269,7 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
     }
     assert!(!page.contains("Something is not as it should be"));
 
-    let chosen = ada.post("/manage/domain/choose", &[("choice", "www")]).await;
+    let chosen = ada.chooses("www").await;
     assert_eq!(chosen.status().as_u16(), 303);
     assert_eq!(ada.cloud.value::<String>("select name from domains where wanted = 'active'").await, "www.ada.test");
     assert_eq!(ada.post("/manage/domain/choose", &[("choice", "both")]).await.status().as_u16(), 422);
@@ -260,11 +281,12 @@ async fn a_name_in_use_says_what_is_different_and_lets_its_owner_choose_change_a
     assert!(ask.contains("connect it again at any time, with new entries"), "{ask}");
     let (status, page) = read(ada.post("/manage/domain/change", &[("name", "x")]).await).await;
     assert!(status == 422 && page.contains("aria-invalid"));
-    let same = ada.post("/manage/domain/change", &[("name", "ada.test")]).await;
+    let change = "/manage/domain/change";
+    let same = ada.fills(change, change, &[("name", "ada.test")]).await;
     assert_eq!(same.status().as_u16(), 303);
     assert_eq!(ada.cloud.value::<i64>("select count(*) from domains where wanted = 'gone'").await, 0, "the same name");
     assert!(ask.contains("Your percloud answers at") && ask.contains("Give www.ada.test up"), "{ask}");
-    let gone = ada.post("/manage/domain/remove", &[]).await;
+    let gone = ada.submit(&ask, "/manage/domain/remove", &[]).await;
     assert_eq!(header(&gone, "location"), "/manage/domain?removed=www.ada.test");
     let (_, page) = ada.get("/manage/domain?removed=www.ada.test").await;
     assert!(page.contains("that name is given up") && page.contains("Which name do you have?"), "{page}");
@@ -365,14 +387,14 @@ async fn a_twin_that_does_not_lead_here_shows_what_it_needs() {
     let clouded = entry(RecordKind::Cname, "www.ada.test", RecordState::Wrong, "domain.record.proxied");
     ada.found(&but(&[clouded])).await;
     ada.reads(&["Switch it off (“DNS only”)"], &["Something is not as it should be"]).await;
-    ada.post("/manage/domain/choose", &[("choice", "none")]).await;
+    ada.chooses("none").await;
     ada.reads(&["Only ada.test"], &["It needs this", "data-copy=\"value-of-CNAME\""]).await;
 }
 
 #[tokio::test]
 async fn a_name_that_was_chosen_says_what_it_waits_for_and_which_one_is_in_use_until_then() {
     let ada = Ada::at_ada_test(&but(&[missing_www()])).await;
-    ada.post("/manage/domain/choose", &[("choice", "www")]).await;
+    ada.chooses("www").await;
     let until = "Until then <strong>ada.test</strong> is your address";
     let said = ["Your percloud is at ada.test", "You chose www.ada.test", until];
     let never = ["ada.test leads to", "does not lead here yet", "Something is not as it should be"];
@@ -391,7 +413,7 @@ async fn a_name_that_was_chosen_says_what_it_waits_for_and_which_one_is_in_use_u
     ada.found(&Report::default()).await;
     ada.reads(&["we are still looking at its entries"], &never).await;
 
-    ada.post("/manage/domain/choose", &[("choice", "none")]).await;
+    ada.chooses("none").await;
     ada.reads(&["You chose www.ada.test", "Only www.ada.test"], &never).await;
     ada.serve("www.ada.test").await;
     ada.reads(&["Your percloud is at www.ada.test"], &["You chose"]).await;
@@ -414,7 +436,7 @@ async fn claiming_again_and_again_is_slowed_down() {
     for n in 0..25 {
         let name = format!("ada{n}.test");
         let path = if n == 0 { "/manage/domain" } else { "/manage/domain/change" };
-        statuses.push(ada.post(path, &[("name", &name)]).await.status().as_u16());
+        statuses.push(ada.fills(path, path, &[("name", &name)]).await.status().as_u16());
     }
     assert_eq!((statuses[0], statuses[19], statuses[24]), (303, 303, 429), "{statuses:?}");
 }

@@ -6,11 +6,15 @@
 
 pub(crate) mod flood;
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, ensure};
 use serde_json::{Map, Value, json};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -157,28 +161,31 @@ async fn visits(
     rate: u32,
     window: Duration,
 ) -> anyhow::Result<(Vec<f64>, usize)> {
-    let (start, pause) = (Instant::now(), Duration::from_secs(1) / rate);
-    let mut visits = JoinSet::new();
     let url = format!("{}/", provider.origin(Some("quiet")));
-    for n in 0.. {
-        let due = start + pause * n;
-        if due >= start + window {
-            break;
-        }
-        tokio::time::sleep_until(due).await;
-        let (client, url) = (client.clone(), url.clone());
-        visits.spawn(async move {
-            let answer = client.get(&url).send().await?.error_for_status()?;
-            answer.bytes().await?;
-            // From when they wanted to come: a client that is late itself must not hide how long the answer took.
-            anyhow::Ok(ms(due.elapsed()))
-        });
-    }
-    let all = visits.join_all().await;
+    let (client, handle) = (client.clone(), Handle::current());
+    // A thread keeps the time: the library's clock strikes once a millisecond, which would be most of what is measured.
+    let keeps_time = move || {
+        let (start, pause) = (Instant::now(), Duration::from_secs(1) / rate);
+        let all_due = (0..).map(|n| start + pause * n).take_while(|due| *due < start + window);
+        let come = |due: Instant| {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            handle.spawn(visit(client.clone(), url.clone(), due))
+        };
+        all_due.map(come).collect::<Vec<_>>()
+    };
+    let visits = tokio::task::spawn_blocking(keeps_time).await?;
+    let all = futures_util::future::try_join_all(visits).await?;
     let count = all.len();
     let took: Vec<f64> = all.into_iter().flatten().collect();
     let lost = count - took.len();
     Ok((took, lost))
+}
+
+/// Milliseconds from when a visitor wanted to come: a client that is late itself must not hide how long the answer took.
+async fn visit(client: reqwest::Client, url: String, due: Instant) -> anyhow::Result<f64> {
+    let answer = client.get(&url).send().await?.error_for_status()?;
+    answer.bytes().await?;
+    Ok(ms(due.elapsed()))
 }
 
 /// A percloud that misbehaves until it is told to end.

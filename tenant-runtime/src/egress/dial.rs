@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
+use bundle::Link;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
 };
 use url::{Host, Url};
 
-use super::Error;
+use super::{Error, links};
 
 /// An answer of the way out is shorter than this.
 const ANSWER_MAX: usize = 4096;
@@ -50,6 +51,11 @@ fn reason(answer: &str) -> &str {
     }
 }
 
+/// Whether an address is the Internet's, seen from a machine with these links.
+fn is_elsewhere(ip: IpAddr, links: &[Link]) -> bool {
+    bundle::is_public(ip) && !links.iter().any(|link| link.leads_to(ip))
+}
+
 /// Without anybody between: to the first public address that answers, of those that the name has now.
 pub(super) async fn direct(url: &Url, port: u16) -> Result<TcpStream, Error> {
     let found: Vec<IpAddr> = match url.host() {
@@ -61,7 +67,8 @@ pub(super) async fn direct(url: &Url, port: u16) -> Result<TcpStream, Error> {
         None => return Err(Error::Address),
     };
     let mut last = Error::NotPublic;
-    for ip in found.into_iter().filter(|ip| bundle::is_public(*ip)).take(4) {
+    let links = links::all();
+    for ip in found.into_iter().filter(|ip| is_elsewhere(*ip, &links)).take(4) {
         match tokio::time::timeout(PATIENCE, TcpStream::connect(SocketAddr::new(ip, port))).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = Error::Unreachable(error),
@@ -69,4 +76,20 @@ pub(super) async fn direct(url: &Url, port: u16) -> Result<TcpStream, Error> {
         }
     }
     Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printer_at_home_is_not_the_internet_though_its_address_is_public() {
+        let mask = Some("ffff:ffff:ffff:ffff::".parse().unwrap());
+        let home = [Link::new("2a00:1:2:3::10".parse().unwrap(), mask)];
+        for (ip, expected) in
+            [("2a00:1:2:3::20", false), ("2a00:1:2:3::10", false), ("2a00:1:2:4::20", true), ("fd00::1", false)]
+        {
+            assert_eq!(is_elsewhere(ip.parse().unwrap(), &home), expected, "{ip}");
+        }
+    }
 }

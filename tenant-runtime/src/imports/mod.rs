@@ -99,6 +99,10 @@ impl uploads::Purpose for Arriving {
         "import"
     }
 
+    fn goes_on(&self) -> bool {
+        true
+    }
+
     fn finish(&self, tx: &Transaction<'_>, done: &uploads::Finished<'_>) -> anyhow::Result<Option<String>> {
         let name = done.metadata.get("filename").map_or("", String::as_str);
         let id = rows::insert(tx, name, &rows::Source::Blob(done.blob), done.now)?;

@@ -320,3 +320,37 @@ async fn the_command_line_fills_a_folder_from_the_file_or_the_unzipped_folder() 
     assert!(super::from_file(&bad, &data, None, clock()).await.is_err());
     assert!(!data.exists(), "nothing is made for a bad bundle");
 }
+
+/// Gives a file in pieces, as browsers with JavaScript do; answers with where it is looked at.
+async fn send(this: &TestRuntime, content: &[u8]) -> String {
+    let encoded = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+    let wanted = format!("filename {},purpose {}", encoded("ada.zip"), encoded("import"));
+    let tus = |method, at: &str| this.request(method, at).header("tus-resumable", "1.0.0");
+    let create = tus(Method::POST, "/app/uploads/").header("upload-length", content.len());
+    let created = this.fetch(create.header("upload-metadata", wanted).body(axum::body::Body::empty()).unwrap()).await;
+    let piece = tus(Method::PATCH, created.location()).header("content-type", "application/offset+octet-stream");
+    let piece = piece.header("upload-offset", 0).body(axum::body::Body::from(content.to_vec())).unwrap();
+    this.fetch(piece).await.header("upload-result").to_owned()
+}
+
+#[tokio::test]
+async fn the_host_knows_of_an_import_from_its_first_moment_on() {
+    let this = TestRuntime::signed_in().await;
+    let told = || crate::status::read(this.runtime.folder()).and_then(|told| told.wake_at);
+    crate::status::write(&this.runtime).await.unwrap();
+    let now = Some(this.clock.now());
+    assert!(told() > now);
+    let bundle = take_everything(&lived_in().await, "").await.body;
+    for in_pieces in [false, true] {
+        let at = if in_pieces { send(&this, &bundle).await } else { give(&this, &bundle).await };
+        assert_eq!(told(), now, "it is to be checked");
+        assert_eq!(settled(&this, &at).await["state"], "ready");
+        crate::status::write(&this.runtime).await.unwrap();
+        assert!(told() > now, "it waits for its owner");
+        if in_pieces {
+            assert_eq!(this.post(&format!("{at}/start"), &[]).await.status, StatusCode::SEE_OTHER);
+            assert_eq!(told(), now, "it is taken in");
+            assert_eq!(settled(&this, &at).await["state"], "done");
+        }
+    }
+}

@@ -58,7 +58,7 @@ pub(super) async fn upload(State(rt): State<Runtime>, req: Request, mut form: Mu
         let blob = uploads::multipart::store(rt.blobs(), field, room).await?;
         let now = rt.clock().now();
         let id = rt.store().write(move |tx| rows::insert(tx, &name, &Source::Blob(blob), now)).await?;
-        work::ensure(&rt, &id);
+        work::begin(&rt, &id).await?;
         return Ok(web::redirect(&address(&id)));
     }
     let page = look(&rt, Some("import.no-file")).await?;
@@ -207,7 +207,7 @@ pub(super) async fn start(
             rows::set_importing(tx, &row.id, &secrets, take)
         })
         .await?;
-    work::ensure(&rt, &id);
+    work::begin(&rt, &id).await?;
     Ok(web::redirect(&to))
 }
 

@@ -23,7 +23,7 @@ use crate::{
     pulse::Busy,
     quota,
     runtime::Runtime,
-    services,
+    services, status,
     store::Store,
 };
 
@@ -42,6 +42,13 @@ pub(super) fn ensure(rt: &Runtime, id: &str) {
         let busy = rt.busy();
         tokio::spawn(work(rt.clone(), id.to_owned(), turn, busy));
     }
+}
+
+/// The same for one that has just been asked for. The host is told first: were we killed now, nobody else would wake us to go on.
+pub(super) async fn begin(rt: &Runtime, id: &str) -> anyhow::Result<()> {
+    status::write(rt).await?;
+    ensure(rt, id);
+    Ok(())
 }
 
 async fn work(rt: Runtime, id: String, turn: Turn, _busy: Busy) {

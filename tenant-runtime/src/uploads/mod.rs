@@ -38,6 +38,10 @@ pub static PURPOSES: &[&dyn Purpose] = &[&crate::services::files::Arriving, &cra
 pub trait Purpose: Send + Sync {
     /// The name that clients give in `Upload-Metadata`.
     fn name(&self) -> &'static str;
+    /// Whether work begins with it that is to be gone on with though nobody asks for it.
+    fn goes_on(&self) -> bool {
+        false
+    }
     /// Refuses, before a byte is sent, what could not be taken.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use super::{Finished, Hashing, Upload, rows};
 use crate::{
     blobs::{Blob, Blobs, Hash},
     runtime::Runtime,
-    web,
+    status, web,
 };
 
 /// After so many bytes they are made durable and the row says so.
@@ -80,6 +80,7 @@ pub(super) async fn finish(rt: &Runtime, upload: Upload) -> web::Result<Upload> 
     let (blobs, id) = (rt.blobs().clone(), upload.id.clone());
     blocking(move || blobs.adopt(&blobs.partial(&id), &blob)).await?;
     let now = rt.clock().now();
+    let goes_on = super::purpose(&upload.purpose)?.goes_on();
     let taken = rt.store().write(move |tx| {
         let purpose = super::purpose(&upload.purpose)?;
         let result = purpose.finish(tx, &Finished { blob, metadata: &upload.metadata, now })?;
@@ -88,7 +89,12 @@ pub(super) async fn finish(rt: &Runtime, upload: Upload) -> web::Result<Upload> 
         }
         Ok(Upload { result, ..upload })
     });
-    taken.await.map_err(web::Error::from)
+    let taken = taken.await?;
+    if goes_on {
+        // Were we killed now, nobody else would wake us to go on.
+        status::write(rt).await?;
+    }
+    Ok(taken)
 }
 
 /// Stores a stream as a blob at once, without a row; for plain forms. `limit` is the most it may be.

@@ -61,6 +61,43 @@ fn woken_by_its_timetable_it_does_what_is_due_and_leaves_at_once() {
 }
 
 #[test]
+fn killed_just_when_an_import_has_begun_it_will_be_woken_to_go_on() {
+    let unit = Unit::new();
+    let mut process = unit.start("3600");
+    let body = format!("password={}", PASSWORD.replace(' ', "+"));
+    let (code, answer) = unit.ask("POST", &link(), "", &body);
+    assert_eq!(code, 200);
+    let cookies = answer.lines().filter_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("set-cookie").then(|| value.split(';').next().unwrap_or_default())
+    });
+    let cookies = cookies.collect::<Vec<_>>().join("; ");
+    // Housekeeping, which tells the host what there is to tell every ten minutes, has just done so.
+    let tidied = || {
+        let database = rusqlite::Connection::open(unit.folder.path().join("data/percloud.db")).unwrap();
+        database.query_row("select count(*) from chores where name = 'tidy'", [], |row| row.get(0)).unwrap_or(0_u32)
+            == 1
+    };
+    let began = Instant::now();
+    while !tidied() || told(unit.folder.path())["wake_at"].is_null() {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let form = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.zip\"\r\n\r\nno bundle\r\n--x--\r\n";
+    let whole = request("POST", "/control/import", &cookies, form, "close")
+        .replace("application/x-www-form-urlencoded", "multipart/form-data; boundary=x");
+    let mut stream = unit.connect();
+    stream.write_all(whole.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(status(&answer), 303, "{answer}");
+    process.signal(Signal::KILL);
+    assert!(!process.wait(PATIENCE).success());
+    let wake_at: chrono::DateTime<chrono::Utc> = told(unit.folder.path())["wake_at"].as_str().unwrap().parse().unwrap();
+    assert!(wake_at <= bundle::Clock::system().now(), "it is due, and the host knows: {wake_at}");
+}
+
+#[test]
 fn crawlers_health_checks_and_open_connections_do_not_keep_it_awake() {
     let unit = Unit::new();
     let mut process = unit.start("3600");

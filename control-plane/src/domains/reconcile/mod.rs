@@ -74,11 +74,14 @@ impl Noun for Domains {
     async fn look(&self, row: &DomainRow) -> Result<Seen, StepError> {
         let now = self.clock.now();
         let alone = row.wanted == Wanted::Gone || row.tenant_goes || row.paused;
-        let verdict = match !alone && (row.check_at <= now || row.moves()) {
+        let certificates = self.certificates(row).await?;
+        // The certificate for which all was ready has come: it is worth one more look, without which nobody moves.
+        let come = row.moves() && row.awaited() && certificates.lasting.contains(&row.name);
+        let verdict = match !alone && (row.check_at <= now || come) {
             true => Some(self.ask(row).await?),
             false => None,
         };
-        Ok(Seen { now, verdict, certificates: self.certificates(row).await?, observed: row.observed })
+        Ok(Seen { now, verdict, certificates, observed: row.observed })
     }
 
     fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
@@ -160,7 +163,7 @@ impl Domains {
     async fn ask(&self, row: &DomainRow) -> Result<Verdict, StepError> {
         let rival = self.rival(row).await?;
         let edge = edge_of(&self.base_domain);
-        let hosts: Vec<&str> = row.hosts().collect();
+        let hosts: Vec<&str> = row.looked_at().collect();
         let challenge_host = row.challenge_host();
         let question = Question { base: &row.base, challenge_host: &challenge_host, hosts: &hosts, ours: &edge };
         let look = async { tokio::join!(self.dns.look(&question), self.addresses()) };

@@ -163,11 +163,13 @@ impl Turn<'_> {
         audit::note(self.tx, self.now, &Actor::Reconcile, "domain.displaced", &tenant, &details).await?;
         let owner = self.tx.query_one(sql::OWNER, &[&tenant.as_str()]).await.map_err(db::Error::from)?;
         let of = |column: &str| owner.try_get::<_, String>(column).map_err(db::Error::from);
+        let led: Option<At> = rival.try_get("leads_until").map_err(db::Error::from)?;
         let message = match text("part")?.parse()? {
-            Part::Main => Some(Message::DomainLost { domain: name, old: of("domain")? }),
-            Part::Former => Some(Message::DomainEnded { domain: name, address: of("address")? }),
+            // People used it, whichever part it was to play next.
+            _ if led.is_some() => Some(Message::DomainEnded { domain: name, address: of("address")? }),
             // It never served, and waits for its proof again.
             Part::Next => None,
+            Part::Main | Part::Former => Some(Message::DomainLost { domain: name, old: of("domain")? }),
         };
         let Some(message) = message else { return Ok(()) };
         mails::queue(self.tx, Some(&tenant), &of("email")?, &of("language")?, &message, self.now).await?;
@@ -179,7 +181,8 @@ impl Turn<'_> {
         let before = if row.part == Part::Next { self.take_over().await? } else { None };
         ensure_affected(self.tx.execute(sql::TAKE, &[&row.id, &self.claim]).await?, 1)?;
         self.tx.execute(sql::OWN, &[&tenant, &row.name, &self.now]).await?;
-        if row.observed == Observed::Active && before.is_none() {
+        // The other one of its two names serves instead: that is no news.
+        if row.part == Part::Main && row.in_use().is_some() {
             return Ok(());
         }
         self.note("domain.active").await?;
@@ -223,18 +226,21 @@ impl Turn<'_> {
             .await
     }
 
-    /// One that never served waits for its proof again; nobody misses it.
+    /// One that never served waits for its proof again; nobody misses it. One that led here before does so, too, but people used it.
     async fn lose(&self) -> Result<Observed, db::Error> {
+        let row = self.row;
         self.unwant(&self.names()).await?;
         self.note("domain.lost").await?;
-        if self.row.part == Part::Next {
-            self.observed(Observed::Pending, None).await?;
-            return Ok(Observed::Pending);
+        let observed = if row.part == Part::Next { Observed::Pending } else { Observed::Lost };
+        ensure_affected(self.tx.execute(sql::LOST, &[&row.id, &self.claim, &observed.as_str()]).await?, 1)?;
+        self.disown(&row.tenant_id).await?;
+        if row.returns() {
+            let address = row.own_domain.as_ref().unwrap_or(&row.domain).clone();
+            self.mail(Message::DomainEnded { domain: row.name.clone(), address }).await?;
+        } else if row.part != Part::Next {
+            self.mail(row.ended()).await?;
         }
-        self.observed(Observed::Lost, None).await?;
-        self.disown(&self.row.tenant_id).await?;
-        self.mail(self.row.ended()).await?;
-        Ok(Observed::Lost)
+        Ok(observed)
     }
 
     async fn end(&self) -> Result<(), db::Error> {

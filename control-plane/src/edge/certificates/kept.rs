@@ -7,12 +7,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context;
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tls::{CompactName, Compactor};
 use tokio::time::{Duration, sleep};
 
 use super::load::{opened, version};
-use super::{AGAIN, Certificates, Entry, Id};
+use super::{AGAIN, Certificates, Entry, Id, Index};
 use crate::edge::sql;
 
 /// Read at once while filling.
@@ -31,21 +32,32 @@ pub(super) struct Kept {
 #[derive(Default)]
 struct Inner {
     compactor: Compactor,
-    all: HashMap<Id, Box<[u8]>>,
+    all: HashMap<Id, One>,
     bytes: usize,
+}
+
+struct One {
+    version: u64,
+    packed: Box<[u8]>,
+}
+
+impl One {
+    fn bytes(&self) -> usize {
+        self.packed.len() + BESIDE
+    }
 }
 
 impl Inner {
     fn remove(&mut self, id: Id) {
-        self.bytes -= self.all.remove(&id).map_or(0, |one| one.len() + BESIDE);
+        self.bytes -= self.all.remove(&id).map_or(0, |one| one.bytes());
     }
 }
 
-/// One sealing of one certificate's key has one name.
+/// One sealing of one certificate's key has one name: ids are random, and so are the versions of one id.
 fn name(id: Id, version: u64) -> CompactName {
-    let mut name = [0; 24];
+    let mut name = CompactName::default();
     name[..10].copy_from_slice(&id.0);
-    name[10..18].copy_from_slice(&version.to_be_bytes());
+    name[4..].iter_mut().zip(version.to_be_bytes()).for_each(|(byte, version)| *byte ^= version);
     name
 }
 
@@ -63,15 +75,33 @@ impl Kept {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.remove(id);
         let packed = inner.compactor.pack(&name(id, version), chain_pem, pkcs8);
-        let Some(packed) = packed.filter(|one| inner.bytes + one.len() + BESIDE <= self.most) else { return };
-        inner.bytes += packed.len() + BESIDE;
-        inner.all.insert(id, packed);
+        let Some(one) = packed.map(|packed| One { version, packed }) else { return };
+        if inner.bytes + one.bytes() <= self.most {
+            inner.bytes += one.bytes();
+            inner.all.insert(id, one);
+        }
     }
 
-    /// The certificate as it is meant by `entry`; none when it is not here, or an older one is.
-    pub(super) fn find(&self, entry: &Entry) -> Option<Arc<CertifiedKey>> {
+    /// Whether the certificate is here as it is meant by `entry`, and not an older one.
+    pub(super) fn has(&self, entry: &Entry) -> bool {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.compactor.unpack(&name(entry.id, entry.version), inner.all.get(&entry.id)?)
+        inner.all.get(&entry.id).is_some_and(|one| one.version == entry.version)
+    }
+
+    /// The certificate made whole, as it is meant by `entry`; none when it is not here, or another one is.
+    pub(super) fn find(&self, entry: &Entry) -> Option<Arc<CertifiedKey>> {
+        self.whole(entry.id, |version| version == entry.version)
+    }
+
+    /// The certificate made whole, whichever is here.
+    fn find_any(&self, id: Id) -> Option<Arc<CertifiedKey>> {
+        self.whole(id, |_| true)
+    }
+
+    fn whole(&self, id: Id, meant: impl FnOnce(u64) -> bool) -> Option<Arc<CertifiedKey>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let one = inner.all.get(&id).filter(|one| meant(one.version))?;
+        inner.compactor.unpack(&name(id, one.version), &one.packed)
     }
 
     /// Keeps these no more.
@@ -86,7 +116,7 @@ impl Kept {
         let Inner { all, bytes, .. } = &mut *inner;
         all.retain(|id, one| {
             let stays = ids.contains(id);
-            *bytes -= if stays { 0 } else { one.len() + BESIDE };
+            *bytes -= if stays { 0 } else { one.bytes() };
             stays
         });
     }
@@ -99,6 +129,29 @@ impl Kept {
     /// About as many bytes as it may be.
     fn is_full(&self) -> bool {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).bytes + 1024 >= self.most
+    }
+}
+
+/// Shows a certificate that is kept: it is made whole in the handshake that needs it, and gone afterwards. One configuration for all such,
+/// instead of one for each time.
+pub(super) struct AtHand {
+    pub(super) base_domain: String,
+    pub(super) index: Arc<RwLock<Index>>,
+    pub(super) kept: Arc<Kept>,
+}
+
+impl std::fmt::Debug for AtHand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AtHand").finish_non_exhaustive()
+    }
+}
+
+impl ResolvesServerCert for AtHand {
+    /// Since it was found, its handshake may have waited, and a newer one may be meant: what is kept is good until that is here.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().unwrap_or(&self.base_domain);
+        let entry = self.index.read().unwrap_or_else(PoisonError::into_inner).find(name)?;
+        self.kept.find_any(entry.id)
     }
 }
 
@@ -143,53 +196,92 @@ impl Certificates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::{ClientConnection, ServerConfig, ServerConnection};
+    use rustls_pki_types::CertificateDer;
     use tls::LocalCa;
 
     fn id(number: u8) -> Id {
         Id([number; 10])
     }
 
-    fn entry(number: u8, version: u64) -> Entry {
-        Entry { id: id(number), version, not_after: 0, public: false }
+    fn has(kept: &Kept, number: u8, version: u64) -> bool {
+        let entry = Entry { id: id(number), version, not_after: 0, public: false };
+        assert_eq!(kept.has(&entry), kept.find(&entry).is_some());
+        kept.has(&entry)
     }
 
-    /// A store of this size, with a function that puts a certificate into it.
-    fn store(most: usize) -> (Kept, impl Fn(&Kept, u8, u64)) {
+    fn ca() -> LocalCa {
         let folder = tempfile::tempdir().unwrap();
-        let now = bundle::Clock::system().now();
-        let ca = LocalCa::open_or_create(&folder.path().join("ca"), "test", &[], now).unwrap();
-        let put = move |kept: &Kept, number, version| {
-            let issued = ca.issue(&[&format!("n{number}.example")], 30, now).unwrap();
-            kept.put(id(number), version, &issued.chain_pem, issued.key_der.secret_pkcs8_der());
-        };
-        (Kept::new(most), put)
+        LocalCa::open_or_create(&folder.path().join("ca"), "test", &[], bundle::Clock::system().now()).unwrap()
+    }
+
+    fn put(ca: &LocalCa, kept: &Kept, number: u8, version: u64) {
+        let issued = ca.issue(&[&format!("n{number}.example")], 30, bundle::Clock::system().now()).unwrap();
+        kept.put(id(number), version, &issued.chain_pem, issued.key_der.secret_pkcs8_der());
+    }
+
+    /// The certificate that a visitor of this name is shown; none when the handshake fails.
+    fn shown(at_hand: &ServerConfig, ca: &LocalCa, name: &str) -> Option<CertificateDer<'static>> {
+        let mut server = ServerConnection::new(Arc::new(at_hand.clone())).unwrap();
+        let config = tls::client_config(ca.root_pem(), &["h2"]).unwrap();
+        let mut client = ClientConnection::new(Arc::new(config), name.to_owned().try_into().unwrap()).unwrap();
+        let (mut said, mut answered) = (Vec::new(), Vec::new());
+        client.write_tls(&mut said).unwrap();
+        server.read_tls(&mut said.as_slice()).unwrap();
+        server.process_new_packets().ok()?;
+        server.write_tls(&mut answered).unwrap();
+        client.read_tls(&mut answered.as_slice()).unwrap();
+        client.process_new_packets().ok()?;
+        client.peer_certificates()?.first().cloned()
     }
 
     #[test]
     fn there_is_room_for_so_many_bytes_and_not_for_one_more() {
-        let (kept, put) = store(4096);
-        (0..100).for_each(|number| put(&kept, number, 1));
+        let (ca, kept) = (ca(), Kept::new(4096));
+        (0..100).for_each(|number| put(&ca, &kept, number, 1));
         let held = kept.len();
         assert!((5..20).contains(&held), "{held}");
         assert!(kept.inner.read().unwrap().bytes <= 4096);
-        assert!(kept.find(&entry(0, 1)).is_some() && kept.find(&entry(99, 1)).is_none());
+        assert!(kept.find_any(id(0)).is_some() && kept.find_any(id(99)).is_none());
         kept.forget(&[id(0), id(1), id(99)]);
-        put(&kept, 99, 1);
-        assert!(kept.find(&entry(99, 1)).is_some(), "what goes makes room");
+        put(&ca, &kept, 99, 1);
+        assert!(kept.find_any(id(99)).is_some(), "what goes makes room");
         kept.retain(&HashSet::new());
         assert_eq!((kept.len(), kept.inner.read().unwrap().bytes), (0, 0));
-        let (none, put) = store(0);
-        put(&none, 1, 1);
+        let none = Kept::new(0);
+        put(&ca, &none, 1, 1);
         assert_eq!(none.len(), 0);
     }
 
     #[test]
-    fn an_older_one_is_not_shown() {
-        let (kept, put) = store(1 << 20);
-        put(&kept, 1, 7);
-        assert!(kept.find(&entry(1, 7)).is_some() && kept.find(&entry(1, 8)).is_none());
-        put(&kept, 1, 8);
-        assert!(kept.find(&entry(1, 7)).is_none() && kept.find(&entry(1, 8)).is_some());
+    fn an_older_one_is_not_taken_for_a_newer_one() {
+        let (ca, kept) = (ca(), Kept::new(1 << 20));
+        put(&ca, &kept, 1, 7);
+        assert!(has(&kept, 1, 7) && !has(&kept, 1, 8));
+        let older = kept.find_any(id(1)).unwrap();
+        put(&ca, &kept, 1, 8);
+        assert!(!has(&kept, 1, 7) && has(&kept, 1, 8));
+        assert_ne!(kept.find_any(id(1)).unwrap().cert, older.cert);
         assert_eq!(kept.len(), 1);
+    }
+
+    #[test]
+    fn a_handshake_is_shown_what_is_kept_until_something_newer_is() {
+        let (ca, kept, index) = (ca(), Arc::new(Kept::new(1 << 20)), Arc::<RwLock<Index>>::default());
+        let mut at_hand = tls::server_config(Arc::new(tls::Resolver::new()), &["h2"]).unwrap();
+        let base_domain = "n1.example".to_owned();
+        at_hand.cert_resolver = Arc::new(AtHand { base_domain, index: index.clone(), kept: kept.clone() });
+        put(&ca, &kept, 1, 7);
+        assert_eq!(shown(&at_hand, &ca, "n1.example"), None, "nobody said that it stands for that name");
+        // A newer one is meant already, but not here yet.
+        let meant = Entry { id: id(1), version: 8, not_after: 0, public: false };
+        index.write().unwrap().put(meant, ["n1.example"]);
+        let older = shown(&at_hand, &ca, "n1.example").unwrap();
+        assert_eq!(shown(&at_hand, &ca, "n2.example"), None);
+        put(&ca, &kept, 1, 8);
+        let newer = shown(&at_hand, &ca, "n1.example").unwrap();
+        assert!(newer != older && kept.find(&meant).unwrap().cert[0] == newer);
+        kept.forget(&[id(1)]);
+        assert_eq!(shown(&at_hand, &ca, "n1.example"), None);
     }
 }

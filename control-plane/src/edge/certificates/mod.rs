@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, SetOnce};
 use tokio::time::{Duration, Instant};
 
 pub(super) use index::{Entry, Id, Index};
-use kept::Kept;
+use kept::{AtHand, Kept};
 use lately::Lately;
 pub(super) use load::{Source, entry};
 
@@ -58,7 +58,7 @@ impl Lifecycle<Id, Arc<Held>> for Pin {
 /// All certificates of the provider's.
 pub(super) struct Certificates {
     base_domain: String,
-    index: RwLock<Index>,
+    index: Arc<RwLock<Index>>,
     /// Set when everything was read for the first time; a handshake waits for that.
     known: SetOnce<()>,
     held: Cache<Id, Arc<Held>, UnitWeighter, DefaultHashBuilder, Pin>,
@@ -66,6 +66,8 @@ pub(super) struct Certificates {
     lately: Lately,
     /// Has no certificate: what all others are made from, and what answers for names that nobody has.
     nobody: Arc<ServerConfig>,
+    /// Shows whatever is kept.
+    at_hand: Arc<ServerConfig>,
     source: OnceLock<Source>,
 }
 
@@ -78,14 +80,20 @@ impl Certificates {
         let nobody = tls::server_config(Arc::new(tls::Resolver::new()), &["h2", "http/1.1"])?;
         let held =
             Cache::with(in_memory.max(1), in_memory.max(1) as u64, UnitWeighter, DefaultHashBuilder::default(), Pin);
+        let (index, kept) = (Arc::<RwLock<Index>>::default(), Arc::new(Kept::new(kept_bytes)));
+        let mut at_hand = nobody.clone();
+        let base_domain = base_domain.to_owned();
+        at_hand.cert_resolver =
+            Arc::new(AtHand { base_domain: base_domain.clone(), index: index.clone(), kept: kept.clone() });
         Ok(Self {
-            base_domain: base_domain.to_owned(),
-            index: RwLock::default(),
+            base_domain,
+            index,
             known: SetOnce::new(),
             held,
-            kept: Arc::new(Kept::new(kept_bytes)),
+            kept,
             lately: Lately::default(),
             nobody: Arc::new(nobody),
+            at_hand: Arc::new(at_hand),
             source: OnceLock::new(),
         })
     }
@@ -125,10 +133,15 @@ impl Certificates {
         let held = match self.held.get(&entry.id) {
             Some(held) if held.version == entry.version && held.config.is_some() => held,
             Some(held) => self.renew(entry, held).await,
-            None => match self.kept.find(&entry) {
-                Some(key) => self.whole(entry, key),
-                None => self.held.get_or_insert_async(&entry.id, self.load(entry, true)).await.ok()?,
-            },
+            None if self.kept.has(&entry) => {
+                // It becomes ready if it is wanted often: to make it again is less work than to have it take another's place for nothing.
+                let often = name.is_none() || self.lately.again(entry.id);
+                match often.then(|| self.kept.find(&entry)).flatten() {
+                    Some(key) => self.whole(entry, key),
+                    None => return Some(Shown { config: self.at_hand.clone(), public: entry.public }),
+                }
+            }
+            None => self.held.get_or_insert_async(&entry.id, self.load(entry, true)).await.ok()?,
         };
         Some(Shown { config: held.config.clone()?, public: entry.public })
     }
@@ -138,13 +151,11 @@ impl Certificates {
         self.entry(None).is_some_and(|own| own.id == id)
     }
 
-    /// Of what was kept. It stays ready if it is wanted often: to make it again is less work than to have it take another's place for nothing.
+    /// Of what was kept; ready from now on.
     fn whole(&self, entry: Entry, key: Arc<CertifiedKey>) -> Arc<Held> {
         let (config, pinned) = (Some(Arc::new(tls::serving(&self.nobody, key))), self.is_own(entry.id));
         let held = Arc::new(Held { version: entry.version, config, pinned, again: Mutex::default() });
-        if pinned || self.lately.again(entry.id) {
-            self.held.insert(entry.id, held.clone());
-        }
+        self.held.insert(entry.id, held.clone());
         held
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::time::{Duration, Instant};
 
-use super::super::company::Company;
+use super::super::company::{Company, Who};
 
 /// Steps in a second, in the long run: a request is four or five, a piece of a large file is one.
 const STEPS: u32 = 2000;
@@ -18,7 +18,7 @@ const LOOK: u32 = 64;
 
 /// The connections of one percloud at one worker.
 pub(in super::super) struct Crowd {
-    pub(super) key: String,
+    pub(super) who: Who,
     steps: AtomicU32,
     /// The steps so far are paid for by then.
     until: Mutex<Instant>,
@@ -26,8 +26,8 @@ pub(in super::super) struct Crowd {
 }
 
 impl Crowd {
-    pub(super) fn new(key: &str, now: Instant) -> Self {
-        Self { key: key.to_owned(), steps: AtomicU32::default(), until: Mutex::new(now), is: AtomicBool::default() }
+    pub(super) fn new(who: Who, now: Instant) -> Self {
+        Self { who, steps: AtomicU32::default(), until: Mutex::new(now), is: AtomicBool::default() }
     }
 
     /// Counts a step, which is all that a step costs while there is no crowd; whether there is one.
@@ -48,7 +48,7 @@ impl Crowd {
     fn look(&self, company: &Company, now: Instant) {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         *until = ((*until).max(now) + Duration::from_secs(1) * LOOK / STEPS).min(now + BURST + LINGER);
-        self.is.store(*until > now + BURST && company.beside(&self.key, now), Relaxed);
+        self.is.store(*until > now + BURST && company.beside(self.who, now), Relaxed);
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
     impl Street {
         fn new() -> Self {
             let now = Instant::now();
-            Self { company: Company::new(now), crowd: Crowd::new("ada", now), now }
+            Self { company: Company::new(now), crowd: Crowd::new(Who::of("ada"), now), now }
         }
 
         /// So many steps a second for so many seconds, beside Bob's visitors or not; how many of them were a crowd's.
@@ -74,7 +74,7 @@ mod tests {
             let mut crowded = 0;
             for _ in 0..per_second * seconds {
                 if beside {
-                    self.company.visited("bob", self.now);
+                    self.company.visited(Who::of("bob"), self.now);
                 }
                 if self.crowd.count() {
                     self.crowd.look(&self.company, self.now);

@@ -17,19 +17,19 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
-use bundle::TenantId;
 use metrics::{Counter, counter, gauge};
 use pin_project_lite::pin_project;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::company::Company;
+use super::company::{Company, Who};
+use super::routes::Visited;
 use crate::ledger::Ledger;
 pub(super) use crowd::Crowd;
 use queue::{Next, Queue, SLICE, Waiter, What};
 
-/// Perclouds that are remembered, before it is looked which of them have no connection any more.
-const REMEMBERED: usize = 1024;
+/// Perclouds that are remembered, before it is looked which of them have no connection any more: most are forgotten with their last one.
+const REMEMBERED: usize = 256;
 
 /// The turns of one worker.
 pub(super) struct Turns {
@@ -49,7 +49,7 @@ pub(super) struct Turns {
 /// The perclouds whose connections are counted.
 #[derive(Default)]
 struct Crowds {
-    by_key: HashMap<String, Weak<Crowd>>,
+    by_who: HashMap<Who, Weak<Crowd>>,
     /// When there are so many, it is looked which of them have a connection.
     look_through_at: usize,
 }
@@ -117,6 +117,10 @@ impl Turns {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn crowds(&self) -> MutexGuard<'_, Crowds> {
+        self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Gives turns, for as long as the worker works.
     pub(super) async fn run(self: Arc<Self>) {
         loop {
@@ -141,12 +145,18 @@ impl Turns {
         }
     }
 
-    /// Does `work` of the percloud `key`, step by step, each step a turn; none when too many wait.
-    pub(super) async fn take<F: Future>(self: &Arc<Self>, key: &str, work: F) -> Option<F::Output> {
+    /// Does `work` for whoever is visited, step by step, each step a turn; none when too many wait.
+    pub(super) async fn take<F: Future>(self: &Arc<Self>, visited: &Visited, work: F) -> Option<F::Output> {
+        let who = visited.who();
+        if let Visited::Percloud(route) = visited
+            && self.queue().is_busy(who, Instant::now())
+        {
+            route.account(&self.ledger).crowd();
+        }
         let mut work = pin!(work);
         let mut what = What::First;
         loop {
-            let mut turn = self.turn(key, what).await?;
+            let mut turn = self.turn(who, what).await?;
             what = What::Later;
             let step = std::future::poll_fn(|cx| {
                 turn.begin();
@@ -160,9 +170,9 @@ impl Turns {
         }
     }
 
-    async fn turn(self: &Arc<Self>, key: &str, what: What) -> Option<Turn> {
+    async fn turn(self: &Arc<Self>, who: Who, what: What) -> Option<Turn> {
         let mut waiting = Waiting(Some(self));
-        let turn = match self.ask(key, what)? {
+        let turn = match self.ask(who, what)? {
             Given::Now(turn) => turn,
             Given::Later(called) => called.await.ok()?,
         };
@@ -171,34 +181,30 @@ impl Turns {
     }
 
     /// Asks for a turn; none when too many wait.
-    fn ask(self: &Arc<Self>, key: &str, what: What) -> Option<Given> {
+    fn ask(self: &Arc<Self>, who: Who, what: What) -> Option<Given> {
         let (mut queue, now) = (self.queue(), Instant::now());
-        // Keys of others than perclouds (the portal, names that lead nowhere) are no perclouds' to answer for.
-        if what == What::First && queue.is_busy(key, now) && key.parse::<TenantId>().is_ok() {
-            self.ledger.account(key).crowd();
-        }
-        if let Some(part) = queue.at_once(key, what, now) {
+        if let Some(part) = queue.at_once(who, what, now) {
             return Some(Given::Now(Turn::new(self, part, false)));
         }
         let (call, called) = oneshot::channel();
-        let waits = queue.wait(key, Waiter { call, what }, now).then_some(Given::Later(called));
+        let waits = queue.wait(who, Waiter { call, what }, now).then_some(Given::Later(called));
         drop(queue);
         self.asked.notify_one();
         waits
     }
 
     /// What the connections of a percloud are counted in.
-    pub(super) fn crowd(&self, key: &str) -> Arc<Crowd> {
-        let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(crowd) = crowds.by_key.get(key).and_then(Weak::upgrade) {
+    pub(super) fn crowd(&self, who: Who) -> Arc<Crowd> {
+        let mut crowds = self.crowds();
+        if let Some(crowd) = crowds.by_who.get(&who).and_then(Weak::upgrade) {
             return crowd;
         }
-        if crowds.by_key.len() >= crowds.look_through_at {
-            crowds.by_key.retain(|_, crowd| crowd.strong_count() > 0);
-            crowds.look_through_at = REMEMBERED.max(crowds.by_key.len() * 2);
+        if crowds.by_who.len() >= crowds.look_through_at {
+            crowds.by_who.retain(|_, crowd| crowd.strong_count() > 0);
+            crowds.look_through_at = REMEMBERED.max(crowds.by_who.len() * 2);
         }
-        let crowd = Arc::new(Crowd::new(key, Instant::now()));
-        crowds.by_key.insert(key.to_owned(), Arc::downgrade(&crowd));
+        let crowd = Arc::new(Crowd::new(who, Instant::now()));
+        crowds.by_who.insert(who, Arc::downgrade(&crowd));
         crowd
     }
 
@@ -210,13 +216,13 @@ impl Turns {
     /// The turn for a step of a connection. There is none once the worker gives none any more.
     fn poll_turn(
         self: &Arc<Self>,
-        key: &str,
+        who: Who,
         called: &mut Option<oneshot::Receiver<Turn>>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Turn>> {
         let mut turn = match called {
             Some(called) => ready!(Pin::new(called).poll(cx)).ok(),
-            None => match self.ask(key, What::Step) {
+            None => match self.ask(who, What::Step) {
                 Some(Given::Now(turn)) => Some(turn),
                 Some(Given::Later(later)) => {
                     self.held_back.increment(1);
@@ -242,6 +248,15 @@ pin_project! {
         turns: Arc<Turns>,
         crowd: Arc<Crowd>,
     }
+
+    impl<F> PinnedDrop for Along<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if Arc::strong_count(this.crowd) == 1 {
+                this.turns.crowds().by_who.remove(&this.crowd.who);
+            }
+        }
+    }
 }
 
 impl<F: Future<Output = ()>> Future for Along<F> {
@@ -250,7 +265,7 @@ impl<F: Future<Output = ()>> Future for Along<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         if this.called.is_some() || this.crowd.step(&this.turns.company) {
-            *this.turn = ready!(this.turns.poll_turn(&this.crowd.key, this.called, cx));
+            *this.turn = ready!(this.turns.poll_turn(this.crowd.who, this.called, cx));
         }
         let step = this.work.poll(cx);
         if step.is_pending() {
@@ -274,6 +289,7 @@ async fn woken() {
 
 #[cfg(test)]
 mod tests {
+    use super::super::routes::Route;
     use super::*;
 
     #[tokio::test]
@@ -293,7 +309,7 @@ mod tests {
         let shaking: Vec<_> = (0..20)
             .map(|_| {
                 let (turns, work) = (turns.clone(), busy(Box::new(note("turn"))));
-                tokio::spawn(async move { turns.take("a", work).await })
+                tokio::spawn(async move { turns.take(&Visited::Nobody, work).await })
             })
             .collect();
         let other = note("other");
@@ -319,11 +335,11 @@ mod tests {
         let (tell, told) = oneshot::channel::<()>();
         let waiting = tokio::spawn({
             let turns = turns.clone();
-            async move { turns.take("slow", told).await }
+            async move { turns.take(&Visited::Portal, told).await }
         });
         tokio::task::yield_now().await;
         for _ in 0..10 {
-            assert_eq!(turns.take("quick", std::future::ready(7)).await, Some(7));
+            assert_eq!(turns.take(&Visited::Nobody, std::future::ready(7)).await, Some(7));
         }
         tell.send(()).unwrap();
         assert_eq!(waiting.await.unwrap(), Some(Ok(())));
@@ -340,25 +356,25 @@ mod tests {
         let turns = alone();
         tokio::spawn(turns.clone().run());
         let began = Instant::now();
-        let (ada, bob) = (TenantId::random().to_string(), TenantId::random().to_string());
-        for (key, times) in [(ada.as_str(), 300), (bob.as_str(), 40), ("portal.example", 300), ("", 300)] {
+        let [ada, bob] = ["ada", "bob"].map(|id| Visited::Percloud(Route::of_tenant(id)));
+        for (visited, times) in [(&ada, 300), (&bob, 40), (&Visited::Portal, 300), (&Visited::Nobody, 300)] {
             for _ in 0..times {
-                assert!(turns.take(key, async {}).await.is_some());
+                assert!(turns.take(visited, async {}).await.is_some());
             }
         }
-        let crowded = |key| turns.ledger.account(key).take().crowded;
+        let crowded = |id| turns.ledger.account(id).take().crowded;
         // Fifty are its share of each second, and fifty may come at once.
-        let (held, had) = (crowded(&ada), 51 + 50 * (began.elapsed().as_secs() + 1));
+        let (held, had) = (crowded("ada"), 51 + 50 * (began.elapsed().as_secs() + 1));
         assert!(held < 250 && held + had >= 300, "{held} {had}");
-        assert_eq!([bob.as_str(), "portal.example", ""].map(crowded), [0; 3]);
+        assert_eq!(crowded("bob"), 0);
     }
 
     /// A worker's turns, at which the percloud "a" is a crowd: it has come fast, and somebody else is there.
     fn crowded() -> (Arc<Turns>, Arc<Crowd>) {
         let turns = alone();
         tokio::spawn(turns.clone().run());
-        turns.company.visited("b", Instant::now());
-        let crowd = turns.crowd("a");
+        turns.company.visited(Who::of("b"), Instant::now());
+        let crowd = turns.crowd(Who::of("a"));
         assert!((0..10_000).any(|_| crowd.step(&turns.company)), "a crowd");
         (turns, crowd)
     }
@@ -395,8 +411,8 @@ mod tests {
     #[tokio::test]
     async fn who_is_no_crowd_never_waits_and_each_percloud_is_counted_once_for_all_its_connections() {
         let (turns, crowd) = crowded();
-        let (first, second) = (turns.crowd("c"), turns.crowd("c"));
-        assert!(Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&crowd, &turns.crowd("a")));
+        let (first, second) = (turns.crowd(Who::of("c")), turns.crowd(Who::of("c")));
+        assert!(Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&crowd, &turns.crowd(Who::of("a"))));
         let busy: Vec<_> =
             (0..20).map(|name| tokio::spawn(turns.clone().along(crowd.clone(), steps(name, Arc::default())))).collect();
         tokio::task::yield_now().await;
@@ -404,10 +420,12 @@ mod tests {
         assert!(held > 0);
         let quiet = futures_util::FutureExt::now_or_never(turns.clone().along(first, async {}));
         assert_eq!((quiet, turns.queue().held), (Some(()), held));
+        drop(turns.clone().along(second, async {}));
+        assert!(!turns.crowds().by_who.contains_key(&Who::of("c")), "forgotten with the last of its connections");
         busy.iter().for_each(tokio::task::JoinHandle::abort);
         for n in 0..10 * REMEMBERED {
-            turns.crowd(&n.to_string());
+            turns.crowd(Who::of(&n.to_string()));
         }
-        assert!(turns.crowds.lock().unwrap().by_key.len() <= REMEMBERED, "who has no connection is forgotten");
+        assert!(turns.crowds().by_who.len() <= REMEMBERED, "who has no connection is forgotten");
     }
 }

@@ -7,7 +7,7 @@ use metrics::Gauge;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
-use super::super::company::Company;
+use super::super::company::{Company, Who};
 use super::Turn;
 
 /// What somebody waits for.
@@ -30,13 +30,14 @@ const STEPS_PART: u32 = 8;
 /// Of time that was left unused so much is made up for: clocks wake whoever waits a millisecond late.
 const MADE_UP: Duration = Duration::from_millis(3);
 /// After so much time of turns the worker looks at everything else.
-pub(super) const SLICE: Duration = Duration::from_micros(100);
+pub(super) const SLICE: Duration = Duration::from_micros(50);
 /// One percloud's handshakes that wait.
 const WAIT_PER_NAME: usize = 4096;
 /// All that wait, some five KiB each.
 const WAIT: usize = 8192;
-/// Names that are remembered although nobody waits, before it is looked which of them need not be.
-const REMEMBERED: usize = 1024;
+/// Names that are remembered although nobody waits, before it is looked which of them need not be. Few, so that they stay in the processor's
+/// cache where each handshake is for another name.
+const REMEMBERED: usize = 256;
 
 /// Somebody who waits.
 pub(super) struct Waiter {
@@ -90,9 +91,9 @@ impl Name {
 
 /// Who waits, without anything that waits.
 pub(super) struct Queue {
-    names: HashMap<String, Name>,
+    names: HashMap<Who, Name>,
     /// Names for which somebody waits; who had a turn goes to the end.
-    order: VecDeque<String>,
+    order: VecDeque<Who>,
     /// Handshakes that wait.
     pub(super) waiting: usize,
     /// Connections that do.
@@ -132,35 +133,35 @@ impl Queue {
         }
     }
 
-    fn name(&mut self, key: &str, now: Instant) -> &mut Name {
+    fn name(&mut self, who: Who, now: Instant) -> &mut Name {
         if self.names.len() >= self.look_through_at {
             self.names.retain(|_, name| !name.is_empty() || name.until > now);
             self.look_through_at = REMEMBERED.max(self.names.len() * 2);
         }
         let new = || Name { queue: VecDeque::new(), steps: VecDeque::new(), steps_next: false, until: now };
-        self.names.entry(key.to_owned()).or_insert_with(new)
+        self.names.entry(who).or_insert_with(new)
     }
 
     /// Whether a percloud's handshakes have come faster than its share.
-    pub(super) fn is_busy(&self, key: &str, now: Instant) -> bool {
-        self.names.get(key).is_some_and(|name| name.is_busy(now))
+    pub(super) fn is_busy(&self, who: Who, now: Instant) -> bool {
+        self.names.get(&who).is_some_and(|name| name.is_busy(now))
     }
 
     /// A turn at once, when nobody waits who goes before and the worker has just looked at everything else; how many times as long the
     /// busy then wait.
-    pub(super) fn at_once(&mut self, key: &str, what: What, now: Instant) -> Option<u32> {
+    pub(super) fn at_once(&mut self, who: Who, what: What, now: Instant) -> Option<u32> {
         if self.waiting > 0 || self.spent >= SLICE {
             return None;
         }
-        let may = self.held == 0 && !self.must_wait(key, now);
-        let name = self.name(key, now);
+        let may = self.held == 0 && !self.must_wait(who, now);
+        let name = self.name(who, now);
         let goes_before = what != What::Step && !name.is_busy(now);
         (may || goes_before).then(|| name.count(what, now))
     }
 
     /// Waits, unless too many do. Of all handshakes that wait, whichever came last of those who have most gives way.
-    pub(super) fn wait(&mut self, key: &str, waiter: Waiter, now: Instant) -> bool {
-        let name = self.name(key, now);
+    pub(super) fn wait(&mut self, who: Who, waiter: Waiter, now: Instant) -> bool {
+        let name = self.name(who, now);
         let (length, new) = (name.queue.len(), name.is_empty());
         let first = waiter.what == What::First;
         if first && length >= WAIT_PER_NAME {
@@ -177,14 +178,14 @@ impl Queue {
         let step = waiter.what == What::Step;
         *(if step { &mut self.held } else { &mut self.waiting }) += 1;
         self.gauges[usize::from(step)].increment(1.0);
-        let name = self.name(key, now);
+        let name = self.name(who, now);
         match waiter.what {
             What::First => name.queue.push_back(waiter),
             What::Later => name.queue.push_front(waiter),
             What::Step => name.steps.push_back(waiter),
         }
         if new {
-            self.order.push_back(key.to_owned());
+            self.order.push_back(who);
         }
         true
     }
@@ -193,18 +194,18 @@ impl Queue {
     pub(super) fn next(&mut self, now: Instant) -> Next {
         loop {
             let goes_before = |name: &Name| !name.queue.is_empty() && !name.is_busy(now);
-            let quiet = self.order.iter().position(|key| self.names.get(key).is_some_and(goes_before));
-            let first = quiet.or_else(|| self.order.iter().position(|key| !self.must_wait(key, now)));
+            let quiet = self.order.iter().position(|who| self.names.get(who).is_some_and(goes_before));
+            let first = quiet.or_else(|| self.order.iter().position(|who| !self.must_wait(*who, now)));
             let Some(first) = first else {
                 return if self.order.is_empty() { Next::Nobody } else { Next::At(self.busy_from) };
             };
-            let Some(key) = self.order.remove(first) else { return Next::Nobody };
-            let Some(name) = self.names.get_mut(&key) else { continue };
+            let Some(who) = self.order.remove(first) else { return Next::Nobody };
+            let Some(name) = self.names.get_mut(&who) else { continue };
             let Some(waiter) = name.pop(quiet.is_some()) else { continue };
             // Who has given up meanwhile is passed over, and has not had anything.
             let part = (!waiter.call.is_closed()).then(|| name.count(waiter.what, now));
             if !name.is_empty() {
-                self.order.push_back(key);
+                self.order.push_back(who);
             }
             self.fewer(waiter.what);
             if let Some(part) = part {
@@ -214,8 +215,8 @@ impl Queue {
     }
 
     /// Whether one of the busy waits for others.
-    fn must_wait(&self, key: &str, now: Instant) -> bool {
-        self.busy_from > now && self.company.beside(key, now)
+    fn must_wait(&self, who: Who, now: Instant) -> bool {
+        self.busy_from > now && self.company.beside(who, now)
     }
 
     fn fewer(&mut self, what: What) {

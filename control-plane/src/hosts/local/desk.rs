@@ -71,18 +71,20 @@ impl Desk {
         self.put_if(order, |on_it| !on_it.closed);
     }
 
-    /// The same, unless the unit is busy with others.
-    pub(super) fn offer(&self, order: Order) {
-        self.put_if(order, |on_it| !on_it.closed && on_it.orders.len() < BUSY);
+    /// The same, unless the unit is busy with others; whether it was taken.
+    pub(super) fn offer(&self, order: Order) -> bool {
+        self.put_if(order, |on_it| !on_it.closed && on_it.orders.len() < BUSY)
     }
 
-    fn put_if(&self, order: Order, takes: impl FnOnce(&OnIt) -> bool) {
+    fn put_if(&self, order: Order, takes: impl FnOnce(&OnIt) -> bool) -> bool {
         let mut on_it = self.on_it();
-        if takes(&on_it) {
+        let taken = takes(&on_it);
+        if taken {
             on_it.orders.push_back(order);
             drop(on_it);
             self.news.notify_one();
         }
+        taken
     }
 
     /// The next order, for the unit; none once the desk is closed. An order is not lost when this is not awaited to the end.
@@ -161,7 +163,7 @@ mod tests {
         desk.put(Order::StopFilling("first".into()));
         assert_eq!(word(waiting.await.unwrap()), "first");
         for n in 0..2 * BUSY {
-            desk.offer(Order::StopFilling(n.to_string()));
+            assert_eq!(desk.offer(Order::StopFilling(n.to_string())), n < BUSY);
         }
         desk.put(Order::StopFilling("urgent".into()));
         for expected in ["0", "1", "2", "3", "urgent"] {

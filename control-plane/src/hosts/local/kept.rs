@@ -1,9 +1,16 @@
-//! What perclouds have used until a host ends in order. The next one goes on from there, so that an upgrade loses nothing.
+//! What perclouds have used until now, left on the disk for the next host: when this one ends, and twice a minute besides, since it may be
+//! killed. The next one goes on from there, under the same epoch. So an upgrade loses nothing, and a crash what came since the last
+//! leaving, however long nobody has asked for any of it.
+//!
+//! What was left may be older than what has been asked for since. Then counters are lower than the marks of whoever keeps the books, which
+//! takes them for nought ([`crate::usage::count::compare`]): so nothing counts twice, however often the same is taken up.
 
 use std::{
-    fs::{self, File},
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
     io,
     path::Path,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::Context;
@@ -11,27 +18,39 @@ use anyhow::Context;
 use super::state::write_whole;
 use crate::hosts::Usage;
 
-/// In the host's folder, from the end of a host to the beginning of the next.
+/// In the host's folder.
 const FILE: &str = "used.json";
 
-/// Leaves it for the next host.
-pub(super) fn leave(folder: &Path, usage: &Usage) -> anyhow::Result<()> {
-    write_whole(&folder.join(FILE), &serde_json::to_vec(usage)?)
+/// Leaves it for the next host; one at a time, and only what is new.
+#[derive(Debug, Default)]
+pub(super) struct Keeper(Mutex<Option<u64>>);
+
+impl Keeper {
+    /// `usage` is asked for when nobody else is at it, so that what is newer is never replaced by what is older.
+    pub(super) fn leave(&self, folder: &Path, usage: impl FnOnce() -> Usage) -> anyhow::Result<()> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let json = serde_json::to_vec(&usage())?;
+        let mut hasher = DefaultHasher::new();
+        json.hash(&mut hasher);
+        let this = Some(hasher.finish());
+        if *last != this {
+            write_whole(&folder.join(FILE), &json)?;
+            *last = this;
+        }
+        Ok(())
+    }
 }
 
-/// What the last host has left; after a crash nothing, with an epoch of its own. It is gone from the disk before anything goes on from it:
-/// whoever found it later, after a crash, would count all of it once more.
+/// What the last host has left; where that was nothing, or nothing that can be read, an epoch of its own.
 pub(super) fn take(folder: &Path) -> anyhow::Result<Usage> {
     let anew = || Usage { epoch: hex::encode(rand::random::<[u8; 16]>()), of: Vec::new() };
-    let path = folder.join(FILE);
-    let left = match fs::read(&path) {
+    let left = match fs::read(folder.join(FILE)) {
         Ok(left) => left,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(anew()),
         Err(error) => return Err(error).context("what the last host has counted"),
     };
-    fs::remove_file(&path).and_then(|()| File::open(folder)?.sync_all()).context("what the last host has counted")?;
     Ok(serde_json::from_slice(&left).unwrap_or_else(|error| {
-        tracing::warn!(%error, "what the last host has counted in its last minute is lost");
+        tracing::warn!(%error, "what the last host has left of its counts cannot be read; what nobody has asked for yet is lost");
         anew()
     }))
 }
@@ -41,14 +60,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_host_has_left_is_taken_up_once() {
+    fn what_a_host_has_left_is_taken_up_however_often_and_written_when_it_is_new() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (take(folder.path()).unwrap(), take(folder.path()).unwrap());
         assert_ne!(first.epoch, second.epoch);
-        leave(folder.path(), &first).unwrap();
+        let keeper = Keeper::default();
+        keeper.leave(folder.path(), || first.clone()).unwrap();
         assert_eq!(take(folder.path()).unwrap(), first);
-        assert_ne!(take(folder.path()).unwrap().epoch, first.epoch, "that host was killed");
+        assert_eq!(take(folder.path()).unwrap(), first, "that host was killed");
         fs::write(folder.path().join(FILE), "nonsense").unwrap();
         assert_ne!(take(folder.path()).unwrap().epoch, first.epoch);
+        keeper.leave(folder.path(), || first.clone()).unwrap();
+        assert_eq!(fs::read(folder.path().join(FILE)).unwrap(), b"nonsense", "nothing is new");
+        keeper.leave(folder.path(), || second.clone()).unwrap();
+        assert_eq!(take(folder.path()).unwrap(), second);
     }
 }

@@ -147,7 +147,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     stop.cancel();
     local.shared.tasks.close();
     local.shared.tasks.wait().await;
-    if let Err(error) = local.leave_counts() {
+    if let Err(error) = local.leave_last_counts() {
         tracing::warn!(%error, "what was counted in the last minute is lost");
     }
     if let Some(groups) = &local.shared.groups {
@@ -164,6 +164,7 @@ pub struct Local {
     layers: Vec<Layer>,
     /// [`Usage::epoch`]
     epoch: String,
+    keeper: kept::Keeper,
 }
 
 impl Local {
@@ -230,7 +231,8 @@ impl Local {
             |known: state::Known| (known.spec.id.clone(), unit::live(&shared, known.spec.id.clone(), Some(known)));
         let units = known.into_iter().map(live).collect();
         let before = kept::take(&shared.paths.host_state())?;
-        let local = Arc::new(Self { shared: shared.clone(), units: Mutex::new(units), layers, epoch: before.epoch });
+        let (units, keeper) = (Mutex::new(units), kept::Keeper::default());
+        let local = Arc::new(Self { shared: shared.clone(), units, layers, epoch: before.epoch, keeper });
         local.go_on(&before.of);
         tend::start(&local);
         Ok(local)
@@ -246,7 +248,7 @@ impl Local {
         units.values().filter(|handle| handle.desk.is_placed()).map(|handle| handle.used.clone()).collect()
     }
 
-    /// From where the last host ended.
+    /// From what the last host has left.
     fn go_on(&self, before: &[Used]) {
         let units = self.units();
         for used in before {
@@ -256,14 +258,19 @@ impl Local {
         }
     }
 
-    /// Once nothing runs any more.
+    /// Leaves what was counted for the next host.
     fn leave_counts(&self) -> anyhow::Result<()> {
-        let units = self.units();
-        let of = units.values().map(|handle| {
-            handle.used.look_at_group();
-            handle.used.used()
-        });
-        kept::leave(&self.shared.paths.host_state(), &Usage { epoch: self.epoch.clone(), of: of.collect() })
+        let usage = || {
+            let all: Vec<_> = self.units().values().map(|handle| handle.used.clone()).collect();
+            Usage { epoch: self.epoch.clone(), of: all.iter().map(|counters| counters.used()).collect() }
+        };
+        self.keeper.leave(&self.shared.paths.host_state(), usage)
+    }
+
+    /// The same, once nothing runs any more.
+    fn leave_last_counts(&self) -> anyhow::Result<()> {
+        self.units().values().for_each(|handle| handle.used.look_at_group());
+        self.leave_counts()
     }
 
     /// Puts one to sleep that fills the disk. Should it be too busy to hear that, it is told again when it is next counted.

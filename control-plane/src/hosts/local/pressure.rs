@@ -25,7 +25,7 @@ use super::{Local, desk::Order};
 const EVERY: Duration = Duration::from_secs(2);
 /// And when it is all but gone.
 const EVERY_SEVERE: Duration = Duration::from_millis(500);
-/// Who was asked to leave has so long to do it.
+/// Who was asked to leave has so long to do it. Then it may not have heard: it is asked again, or told.
 const ASKED: Duration = Duration::from_secs(10);
 /// Who was called so lately is on the way out: what it has need not be found elsewhere.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -194,13 +194,14 @@ fn choose<T>(level: Level, missing: u64, awake: Vec<Awake<T>>) -> Vec<(T, Call)>
     let few = (awake.len() / ONE_IN).clamp(1, MOST);
     let leaving = awake.iter().filter(|one| one.asked.is_some_and(|ago| ago < LEAVING)).map(|one| one.bytes).sum();
     let (mut asked, mut unasked): (Vec<_>, Vec<_>) = awake.into_iter().partition(|one| one.asked.is_some());
-    let call = if unasked.is_empty() { Call::Tell } else { Call::Ask };
-    if call == Call::Tell {
-        let patient = level == Level::Severe;
-        asked.retain(|one| patient && one.asked.is_some_and(|ago| ago >= ASKED));
-        unasked = asked;
-    }
+    let call = if unasked.is_empty() && level == Level::Severe { Call::Tell } else { Call::Ask };
+    asked.retain(|one| one.asked.is_some_and(|ago| ago >= ASKED));
     unasked.sort_by_key(|one| std::cmp::Reverse(one.idle));
+    asked.sort_by_key(|one| std::cmp::Reverse(one.idle));
+    // Those who were asked come after all who were not. A runtime that had hardly begun when it was asked has heard nothing.
+    if call == Call::Tell || level == Level::Short {
+        unasked.append(&mut asked);
+    }
     let mut missing = missing.saturating_sub(leaving);
     let mut is_due = |(n, one): &(usize, Awake<T>)| match level {
         Level::Severe => {
@@ -236,11 +237,12 @@ fn send_to_sleep(local: &Local, level: Level, missing: u64, asked: &mut HashMap<
         let Some(handle) = handle else { continue };
         let heard = *handle.activity.heard();
         let Some(heard) = heard else { continue };
-        asked.insert(id.clone(), (heard.since, Instant::now()));
-        tracing::info!(tenant.id = %id, ?level, ?call, "memory is short; a percloud is sent to sleep");
-        metrics::counter!("percloud_host_sent_to_sleep_total").increment(1);
         // One that is busy with other orders is called another time.
-        handle.desk.offer(Order::Sleep { firmly: call == Call::Tell });
+        if handle.desk.offer(Order::Sleep { firmly: call == Call::Tell }) {
+            asked.insert(id.clone(), (heard.since, Instant::now()));
+            tracing::info!(tenant.id = %id, ?level, ?call, "memory is short; a percloud is sent to sleep");
+            metrics::counter!("percloud_host_sent_to_sleep_total").increment(1);
+        }
     }
 }
 
@@ -334,8 +336,11 @@ mod tests {
             (Level::Short, vec![one("a", 9, None), one("b", 90, None), one("c", 0, None)], ask("b")),
             (Level::Short, vec![one("a", 9, None), one("b", 90, Some(2)), one("c", 0, None)], ask("a")),
             (Level::Severe, vec![one("a", 90, Some(60)), one("c", 0, None)], ask("c")),
-            // All were asked: short is no reason to break anything off, nor is somebody who was asked just now.
-            (Level::Short, vec![one("a", 90, Some(60)), one("c", 0, Some(60))], vec![]),
+            // All were asked: short is no reason to break anything off, nor is somebody who was asked just now; but some may not have heard.
+            (Level::Short, vec![one("a", 90, Some(9)), one("c", 0, Some(9))], vec![]),
+            (Level::Short, vec![one("a", 90, Some(60)), one("c", 0, Some(60))], ask("a")),
+            (Level::Short, vec![one("a", 90, Some(60)), one("c", 0, None)], ask("c")),
+            (Level::Short, vec![one("a", 90, Some(9)), one("c", 0, Some(10))], ask("c")),
             (Level::Severe, vec![one("a", 90, Some(9)), one("c", 5, Some(10)), one("d", 4, Some(60))], tell("c")),
         ];
         for (level, awake, expected) in table {

@@ -15,8 +15,8 @@ use super::{folders, shared::Shared};
 
 /// From one such start of a percloud to its next.
 const PAUSE: Duration = Duration::from_secs(15 * 60);
-/// What lies further ahead is read again by then: clocks are set, folders are copied.
-const HORIZON: Duration = Duration::from_secs(24 * 3600);
+/// What lies further ahead is read again by then: clocks are set, machines are suspended (which our own waiting does not notice), folders are copied.
+const HORIZON: Duration = Duration::from_secs(15 * 60);
 /// So many are at it at once; the others wait for their turn.
 const AT_ONCE: usize = 8;
 /// Whoever takes longer does not keep the others waiting.
@@ -176,9 +176,10 @@ mod tests {
             (at(0), Some(MINUTE * 4), 0, start(11)),
             (at(12), Some(MINUTE * 4), 0, start(12)),
             (at(0), Some(MINUTE * 15), 0, start(0)),
-            (at(24 * 60), never, 0, start(24 * 60)),
-            // Far ahead, and as far as there are dates.
-            (at(24 * 60), never, 1, Plan::LookAgain(HORIZON)),
+            (at(15), never, 0, start(15)),
+            // Ahead, far ahead, and as far as there are dates.
+            (at(15), never, 1, Plan::LookAgain(HORIZON)),
+            (at(24 * 60), never, 0, Plan::LookAgain(HORIZON)),
             (at(60 * 24 * 365), never, 0, Plan::LookAgain(HORIZON)),
             (Some(DateTime::<Utc>::MAX_UTC), never, 0, Plan::LookAgain(HORIZON)),
         ];

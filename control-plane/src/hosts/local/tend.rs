@@ -19,6 +19,8 @@ use super::{
 
 /// Those who are awake are looked at this often.
 const OFTEN: Duration = Duration::from_secs(10);
+/// What was counted is left on the disk for the next host this often.
+const LEFT: Duration = Duration::from_secs(30);
 /// And folders that wait for it are counted this soon.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -29,6 +31,20 @@ pub(super) fn start(local: &Arc<Local>) {
     }
     local.shared.tasks.spawn(local.shared.stop.clone().run_until_cancelled_owned(look(Arc::downgrade(local))));
     local.shared.tasks.spawn(local.shared.stop.clone().run_until_cancelled_owned(count(Arc::downgrade(local))));
+    local.shared.tasks.spawn(local.shared.stop.clone().run_until_cancelled_owned(leave(Arc::downgrade(local))));
+}
+
+async fn leave(local: Weak<Local>) {
+    let mut ticks = interval(LEFT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(local) = local.upgrade() else { return };
+        let left = tokio::task::spawn_blocking(move || local.leave_counts()).await;
+        if let Err(error) = left.map_err(anyhow::Error::from).flatten() {
+            tracing::warn!(%error, "what was counted cannot be left for the next host: were this one killed, it would be lost");
+        }
+    }
 }
 
 async fn look(local: Weak<Local>) {
@@ -94,8 +110,9 @@ fn give_back(local: &Local, bytes: u64) {
         "much went from the disk, and no percloud is found to have it; all that are awake are put to sleep"
     );
     for handle in awake {
-        metrics::counter!("percloud_host_sent_to_sleep_total").increment(1);
-        handle.desk.offer(Order::Sleep { firmly: true });
+        if handle.desk.offer(Order::Sleep { firmly: true }) {
+            metrics::counter!("percloud_host_sent_to_sleep_total").increment(1);
+        }
     }
 }
 

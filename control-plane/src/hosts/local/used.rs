@@ -39,7 +39,7 @@ pub(super) struct Verdict {
     pub(super) grown: u64,
 }
 
-/// The counters of one percloud. They only grow, as long as hosts live and end in order.
+/// The counters of one percloud. They only grow, but for what came between the last leaving of a host and its being killed.
 pub(super) struct Counters {
     id: TenantId,
     groups: Option<Arc<Groups>>,
@@ -60,7 +60,7 @@ impl Counters {
         Arc::new(Self { id, groups, lane, busy: Busy::default(), count: Mutex::new(count) })
     }
 
-    /// Goes on from what was counted when a host ended in order.
+    /// Goes on from what the last host has left.
     pub(super) fn go_on(&self, from: &Used) {
         self.count().go_on(from);
         self.busy.fetch_add(from.limits_met.busy_micros, Ordering::Relaxed);

@@ -56,20 +56,26 @@ pub(super) async fn wanted(
     alarm: impl Future<Output = Turn>,
 ) -> Event {
     let waiting = async {
-        if let Some(moment) = troubles.not_before() {
-            if troubles.failing().is_some() {
-                // Nobody waits for one that does not start: the edge hears at once, and tells visitors in words.
-                return Box::pin(turn_away(listener, Some(moment))).await.map(|()| None);
+        let moment = troubles.not_before();
+        let turn = match moment.filter(|_| troubles.failing().is_some()) {
+            Some(moment) => {
+                // Nobody waits for one that does not start: the edge hears at once, and tells visitors in words. It is tried again though
+                // nobody comes, but in its turn: it may have failed for want of memory.
+                Box::pin(turn_away(listener, Some(moment))).await?;
+                None
             }
-            Box::pin(tokio::time::sleep_until(moment)).await;
-        }
-        let connections = connections(listener)?;
-        let turn = tokio::select! {
-            biased;
-            came = poll_fn(|context| connections.poll_read_ready(context).map_ok(drop)) => came.map(|()| None)?,
-            turn = alarm => Some(turn),
+            None => {
+                if let Some(moment) = moment {
+                    Box::pin(tokio::time::sleep_until(moment)).await;
+                }
+                let connections = connections(listener)?;
+                tokio::select! {
+                    biased;
+                    came = poll_fn(|context| connections.poll_read_ready(context).map_ok(drop)) => came.map(|()| None)?,
+                    turn = alarm => Some(turn),
+                }
+            }
         };
-        drop(connections);
         if is_deaf(listener) {
             return Err(io::Error::other(DEAF));
         }
@@ -167,5 +173,24 @@ mod tests {
         let (folder, listener) = socket();
         let _visitor = UnixStream::connect(folder.path().join("sock")).unwrap();
         assert!(matches!(next(&listener, &well, &open).await, Event::Start(None)));
+    }
+
+    #[tokio::test]
+    async fn one_that_failed_is_tried_again_in_its_turn_when_memory_is_short() {
+        let gate = Gate::new();
+        gate.set(Some(Duration::from_secs(3600)));
+        // Somebody came in just now.
+        gate.pass().await;
+        let mut failed = Troubles::default();
+        let before = Instant::now().checked_sub(Duration::from_secs(60)).expect("a machine that is up for a minute");
+        failed.ended(&End::NotStarted("no memory".into()), Duration::ZERO, "", before);
+        assert!(failed.failing().is_some() && failed.not_before() < Some(Instant::now()), "{failed:?}");
+        let (_folder, listener) = socket();
+        let mut waits = std::pin::pin!(wanted(&listener, &failed, &gate, std::future::pending()));
+        let starts = tokio::time::timeout(Duration::from_millis(300), &mut waits).await;
+        assert!(starts.is_err(), "its back-off is over, and its turn has not come");
+        gate.set(None);
+        let starts = tokio::time::timeout(Duration::from_secs(20), waits).await.expect("its turn");
+        assert!(matches!(starts, Event::Start(None)));
     }
 }

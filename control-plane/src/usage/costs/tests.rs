@@ -143,11 +143,30 @@ fn shares_add_up_whatever_they_are() {
 }
 
 #[test]
+fn who_was_there_for_a_day_does_not_make_a_percloud_look_cheap() {
+    let month = month("2026-11", "2027-01-01T00:00:00Z");
+    let prices = Prices { watts: 0, weight_base: 100, weight_cpu: 0, weight_memory: 0, ..prices() };
+    let steady = (0..100).map(|_| one(30, 1, 1, 0, 0));
+    let passing = (0..300).map(|_| one(2, 1, 1, 0, 0));
+    let all = costs(&prices, month, &steady.chain(passing).collect::<Vec<_>>());
+    // 78.40 € are borne for 3,600 days, and a month has thirty.
+    let spread = all.spread.unwrap();
+    assert_eq!((spread.mean, spread.min, spread.median, spread.max), (653_333, 653_333, 653_333, 653_333));
+    assert_eq!((all.each.len(), all.steady.len()), (400, 100));
+    assert_eq!(all.each.iter().map(|cost| cost.total).sum::<i64>(), 78_400_000, "they bear their days all the same");
+    // One that came on the second day counts for a whole month.
+    let late = costs(&prices, month, &[one(30, 1, 1, 0, 0), one(29, 1, 1, 0, 0)]);
+    let spread = late.spread.unwrap();
+    assert!(late.each[1].total < late.each[0].total && spread.max - spread.min <= 1, "{spread:?}");
+}
+
+#[test]
 fn costs_are_spread_by_rank() {
-    let spread = spread((1..=200).rev().collect()).unwrap();
+    let spread = spread((1..=200).rev().collect(), 101).unwrap();
     assert_eq!(spread, Spread { min: 1, p10: 20, median: 100, mean: 101, p90: 180, p99: 198, max: 200 });
-    assert_eq!(super::spread(vec![7]).unwrap(), Spread { min: 7, p10: 7, median: 7, mean: 7, p90: 7, p99: 7, max: 7 });
-    assert_eq!(super::spread(Vec::new()), None);
+    let one = super::spread(vec![7], 7).unwrap();
+    assert_eq!(one, Spread { min: 7, p10: 7, median: 7, mean: 7, p90: 7, p99: 7, max: 7 });
+    assert_eq!(super::spread(Vec::new(), 0), None);
     let bars = histogram(&[0, 3, 4, 5, 6, 40]);
     assert_eq!(bars, [(0, 1), (1, 0), (2, 0), (5, 3), (10, 1), (20, 0), (50, 1)]);
     assert!(histogram(&[]).is_empty());

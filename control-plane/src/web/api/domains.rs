@@ -38,7 +38,7 @@ pub(in crate::web) struct Domain {
     observed: Observed,
     /// Which of the percloud's domains it is: the `main` one, the `next` one, which is to take its place, or a `former` one, which leads to it.
     part: Part,
-    /// Until when a former one does so.
+    /// Until when a former one does so; of another one, until when it would have, had it not been claimed again: it leads there until it serves.
     leads_until: Option<DateTime<Utc>>,
     /// Left alone by an operator: not looked at, and nothing is ordered for it.
     paused: bool,
@@ -210,6 +210,7 @@ pub(in crate::web) async fn resume(
         (status = 202, description = "It is wanted gone.", body = Domain),
         Refused,
         (status = 404, description = "There is none, or nobody has proved it.", body = Problem),
+        (status = 409, description = "It became something else at that moment: nothing was done.", body = Problem),
     ))]
 pub(in crate::web) async fn release(
     State(app): State<App>,
@@ -220,14 +221,15 @@ pub(in crate::web) async fn release(
     wish(&app, async |tx| domains::release(tx, &which, &actor, now).await.map(gone)).await
 }
 
-/// Removes the domain from its percloud, which answers at its name at the provider again, if it answered at this one. A change that waits, or
-/// a former domain, ends and nothing else does. Needs `domains:write`.
+/// Removes the domain from its percloud, which answers at its name at the provider again, if it answered at this one. One that is not in use
+/// ends and nothing else does. Needs `domains:write`.
 #[utoipa::path(delete, path = "/api/v1/domains/{which}", tag = "domains", security(("token" = ["domains:write"])),
     params(("which" = String, Path, description = "The claim's id or name, or the percloud's id, name or host name.")),
     responses(
         (status = 202, description = "It is wanted gone.", body = Domain),
         Refused,
         (status = 404, description = "There is none.", body = Problem),
+        (status = 409, description = "It became something else at that moment: nothing was done.", body = Problem),
     ))]
 pub(in crate::web) async fn remove(
     State(app): State<App>,

@@ -128,7 +128,7 @@ pub(in crate::web) struct Costs {
     total: i64,
     /// How many there were.
     count: usize,
-    /// How costs are spread over them; none without perclouds.
+    /// How costs are spread over those of them that were there all the time, or nearly; none without perclouds.
     spread: Option<Spread>,
     /// A page of them, by id.
     perclouds: Vec<Cost>,

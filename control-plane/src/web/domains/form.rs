@@ -24,6 +24,9 @@ pub(super) struct Typed {
     /// Which of the percloud's domains, where it may have several.
     #[serde(default)]
     pub(super) domain: String,
+    /// What the page said of it, where that decides what the form does.
+    #[serde(default)]
+    pub(super) shown: String,
     #[serde(default)]
     pub(super) name: String,
     #[serde(default)]

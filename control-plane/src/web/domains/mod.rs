@@ -12,7 +12,7 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Client;
 use http::{StatusCode, header};
-use portal::pages::manage::{Active, Ask, Beside, Change, Errors, Making, Records};
+use portal::pages::manage::{Active, Ask, Beside, Change, Errors, Making, Records, Remove};
 use serde::{Deserialize, Serialize};
 use ui::Page;
 
@@ -47,6 +47,9 @@ pub(super) struct Done {
     state: Option<String>,
     /// … why nothing was set there, if it says so.
     error: Option<String>,
+    /// A form was opened when it was otherwise: nothing was done.
+    #[serde(skip)]
+    meanwhile: bool,
 }
 
 impl Done {
@@ -74,9 +77,10 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
     let removed = done.removed.is_some();
     let hold = certificates::known(&db).await?.and_then(|known| known.hold());
     let Some(row) = &owned.main else {
-        return asker.page(&Ask { whose: owner.whose(app), removed, hold, other, ..Ask::default() });
+        let beside = view::beside(&db, &owned, None, now).await?;
+        return asker.page(&Ask { whose: owner.whose(app), removed, hold, other, beside, ..Ask::default() });
     };
-    let waits = |row: &&DomainRow| matches!(row.observed, Observed::Pending | Observed::Lost);
+    let waits = |row: &&DomainRow| row.in_use().is_none() && !row.awaited();
     let stale = |row: &&DomainRow| !row.paused && row.checked_at.is_none_or(|at| now - at >= WATCHED);
     // Somebody waits before this page: DNS is looked at as often as may be, which changes nothing for anybody.
     for row in owned.main.iter().chain(&owned.next).filter(waits).filter(stale) {
@@ -84,19 +88,19 @@ async fn page(app: &App, asker: &Asker, owner: &Owner, done: &Done, other: bool)
     }
     let connected = owned.next.as_ref().and_then(|next| done.connected(next));
     let beside = view::beside(&db, &owned, connected, now).await?;
-    let beside = Beside { removed: removed.then(|| view::answers_at(row)), ..beside };
+    let beside = Beside { removed: removed.then(|| view::answers_at(row)), meanwhile: done.meanwhile, ..beside };
     match row.observed {
-        Observed::Pending | Observed::Lost => {
-            let records = view::records(owner.whose(app), row, hold, now);
-            asker.page(&Records { connected: done.connected(row), other, beside, ..records })
+        Observed::Active if row.in_use().is_some() => {
+            let active = view::active(app, &db, owner.whose(app), row).await?;
+            asker.page(&Active { saved: done.saved.is_some(), other, hold, beside, ..active })
         }
-        Observed::Verified => {
+        _ if row.awaited() => {
             let trouble = view::trouble(&db, row).await?;
             asker.page(&Making { beside, ..view::making(owner.whose(app), row, trouble) })
         }
-        Observed::Active => {
-            let active = view::active(app, &db, owner.whose(app), row).await?;
-            asker.page(&Active { saved: done.saved.is_some(), other, hold, beside, ..active })
+        _ => {
+            let records = view::records(owner.whose(app), row, hold, now);
+            asker.page(&Records { connected: done.connected(row), other, beside, ..records })
         }
     }
 }
@@ -143,34 +147,40 @@ pub(super) async fn claim(State(app): State<App>, Filled { asker, owner, typed }
     }
     let refused = match domains::parse(&typed.name, &app.settings.base_domain) {
         Err(why) => why,
-        Ok(name) => match want(&app, &owner, &name, false).await? {
-            Ok(()) => return Ok(Redirect::to(HERE).into_response()),
-            Err(why) => why,
+        Ok(name) => match want(&app, &owner, &name, None).await? {
+            Wanted::Refused(why) => why,
+            Wanted::Written | Wanted::Changed => return Ok(Redirect::to(HERE).into_response()),
         },
     };
     with_status(asker.page(&form(wrong(refused)))?, StatusCode::UNPROCESSABLE_ENTITY)
 }
 
-/// Writes the wish for a name, `instead` of the one there is.
-async fn want(
-    app: &App,
-    owner: &Owner,
-    name: &Name,
-    instead: bool,
-) -> Result<std::result::Result<(), domains::Refusal>> {
+/// What became of the wish for a name.
+enum Wanted {
+    /// It is written.
+    Written,
+    /// That name cannot be had.
+    Refused(domains::Refusal),
+    /// What it was to be had instead of is not any more what it was.
+    Changed,
+}
+
+/// Writes the wish for a name, `instead` of one that there is.
+async fn want(app: &App, owner: &Owner, name: &Name, instead: Option<&DomainRow>) -> Result<Wanted> {
     let (now, tenant) = (app.clock.now(), &owner.tenant.id);
     let mut db = app.db.get().await?;
     let tx = db.transaction().await?;
     let wanted = match instead {
-        true => domains::change(&tx, tenant, name, &Actor::Owner, now).await,
-        false => domains::claim(&tx, tenant, name, true, &Actor::Owner, now).await,
+        Some(row) => domains::change(&tx, row, name, &Actor::Owner, now).await,
+        None => domains::claim(&tx, tenant, name, true, &Actor::Owner, now).await,
     };
     match wanted {
         Ok(_) => tx.commit().await?,
-        Err(domains::Error::Refused(why)) => return Ok(Err(why)),
+        Err(domains::Error::Refused(why)) => return Ok(Wanted::Refused(why)),
+        Err(domains::Error::Changed) => return Ok(Wanted::Changed),
         Err(other) => return Err(other.into()),
     }
-    Ok(Ok(()))
+    Ok(Wanted::Written)
 }
 
 /// What the form hears as it is typed.
@@ -205,8 +215,8 @@ pub(super) async fn look_now(State(app): State<App>, Filled { owner, .. }: Fille
     Ok(Redirect::to(&format!("{HERE}#{place}")).into_response())
 }
 
-/// POST `/manage/domain/choose`: with `www.`, without, or one name alone.
-pub(super) async fn choose(State(app): State<App>, Filled { owner, typed, .. }: Filled) -> Result<Response> {
+/// POST `/manage/domain/choose`: with `www.`, without, or one name alone; of the domain that was shown, which may have given way meanwhile.
+pub(super) async fn choose(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
     let choice = match typed.choice.as_str() {
         "apex" => Choice::Apex,
         "www" => Choice::Www,
@@ -215,8 +225,20 @@ pub(super) async fn choose(State(app): State<App>, Filled { owner, typed, .. }: 
     };
     let mut db = app.db.get().await?;
     let tx = db.transaction().await?;
-    domains::choose(&tx, &owner.tenant.id, choice, &Actor::Owner, app.clock.now()).await?;
-    tx.commit().await?;
+    let main = domains::of_tenant(&tx, &owner.tenant.id).await?;
+    let chosen = match main.filter(|row| row.id == typed.domain && row.shown() == typed.shown) {
+        Some(row) => domains::choose(&tx, &row, choice, &Actor::Owner, app.clock.now()).await.map(drop),
+        None => Err(domains::Error::Changed),
+    };
+    match chosen {
+        Ok(()) => tx.commit().await?,
+        Err(domains::Error::Changed) => {
+            drop(tx);
+            let done = Done { meanwhile: true, ..Done::default() };
+            return with_status(page(&app, &asker, &owner, &done, false).await?, StatusCode::CONFLICT);
+        }
+        Err(other) => return Err(other.into()),
+    }
     Ok(Redirect::to("/manage/domain?saved=1").into_response())
 }
 
@@ -227,18 +249,12 @@ async fn present(app: &App, owner: &Owner) -> Result<Owned> {
 
 /// GET `/manage/domain/change`: another name instead.
 pub(super) async fn ask_change(State(app): State<App>, asker: Asker, owner: Owner) -> Result<Response> {
-    match changed(&app, &owner, &present(&app, &owner).await?, String::new(), Errors::default()) {
+    let owned = present(&app, &owner).await?;
+    let page = owned.current().map(|row| view::change(owner.whose(&app), row, &owned, app.clock.now()));
+    match page {
         None => Ok(Redirect::to(HERE).into_response()),
         Some(page) => asker.page(&Change { hold: hold(&app).await?, ..page }),
     }
-}
-
-/// Instead of the one that waits, or else of the one in use, which serves on meanwhile.
-fn changed(app: &App, owner: &Owner, owned: &Owned, name: String, errors: Errors) -> Option<Change> {
-    let row = owned.next.as_ref().or(owned.main.as_ref())?;
-    let (whose, serves) = (owner.whose(app), row.in_use().is_some());
-    let ends = owned.ends_next().map(DomainRow::shown);
-    Some(Change { whose, current: row.shown(), serves, ends, name, errors, hold: None })
 }
 
 /// What to know of certificates for own domains before the work.
@@ -246,20 +262,25 @@ async fn hold(app: &App) -> Result<Option<&'static str>> {
     Ok(certificates::known(&app.db.get().await?).await?.and_then(|known| known.hold()))
 }
 
-/// POST `/manage/domain/change`. The one there is: nothing is taken away from it.
+/// POST `/manage/domain/change`. The one there is: nothing is taken away from it. Instead of another one than was shown, or of one that is not
+/// in use any more, nothing is done.
 pub(super) async fn change(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
-    let Some(page) = changed(&app, &owner, &present(&app, &owner).await?, typed.name.clone(), Errors::default()) else {
-        return Ok(Redirect::to(HERE).into_response());
-    };
-    let page = Change { hold: hold(&app).await?, ..page };
+    let owned = present(&app, &owner).await?;
+    let Some(row) = owned.current() else { return Ok(Redirect::to(HERE).into_response()) };
+    let page = view::change(owner.whose(&app), row, &owned, app.clock.now());
+    let page = Change { name: typed.name.clone(), hold: hold(&app).await?, ..page };
     if let Err(Error::TooMany(seconds)) = app.limits.claim(owner.tenant.id.as_str()) {
         return too_many(&asker, seconds, &Change { errors: TOO_MANY, ..page });
     }
     let refused = match domains::parse(&typed.name, &app.settings.base_domain) {
         Err(why) => why,
-        Ok(name) => match want(&app, &owner, &name, true).await? {
-            Ok(()) => return Ok(Redirect::to(HERE).into_response()),
-            Err(why) => why,
+        Ok(_) if row.id != typed.domain || view::used(row) != typed.shown => {
+            return with_status(asker.page(&Change { meanwhile: true, ..page })?, StatusCode::CONFLICT);
+        }
+        Ok(name) => match want(&app, &owner, &name, Some(row)).await? {
+            Wanted::Refused(why) => why,
+            // A moment ago: the page shows how it is.
+            Wanted::Written | Wanted::Changed => return Ok(Redirect::to(HERE).into_response()),
         },
     };
     with_status(asker.page(&Change { errors: wrong(refused), ..page })?, StatusCode::UNPROCESSABLE_ENTITY)
@@ -284,17 +305,35 @@ pub(super) async fn ask_remove(
     let owned = present(&app, &owner).await?;
     match meant(&owned, done.domain.as_deref()) {
         None => Ok(Redirect::to(HERE).into_response()),
-        Some(row) => asker.page(&view::remove(owner.whose(&app), row, &owned)),
+        Some(row) => asker.page(&view::remove(owner.whose(&app), row, &owned, app.clock.now())),
     }
 }
 
-/// POST `/manage/domain/remove`. Once is enough: what has gone is gone.
-pub(super) async fn remove(State(app): State<App>, Filled { owner, typed, .. }: Filled) -> Result<Response> {
-    let mut db = app.db.get().await?;
+/// POST `/manage/domain/remove`. Once is enough: what has gone is gone. What is otherwise than the page said is asked about again: the name
+/// that was still on its way may be the one in use by now.
+pub(super) async fn remove(State(app): State<App>, Filled { asker, owner, typed }: Filled) -> Result<Response> {
+    let (mut db, now) = (app.db.get().await?, app.clock.now());
     let tx = db.transaction().await?;
     let owned = domains::owned(&tx, &owner.tenant.id).await?;
     let Some(row) = meant(&owned, Some(&typed.domain)) else { return Ok(Redirect::to(HERE).into_response()) };
-    domains::remove(&tx, row, &Actor::Owner, app.clock.now()).await?;
-    tx.commit().await?;
-    Ok(Redirect::to(&format!("{HERE}?removed={}", row.name)).into_response())
+    let page = view::remove(owner.whose(&app), row, &owned, now);
+    let returns = page.state == "returns";
+    let done = match typed.shown == page.shown {
+        false => Err(domains::Error::Changed),
+        true if returns => domains::cancel(&tx, row, &Actor::Owner, now).await,
+        true => domains::remove(&tx, row, &Actor::Owner, now).await,
+    };
+    match done {
+        Ok(()) => tx.commit().await?,
+        Err(domains::Error::Changed) => {
+            drop(tx);
+            let owned = domains::owned(&db, &owner.tenant.id).await?;
+            let Some(row) = meant(&owned, Some(&typed.domain)) else { return Ok(Redirect::to(HERE).into_response()) };
+            let page = view::remove(owner.whose(&app), row, &owned, now);
+            return with_status(asker.page(&Remove { meanwhile: true, ..page })?, StatusCode::CONFLICT);
+        }
+        Err(other) => return Err(other.into()),
+    }
+    let to = if returns { HERE.to_owned() } else { format!("{HERE}?removed={}", row.name) };
+    Ok(Redirect::to(&to).into_response())
 }

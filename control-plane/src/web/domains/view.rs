@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use portal::pages::manage::{
-    Active, Beside, Certificate, Changed, Checked, Chosen, DnsHost, Former, Looked, Making, Next, Record, Records,
-    Remove, Trouble, Twin, Whose, Words,
+    Active, Beside, Certificate, Change, Changed, Checked, Chosen, DnsHost, Errors, Former, Looked, Making, Next,
+    Record, Records, Remove, Trouble, Twin, Whose, Words,
 };
 
 use crate::{
@@ -86,7 +86,7 @@ pub(super) async fn beside(
     let next = match &owned.next {
         None => None,
         Some(row) => {
-            let making = matches!(row.observed, Observed::Verified | Observed::Active);
+            let making = row.awaited();
             Some(Next {
                 id: row.id.clone(),
                 name: row.shown(),
@@ -103,15 +103,42 @@ pub(super) async fn beside(
         let (id, name, now) = (row.id.clone(), row.shown(), address(row));
         Some(Former { id, name, now, until: row.leads_until?, missed: row.misses > 0, paused: row.paused })
     });
-    Ok(Beside { next, former: former.collect(), removed: None })
+    Ok(Beside { next, former: former.collect(), ..Beside::default() })
 }
 
 /// What giving one of them up breaks.
-pub(super) fn remove(whose: Whose, row: &DomainRow, owned: &Owned) -> Remove {
+pub(super) fn remove(whose: Whose, row: &DomainRow, owned: &Owned, now: DateTime<Utc>) -> Remove {
+    let until = row.would_lead_until(now);
+    let state = if until.is_some() { "returns" } else { row.does() };
     let (main, twin) = (row.part == Part::Main, row.twin.as_deref().map(names::shown));
-    let former = owned.former.iter().filter(|_| main).map(DomainRow::shown).collect();
+    // Those that lead to the old name go on doing so.
+    let former: Vec<String> = owned.former.iter().filter(|_| state == "serves").map(DomainRow::shown).collect();
     let next = owned.next.as_ref().filter(|_| main).map(DomainRow::shown);
-    Remove { whose, id: row.id.clone(), name: row.shown(), twin, state: row.does(), now: address(row), former, next }
+    let (id, name, now) = (row.id.clone(), row.shown(), address(row));
+    let shown = format!("{state} {name} {now} {} {}", former.join(" "), next.as_deref().unwrap_or_default());
+    Remove { whose, id, name, twin, state, until, now, former, next, shown, meanwhile: false }
+}
+
+/// Whether the percloud answers at it, in the word that forms carry along.
+pub(super) fn used(row: &DomainRow) -> &'static str {
+    if row.in_use().is_some() { "serves" } else { "waits" }
+}
+
+/// Another name instead of one.
+pub(super) fn change(whose: Whose, row: &DomainRow, owned: &Owned, now: DateTime<Utc>) -> Change {
+    Change {
+        whose,
+        id: row.id.clone(),
+        current: row.shown(),
+        serves: row.in_use().is_some(),
+        now: address(row),
+        until: row.would_lead_until(now),
+        ends: owned.ends_next().map(DomainRow::shown),
+        meanwhile: false,
+        name: String::new(),
+        errors: Errors::default(),
+        hold: None,
+    }
 }
 
 /// The name that is in use, which is not yet the chosen one while that is not ready.
@@ -212,6 +239,7 @@ fn twin(row: &DomainRow) -> Option<Twin> {
     let other = row.twin.as_deref().filter(|_| in_use(row) == row.name);
     let ready = row.report.as_ref().is_some_and(|report| report.twin_ready);
     Some(Twin {
+        id: row.id.clone(),
         choice,
         main: row.shown(),
         apex: names::shown(&row.base),

@@ -5,6 +5,7 @@ use control_plane::domains::{Owned, Part};
 use super::*;
 use crate::played::Says;
 
+mod back;
 mod beside;
 mod visitors;
 
@@ -29,7 +30,8 @@ impl Scene {
         let name = domains::parse(typed, &BASE.parse::<Domain>().unwrap())?;
         let mut db = self.web().await;
         let tx = db.transaction().await.unwrap();
-        let row = domains::change(&tx, &self.ada.id, &name, &Actor::Owner, self.now()).await?;
+        let owned = domains::owned(&tx, &self.ada.id).await.unwrap();
+        let row = domains::change(&tx, owned.current().unwrap(), &name, &Actor::Owner, self.now()).await?;
         tx.commit().await.unwrap();
         self.settle().await;
         Ok(row)
@@ -186,6 +188,7 @@ async fn the_name_before_is_let_go_when_its_owner_says_so_or_its_dns_does() {
     scene.ready("byron.test").await;
     scene.leads(NEXT, Some("byron.test")).await;
     scene.knot.set(NEXT, "A", OLD_SITE).await.unwrap();
+    scene.knot.remove("www.lovelace.test", "CNAME").await.unwrap();
     for _ in 0..2 {
         scene.pass(TimeDelta::hours(27)).await;
         scene.leads(NEXT, Some("byron.test")).await;

@@ -115,7 +115,8 @@ impl Scene {
     async fn choose(&self, choice: Choice) -> DomainRow {
         let mut db = self.web().await;
         let tx = db.transaction().await.unwrap();
-        domains::choose(&tx, &self.ada.id, choice, &Actor::Owner, self.now()).await.unwrap();
+        let main = domains::of_tenant(&tx, &self.ada.id).await.unwrap().unwrap();
+        domains::choose(&tx, &main, choice, &Actor::Owner, self.now()).await.unwrap();
         tx.commit().await.unwrap();
         self.settle().await;
         self.row(&self.ada).await

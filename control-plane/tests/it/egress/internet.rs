@@ -30,6 +30,8 @@ pub(super) const PROVIDER: &str = "198.45.0.10";
 pub(super) const HOST: &str = "198.45.0.20";
 /// Somebody's private host, which the provider's machine could reach.
 pub(super) const PRIVATE: &str = "10.9.9.9";
+/// Another machine of the provider's house: its address is public, and no router stands between.
+pub(super) const NEIGHBOUR: &str = "198.46.0.20";
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -86,17 +88,24 @@ impl Internet {
         }
         let (provider, world) = (Place::new(), Place::new());
         world.ip(&format!("link add w0 type veth peer name p0 netns {}", provider.thread));
-        for line in
-            ["link set lo up", "link set w0 up", "addr add 198.45.0.20/24 dev w0", "addr add 10.9.9.9/32 dev w0"]
-        {
+        for line in [
+            "link set lo up",
+            "link set w0 up",
+            "addr add 198.45.0.20/32 dev w0",
+            "addr add 198.46.0.20/24 dev w0",
+            "addr add 10.9.9.9/32 dev w0",
+            "route add 198.45.0.10/32 dev w0",
+        ] {
             world.ip(line);
         }
         for line in [
             "link set lo up",
             "link set p0 up",
-            "addr add 198.45.0.10/24 dev p0",
+            "addr add 198.45.0.10/32 dev p0",
+            "addr add 198.46.0.10/24 dev p0",
+            "route add 198.45.0.20/32 dev p0 src 198.45.0.10",
             "route add 10.9.9.9/32 dev p0",
-            "route add default via 198.45.0.20",
+            "route add default via 198.45.0.20 dev p0",
         ] {
             provider.ip(line);
         }
@@ -107,6 +116,8 @@ impl Internet {
         web(tcp(&provider, "198.45.0.10:80"), Arc::default());
         for (place, forbidden) in [
             (&world, "10.9.9.9:80"),
+            (&world, "198.46.0.20:80"),
+            (&provider, "198.46.0.10:587"),
             (&provider, "198.45.0.10:587"),
             (&provider, "127.0.0.1:80"),
             (&provider, "127.0.0.1:443"),

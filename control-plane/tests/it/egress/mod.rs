@@ -1,5 +1,6 @@
 //! The way out as perclouds have it: a real role on a machine between a private network and a public one.
 
+mod crowd;
 mod internet;
 mod sandbox;
 
@@ -12,7 +13,7 @@ use std::{
 
 use bundle::TenantId;
 use control_plane::egress::Key;
-use internet::{HOST, Internet, PRIVATE, PROVIDER};
+use internet::{HOST, Internet, NEIGHBOUR, PRIVATE, PROVIDER};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -151,6 +152,7 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("198.51.100.1", "documentation"),
     ("203.0.113.1", "documentation"),
     ("192.88.99.1", "6to4 relay"),
+    (NEIGHBOUR, "public, and in our own network"),
     ("198.18.0.1", "benchmarking"),
     ("198.19.255.1", "benchmarking"),
     ("224.0.0.1", "multicast"),
@@ -225,7 +227,8 @@ async fn perclouds_reach_the_internet_and_nothing_else() {
         internet.name("stranger.example.org", &[&[address]]);
         let (head, _) = role.connect(&token(()), "stranger.example.org:80").await;
         println!("{:<44} {what:<28} {}", format!("name of {address}"), word(&head));
-        assert_eq!(word(&head), "not-public", "{address}: {head}");
+        let expected = if *address == NEIGHBOUR { "neighbour" } else { "not-public" };
+        assert_eq!(word(&head), expected, "{address}: {head}");
     }
     for (to, why) in NAMES {
         let (head, _) = role.connect(&token(()), to).await;
@@ -257,15 +260,33 @@ async fn a_name_that_leads_elsewhere_a_moment_later_gains_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_operator_allows_by_name_is_reached() {
+async fn what_an_operator_allows_by_name_is_reached_and_what_is_denied_is_not() {
     let Some(internet) = Internet::new() else { return };
-    let role = Role::start(&internet, &["--egress-allow-address", PRIVATE, "--egress-port", "80"]).await;
-    internet.name("relay.example.org", &[&[PRIVATE]]);
-    internet.name("other.example.org", &[&["10.9.9.8"]]);
+    let allowed = ["--egress-allow-address", PRIVATE, "--egress-allow-address", "198.46.0.0/24:80"];
+    let denied = ["--egress-deny-address", HOST, "--egress-port", "80", "--egress-port", "587"];
+    let role = Role::start(&internet, &[&allowed[..], &denied[..]].concat()).await;
+    let names = [
+        ("relay", PRIVATE),
+        ("other", "10.9.9.8"),
+        ("neighbour", NEIGHBOUR),
+        ("ours", "198.46.0.10"),
+        ("public", HOST),
+    ];
+    for (name, address) in names {
+        internet.name(&format!("{name}.example.org"), &[&[address]]);
+    }
     let token = token(&TenantId::random());
     assert!(role.page(&token, "relay.example.org:80", "/").await.contains(PRIVATE));
-    assert_eq!(word(&role.connect(&token, "other.example.org:80").await.0), "not-public");
-    assert_eq!(word(&role.connect(&token, "relay.example.org:443").await.0), "port");
+    assert!(role.page(&token, "neighbour.example.org:80", "/").await.contains(NEIGHBOUR));
+    for (to, why) in [
+        ("other.example.org:80", "not-public"),
+        ("relay.example.org:443", "port"),
+        ("neighbour.example.org:587", "neighbour"),
+        ("ours.example.org:587", "our-own"),
+        ("public.example.org:80", "denied-address"),
+    ] {
+        assert_eq!(word(&role.connect(&token, to).await.0), why, "{to}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

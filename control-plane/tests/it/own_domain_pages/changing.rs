@@ -4,6 +4,11 @@ use super::*;
 
 mod said;
 
+/// Where it is said what giving one of them up breaks.
+fn asks(id: &str) -> String {
+    format!("/manage/domain/remove?domain={id}")
+}
+
 impl Ada {
     /// What was found of the next one, and how far it is.
     async fn next(&self, observed: &str, report: &Report) {
@@ -17,13 +22,14 @@ impl Ada {
     }
 
     async fn changes_to(&self, name: &str) {
-        let answer = self.post("/manage/domain/change", &[("name", name)]).await;
+        let change = "/manage/domain/change";
+        let answer = self.fills(change, change, &[("name", name)]).await;
         assert_eq!((answer.status().as_u16(), header(&answer, "location").as_str()), (303, "/manage/domain"));
     }
 
     async fn gives_up(&self, name: &str) {
         let id = self.id_of(name).await;
-        let answer = self.post("/manage/domain/remove", &[("domain", &id)]).await;
+        let answer = self.fills(&asks(&id), "/manage/domain/remove", &[]).await;
         assert_eq!(header(&answer, "location"), format!("/manage/domain?removed={name}"));
     }
 
@@ -125,6 +131,111 @@ async fn a_change_is_cancelled_or_another_one_made_without_touching_the_present_
     let again = ada.post("/manage/domain/remove", &[("domain", &id)]).await;
     assert_eq!(header(&again, "location"), "/manage/domain");
     ada.reads(&["Your percloud is at ada.test"], &[]).await;
+}
+
+#[tokio::test]
+async fn what_took_over_meanwhile_is_not_given_up_by_a_page_that_said_nothing_breaks() {
+    let ada = Ada::at_ada_test(&but(&[])).await;
+    let (change, remove) = ("/manage/domain/change", "/manage/domain/remove");
+    ada.changes_to("lovelace.test").await;
+    ada.next("verified", &but(&[])).await;
+    let opened = ada.get(&asks(&ada.id_of("lovelace.test").await)).await.1;
+    assert!(opened.contains("Nothing breaks: your percloud answers at <strong>ada.test</strong>"), "{opened}");
+    let (instead, choice) = (ada.get(change).await.1, ada.page().await);
+    ada.takes_over("lovelace.test").await;
+    let before: String = ada
+        .cloud
+        .value("select string_agg(concat_ws(' ', name, twin, part, wanted), ', ' order by name) from domains")
+        .await;
+    for (page, path, typed, said) in [
+        (&opened, remove, None, "Give lovelace.test up?"),
+        (&instead, change, Some(("name", "byron.test")), "<strong>lovelace.test</strong> goes on working"),
+        (&choice, "/manage/domain/choose", Some(("choice", "www")), "Your percloud is at lovelace.test"),
+    ] {
+        let (status, again) = read(ada.submit(page, path, typed.as_slice()).await).await;
+        assert_eq!(status, 409, "{path}: {again}");
+        assert!(again.contains("Something has changed meanwhile") && again.contains(said), "{said}: {again}");
+    }
+    let after: String = ada
+        .cloud
+        .value("select string_agg(concat_ws(' ', name, twin, part, wanted), ', ' order by name) from domains")
+        .await;
+    assert_eq!(before, after, "nobody ends by a click that did not say so");
+    // The page that is shown instead says what it does, and does it.
+    let again = read(ada.submit(&opened, remove, &[]).await).await.1;
+    assert!(again.contains("Nor do those to <span>ada.test") || again.contains("Nor do those to ada.test"), "{again}");
+    let gone = ada.submit(&again, remove, &[]).await;
+    assert_eq!(header(&gone, "location"), "/manage/domain?removed=lovelace.test");
+}
+
+#[tokio::test]
+async fn a_name_that_rests_meanwhile_is_not_given_up_for_another_one_unasked() {
+    let ada = Ada::at_ada_test(&but(&[])).await;
+    let change = "/manage/domain/change";
+    let opened = ada.get(change).await.1;
+    assert!(opened.contains("<strong>ada.test</strong> goes on working while you connect"), "{opened}");
+    ada.cloud.sql("update domains set observed = 'verified'").await;
+    ada.cloud.sql("update tenants set own_domain = null").await;
+    let (status, page) = read(ada.submit(&opened, change, &[("name", "byron.test")]).await).await;
+    assert!(status == 409 && page.contains("Instead of <strong>ada.test</strong>"), "{page}");
+    assert!(page.contains("value=\"byron.test\""), "what was typed is not lost: {page}");
+    assert_eq!(ada.cloud.value::<i64>("select count(*) from domains where wanted = 'active'").await, 1);
+}
+
+#[tokio::test]
+async fn a_name_on_its_way_back_shows_what_it_needs_and_leads_on_when_it_is_cancelled() {
+    let ada = Ada::at_ada_test(&but(&[])).await;
+    ada.changes_to("lovelace.test").await;
+    ada.next("verified", &but(&[])).await;
+    ada.takes_over("lovelace.test").await;
+    ada.changes_to("ada.test").await;
+    let text = entry(RecordKind::Txt, "_percloud-challenge.ada.test", RecordState::Missing, "domain.record.missing");
+    ada.next("active", &but(&[text])).await;
+    let shown = ["ada.test is to be your new name", "data-copy=\"value-of-TXT\"", "2 of 3 entries are right."];
+    ada.reads(&shown, &["That takes about a minute", "The last thing is its certificate"]).await;
+    ada.next("active", &Report { ready: true, ..but(&[]) }).await;
+    ada.reads(&["The last thing is its certificate", "That takes about a minute"], &shown[2..]).await;
+    let id = ada.id_of("ada.test").await;
+    let (_, ask) = ada.get(&asks(&id)).await;
+    for said in
+        ["Leave ada.test as it was?", "<strong>ada.test</strong> leads there until", "leave its entries as they are"]
+    {
+        assert!(ask.contains(said), "{said}: {ask}");
+    }
+    assert!(!ask.contains("delete the entries"), "{ask}");
+    assert_eq!(header(&ada.submit(&ask, "/manage/domain/remove", &[]).await, "location"), "/manage/domain");
+    ada.reads(&["<strong>ada.test</strong> leads to lovelace.test until"], &["id=\"next\""]).await;
+    // Yet another one instead says so, too.
+    ada.changes_to("ada.test").await;
+    let (_, change) = ada.get("/manage/domain/change").await;
+    assert!(change.contains("which then leads to <strong>lovelace.test</strong> until"), "{change}");
+    ada.changes_to("byron.test").await;
+    ada.reads(&["<strong>ada.test</strong> leads to lovelace.test until", "byron.test is to be"], &[]).await;
+}
+
+#[tokio::test]
+async fn names_from_before_are_seen_and_let_go_without_one_in_use() {
+    let ada = Ada::at_ada_test(&but(&[])).await;
+    ada.changes_to("lovelace.test").await;
+    ada.next("verified", &but(&[])).await;
+    ada.takes_over("lovelace.test").await;
+    ada.cloud.sql("update domains set observed = 'lost', misses = 3 where part = 'main'").await;
+    ada.cloud.sql("update tenants set own_domain = null").await;
+    let (_, ask) = ada.get("/manage/domain/remove").await;
+    assert!(!ask.contains("ada.test</") && ask.contains("Nothing breaks"), "{ask}");
+    ada.gives_up("lovelace.test").await;
+    ada.reads(&["Which name do you have?", "<strong>ada.test</strong> leads to ada.percloud.localhost until"], &[])
+        .await;
+    // It may come back, which takes a look at its entries, and says so.
+    ada.claim("ada.test").await;
+    ada.found(&Report::default()).await;
+    ada.reads(&["Connect ada.test"], &["Your percloud is at", "Almost there"]).await;
+    ada.found(&Report { ready: true, ..but(&[]) }).await;
+    ada.reads(&["Almost there"], &["Your percloud is at"]).await;
+    let ask = ada.get("/manage/domain/remove").await.1;
+    ada.submit(&ask, "/manage/domain/remove", &[]).await;
+    ada.gives_up("ada.test").await;
+    ada.reads(&["Which name do you have?"], &["ada.test</strong> leads"]).await;
 }
 
 #[tokio::test]

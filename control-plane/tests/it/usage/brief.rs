@@ -38,7 +38,7 @@ async fn who_spins_and_lets_its_visitors_wait_is_on_the_operators_list() {
     assert!(visit(&bob_unit.socket).await.is_none());
 
     let host = Arc::new(HostClient::new(machine.paths().host_socket()));
-    let meter = Meter { db: cloud.worker.clone(), host, clock: cloud.clock.clone(), per_percloud: false };
+    let meter = Meter { host, ..super::counted::meter(&cloud) };
     assert!(matches!(meter.count().await.unwrap(), Counted::Here { perclouds: 2, .. }));
     let said = done(&cloud, &["admin", "abuse"]);
     assert!(said.contains("ada.percloud.localhost") && !said.contains("bob"), "{said}");

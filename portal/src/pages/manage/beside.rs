@@ -50,6 +50,8 @@ pub struct Beside {
     pub former: Vec<Former>,
     /// One of these was given up just now: where the percloud answers.
     pub removed: Option<String>,
+    /// It was otherwise when a form was opened: nothing was done.
+    pub meanwhile: bool,
 }
 
 impl Beside {
@@ -84,11 +86,14 @@ impl Beside {
             with(Next { paused: true, ..next(none.clone()) }),
             with(Next { making: true, ..next(none.clone()) }),
             with(Next { making: true, trouble: failing, ..next(none) }),
-            Self { former: vec![former("old.example", 90)], removed: Some("bücher.example".into()), next: None },
+            Self {
+                former: vec![former("old.example", 90)], removed: Some("bücher.example".into()), ..Self::default()
+            },
             Self {
                 next: Some(Next { name: long.into(), ..next(bad) }),
                 former: vec![former("old.example", 90), Former { paused: true, ..former("older.example", 9) }, missed],
-                removed: None,
+                meanwhile: true,
+                ..Self::default()
             },
         ]
     }

@@ -25,7 +25,7 @@ impl Crowd {
     fn wait_for(&mut self, key: &str, what: What) -> bool {
         let (call, called) = oneshot::channel();
         self.called.push((format!("{key}{}", self.called.len()), called));
-        self.queue.wait(key, Waiter { call, what }, self.now)
+        self.queue.wait(Who::of(key), Waiter { call, what }, self.now)
     }
 
     /// Who is next, and how many times as long the busy then wait.
@@ -78,7 +78,7 @@ fn the_busy_have_a_sixteenth_of_the_time_and_nobody_else_waits_for_them() {
     let (mut had, mut others) = (0, 0);
     let visitor = |others: u64| start + millis(100 * (others + 1));
     while crowd.now < start + Duration::from_secs(1) {
-        crowd.queue.company.visited("quiet", crowd.now);
+        crowd.queue.company.visited(Who::of("quiet"), crowd.now);
         if crowd.now >= visitor(others) {
             crowd.wait("quiet", true);
             // One of the crowd's own share at most comes before.
@@ -111,7 +111,7 @@ fn the_busy_have_a_sixteenth_of_the_time_and_nobody_else_waits_for_them() {
 fn a_crowds_connections_go_on_in_their_order_and_in_turn_with_its_handshakes() {
     let mut crowd = Crowd::new();
     for _ in 0..=SHARE {
-        crowd.queue.at_once("a", What::First, crowd.now);
+        crowd.queue.at_once(Who::of("a"), What::First, crowd.now);
     }
     for _ in 0..3 {
         assert!(crowd.wait_for("a", What::Step));
@@ -119,10 +119,10 @@ fn a_crowds_connections_go_on_in_their_order_and_in_turn_with_its_handshakes() {
     for key in ["a", "a", "b"] {
         assert!(crowd.wait(key, true));
     }
-    assert_eq!(crowd.queue.at_once("a", What::Step, crowd.now), None, "others came before");
+    assert_eq!(crowd.queue.at_once(Who::of("a"), What::Step, crowd.now), None, "others came before");
     assert_eq!(crowd.all(), ["b5", "a3", "a0", "a4", "a1", "a2"]);
     assert_eq!((crowd.queue.waiting, crowd.queue.held), (0, 0));
-    assert_eq!(crowd.queue.at_once("a", What::Step, crowd.now), Some(STEPS_PART));
+    assert_eq!(crowd.queue.at_once(Who::of("a"), What::Step, crowd.now), Some(STEPS_PART));
 }
 
 #[test]
@@ -134,11 +134,11 @@ fn a_crowds_connections_have_an_eighth_of_the_time_beside_others_and_all_of_it_a
     let (start, took) = (crowd.now, Duration::from_micros(50));
     let (mut had, mut others) = (0, 0);
     while crowd.now < start + Duration::from_secs(1) {
-        crowd.queue.company.visited("quiet", crowd.now);
+        crowd.queue.company.visited(Who::of("quiet"), crowd.now);
         let Some((_, part)) = crowd.next() else {
             others += 1;
             crowd.queue.spent = Duration::ZERO;
-            let quiet = crowd.queue.at_once(&format!("quiet{others}"), What::First, crowd.now);
+            let quiet = crowd.queue.at_once(Who::of(&format!("quiet{others}")), What::First, crowd.now);
             assert_eq!(quiet, Some(0), "nobody waits for them");
             // A clock that wakes late.
             crowd.now += millis(1);
@@ -174,7 +174,7 @@ fn when_too_many_wait_the_longest_queue_gives_way() {
 fn names_are_forgotten_once_their_turns_are_paid_for() {
     let mut crowd = Crowd::new();
     for n in 0..10 * REMEMBERED {
-        assert_eq!(crowd.queue.at_once(&n.to_string(), What::First, crowd.now), Some(0));
+        assert_eq!(crowd.queue.at_once(Who::of(&n.to_string()), What::First, crowd.now), Some(0));
         crowd.now += millis(1);
     }
     assert!(crowd.queue.names.len() <= REMEMBERED, "{}", crowd.queue.names.len());

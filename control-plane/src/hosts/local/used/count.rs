@@ -19,7 +19,7 @@ pub(super) struct Count {
     pub(super) byte_seconds: f64,
     pub(super) awake: Duration,
     pub(super) wakes: u64,
-    /// Bytes of its folder; none until that was counted once, by this host or by one that ended in order.
+    /// Bytes of its folder; none until that was counted once, by this host or by one before.
     pub(super) storage_bytes: Option<u64>,
     pub(super) limits_met: LimitsMet,
     pub(super) quota: u64,

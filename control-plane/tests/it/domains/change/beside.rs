@@ -93,11 +93,12 @@ async fn two_windows_wish_for_a_change_at_the_same_moment_and_one_of_them_is_tol
     scene.ready(NEXT).await;
     let (mut one, mut other) = (scene.web().await, scene.web().await);
     let name = |typed: &str| domains::parse(typed, &BASE.parse::<Domain>().unwrap()).unwrap();
+    let instead = domains::of_tenant(&one, &scene.ada.id).await.unwrap().unwrap();
     let tx = one.transaction().await.unwrap();
-    domains::change(&tx, &scene.ada.id, &name("byron.test"), &Actor::Owner, scene.now()).await.unwrap();
+    domains::change(&tx, &instead, &name("byron.test"), &Actor::Owner, scene.now()).await.unwrap();
     let back = async {
         let tx = other.transaction().await.unwrap();
-        domains::change(&tx, &scene.ada.id, &name(NAME), &Actor::Owner, scene.now()).await
+        domains::change(&tx, &instead, &name(NAME), &Actor::Owner, scene.now()).await
     };
     let first = async {
         let waiting = "select count(*) from pg_locks where not granted
