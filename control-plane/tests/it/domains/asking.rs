@@ -146,6 +146,18 @@ async fn three_resolvers_that_never_answer_about_caa_hide_nothing_else() {
     assert!(scene.ask(&scene.ada).await.serves());
 }
 
+#[tokio::test]
+async fn what_was_said_of_caa_without_saying_where_goes_with_its_migration_and_the_rest_stays() {
+    let scene = Scene::new().await;
+    scene.claim(&scene.ada, NAME, true).await;
+    let said = |key: &str| format!(r#"{{"key": "domain.notice.{key}", "args": {{"issuers": ""}}}}"#);
+    let all = ["caa", "taken", "caa-otherwise", "dnssec"].map(said).join(", ");
+    scene.cloud.sql(&format!("update domains set report = jsonb_set(report, '{{notices}}', '[{all}]')")).await;
+    scene.cloud.sql(include_str!("../../../../migrations/0024_caa_notices.sql")).await;
+    let row = scene.row(&scene.ada).await;
+    assert_eq!((notices(&row), words(&row).len()), (vec!["taken", "dnssec"], 3));
+}
+
 /// Plays a resolver that validates, in front of a zone whose signatures are broken: it fails, unless it shall not check.
 async fn validating_resolver() -> SocketAddr {
     use hickory_proto::op::{Message, ResponseCode};
