@@ -187,8 +187,9 @@ async fn what_a_percloud_uses_is_counted_whoever_the_host_is() {
         machine.kill_host();
         machine.restart().await;
         let next = machine.host.usage().await.unwrap();
-        assert_ne!(next.epoch, before.epoch);
-        assert_eq!((next.of.len(), next.of[0].cpu_micros, next.of[0].wakes), (1, 0, 0));
+        assert_eq!((&next.epoch, next.of.len()), (&before.epoch, 1));
+        let left = &next.of[0];
+        assert!(left.cpu_micros <= ended.cpu_micros && left.wakes <= ended.wakes, "what it has left: {left:?}");
     }
 }
 
