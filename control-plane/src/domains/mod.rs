@@ -388,7 +388,10 @@ impl Owned {
     #[must_use]
     pub fn ends_next(&self) -> Option<&DomainRow> {
         let serves = self.main.as_ref().is_some_and(|main| main.in_use().is_some());
-        self.former.last().filter(|_| serves && self.former.len() as i64 >= FORMER)
+        // One that is on its way back leads on if that is given up for another.
+        let lead = || self.former.iter().chain(self.next.iter().filter(|next| next.returns()));
+        let full = serves && lead().count() as i64 >= FORMER;
+        lead().filter(|_| full).min_by_key(|row| row.leads_until)
     }
 }
 

@@ -18,6 +18,10 @@ async fn the_oldest_of_three_names_from_before_is_named_before_it_makes_room() {
     let ends = "ada.test no longer leads here: at most three names from before do.";
     let (_, change) = ada.get("/manage/domain/change").await;
     assert!(change.contains("king.test leads there for 90 days") && change.contains(ends), "{change}");
+    // One of the three is on its way back, and would lead on if yet another name were taken.
+    ada.changes_to("ada.test").await;
+    let (_, change) = ada.get("/manage/domain/change").await;
+    assert!(change.contains("Instead of <strong>ada.test</strong>") && change.contains(ends), "{change}");
     // The same where another one waits already, which the next one replaces.
     ada.changes_to("babbage.test").await;
     let (_, change) = ada.get("/manage/domain/change").await;
