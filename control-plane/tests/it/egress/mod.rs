@@ -3,6 +3,7 @@
 mod crowd;
 mod internet;
 mod sandbox;
+mod strange;
 
 use std::{
     path::{Path, PathBuf},
@@ -14,6 +15,7 @@ use std::{
 use bundle::TenantId;
 use control_plane::egress::Key;
 use internet::{HOST, Internet, NEIGHBOUR, PRIVATE, PROVIDER};
+use strange::{ADDRESSES, NAMES};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -131,84 +133,6 @@ fn word(head: &str) -> &str {
 fn token(id: &TenantId) -> String {
     Key::parse(EGRESS_KEY).unwrap().token(id, rustix::process::geteuid().as_raw())
 }
-
-/// Addresses that names of strangers might lead to, and must not.
-const ADDRESSES: &[(&str, &str)] = &[
-    ("0.0.0.0", "this machine"),
-    ("0.1.2.3", "this network"),
-    ("127.0.0.1", "loopback"),
-    ("127.8.8.8", "loopback"),
-    ("10.9.9.9", "private, and there is a host"),
-    ("172.16.0.1", "private"),
-    ("172.31.255.254", "private"),
-    ("192.168.1.1", "private"),
-    ("100.64.0.1", "carrier's network"),
-    ("100.100.100.200", "metadata (Alibaba)"),
-    ("169.254.169.254", "metadata"),
-    ("169.254.170.2", "metadata (containers)"),
-    ("168.63.129.16", "metadata (Azure)"),
-    ("192.0.0.192", "metadata (Oracle)"),
-    ("192.0.2.1", "documentation"),
-    ("198.51.100.1", "documentation"),
-    ("203.0.113.1", "documentation"),
-    ("192.88.99.1", "6to4 relay"),
-    (NEIGHBOUR, "public, and in our own network"),
-    ("198.18.0.1", "benchmarking"),
-    ("198.19.255.1", "benchmarking"),
-    ("224.0.0.1", "multicast"),
-    ("239.255.255.250", "multicast"),
-    ("240.0.0.1", "reserved"),
-    ("255.255.255.255", "broadcast"),
-    ("::", "this machine"),
-    ("::1", "loopback"),
-    ("::ffff:10.9.9.9", "IPv4-mapped"),
-    ("::ffff:198.45.0.20", "IPv4-mapped, of a public one"),
-    ("::10.9.9.9", "IPv4-compatible"),
-    ("64:ff9b::a09:909", "NAT64 of a private one"),
-    ("64:ff9b:1::a09:909", "NAT64 of a local prefix"),
-    ("2002:a09:909::1", "6to4 of a private one"),
-    ("2001:0:a09:909::1", "Teredo"),
-    ("2001:db8::1", "documentation"),
-    ("3fff::1", "documentation"),
-    ("100::1", "discard"),
-    ("fc00::1", "unique local"),
-    ("fd00:ec2::254", "metadata (AWS)"),
-    ("fe80::1", "link-local"),
-    ("fec0::1", "site-local"),
-    ("ff02::1", "multicast"),
-];
-
-/// What else might be asked for, and why it is not given.
-const NAMES: &[(&str, &str)] = &[
-    ("127.0.0.1:80", "literal"),
-    ("2130706433:80", "literal"),
-    ("0x7f.1:80", "literal"),
-    ("0177.0.0.01:80", "literal"),
-    ("127.1:80", "literal"),
-    ("198.45.0.20:80", "literal"),
-    ("１２７．０．０．１:80", "literal"),
-    ("[::1]:80", "literal"),
-    ("[::ffff:127.0.0.1]:80", "literal"),
-    ("[fe80::1%25p0]:80", "literal"),
-    ("localhost:80", "local-name"),
-    ("LocalHost.:80", "local-name"),
-    ("db:80", "local-name"),
-    ("ada.percloud.localhost:443", "local-name"),
-    ("printer.local:80", "local-name"),
-    ("metadata.google.internal:80", "local-name"),
-    ("router.home.arpa:80", "local-name"),
-    ("hidden.onion:80", "local-name"),
-    ("public.example.org%2f:80", "no-name"),
-    ("x@public.example.org:80", "no-name"),
-    ("public.example.org:22", "port"),
-    ("public.example.org:25", "port"),
-    ("public.example.org:5432", "port"),
-    ("public.example.org:0", "port"),
-    ("denied.example.org:80", "denied-host"),
-    ("below.denied.example.org:80", "denied-host"),
-    ("nothing.example.org:80", "no-address"),
-    ("ours.example.org:587", "our-own"),
-];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn perclouds_reach_the_internet_and_nothing_else() {

@@ -49,7 +49,9 @@ async fn an_upgrade_loses_nothing_of_what_was_counted_and_a_crash_a_minute_at_mo
     assert!(spun.cpu_micros > after.cpu_micros);
     let file = machine.paths().host_state().join("used.json");
     let left = || -> Usage { serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap() };
+    let began = std::time::Instant::now();
     while left().of[0].cpu_micros < spun.cpu_micros {
+        assert!(began.elapsed() < Duration::from_secs(120), "nothing is left: {:?}", left());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     machine.kill_host();
