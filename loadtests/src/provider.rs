@@ -36,12 +36,25 @@ impl Provider {
     /// # Errors
     /// When it does not start.
     pub(crate) fn start_with(options: &[&str]) -> anyhow::Result<Self> {
+        Self::start_on(None, options)
+    }
+
+    /// The same, held on these processors, as `taskset` takes them.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn start_on(processors: Option<&str>, options: &[&str]) -> anyhow::Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let folder = std::env::temp_dir().join(format!("percloud-bench-{}", std::process::id()));
         let mut provider = Self { folder, port, token: String::new() };
         let port = port.to_string();
-        let status = provider
-            .percloud("up")
+        let mut up = provider.percloud("up");
+        if let Some(processors) = processors {
+            let mut held = Command::new("taskset");
+            held.arg("--cpu-list").arg(processors).arg(up.get_program()).args(up.get_args());
+            up = held;
+        }
+        let status = up
             .args(["--detach", "--port", &port, "--base-domain", BASE])
             .args(options)
             .stdout(Stdio::null())

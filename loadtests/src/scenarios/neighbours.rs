@@ -41,6 +41,12 @@ pub(crate) struct Options {
     /// Measure these kinds only.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Kind>,
+    /// Have the flood's own end, and the visitors beside it, on the provider's processors too.
+    #[arg(long)]
+    together: bool,
+    /// A part of this bench: the provider is held on all processors but the last, which this process has been given.
+    #[arg(long, hide = true)]
+    apart: bool,
 }
 
 /// A way to be a bad neighbour.
@@ -101,24 +107,76 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Value> {
             "This user may not let the visitors go ahead (SCHED_RR): they wait for processors, too, and ratios are higher."
         );
     }
+    let wanted = |kind: &Kind| options.only.is_empty() || options.only.contains(kind);
+    let last = std::thread::available_parallelism()?.get() - 1;
+    let away = |kind: &Kind| *kind == Kind::Flood && last > 0 && !options.together && !options.apart;
+    let (away, here): (Vec<Kind>, Vec<Kind>) = Kind::ALL.into_iter().filter(wanted).partition(away);
+    let mut line = Map::new();
+    line.insert("bench".into(), "neighbours".into());
+    if !here.is_empty() {
+        measure(here, options, &mut line).await?;
+    }
+    if !away.is_empty() {
+        apart(options, last, &mut line).await?;
+    }
+    let ratio = |(key, value): (&String, &Value)| {
+        key.strip_prefix("p99_ratio_").filter(|kind| *kind != Kind::Nothing.name()).and_then(|_| value.as_f64())
+    };
+    let worst = line.iter().filter_map(ratio).fold(f64::NAN, f64::max);
+    line.insert("p99_ratio_worst".into(), rounded(worst));
+    Ok(Value::Object(line))
+}
+
+/// Beside a flood, by a process like this one that has the last processor, with a provider that has all others.
+async fn apart(options: &Options, last: usize, line: &mut Map<String, Value>) -> anyhow::Result<()> {
+    println!("Clients on processor {last}, the provider on the others…");
+    let Options { rounds, seconds, rate, connections, .. } = options;
+    let mut bench = tokio::process::Command::new("taskset");
+    bench.args(["--cpu-list", &last.to_string()]).arg(std::env::current_exe()?);
+    bench.args(["neighbours", "--only", "flood", "--apart", "--rounds", &rounds.to_string()]);
+    bench.args(["--seconds", &seconds.to_string(), "--rate", &rate.to_string()]);
+    bench.args(["--connections", &connections.to_string()]).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = bench.kill_on_drop(true).output().await?;
+    ensure!(output.status.success(), "the flood, apart: {}", output.status);
+    let said = String::from_utf8(output.stdout)?;
+    let found: Map<String, Value> = serde_json::from_str(said.lines().last().context("it said nothing")?)?;
+    for (key, value) in found {
+        match key.as_str() {
+            "bench" | "p99_ratio_worst" => continue,
+            "alone_p50_ms" | "alone_p99_ms" => line.insert(format!("{key}_apart"), value),
+            _ => line.insert(key, value),
+        };
+    }
+    Ok(())
+}
+
+/// A provider whose runtime is the hostile program, with a quiet percloud and a bad one of each kind.
+async fn provider(kinds: &[Kind], apart: bool) -> anyhow::Result<(Arc<Provider>, reqwest::Client)> {
     println!("Starting a provider of our own, whose runtime is a hostile program…");
     let exe = std::env::current_exe()?;
     let hostile = exe.parent().context("this program is in a folder")?.join("examples/hostile");
     ensure!(hostile.exists(), "{} is not built; infra/bench neighbours builds it", hostile.display());
-    let provider = Arc::new(Provider::start_with(&["--runtime", hostile.to_str().context("its path")?])?);
+    // All but the last, which is the one that this process has.
+    let mine = rustix::thread::sched_getaffinity(None)?;
+    let last = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|processor| mine.is_set(*processor)).unwrap_or(0);
+    let others = format!("0-{}", last.saturating_sub(1));
+    let held = apart.then_some(others.as_str());
+    let provider = Provider::start_on(held, &["--runtime", hostile.to_str().context("its path")?])?;
     let client = provider.client()?;
-    let wanted = |kind: &Kind| options.only.is_empty() || options.only.contains(kind);
-    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(wanted).collect();
     provider.sign_up(&client, "quiet").await?;
-    for kind in &kinds {
+    for kind in kinds {
         provider.sign_up(&client, &bad(*kind)).await?;
     }
+    Ok((Arc::new(provider), client))
+}
+
+/// Measures these kinds, one after the other.
+async fn measure(kinds: Vec<Kind>, options: &Options, line: &mut Map<String, Value>) -> anyhow::Result<()> {
+    let (provider, client) = provider(&kinds, options.apart).await?;
     let window = Duration::from_secs(options.seconds);
     // Connections are made and the first pages read.
     visits(&provider, &client, options.rate, window).await?;
-    let mut line = Map::new();
-    line.insert("bench".into(), "neighbours".into());
-    let (mut worst, mut alone_all) = (f64::NAN, Vec::new());
+    let mut alone_all = Vec::new();
     for kind in kinds {
         println!("Beside one that does this: {}…", kind.name());
         let (mut ratios, mut beside_all, mut failures, mut deeds) = (Vec::new(), Vec::new(), 0, 0);
@@ -134,19 +192,14 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Value> {
             failures += lost;
         }
         ensure!(deeds > 0 || kind == Kind::Nothing, "{}: nothing was done, so nothing was measured", kind.name());
-        let ratio = median(ratios);
-        line.insert(format!("p99_ratio_{}", kind.name()), rounded(ratio));
+        line.insert(format!("p99_ratio_{}", kind.name()), rounded(median(ratios)));
         line.insert(format!("p99_ms_{}", kind.name()), rounded(percentile(&beside_all, 99)));
         line.insert(format!("failures_{}", kind.name()), json!(failures));
         line.insert(format!("deeds_{}", kind.name()), json!(deeds));
-        if kind != Kind::Nothing {
-            worst = ratio.max(worst);
-        }
     }
-    line.insert("p99_ratio_worst".into(), rounded(worst));
     line.insert("alone_p50_ms".into(), rounded(percentile(&alone_all, 50)));
     line.insert("alone_p99_ms".into(), rounded(percentile(&alone_all, 99)));
-    Ok(Value::Object(line))
+    Ok(())
 }
 
 /// The percloud of a kind.
