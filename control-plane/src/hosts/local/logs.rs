@@ -53,7 +53,7 @@ impl Log {
     }
 }
 
-async fn drain(pipe: pipe::Receiver, path: PathBuf, activity: Activity) -> String {
+async fn drain(mut pipe: pipe::Receiver, path: PathBuf, activity: Activity) -> String {
     let begun = Instant::now();
     let (mut lines, mut allowance) = (Lines::new(path, begun), Allowance::new(begun));
     loop {
@@ -63,6 +63,7 @@ async fn drain(pipe: pipe::Receiver, path: PathBuf, activity: Activity) -> Strin
             activity.sign();
             allowance.spend((bytes.len() as f64).max(TAKING), now);
         }
+        let on = listen_from(pipe, allowance.next_at(now).filter(|_| !ended));
         // Looked through and written down where nobody waits who does something for others.
         let done = tokio::task::spawn_blocking(move || {
             if ended {
@@ -72,20 +73,28 @@ async fn drain(pipe: pipe::Receiver, path: PathBuf, activity: Activity) -> Strin
             }
             lines
         });
-        match done.await {
-            Ok(back) => lines = back,
-            Err(error) => {
-                tracing::error!(%error, "a runtime's log");
-                return String::new();
-            }
-        }
-        if ended {
-            return harmless(&lines.last);
-        }
-        if allowance.left < 0.0 {
-            tokio::time::sleep(Duration::from_secs_f64(-allowance.left / PER_SECOND)).await;
+        let (done, on) = tokio::join!(done, on);
+        match (done, on) {
+            (Ok(back), _) if ended => return harmless(&back.last),
+            (Ok(back), Ok(on)) => (lines, pipe) = (back, on),
+            (Err(error), _) => return broken(error),
+            (_, Err(error)) => return broken(error),
         }
     }
+}
+
+fn broken(error: impl std::fmt::Display) -> String {
+    tracing::error!(%error, "a runtime's log");
+    String::new()
+}
+
+/// The pipe again, not before then. What comes meanwhile is not heard of: each line that somebody writes into a pipe that is listened to
+/// wakes who listens, and that would be us, on nobody's account.
+async fn listen_from(pipe: pipe::Receiver, then: Option<Instant>) -> io::Result<pipe::Receiver> {
+    let Some(then) = then else { return Ok(pipe) };
+    let unheard = pipe.into_nonblocking_fd()?;
+    tokio::time::sleep_until(then).await;
+    pipe::Receiver::from_owned_fd(unheard)
 }
 
 /// What came, once something has; nothing at the end. While nothing comes no room is kept for it.
@@ -125,6 +134,11 @@ impl Allowance {
     fn spend(&mut self, bytes: f64, now: Instant) {
         self.fill(now);
         self.left -= bytes;
+    }
+
+    /// From when on something may be taken again; none where that is now.
+    fn next_at(&self, now: Instant) -> Option<Instant> {
+        (self.left < 0.0).then(|| now + Duration::from_secs_f64(-self.left / PER_SECOND))
     }
 }
 
@@ -320,6 +334,32 @@ mod tests {
         }
         lines.end();
         assert_eq!(fs::read_to_string(&path).unwrap(), all);
+    }
+
+    /// How often this thread has slept so far.
+    fn slept() -> u64 {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.unwrap().trim().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_writes_on_while_nothing_is_taken_wakes_nobody() {
+        let (read, write) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK).unwrap();
+        let pipe = pipe::Receiver::from_owned_fd(read).unwrap();
+        let (before, then) = (slept(), Instant::now() + Duration::from_millis(300));
+        let writes = std::thread::spawn(move || {
+            let mut write = File::from(write);
+            for _ in 0..1000 {
+                write.write_all(b"x\n").unwrap();
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        });
+        let pipe = listen_from(pipe, Some(then)).await.unwrap();
+        assert!(slept() - before < 50, "{}", slept() - before);
+        writes.join().unwrap();
+        assert_eq!(more(&pipe).await.unwrap(), b"x\n".repeat(1000), "and all is there");
     }
 
     #[tokio::test]
