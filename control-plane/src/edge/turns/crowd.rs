@@ -1,7 +1,9 @@
 //! Whether a percloud's visitors are a crowd: their connections make more steps than one person's would, and others are there.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::time::{Duration, Instant};
 
@@ -16,6 +18,41 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Every so many steps it is looked at the clock.
 const LOOK: u32 = 64;
 
+/// What is counted at one worker, of each percloud for as long as it has a connection.
+#[derive(Default)]
+pub(super) struct Crowds(Mutex<HashMap<Who, Weak<Crowd>>>);
+
+impl Crowds {
+    fn all(&self) -> MutexGuard<'_, HashMap<Who, Weak<Crowd>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one of this percloud.
+    pub(super) fn of(self: &Arc<Self>, who: Who, now: Instant) -> Arc<Crowd> {
+        let mut all = self.all();
+        if let Some(crowd) = all.get(&who).and_then(Weak::upgrade) {
+            return crowd;
+        }
+        let crowd = Arc::new(Crowd::new(who, now, Arc::downgrade(self)));
+        all.insert(who, Arc::downgrade(&crowd));
+        crowd
+    }
+
+    fn forget(&self, who: Who) {
+        if let Entry::Occupied(place) = self.all().entry(who)
+            && place.get().strong_count() == 0
+        {
+            place.remove();
+        }
+    }
+
+    /// Of how many something is known.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.all().len()
+    }
+}
+
 /// The connections of one percloud at one worker.
 pub(in super::super) struct Crowd {
     pub(super) who: Who,
@@ -23,11 +60,21 @@ pub(in super::super) struct Crowd {
     /// The steps so far are paid for by then.
     until: Mutex<Instant>,
     is: AtomicBool,
+    /// Where it is known.
+    home: Weak<Crowds>,
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.upgrade() {
+            home.forget(self.who);
+        }
+    }
 }
 
 impl Crowd {
-    pub(super) fn new(who: Who, now: Instant) -> Self {
-        Self { who, steps: AtomicU32::default(), until: Mutex::new(now), is: AtomicBool::default() }
+    fn new(who: Who, now: Instant, home: Weak<Crowds>) -> Self {
+        Self { who, steps: AtomicU32::default(), until: Mutex::new(now), is: AtomicBool::default(), home }
     }
 
     /// Counts a step, which is all that a step costs while there is no crowd; whether there is one.
@@ -66,7 +113,7 @@ mod tests {
     impl Street {
         fn new() -> Self {
             let now = Instant::now();
-            Self { company: Company::new(now), crowd: Crowd::new(Who::of("ada"), now), now }
+            Self { company: Company::new(now), crowd: Crowd::new(Who::of("ada"), now, Weak::new()), now }
         }
 
         /// So many steps a second for so many seconds, beside Bob's visitors or not; how many of them were a crowd's.

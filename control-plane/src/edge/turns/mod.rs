@@ -12,9 +12,8 @@
 mod crowd;
 mod queue;
 
-use std::collections::HashMap;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use metrics::{Counter, counter, gauge};
@@ -26,15 +25,13 @@ use super::company::{Company, Who};
 use super::routes::Visited;
 use crate::ledger::Ledger;
 pub(super) use crowd::Crowd;
+use crowd::Crowds;
 use queue::{Next, Queue, SLICE, Waiter, What};
-
-/// Perclouds that are remembered, before it is looked which of them have no connection any more: most are forgotten with their last one.
-const REMEMBERED: usize = 256;
 
 /// The turns of one worker.
 pub(super) struct Turns {
     queue: Mutex<Queue>,
-    crowds: Mutex<Crowds>,
+    crowds: Arc<Crowds>,
     company: Arc<Company>,
     /// Where it is put down whose handshakes come too fast.
     ledger: Arc<Ledger>,
@@ -44,14 +41,6 @@ pub(super) struct Turns {
     over: Notify,
     given_up: Counter,
     held_back: Counter,
-}
-
-/// The perclouds whose connections are counted.
-#[derive(Default)]
-struct Crowds {
-    by_who: HashMap<Who, Weak<Crowd>>,
-    /// When there are so many, it is looked which of them have a connection.
-    look_through_at: usize,
 }
 
 /// Somebody's turn, until dropped.
@@ -103,7 +92,7 @@ impl Turns {
         let gauges = [gauge!("percloud_edge_handshakes_waiting"), gauge!("percloud_edge_connections_waiting")];
         Arc::new(Self {
             queue: Mutex::new(Queue::new(company.clone(), Instant::now(), gauges)),
-            crowds: Mutex::default(),
+            crowds: Arc::default(),
             company,
             ledger,
             asked: Notify::new(),
@@ -115,10 +104,6 @@ impl Turns {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn crowds(&self) -> MutexGuard<'_, Crowds> {
-        self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives turns, for as long as the worker works.
@@ -195,17 +180,7 @@ impl Turns {
 
     /// What the connections of a percloud are counted in.
     pub(super) fn crowd(&self, who: Who) -> Arc<Crowd> {
-        let mut crowds = self.crowds();
-        if let Some(crowd) = crowds.by_who.get(&who).and_then(Weak::upgrade) {
-            return crowd;
-        }
-        if crowds.by_who.len() >= crowds.look_through_at {
-            crowds.by_who.retain(|_, crowd| crowd.strong_count() > 0);
-            crowds.look_through_at = REMEMBERED.max(crowds.by_who.len() * 2);
-        }
-        let crowd = Arc::new(Crowd::new(who, Instant::now()));
-        crowds.by_who.insert(who, Arc::downgrade(&crowd));
-        crowd
+        self.crowds.of(who, Instant::now())
     }
 
     /// Does the work of a connection: freely, and in turns while its percloud is a crowd.
@@ -247,15 +222,6 @@ pin_project! {
         called: Option<oneshot::Receiver<Turn>>,
         turns: Arc<Turns>,
         crowd: Arc<Crowd>,
-    }
-
-    impl<F> PinnedDrop for Along<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if Arc::strong_count(this.crowd) == 1 {
-                this.turns.crowds().by_who.remove(&this.crowd.who);
-            }
-        }
     }
 }
 
@@ -420,12 +386,13 @@ mod tests {
         assert!(held > 0);
         let quiet = futures_util::FutureExt::now_or_never(turns.clone().along(first, async {}));
         assert_eq!((quiet, turns.queue().held), (Some(()), held));
+        assert_eq!(turns.crowds.len(), 2);
         drop(turns.clone().along(second, async {}));
-        assert!(!turns.crowds().by_who.contains_key(&Who::of("c")), "forgotten with the last of its connections");
+        assert_eq!(turns.crowds.len(), 1, "forgotten with the last of its connections");
         busy.iter().for_each(tokio::task::JoinHandle::abort);
-        for n in 0..10 * REMEMBERED {
+        for n in 0..1000 {
             turns.crowd(Who::of(&n.to_string()));
         }
-        assert!(turns.crowds().by_who.len() <= REMEMBERED, "who has no connection is forgotten");
+        assert_eq!(turns.crowds.len(), 1, "who has no connection is forgotten");
     }
 }
