@@ -98,9 +98,26 @@ impl Link {
     }
 }
 
+/// This machine's addresses of now, and the networks that they are in; none when the kernel does not say.
+#[must_use]
+pub fn links() -> Vec<Link> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let ip = |address: nix::sys::socket::SockaddrStorage| {
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    };
+    interfaces.filter_map(|one| Some(Link::new(ip(one.address?)?, one.netmask.and_then(ip)))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_says_in_which_networks_we_are() {
+        let loopback = Link { ip: Ipv4Addr::LOCALHOST.into(), length: 8 };
+        assert!(links().contains(&loopback), "{:?}", links());
+    }
 
     #[test]
     fn neighbours_are_known_by_the_mask_and_through_translators() {

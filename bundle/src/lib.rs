@@ -17,7 +17,7 @@ pub mod ticket;
 pub mod write;
 pub mod zip;
 
-pub use address::{Link, either_way, is_public};
+pub use address::{Link, either_way, is_public, links};
 pub use clock::Clock;
 pub use refusal::{Error, Refusal, Why};
 pub use spec::{Domain, TenantId, TenantSpec};

@@ -13,7 +13,7 @@ use super::limits::{self, Way};
 use super::pass::Flow;
 use super::refusal::Refusal;
 use super::target::Target;
-use super::{Egress, head, rules};
+use super::{Egress, head};
 use crate::dns::Nowhere;
 use crate::hosts::local::FIRST_UID;
 
@@ -100,7 +100,7 @@ impl Egress {
     /// Connects to the first address that answers, of those that were judged: a name is looked up once.
     async fn dial(&self, target: &Target) -> Result<TcpStream, Refusal> {
         self.rules.judge_target(target)?;
-        let links = rules::links();
+        let links = bundle::links();
         let judge = |ip| self.rules.judge_address(ip, target.port, &links);
         let found = timeout(limits::RESOLVE, self.dns.reach(&target.host, judge)).await;
         let addresses = match found.unwrap_or(Err(Nowhere::Silent)) {

@@ -161,16 +161,6 @@ impl Rules {
     }
 }
 
-/// This machine's addresses of now, and the networks that they are in.
-pub(super) fn links() -> Vec<Link> {
-    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
-    let ip = |address: nix::sys::socket::SockaddrStorage| {
-        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
-    };
-    interfaces.filter_map(|one| Some(Link::new(ip(one.address?)?, one.netmask.and_then(ip)))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,7 +216,7 @@ mod tests {
         }
         assert_eq!(judge("10.0.0.1", 443), Err(Refusal::NotPublic));
         assert_eq!(judge("10.0.0.7", 587), Ok(()));
-        assert!(super::links().iter().any(|link| link.ip.is_loopback() && link.length == 8), "the kernel's own words");
+        assert!(bundle::links().iter().any(|link| link.ip.is_loopback() && link.length == 8), "the kernel's own words");
     }
 
     #[test]

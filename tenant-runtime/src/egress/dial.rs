@@ -14,7 +14,7 @@ use tokio::{
 };
 use url::{Host, Url};
 
-use super::{Error, links};
+use super::Error;
 
 /// An answer of the way out is shorter than this.
 const ANSWER_MAX: usize = 4096;
@@ -67,7 +67,7 @@ pub(super) async fn direct(url: &Url, port: u16) -> Result<TcpStream, Error> {
         None => return Err(Error::Address),
     };
     let mut last = Error::NotPublic;
-    let links = links::all();
+    let links = bundle::links();
     for ip in found.into_iter().filter(|ip| is_elsewhere(*ip, &links)).take(4) {
         match tokio::time::timeout(PATIENCE, TcpStream::connect(SocketAddr::new(ip, port))).await {
             Ok(Ok(stream)) => return Ok(stream),

@@ -1,11 +1,10 @@
 //! The way out for all services: fetching what is elsewhere on the Internet.
 //!
 //! Under a host there is no network; connections are asked for at `/egress/sock`, where the provider decides what may be
-//! reached ([`dial`]). At home they are made directly, to public addresses only, and to none of the networks that we are in ([`links`]): a
+//! reached ([`dial`]). At home they are made directly, to public addresses only, and to none of the networks that we are in ([`bundle::links`]): a
 //! page that redirects to the router must not be able to have us ask it. TLS is ours in both cases, so that a provider sees which host, and nothing of what is said.
 
 mod dial;
-mod links;
 #[cfg(test)]
 pub(crate) mod tests;
 
