@@ -39,7 +39,7 @@ pub async fn remove(tx: &Transaction<'_>, row: &DomainRow, actor: &Actor, now: D
     Ok(audit::note(tx, now, actor, "domain.removed", &row.tenant_id, &details).await?)
 }
 
-/// Ends what was wanted of one that is not in use: it goes, but one that led to the percloud before does so again.
+/// What an owner has done who gives one up: it goes, but one that is on its way back leads to the percloud again, as before.
 ///
 /// # Errors
 /// As [`remove`].

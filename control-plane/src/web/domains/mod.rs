@@ -274,7 +274,7 @@ pub(super) async fn change(State(app): State<App>, Filled { asker, owner, typed 
     }
     let refused = match domains::parse(&typed.name, &app.settings.base_domain) {
         Err(why) => why,
-        Ok(_) if row.id != typed.domain || view::used(row) != typed.shown => {
+        Ok(_) if row.id != typed.domain || page.state != typed.shown => {
             return with_status(asker.page(&Change { meanwhile: true, ..page })?, StatusCode::CONFLICT);
         }
         Ok(name) => match want(&app, &owner, &name, Some(row)).await? {
@@ -317,11 +317,9 @@ pub(super) async fn remove(State(app): State<App>, Filled { asker, owner, typed 
     let owned = domains::owned(&tx, &owner.tenant.id).await?;
     let Some(row) = meant(&owned, Some(&typed.domain)) else { return Ok(Redirect::to(HERE).into_response()) };
     let page = view::remove(owner.whose(&app), row, &owned, now);
-    let returns = page.state == "returns";
     let done = match typed.shown == page.shown {
         false => Err(domains::Error::Changed),
-        true if returns => domains::cancel(&tx, row, &Actor::Owner, now).await,
-        true => domains::remove(&tx, row, &Actor::Owner, now).await,
+        true => domains::cancel(&tx, row, &Actor::Owner, now).await,
     };
     match done {
         Ok(()) => tx.commit().await?,
@@ -334,6 +332,6 @@ pub(super) async fn remove(State(app): State<App>, Filled { asker, owner, typed 
         }
         Err(other) => return Err(other.into()),
     }
-    let to = if returns { HERE.to_owned() } else { format!("{HERE}?removed={}", row.name) };
+    let to = if page.until.is_some() { HERE.to_owned() } else { format!("{HERE}?removed={}", row.name) };
     Ok(Redirect::to(&to).into_response())
 }

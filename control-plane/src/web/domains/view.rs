@@ -119,18 +119,13 @@ pub(super) fn remove(whose: Whose, row: &DomainRow, owned: &Owned, now: DateTime
     Remove { whose, id, name, twin, state, until, now, former, next, shown, meanwhile: false }
 }
 
-/// Whether the percloud answers at it, in the word that forms carry along.
-pub(super) fn used(row: &DomainRow) -> &'static str {
-    if row.in_use().is_some() { "serves" } else { "waits" }
-}
-
 /// Another name instead of one.
 pub(super) fn change(whose: Whose, row: &DomainRow, owned: &Owned, now: DateTime<Utc>) -> Change {
     Change {
         whose,
         id: row.id.clone(),
         current: row.shown(),
-        serves: row.in_use().is_some(),
+        state: row.does(),
         now: address(row),
         until: row.would_lead_until(now),
         ends: owned.ends_next().map(DomainRow::shown),

@@ -66,8 +66,8 @@ pub struct Change {
     pub id: String,
     /// Its name, as people read it: the one in use, or the one that waits.
     pub current: String,
-    /// Whether the percloud answers at it.
-    pub serves: bool,
+    /// What it does: it `serves`, or it `waits`.
+    pub state: &'static str,
     /// Where it answers now.
     pub now: String,
     /// Until when one that waits leads there again; none where it goes.
@@ -91,7 +91,7 @@ impl Page for Change {
             whose: Whose::sample(),
             id: "d-aaaaaaaaaaaaaaaa".into(),
             current: "bücher.example".into(),
-            serves: true,
+            state: "serves",
             now: "ada.percloud.localhost".into(),
             until: None,
             ends: None,
@@ -104,9 +104,9 @@ impl Page for Change {
         let until = Some(DateTime::UNIX_EPOCH + TimeDelta::days(70));
         let ends = Some("old.example".to_owned());
         vec![
-            Self { serves: false, name: "x".into(), errors, hold: Some("nobody"), ..plain.clone() },
-            Self { serves: false, until, name: "lovelace.example".into(), meanwhile: true, ..plain.clone() },
-            Self { serves: false, ends: ends.clone(), ..plain.clone() },
+            Self { state: "waits", name: "x".into(), errors, hold: Some("nobody"), ..plain.clone() },
+            Self { state: "waits", until, name: "lovelace.example".into(), meanwhile: true, ..plain.clone() },
+            Self { state: "waits", ends: ends.clone(), ..plain.clone() },
             Self { ends, ..plain.clone() },
             plain,
         ]
