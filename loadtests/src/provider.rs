@@ -11,6 +11,8 @@ use std::{
 use anyhow::{Context, ensure};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::scenarios::edge::process::on_cores;
+
 /// A running provider; ended and removed when dropped.
 pub(crate) struct Provider {
     folder: PathBuf,
@@ -50,8 +52,8 @@ impl Provider {
         let port = port.to_string();
         let mut up = provider.percloud("up");
         if let Some(processors) = processors {
-            let mut held = Command::new("taskset");
-            held.arg("--cpu-list").arg(processors).arg(up.get_program()).args(up.get_args());
+            let mut held = on_cores(processors, Path::new(up.get_program()));
+            held.args(up.get_args());
             up = held;
         }
         let status = up

@@ -7,7 +7,7 @@ pub(crate) mod handshakes;
 mod load;
 mod peers;
 mod percloud;
-mod process;
+pub(crate) mod process;
 mod report;
 pub(crate) mod upstream;
 

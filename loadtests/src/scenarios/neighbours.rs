@@ -21,6 +21,7 @@ use crate::{
     ahead,
     figures::{median, ms, percentile, rounded},
     provider::{BASE, Provider},
+    scenarios::edge::process::{Cores, on_core},
 };
 
 /// How much is measured.
@@ -44,9 +45,9 @@ pub(crate) struct Options {
     /// Have the flood's own end, and the visitors beside it, on the provider's processors too.
     #[arg(long)]
     together: bool,
-    /// A part of this bench: the provider is held on all processors but the last, which this process has been given.
+    /// A part of this bench: the provider is held on these processors, and this process on the last one.
     #[arg(long, hide = true)]
-    apart: bool,
+    provider_on: Option<String>,
 }
 
 /// A way to be a bad neighbour.
@@ -108,8 +109,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Value> {
         );
     }
     let wanted = |kind: &Kind| options.only.is_empty() || options.only.contains(kind);
-    let last = std::thread::available_parallelism()?.get() - 1;
-    let away = |kind: &Kind| *kind == Kind::Flood && last > 0 && !options.together && !options.apart;
+    let last = Cores::of_this_machine().client;
+    let together = last == 0 || options.together || options.provider_on.is_some();
+    let away = |kind: &Kind| *kind == Kind::Flood && !together;
     let (away, here): (Vec<Kind>, Vec<Kind>) = Kind::ALL.into_iter().filter(wanted).partition(away);
     let mut line = Map::new();
     line.insert("bench".into(), "neighbours".into());
@@ -131,11 +133,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Value> {
 async fn apart(options: &Options, last: usize, line: &mut Map<String, Value>) -> anyhow::Result<()> {
     println!("Clients on processor {last}, the provider on the others…");
     let Options { rounds, seconds, rate, connections, .. } = options;
-    let mut bench = tokio::process::Command::new("taskset");
-    bench.args(["--cpu-list", &last.to_string()]).arg(std::env::current_exe()?);
-    bench.args(["neighbours", "--only", "flood", "--apart", "--rounds", &rounds.to_string()]);
-    bench.args(["--seconds", &seconds.to_string(), "--rate", &rate.to_string()]);
-    bench.args(["--connections", &connections.to_string()]).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let mut bench = tokio::process::Command::from(on_core(last, &std::env::current_exe()?));
+    bench.args(["neighbours", "--only", "flood", "--provider-on", &format!("0-{}", last - 1)]);
+    bench.args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string(), "--rate", &rate.to_string()]);
+    bench.args(["--connections", &connections.to_string()]).stderr(Stdio::inherit());
     let output = bench.kill_on_drop(true).output().await?;
     ensure!(output.status.success(), "the flood, apart: {}", output.status);
     let said = String::from_utf8(output.stdout)?;
@@ -151,17 +152,12 @@ async fn apart(options: &Options, last: usize, line: &mut Map<String, Value>) ->
 }
 
 /// A provider whose runtime is the hostile program, with a quiet percloud and a bad one of each kind.
-async fn provider(kinds: &[Kind], apart: bool) -> anyhow::Result<(Arc<Provider>, reqwest::Client)> {
+async fn provider(kinds: &[Kind], processors: Option<&str>) -> anyhow::Result<(Arc<Provider>, reqwest::Client)> {
     println!("Starting a provider of our own, whose runtime is a hostile program…");
     let exe = std::env::current_exe()?;
     let hostile = exe.parent().context("this program is in a folder")?.join("examples/hostile");
     ensure!(hostile.exists(), "{} is not built; infra/bench neighbours builds it", hostile.display());
-    // All but the last, which is the one that this process has.
-    let mine = rustix::thread::sched_getaffinity(None)?;
-    let last = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|processor| mine.is_set(*processor)).unwrap_or(0);
-    let others = format!("0-{}", last.saturating_sub(1));
-    let held = apart.then_some(others.as_str());
-    let provider = Provider::start_on(held, &["--runtime", hostile.to_str().context("its path")?])?;
+    let provider = Provider::start_on(processors, &["--runtime", hostile.to_str().context("its path")?])?;
     let client = provider.client()?;
     provider.sign_up(&client, "quiet").await?;
     for kind in kinds {
@@ -172,7 +168,7 @@ async fn provider(kinds: &[Kind], apart: bool) -> anyhow::Result<(Arc<Provider>,
 
 /// Measures these kinds, one after the other.
 async fn measure(kinds: Vec<Kind>, options: &Options, line: &mut Map<String, Value>) -> anyhow::Result<()> {
-    let (provider, client) = provider(&kinds, options.apart).await?;
+    let (provider, client) = provider(&kinds, options.provider_on.as_deref()).await?;
     let window = Duration::from_secs(options.seconds);
     // Connections are made and the first pages read.
     visits(&provider, &client, options.rate, window).await?;

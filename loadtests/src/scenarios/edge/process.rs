@@ -25,8 +25,13 @@ impl Cores {
 
 /// A command held on one processor. `taskset` becomes the program, so the process id is the program's.
 pub(crate) fn on_core(core: usize, program: &Path) -> Command {
+    on_cores(&core.to_string(), program)
+}
+
+/// The same for several, as `taskset` takes them.
+pub(crate) fn on_cores(cores: &str, program: &Path) -> Command {
     let mut command = Command::new("taskset");
-    command.arg("--cpu-list").arg(core.to_string()).arg(program).stdin(Stdio::null());
+    command.arg("--cpu-list").arg(cores).arg(program).stdin(Stdio::null());
     command
 }
 
