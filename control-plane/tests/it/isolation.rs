@@ -98,11 +98,14 @@ async fn no_connection_is_lost_between_sleeping_and_waking() {
         // The test program leaves after 20 ms without a connection.
         let machine = Machine::start(user, 0).await;
         let (ada, unit) = machine.place("ada").await;
+        // They leave together: visitors who drift apart by 20 ms would keep it awake to the end.
+        let gone = Arc::new(tokio::sync::Barrier::new(VISITORS as usize));
         let visitors = (0..VISITORS).map(|visitor| {
-            let socket = unit.socket.clone();
+            let (socket, gone) = (unit.socket.clone(), Arc::clone(&gone));
             tokio::spawn(async move {
                 for visit in 0..EACH {
                     get(&socket, "/").await.unwrap_or_else(|error| panic!("visit {visit}: {error}"));
+                    gone.wait().await;
                     // Around the moment when it leaves, a little earlier and a little later.
                     tokio::time::sleep(Duration::from_micros(19_000 + (visit * 97 + visitor * 31) % 3000)).await;
                 }
