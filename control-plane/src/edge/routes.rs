@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use super::company::Who;
 use super::pace::Share;
 use super::slots::{Slots, Whence};
@@ -39,13 +41,14 @@ impl State {
     }
 }
 
-/// One row of `edge_routes`. There are a hundred thousand: each text takes what it needs and no more.
+/// One row of `edge_routes`. There are a hundred thousand: each text takes what it needs and no more, and those that all have are in
+/// the row itself if they are short (23 bytes), so that to find a name is to look at one place fewer in memory that no cache has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The name.
-    pub host: Box<str>,
+    pub host: SmolStr,
     /// Whose.
-    pub tenant_id: Box<str>,
+    pub tenant_id: SmolStr,
     /// What may pass.
     pub state: State,
     /// Where its runtime listens, once there is a place.
@@ -135,7 +138,7 @@ impl Route {
     /// One of a percloud with this id, for tests of what does not look at where it leads.
     #[cfg(test)]
     pub(super) fn of_tenant(id: &str) -> Arc<Self> {
-        let (host, state) = (format!("{id}.example").into(), State::Running);
+        let (host, state) = (smol_str::format_smolstr!("{id}.example"), State::Running);
         let row = Row { host, tenant_id: id.into(), state, socket: None, redirect_to: None, quota_bytes: 0 };
         Self::new(row)
     }

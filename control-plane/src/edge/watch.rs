@@ -177,8 +177,8 @@ const NOTHING: [&str; 0] = [];
 fn route(row: &DbRow) -> anyhow::Result<Row> {
     let socket: Option<&str> = row.try_get("socket")?;
     Ok(Row {
-        host: row.try_get("host")?,
-        tenant_id: row.try_get("tenant_id")?,
+        host: row.try_get::<_, &str>("host")?.into(),
+        tenant_id: row.try_get::<_, &str>("tenant_id")?.into(),
         state: State::from_column(row.try_get("state")?),
         socket: socket.map(|socket| Path::new(socket).into()),
         redirect_to: row.try_get("redirect_to")?,

@@ -120,6 +120,11 @@ impl Certificates {
     }
 }
 
+/// Since 1970; of what is earlier or later than can be said, the earliest or latest that can.
+pub(super) fn seconds(time: chrono::DateTime<chrono::Utc>) -> u32 {
+    u32::try_from(time.timestamp().max(0)).unwrap_or(u32::MAX)
+}
+
 /// Reads what the index needs of a row.
 pub(in crate::edge) fn entry(row: &tokio_postgres::Row) -> anyhow::Result<(Entry, Vec<&str>)> {
     let id: &str = row.try_get("id")?;
@@ -127,6 +132,7 @@ pub(in crate::edge) fn entry(row: &tokio_postgres::Row) -> anyhow::Result<(Entry
     let part: &[u8] = row.try_get("version")?;
     let version = part.try_into().map_or(0, u64::from_be_bytes);
     let not_after: chrono::DateTime<chrono::Utc> = row.try_get("not_after")?;
-    let entry = Entry { id, version, not_after: not_after.timestamp(), public: row.try_get("public")? };
+    let not_after = seconds(not_after);
+    let entry = Entry { id, version, not_after, public: row.try_get("public")? };
     Ok((entry, row.try_get("names")?))
 }

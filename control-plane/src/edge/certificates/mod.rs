@@ -226,7 +226,7 @@ impl Certificates {
         metrics::gauge!("percloud_edge_certificates_in_memory").set(self.held.len() as f64);
         metrics::gauge!("percloud_edge_certificates_kept").set(self.kept.len() as f64);
         if let Some(first) = index.first_end() {
-            metrics::gauge!("percloud_edge_certificate_ends_seconds").set(first as f64);
+            metrics::gauge!("percloud_edge_certificate_ends_seconds").set(f64::from(first));
         }
     }
 
@@ -237,7 +237,7 @@ impl Certificates {
         for (number, certified) in (0_u64..).zip(all) {
             let id = data_encoding::BASE32_NOPAD.encode(&[&[0; 2][..], &number.to_be_bytes()].concat()).to_lowercase();
             let id = Id::parse(&format!("c-{id}")).unwrap();
-            let entry = Entry { id, version: 0, not_after: certified.not_after().timestamp(), public: true };
+            let entry = Entry { id, version: 0, not_after: load::seconds(certified.not_after()), public: true };
             fresh.put(entry, certified.names().iter().map(String::as_str));
             let config = Some(Arc::new(tls::serving(&self.nobody, certified.key())));
             self.held.insert(id, Arc::new(Held { version: 0, config, pinned: true, again: Mutex::default() }));
