@@ -136,8 +136,9 @@ async fn apart(options: &Options, last: usize, line: &mut Map<String, Value>) ->
     let mut bench = tokio::process::Command::from(on_core(last, &std::env::current_exe()?));
     bench.args(["neighbours", "--only", "flood", "--provider-on", &format!("0-{}", last - 1)]);
     bench.args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string(), "--rate", &rate.to_string()]);
-    bench.args(["--connections", &connections.to_string()]).stderr(Stdio::inherit());
-    let output = bench.kill_on_drop(true).output().await?;
+    bench.args(["--connections", &connections.to_string()]);
+    // Not `output()`, which would take what it says of its troubles.
+    let output = bench.stdout(Stdio::piped()).kill_on_drop(true).spawn()?.wait_with_output().await?;
     ensure!(output.status.success(), "the flood, apart: {}", output.status);
     let said = String::from_utf8(output.stdout)?;
     let found: Map<String, Value> = serde_json::from_str(said.lines().last().context("it said nothing")?)?;

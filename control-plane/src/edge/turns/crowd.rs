@@ -1,22 +1,51 @@
-//! Whether a percloud's visitors are a crowd: their connections make more steps than one person's would, and others are there.
+//! Whether a percloud's visitors come fast, or are a crowd: their connections make more steps than one person's would, and others are there.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::time::{Duration, Instant};
 
 use super::super::company::{Company, Who};
+use super::queue::What;
 
 /// Steps in a second, in the long run: a request is four or five, a piece of a large file is one.
 const STEPS: u32 = 2000;
+/// So much worth at once, and they are lively: a few loads of a page.
+const LIVELY: Duration = Duration::from_millis(100);
 /// So many seconds' worth may come at once: a page with sixty pictures, for a dozen people at the same time.
 const BURST: Duration = Duration::from_secs(2);
 /// Once they are slower, they are a crowd for so long.
 const LINGER: Duration = Duration::from_secs(1);
 /// Every so many steps it is looked at the clock.
 const LOOK: u32 = 64;
+
+/// How fast the visitors of one percloud come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Bustle {
+    /// As one person's do, or nobody else is there.
+    Calm,
+    /// Faster, which nobody else need notice.
+    Lively,
+    /// Faster for so long that they slow down.
+    Crowded,
+}
+
+impl Bustle {
+    /// What a step waits as; none goes on at once.
+    pub(super) fn waits_as(self) -> Option<What> {
+        match self {
+            Self::Calm => None,
+            Self::Lively => Some(What::Lively),
+            Self::Crowded => Some(What::Step),
+        }
+    }
+
+    fn of(number: u8) -> Self {
+        [Self::Calm, Self::Lively].get(usize::from(number)).copied().unwrap_or(Self::Crowded)
+    }
+}
 
 /// What is counted at one worker, of each percloud for as long as it has a connection.
 #[derive(Default)]
@@ -59,7 +88,7 @@ pub(in super::super) struct Crowd {
     steps: AtomicU32,
     /// The steps so far are paid for by then.
     until: Mutex<Instant>,
-    is: AtomicBool,
+    bustle: AtomicU8,
     /// Where it is known.
     home: Weak<Crowds>,
 }
@@ -74,15 +103,19 @@ impl Drop for Crowd {
 
 impl Crowd {
     fn new(who: Who, now: Instant, home: Weak<Crowds>) -> Self {
-        Self { who, steps: AtomicU32::default(), until: Mutex::new(now), is: AtomicBool::default(), home }
+        Self { who, steps: AtomicU32::default(), until: Mutex::new(now), bustle: AtomicU8::default(), home }
     }
 
-    /// Counts a step, which is all that a step costs while there is no crowd; whether there is one.
-    pub(super) fn step(&self, company: &Company) -> bool {
+    /// Counts a step, which is all that a step costs while they are calm.
+    pub(super) fn step(&self, company: &Company) -> Bustle {
         if self.count() {
             self.look(company, Instant::now());
         }
-        self.is.load(Relaxed)
+        self.bustle()
+    }
+
+    fn bustle(&self) -> Bustle {
+        Bustle::of(self.bustle.load(Relaxed))
     }
 
     /// Whether it is time to look at the clock. Only one thread ever counts here.
@@ -95,7 +128,13 @@ impl Crowd {
     fn look(&self, company: &Company, now: Instant) {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         *until = ((*until).max(now) + Duration::from_secs(1) * LOOK / STEPS).min(now + BURST + LINGER);
-        self.is.store(*until > now + BURST && company.beside(self.who, now), Relaxed);
+        let ahead = until.saturating_duration_since(now);
+        let bustle = match ahead {
+            _ if ahead <= LIVELY || !company.beside(self.who, now) => Bustle::Calm,
+            _ if ahead <= BURST => Bustle::Lively,
+            _ => Bustle::Crowded,
+        };
+        self.bustle.store(bustle as u8, Relaxed);
     }
 }
 
@@ -118,7 +157,12 @@ mod tests {
 
         /// So many steps a second for so many seconds, beside Bob's visitors or not; how many of them were a crowd's.
         fn walk(&mut self, per_second: u32, seconds: u32, beside: bool) -> u32 {
-            let mut crowded = 0;
+            self.walk_at(Bustle::Crowded, per_second, seconds, beside)
+        }
+
+        /// The same; how many of them were made at this pace.
+        fn walk_at(&mut self, bustle: Bustle, per_second: u32, seconds: u32, beside: bool) -> u32 {
+            let mut found = 0;
             for _ in 0..per_second * seconds {
                 if beside {
                     self.company.visited(Who::of("bob"), self.now);
@@ -126,11 +170,23 @@ mod tests {
                 if self.crowd.count() {
                     self.crowd.look(&self.company, self.now);
                 }
-                crowded += u32::from(self.crowd.is.load(Relaxed));
+                found += u32::from(self.crowd.bustle() == bustle);
                 self.now += Duration::from_secs(1) / per_second;
             }
-            crowded
+            found
         }
+    }
+
+    #[test]
+    fn a_page_is_loaded_calmly_and_who_loads_many_is_lively_beside_others() {
+        let mut street = Street::new();
+        assert_eq!(street.walk_at(Bustle::Calm, STEPS * 10, 1, false), STEPS * 10, "alone");
+        street.now += Duration::from_secs(11);
+        assert_eq!(street.walk_at(Bustle::Calm, STEPS / 10, 10, true), STEPS, "one person");
+        // Twice as fast as what is paid for, so a second of it is a second ahead.
+        let lively = street.walk_at(Bustle::Lively, STEPS * 2, 1, true);
+        let expected = STEPS * 2 * 9 / 10;
+        assert!(lively.abs_diff(expected) <= 2 * LOOK, "{lively} of {expected}");
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //! that others leave, and for so long after each of them that the worker spends at most a sixteenth of its time on such, unless
 //! nobody else was visited within the last second.
 //!
-//! **Connections** are free to go on, until their percloud is a crowd ([`Crowd`]). Then whatever moves on one of them (a request, a piece of
-//! an answer, its end) is a step that waits for its turn, an eighth of the worker's time for all such; meanwhile nothing is read
-//! from it. Since a connection waits once only, nobody need be sent away.
+//! **Connections** are free to go on, until their percloud is lively ([`Crowd`]). Then whatever moves on one of them (a request, a piece of
+//! an answer, its end) is a step that waits for its turn, so that others come in between. Once it is a crowd, all such have an eighth of the
+//! worker's time; meanwhile nothing is read from them. Since a connection waits once only, nobody need be sent away.
 
 mod crowd;
 mod queue;
@@ -192,15 +192,16 @@ impl Turns {
     fn poll_turn(
         self: &Arc<Self>,
         who: Who,
+        what: What,
         called: &mut Option<oneshot::Receiver<Turn>>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Turn>> {
         let mut turn = match called {
             Some(called) => ready!(Pin::new(called).poll(cx)).ok(),
-            None => match self.ask(who, What::Step) {
+            None => match self.ask(who, what) {
                 Some(Given::Now(turn)) => Some(turn),
                 Some(Given::Later(later)) => {
-                    self.held_back.increment(1);
+                    self.held_back.increment(u64::from(what == What::Step));
                     ready!(Pin::new(called.insert(later)).poll(cx)).ok()
                 }
                 None => None,
@@ -230,8 +231,10 @@ impl<F: Future<Output = ()>> Future for Along<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        if this.called.is_some() || this.crowd.step(&this.turns.company) {
-            *this.turn = ready!(this.turns.poll_turn(this.crowd.who, this.called, cx));
+        let what =
+            if this.called.is_some() { Some(What::Step) } else { this.crowd.step(&this.turns.company).waits_as() };
+        if let Some(what) = what {
+            *this.turn = ready!(this.turns.poll_turn(this.crowd.who, what, this.called, cx));
         }
         let step = this.work.poll(cx);
         if step.is_pending() {
@@ -256,6 +259,7 @@ async fn woken() {
 #[cfg(test)]
 mod tests {
     use super::super::routes::Route;
+    use super::crowd::Bustle;
     use super::*;
 
     #[tokio::test]
@@ -341,7 +345,7 @@ mod tests {
         tokio::spawn(turns.clone().run());
         turns.company.visited(Who::of("b"), Instant::now());
         let crowd = turns.crowd(Who::of("a"));
-        assert!((0..10_000).any(|_| crowd.step(&turns.company)), "a crowd");
+        assert!((0..10_000).any(|_| crowd.step(&turns.company) == Bustle::Crowded), "a crowd");
         (turns, crowd)
     }
 

@@ -19,6 +19,15 @@ pub(super) enum What {
     Later,
     /// To go on with a connection, of a percloud that is a crowd.
     Step,
+    /// The same of one whose visitors come fast just now: it waits for no more than its turn.
+    Lively,
+}
+
+impl What {
+    /// Whether it is one of a connection that is through its handshake.
+    fn is_held(self) -> bool {
+        matches!(self, Self::Step | Self::Lively)
+    }
 }
 
 /// Handshakes of one percloud in a second by one worker, beyond which others go first; as many may come at once.
@@ -50,7 +59,9 @@ struct Name {
     queue: VecDeque<Waiter>,
     /// Connections that wait to go on. Each stands here once, so they are as many as there are connections, and none is sent away.
     steps: VecDeque<Waiter>,
-    /// Where both wait, these are next.
+    /// Those that wait for no more than their turn.
+    lively: VecDeque<Waiter>,
+    /// Where handshakes and steps wait, these are next.
     steps_next: bool,
     /// What it has had is paid for by then.
     until: Instant,
@@ -65,9 +76,9 @@ impl Name {
     /// It gets a turn; how many times as long the busy wait for the next one of theirs, nought for a turn that is not one of them.
     fn count(&mut self, what: What, now: Instant) -> u32 {
         match (what, self.is_busy(now)) {
+            (What::Lively, _) | (What::Later, false) => 0,
             (What::Step, _) => STEPS_PART,
             (_, true) => PART,
-            (What::Later, false) => 0,
             (What::First, false) => {
                 self.until = self.until.max(now) + Duration::from_secs(1) / SHARE;
                 0
@@ -75,18 +86,40 @@ impl Name {
         }
     }
 
-    /// The next that waits: a handshake where those go before others, else a handshake and a connection in turn.
-    fn pop(&mut self, quiet: bool) -> Option<Waiter> {
-        let steps = !quiet && self.steps_next;
-        self.steps_next = !quiet && !steps;
+    /// The next that waits: who goes before others, else a handshake and a connection in turn.
+    fn pop(&mut self, before: Option<Before>) -> Option<Waiter> {
+        match before {
+            Some(Before::Handshake) => return self.queue.pop_front(),
+            Some(Before::Lively) => return self.lively.pop_front(),
+            None => {}
+        }
+        let steps = self.steps_next;
+        self.steps_next = !steps;
         let (these, those) =
             if steps { (&mut self.steps, &mut self.queue) } else { (&mut self.queue, &mut self.steps) };
         these.pop_front().or_else(|| those.pop_front())
     }
 
     fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.steps.is_empty()
+        self.queue.is_empty() && self.steps.is_empty() && self.lively.is_empty()
     }
+
+    /// Whether somebody waits here who goes before the busy.
+    fn before(&self, now: Instant) -> Option<Before> {
+        if !self.queue.is_empty() && !self.is_busy(now) {
+            return Some(Before::Handshake);
+        }
+        (!self.lively.is_empty()).then_some(Before::Lively)
+    }
+}
+
+/// Who goes before the busy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// A handshake of one whose share is not used up.
+    Handshake,
+    /// A step that waits for no more than its turn.
+    Lively,
 }
 
 /// Who waits, without anything that waits.
@@ -138,7 +171,13 @@ impl Queue {
             self.names.retain(|_, name| !name.is_empty() || name.until > now);
             self.look_through_at = REMEMBERED.max(self.names.len() * 2);
         }
-        let new = || Name { queue: VecDeque::new(), steps: VecDeque::new(), steps_next: false, until: now };
+        let new = || Name {
+            queue: VecDeque::new(),
+            steps: VecDeque::new(),
+            lively: VecDeque::new(),
+            steps_next: false,
+            until: now,
+        };
         self.names.entry(who).or_insert_with(new)
     }
 
@@ -153,9 +192,9 @@ impl Queue {
         if self.waiting > 0 || self.spent >= SLICE {
             return None;
         }
-        let may = self.held == 0 && !self.must_wait(who, now);
+        let may = self.held == 0 && (what == What::Lively || !self.must_wait(who, now));
         let name = self.name(who, now);
-        let goes_before = what != What::Step && !name.is_busy(now);
+        let goes_before = !what.is_held() && !name.is_busy(now);
         (may || goes_before).then(|| name.count(what, now))
     }
 
@@ -175,14 +214,15 @@ impl Queue {
             }
             self.fewer(What::First);
         }
-        let step = waiter.what == What::Step;
-        *(if step { &mut self.held } else { &mut self.waiting }) += 1;
-        self.gauges[usize::from(step)].increment(1.0);
+        let held = waiter.what.is_held();
+        *(if held { &mut self.held } else { &mut self.waiting }) += 1;
+        self.gauges[usize::from(held)].increment(1.0);
         let name = self.name(who, now);
         match waiter.what {
             What::First => name.queue.push_back(waiter),
             What::Later => name.queue.push_front(waiter),
             What::Step => name.steps.push_back(waiter),
+            What::Lively => name.lively.push_back(waiter),
         }
         if new {
             self.order.push_back(who);
@@ -190,18 +230,19 @@ impl Queue {
         true
     }
 
-    /// The first handshake whose percloud is not busy; else the first of the busy, when it is time for one.
+    /// The first handshake whose percloud is not busy; else the first step that waits for no more than its turn; else the first of the
+    /// busy, when it is time for one.
     pub(super) fn next(&mut self, now: Instant) -> Next {
         loop {
-            let goes_before = |name: &Name| !name.queue.is_empty() && !name.is_busy(now);
-            let quiet = self.order.iter().position(|who| self.names.get(who).is_some_and(goes_before));
-            let first = quiet.or_else(|| self.order.iter().position(|who| !self.must_wait(*who, now)));
+            let before = self.before(now);
+            let busy = || self.order.iter().position(|who| !self.must_wait(*who, now));
+            let first = before.map(|(_, at)| at).or_else(busy);
             let Some(first) = first else {
                 return if self.order.is_empty() { Next::Nobody } else { Next::At(self.busy_from) };
             };
             let Some(who) = self.order.remove(first) else { return Next::Nobody };
             let Some(name) = self.names.get_mut(&who) else { continue };
-            let Some(waiter) = name.pop(quiet.is_some()) else { continue };
+            let Some(waiter) = name.pop(before.map(|(before, _)| before)) else { continue };
             // Who has given up meanwhile is passed over, and has not had anything.
             let part = (!waiter.call.is_closed()).then(|| name.count(waiter.what, now));
             if !name.is_empty() {
@@ -214,15 +255,28 @@ impl Queue {
         }
     }
 
+    /// Who goes before the busy, and at which place of the order.
+    fn before(&self, now: Instant) -> Option<(Before, usize)> {
+        let mut lively = None;
+        for (at, who) in self.order.iter().enumerate() {
+            match self.names.get(who).and_then(|name| name.before(now)) {
+                Some(Before::Handshake) => return Some((Before::Handshake, at)),
+                Some(Before::Lively) => lively = lively.or(Some((Before::Lively, at))),
+                None => {}
+            }
+        }
+        lively
+    }
+
     /// Whether one of the busy waits for others.
     fn must_wait(&self, who: Who, now: Instant) -> bool {
         self.busy_from > now && self.company.beside(who, now)
     }
 
     fn fewer(&mut self, what: What) {
-        let step = what == What::Step;
-        *(if step { &mut self.held } else { &mut self.waiting }) -= 1;
-        self.gauges[usize::from(step)].decrement(1.0);
+        let held = what.is_held();
+        *(if held { &mut self.held } else { &mut self.waiting }) -= 1;
+        self.gauges[usize::from(held)].decrement(1.0);
     }
 
     /// A turn is over, which took so long.

@@ -155,6 +155,37 @@ fn a_crowds_connections_have_an_eighth_of_the_time_beside_others_and_all_of_it_a
 }
 
 #[test]
+fn who_is_lively_waits_for_a_turn_and_for_no_more() {
+    let mut crowd = Crowd::new();
+    crowd.queue.company.visited(Who::of("quiet"), crowd.now);
+    // The busy have had their time, and much of it.
+    for _ in 0..=SHARE {
+        crowd.queue.at_once(Who::of("busy"), What::First, crowd.now);
+    }
+    crowd.queue.ended(PART, millis(100), crowd.now);
+    for (key, what) in [
+        ("busy", What::Step),
+        ("busy", What::Lively),
+        ("busy", What::Lively),
+        ("lively", What::Lively),
+        ("quiet", What::First),
+    ] {
+        assert!(crowd.wait_for(key, what));
+    }
+    assert_eq!(crowd.queue.at_once(Who::of("lively"), What::Lively, crowd.now), None, "others came before");
+    assert_eq!(crowd.next(), Some(("quiet4".to_owned(), 0)), "a handshake goes before");
+    assert_eq!(crowd.all(), ["busy1", "lively3", "busy2"], "perclouds take turns, and a crowd's wait");
+    crowd.now += Duration::from_secs(2);
+    assert_eq!(crowd.next(), Some(("busy0".to_owned(), STEPS_PART)));
+    assert_eq!((crowd.queue.waiting, crowd.queue.held), (0, 0));
+    crowd.queue.spent = Duration::ZERO;
+    assert_eq!(crowd.queue.at_once(Who::of("lively"), What::Lively, crowd.now), Some(0));
+    crowd.queue.ended(0, SLICE, crowd.now);
+    let looked = crowd.queue.at_once(Who::of("lively"), What::Lively, crowd.now);
+    assert_eq!(looked, None, "the worker looks at everything else first");
+}
+
+#[test]
 fn when_too_many_wait_the_longest_queue_gives_way() {
     let mut crowd = Crowd::new();
     for _ in 0..WAIT / 2 {
