@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const LOOK: u32 = 64;
 
 /// How fast the visitors of one percloud come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bustle {
     /// As one person's do, or nobody else is there.
     Calm,
@@ -129,10 +129,12 @@ impl Crowd {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         *until = ((*until).max(now) + Duration::from_secs(1) * LOOK / STEPS).min(now + BURST + LINGER);
         let ahead = until.saturating_duration_since(now);
-        let bustle = match ahead {
-            _ if ahead <= LIVELY || !company.beside(self.who, now) => Bustle::Calm,
-            _ if ahead <= BURST => Bustle::Lively,
-            _ => Bustle::Crowded,
+        let bustle = if ahead <= LIVELY || !company.beside(self.who, now) {
+            Bustle::Calm
+        } else if ahead <= BURST {
+            Bustle::Lively
+        } else {
+            Bustle::Crowded
         };
         self.bustle.store(bustle as u8, Relaxed);
     }

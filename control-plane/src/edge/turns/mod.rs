@@ -187,30 +187,6 @@ impl Turns {
     pub(super) fn along<F>(self: Arc<Self>, crowd: Arc<Crowd>, work: F) -> Along<F> {
         Along { work, turn: None, called: None, turns: self, crowd }
     }
-
-    /// The turn for a step of a connection. There is none once the worker gives none any more.
-    fn poll_turn(
-        self: &Arc<Self>,
-        who: Who,
-        what: What,
-        called: &mut Option<oneshot::Receiver<Turn>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Turn>> {
-        let mut turn = match called {
-            Some(called) => ready!(Pin::new(called).poll(cx)).ok(),
-            None => match self.ask(who, what) {
-                Some(Given::Now(turn)) => Some(turn),
-                Some(Given::Later(later)) => {
-                    self.held_back.increment(u64::from(what == What::Step));
-                    ready!(Pin::new(called.insert(later)).poll(cx)).ok()
-                }
-                None => None,
-            },
-        };
-        *called = None;
-        turn.iter_mut().for_each(Turn::begin);
-        Poll::Ready(turn)
-    }
 }
 
 pin_project! {
@@ -231,11 +207,24 @@ impl<F: Future<Output = ()>> Future for Along<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let what =
-            if this.called.is_some() { Some(What::Step) } else { this.crowd.step(&this.turns.company).waits_as() };
-        if let Some(what) = what {
-            *this.turn = ready!(this.turns.poll_turn(this.crowd.who, what, this.called, cx));
+        if this.called.is_none()
+            && let Some(what) = this.crowd.step(&this.turns.company).waits_as()
+        {
+            match this.turns.ask(this.crowd.who, what) {
+                Some(Given::Now(turn)) => *this.turn = Some(turn),
+                Some(Given::Later(called)) => {
+                    this.turns.held_back.increment(u64::from(what == What::Step));
+                    *this.called = Some(called);
+                }
+                None => {}
+            }
         }
+        if let Some(called) = this.called {
+            // There is none once the worker gives none any more.
+            *this.turn = ready!(Pin::new(called).poll(cx)).ok();
+            *this.called = None;
+        }
+        this.turn.iter_mut().for_each(Turn::begin);
         let step = this.work.poll(cx);
         if step.is_pending() {
             *this.turn = None;

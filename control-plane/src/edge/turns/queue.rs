@@ -86,12 +86,12 @@ impl Name {
         }
     }
 
-    /// The next that waits: who goes before others, else a handshake and a connection in turn.
-    fn pop(&mut self, before: Option<Before>) -> Option<Waiter> {
-        match before {
-            Some(Before::Handshake) => return self.queue.pop_front(),
-            Some(Before::Lively) => return self.lively.pop_front(),
-            None => {}
+    /// The next of this rank that waits; of the busy a handshake and a connection in turn.
+    fn pop(&mut self, rank: Rank) -> Option<Waiter> {
+        match rank {
+            Rank::Handshake => return self.queue.pop_front(),
+            Rank::Lively => return self.lively.pop_front(),
+            Rank::Busy => {}
         }
         let steps = self.steps_next;
         self.steps_next = !steps;
@@ -104,22 +104,23 @@ impl Name {
         self.queue.is_empty() && self.steps.is_empty() && self.lively.is_empty()
     }
 
-    /// Whether somebody waits here who goes before the busy.
-    fn before(&self, now: Instant) -> Option<Before> {
+    /// As what somebody waits here who goes before the busy.
+    fn before(&self, now: Instant) -> Option<Rank> {
         if !self.queue.is_empty() && !self.is_busy(now) {
-            return Some(Before::Handshake);
+            return Some(Rank::Handshake);
         }
-        (!self.lively.is_empty()).then_some(Before::Lively)
+        (!self.lively.is_empty()).then_some(Rank::Lively)
     }
 }
 
-/// Who goes before the busy.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Before {
+/// Who goes before whom.
+enum Rank {
     /// A handshake of one whose share is not used up.
     Handshake,
     /// A step that waits for no more than its turn.
     Lively,
+    /// Whoever has had their share, and a crowd's steps.
+    Busy,
 }
 
 /// Who waits, without anything that waits.
@@ -234,15 +235,13 @@ impl Queue {
     /// busy, when it is time for one.
     pub(super) fn next(&mut self, now: Instant) -> Next {
         loop {
-            let before = self.before(now);
-            let busy = || self.order.iter().position(|who| !self.must_wait(*who, now));
-            let first = before.map(|(_, at)| at).or_else(busy);
-            let Some(first) = first else {
+            let busy = || self.order.iter().position(|who| !self.must_wait(*who, now)).map(|at| (Rank::Busy, at));
+            let Some((rank, first)) = self.before(now).or_else(busy) else {
                 return if self.order.is_empty() { Next::Nobody } else { Next::At(self.busy_from) };
             };
             let Some(who) = self.order.remove(first) else { return Next::Nobody };
             let Some(name) = self.names.get_mut(&who) else { continue };
-            let Some(waiter) = name.pop(before.map(|(before, _)| before)) else { continue };
+            let Some(waiter) = name.pop(rank) else { continue };
             // Who has given up meanwhile is passed over, and has not had anything.
             let part = (!waiter.call.is_closed()).then(|| name.count(waiter.what, now));
             if !name.is_empty() {
@@ -256,13 +255,12 @@ impl Queue {
     }
 
     /// Who goes before the busy, and at which place of the order.
-    fn before(&self, now: Instant) -> Option<(Before, usize)> {
+    fn before(&self, now: Instant) -> Option<(Rank, usize)> {
         let mut lively = None;
         for (at, who) in self.order.iter().enumerate() {
             match self.names.get(who).and_then(|name| name.before(now)) {
-                Some(Before::Handshake) => return Some((Before::Handshake, at)),
-                Some(Before::Lively) => lively = lively.or(Some((Before::Lively, at))),
-                None => {}
+                Some(Rank::Handshake) => return Some((Rank::Handshake, at)),
+                rank => lively = lively.or(rank.map(|rank| (rank, at))),
             }
         }
         lively
