@@ -375,20 +375,17 @@ fn writes(pid: u32) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_floods_its_log_with_short_lines_costs_the_host_few_writes_and_the_log_says_so() {
+async fn who_floods_its_log_with_short_lines_waits_and_costs_the_host_few_writes() {
     let machine = Machine::start(None, 300).await;
     let (ada, unit) = machine.place("ada").await;
     get(&unit.socket, "/").await.unwrap();
     let before = writes(machine.host_pid());
     let lines: u64 = get(&unit.socket, "/chatter?ms=3000").await.unwrap().parse().unwrap();
-    let log = machine.paths().logs().join("tenants").join(format!("{}.log", ada.id));
-    let text = eventually("a log that says what was left out", async || {
-        fs::read_to_string(&log).ok().filter(|text| text.contains("lines left out, too many at once"))
-    })
-    .await;
     let writes = writes(machine.host_pid()) - before;
-    // A second has room for some five hundred, and the first for two thousand more.
-    let kept = text.lines().filter(|line| *line == "x").count();
+    let log = machine.paths().logs().join("tenants").join(format!("{}.log", ada.id));
+    let kept = fs::read_to_string(&log).unwrap().lines().filter(|line| *line == "x").count();
     println!("{lines} lines written, {kept} kept, {writes} writes");
-    assert!(lines > 20_000 && kept < 10_000 && writes < 2_000, "{lines} {kept} {writes}");
+    // A second has room for some five hundred, the first for two thousand more, a piece at a time; the rest is in the pipe.
+    assert!((2048..10_000).contains(&kept), "{kept}");
+    assert!(lines < 36_000 + kept as u64 && writes < 1_000, "{lines} {kept} {writes}");
 }

@@ -1,5 +1,7 @@
 //! Under a host: the listening socket is handed over, everything else comes from the environment.
 
+mod log;
+
 use std::{
     os::{
         fd::{FromRawFd, OwnedFd},
@@ -28,7 +30,7 @@ const PREDECESSOR: Duration = Duration::from_secs(15);
 /// # Errors
 /// When the environment is not as a host makes it, or the data folder cannot be used.
 pub fn run() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).with_target(false).init();
+    log::start().context("standard error is not open")?;
     let listener = listener()?;
     let spec = spec()?;
     let folder = PathBuf::from(std::env::var_os("PERCLOUD_DATA").unwrap_or_else(|| "/data".into()));

@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -41,6 +42,33 @@ fn it_leaves_when_idle_and_what_was_acknowledged_is_there_again() {
     drop(second);
     let _third = unit.start("60");
     assert_eq!(unit.ask("POST", "/sign-in", "", &form(PASSWORD)).0, 303, "nor does a kill lose anything");
+}
+
+#[test]
+fn visitors_do_not_wait_for_a_log_that_nobody_takes() {
+    const VISITS: usize = 1000;
+    let unit = Unit::new();
+    let mut process = unit.start_saying("60", &[], Stdio::piped());
+    let mut stream = unit.connect();
+    let whole = request("GET", "/sign-in", "", "", "keep-alive").replacen("GET", "HEAD", 1);
+    for _ in 0..VISITS {
+        stream.write_all(whole.as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 200 "));
+    }
+    let mut log = process.0.stderr.take().unwrap();
+    process.signal(Signal::TERM);
+    assert!(process.wait(PATIENCE).success());
+    let mut text = String::new();
+    log.read_to_string(&mut text).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let requests = lines.iter().filter(|line| line["message"] == "request").count();
+    assert!((100..VISITS).contains(&requests), "{requests}: as many as a pipe holds");
 }
 
 #[test]

@@ -41,11 +41,16 @@ impl Unit {
 
     /// The same, with more in its environment.
     pub(crate) fn start_with(&self, idle: &str, more: &[(&str, &str)]) -> Process {
+        self.start_saying(idle, more, Stdio::null())
+    }
+
+    /// The same, with its log going there.
+    pub(crate) fn start_saying(&self, idle: &str, more: &[(&str, &str)], log: Stdio) -> Process {
         let script = "exec \"$0\" serve --activated 3<&0 </dev/null";
         let child = Command::new("/bin/sh")
             .args(["-c", script, PROGRAM])
             .stdin(Stdio::from(self.listener()))
-            .stderr(Stdio::null())
+            .stderr(log)
             .env_clear()
             .env("LISTEN_FDS", "1")
             .env("LISTEN_FDNAMES", "http")
