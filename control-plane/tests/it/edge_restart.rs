@@ -143,6 +143,10 @@ impl World {
         Self { port, root, done: Arc::default(), stop: Arc::default() }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) async fn tls(&self, alpn: &str) -> std::io::Result<TlsStream<TcpStream>> {
         let config = tls::client_config(&self.root, &[alpn]).unwrap();
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;

@@ -22,6 +22,7 @@ mod durability;
 mod edge;
 mod edge_certificates;
 mod edge_restart;
+mod edge_several;
 mod egress;
 mod isolation;
 mod isolation_disk;
