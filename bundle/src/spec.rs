@@ -1,6 +1,9 @@
 //! Who a percloud is and what it may use: said by the control plane, read by hosts and by the runtime.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Display},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -122,14 +125,20 @@ pub struct Provider {
     pub url: String,
 }
 
+/// The origin (RFC 6454) of what answers over TLS at this name and port, without a slash at the end.
+#[must_use]
+pub fn origin(host: impl Display, port: u16) -> String {
+    match port {
+        443 => format!("https://{host}"),
+        port => format!("https://{host}:{port}"),
+    }
+}
+
 impl TenantSpec {
     /// The address of the percloud's Home, without a slash at the end.
     #[must_use]
     pub fn origin(&self) -> String {
-        match self.port {
-            443 => format!("https://{}", self.domain),
-            port => format!("https://{}:{port}", self.domain),
-        }
+        origin(&self.domain, self.port)
     }
 
     /// A hash over all fields: two specs with the same hash ask for the same thing.

@@ -43,7 +43,7 @@ impl Settings {
         Self {
             base_domain: common.base_domain.clone(),
             origin: common.portal_origin(),
-            port: common.port,
+            port: common.public_port(),
             provider_name: common.provider_name.clone(),
             quota_bytes,
             shows_mails: !sends_mails && common.base_domain.as_str().ends_with(".localhost"),
@@ -53,10 +53,7 @@ impl Settings {
     /// A percloud's origin, without a slash at the end.
     #[must_use]
     pub fn origin_of(&self, domain: &Domain) -> String {
-        match self.port {
-            443 => format!("https://{domain}"),
-            port => format!("https://{domain}:{port}"),
-        }
+        bundle::spec::origin(domain, self.port)
     }
 
     /// What follows a name in an address.

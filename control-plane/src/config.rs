@@ -21,6 +21,10 @@ pub struct Common {
     /// The HTTPS port.
     #[arg(long, env = "PERCLOUD_PORT", default_value_t = 8443, value_name = "N")]
     pub port: u16,
+    /// The HTTPS port that people see, where something in front leads it to ours: a router, or a container's port mapping. The same when
+    /// not said.
+    #[arg(long, env = "PERCLOUD_PUBLIC_PORT", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub public_port: Option<u16>,
     /// The Postgres to use, as a URL or key-value string, with the role's own user and password in it.
     #[arg(long, env = "PERCLOUD_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
@@ -79,13 +83,16 @@ impl SealOptions {
 }
 
 impl Common {
+    /// The port in our addresses.
+    #[must_use]
+    pub fn public_port(&self) -> u16 {
+        self.public_port.unwrap_or(self.port)
+    }
+
     /// The portal's origin, without a slash at the end.
     #[must_use]
     pub fn portal_origin(&self) -> String {
-        match self.port {
-            443 => format!("https://{}", self.base_domain),
-            port => format!("https://{}:{port}", self.base_domain),
-        }
+        bundle::spec::origin(&self.base_domain, self.public_port())
     }
 
     /// The data folder's parts.
@@ -100,6 +107,8 @@ impl Common {
 pub struct Remembered {
     base_domain: Domain,
     port: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_port: Option<u16>,
     provider_name: String,
     database_url: Option<String>,
     /// Which public CAs are asked; no secret, only where secrets are.
@@ -119,6 +128,7 @@ impl Remembered {
             seal_key_command: seal.program().and_then(tls::SealSource::as_argument),
             base_domain: common.base_domain.clone(),
             port: common.port,
+            public_port: common.public_port,
             provider_name: common.provider_name.clone(),
             database_url: common.database_url.clone(),
         }
@@ -167,6 +177,9 @@ impl Remembered {
         }
         if !given("port") {
             common.port = self.port;
+        }
+        if !given("public_port") {
+            common.public_port = self.public_port;
         }
         if !given("provider_name") {
             common.provider_name = self.provider_name;
@@ -301,6 +314,21 @@ mod tests {
 
     fn told(args: &[&str]) -> Told {
         <Told as clap::Parser>::parse_from([&["up", "--data", "/nowhere"], args].concat())
+    }
+
+    #[test]
+    fn addresses_have_the_port_that_people_see() {
+        let origin = |args: &[&str]| told(args).common.portal_origin();
+        assert_eq!(origin(&["--port", "8444"]), "https://percloud.localhost:8444");
+        assert_eq!(origin(&["--port", "443"]), "https://percloud.localhost");
+        let behind = ["--port", "8443", "--public-port", "443"];
+        assert_eq!(origin(&behind), "https://percloud.localhost");
+        let first = told(&behind);
+        let kept = Remembered::of(&first.common, &certificates::Options::default(), &first.seal);
+        let kept = serde_json::to_vec(&kept).unwrap();
+        let mut silent = told(&[]).common;
+        serde_json::from_slice::<Remembered>(&kept).unwrap().fill(&mut silent, |_| false);
+        assert_eq!((silent.port, silent.public_port()), (8443, 443), "a later start remembers both");
     }
 
     #[test]

@@ -97,10 +97,7 @@ impl Desk {
 
     /// A percloud's origin, without a slash at the end.
     fn origin(&self, domain: &str) -> String {
-        match self.common.port {
-            443 => format!("https://{domain}"),
-            port => format!("https://{domain}:{port}"),
-        }
+        bundle::spec::origin(domain, self.common.public_port())
     }
 }
 

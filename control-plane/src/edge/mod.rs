@@ -256,7 +256,8 @@ struct Rooms {
 /// What all workers share.
 pub(crate) struct Edge {
     base_domain: String,
-    port: u16,
+    /// The port in our addresses, which need not be the one that is listened on.
+    public_port: u16,
     portal: Arc<Path>,
     /// The portal's requests.
     portal_slots: Arc<slots::Slots>,
@@ -298,7 +299,7 @@ impl Edge {
     ) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             base_domain: common.base_domain.to_string(),
-            port: common.port,
+            public_port: common.public_port(),
             portal: common.paths().web_socket().into(),
             portal_slots: Arc::default(),
             unread: Arc::default(),

@@ -31,9 +31,8 @@ pub(super) async fn redirect(edge: Arc<Edge>, stream: TcpStream) {
 fn elsewhere(edge: &Edge, request: &Request<Incoming>) -> Option<String> {
     let host = request::plain_host(request)?;
     let known = host == edge.base_domain || edge.routes.find(&host).is_some();
-    let port = if edge.port == 443 { String::new() } else { format!(":{}", edge.port) };
     let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    (known && path.starts_with('/')).then(|| format!("https://{host}{port}{path}"))
+    (known && path.starts_with('/')).then(|| format!("{}{path}", bundle::spec::origin(host, edge.public_port)))
 }
 
 async fn serve(edge: Arc<Edge>, stream: TcpStream, say: fn(&Edge, &Request<Incoming>) -> Own) {

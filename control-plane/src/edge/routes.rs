@@ -148,8 +148,8 @@ impl Route {
     pub(super) fn elsewhere(&self, path: &str, path_and_query: &str, port: u16) -> Option<String> {
         let to = self.row.redirect_to.as_ref()?;
         let stays = path == "/healthz" || path.starts_with("/.well-known/acme-challenge/");
-        let port = if port == 443 { String::new() } else { format!(":{port}") };
-        (!stays && path_and_query.starts_with('/')).then(|| format!("https://{to}{port}{path_and_query}"))
+        (!stays && path_and_query.starts_with('/'))
+            .then(|| format!("{}{path_and_query}", bundle::spec::origin(to, port)))
     }
 
     /// The socket at which a visitor of this name who is just coming will ask; none where they will not, or somebody is there already.

@@ -32,7 +32,7 @@ pub(super) fn find(
         return Ok((edge.portal.clone(), busy));
     }
     let Some(route) = edge.routes.find(host) else { return Err(Own::NoSuchPercloud) };
-    if let Some(to) = route.elsewhere(path, whole, edge.port) {
+    if let Some(to) = route.elsewhere(path, whole, edge.public_port) {
         return Err(Own::Moved(to));
     }
     let socket = match (route.row.state, &route.row.socket) {

@@ -96,7 +96,7 @@ impl Egress {
         };
         Ok(Self {
             key,
-            rules: Rules::new(&options.rules, options.common.port),
+            rules: Rules::new(&options.rules, [options.common.port, options.common.public_port()]),
             tenants: Tenants::new(options.limits.clone(), limits::places(descriptors()), clock, ledger),
             dns: Dns::new(&options.dns),
             lobby: Lobby::new(options.limits.per_minute),

@@ -102,15 +102,15 @@ pub(super) struct Rules {
     allowed: Vec<Allowed>,
     closed: Vec<Network>,
     /// Ports of this machine that are everybody's.
-    public: [u16; 2],
+    public: [u16; 3],
 }
 
 impl Rules {
-    /// `edge` is the port of the provider's own HTTPS.
-    pub(super) fn new(options: &Options, edge: u16) -> Self {
+    /// The provider's own HTTPS is at `edge`, and for people at `front`.
+    pub(super) fn new(options: &Options, [edge, front]: [u16; 2]) -> Self {
         let ports = if options.ports.is_empty() { PORTS.into() } else { options.ports.iter().copied().collect() };
         let (denied, allowed) = (options.deny_hosts.clone(), options.allow_addresses.clone());
-        Self { ports, denied, allowed, closed: options.deny_addresses.clone(), public: [HTTP, edge] }
+        Self { ports, denied, allowed, closed: options.deny_addresses.clone(), public: [HTTP, edge, front] }
     }
 
     /// Whether this name and port may be asked for at all.
@@ -171,13 +171,13 @@ mod tests {
 
     #[test]
     fn ports_and_names_are_the_operators_choice() {
-        let usual = Rules::new(&Options::default(), 8443);
+        let usual = Rules::new(&Options::default(), [8443; 2]);
         assert_eq!(usual.judge_target(&target("example.org:443")), Ok(()));
         for port in [22, 25, 53, 3306, 5432, 6379, 8443] {
             assert_eq!(usual.judge_target(&target(&format!("example.org:{port}"))), Err(Refusal::Port), "{port}");
         }
         let deny_hosts = vec!["bad.org".to_owned()];
-        let chosen = Rules::new(&Options { ports: vec![25], deny_hosts, ..Options::default() }, 8443);
+        let chosen = Rules::new(&Options { ports: vec![25], deny_hosts, ..Options::default() }, [8443; 2]);
         assert_eq!(chosen.judge_target(&target("example.org:25")), Ok(()));
         assert_eq!(chosen.judge_target(&target("example.org:443")), Err(Refusal::Port));
         assert_eq!(chosen.judge_target(&target("x.bad.org:25")), Err(Refusal::DeniedHost));
@@ -194,7 +194,7 @@ mod tests {
 
     fn allow(all: &[&str]) -> Rules {
         let allow_addresses = all.iter().map(|text| text.parse().unwrap()).collect();
-        Rules::new(&Options { allow_addresses, ..Options::default() }, 443)
+        Rules::new(&Options { allow_addresses, ..Options::default() }, [8443, 443])
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn start(options: &Options, clock: Clock, stop: &CancellationToken) -> anyhow::R
         host: Arc::new(HostClient::new(common.paths().host_socket())),
         clock: clock.clone(),
         provider,
-        port: common.port,
+        port: common.public_port(),
     };
     let mails =
         mails::reconcile::Mails { db: db.clone(), clock: clock.clone(), mailer: Mailer::new(common, &options.mail)? };

@@ -63,7 +63,8 @@ pub(crate) async fn portal_answers(address: SocketAddr, common: &Common, paths: 
         Some(private) if private.is_empty() => client.tls_certs_merge(roots),
         _ => client.tls_certs_only(roots),
     };
-    let answer = client.build()?.get(format!("{}/", common.portal_origin())).send().await?;
+    let url = format!("{}/", bundle::spec::origin(&common.base_domain, address.port()));
+    let answer = client.build()?.get(url).send().await?;
     if answer.status() != reqwest::StatusCode::OK {
         bail!("the portal answered {}", answer.status());
     }

@@ -79,6 +79,7 @@ pub(super) fn role(
         ("PERCLOUD_PROVIDER_NAME".into(), common.provider_name.clone()),
         ("LC_ALL".into(), "C.UTF-8".into()),
     ];
+    env.extend(common.public_port.map(|port| ("PERCLOUD_PUBLIC_PORT".to_owned(), port.to_string())));
     env.extend(database_url.map(|url| ("PERCLOUD_DATABASE_URL".to_owned(), url.to_owned())));
     let handed_on = |key: &str| {
         key.starts_with("OTEL_")

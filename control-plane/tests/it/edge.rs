@@ -13,7 +13,10 @@ use control_plane::{
     reconcile::{Stages, turn},
 };
 use tls::Seal;
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinHandle,
+};
 
 use crate::{
     cloud::{TestCloud, Wish},
@@ -53,10 +56,15 @@ pub(crate) async fn certify(cloud: &TestCloud) -> String {
 
 impl Front {
     async fn open(cloud: &TestCloud) -> Self {
+        Self::open_behind(cloud, None).await
+    }
+
+    /// Behind something that leads this port to it.
+    async fn open_behind(cloud: &TestCloud, public_port: Option<u16>) -> Self {
         let root = certify(cloud).await;
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut common = cloud.common.clone();
-        common.port = port;
+        (common.port, common.public_port) = (port, public_port);
         let options = edge::Options {
             common,
             seal: SealOptions::default(),
@@ -93,6 +101,21 @@ impl Front {
         })
         .await
     }
+}
+
+#[tokio::test]
+async fn visitors_are_sent_to_the_port_that_people_see() {
+    let cloud = TestCloud::new().await;
+    let front = Front::open_behind(&cloud, Some(443)).await;
+    cloud.sign_up("ada").await;
+    cloud.settle().await;
+    front.comes_to("ada", 200).await;
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", front.port)).await.unwrap();
+    let request = b"GET /hello HTTP/1.1\r\nhost: ada.percloud.localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    assert!(page.contains("\"https://ada.percloud.localhost/hello\""), "{page}");
 }
 
 #[tokio::test]
