@@ -54,8 +54,17 @@ pub(super) struct Waiter {
     pub(super) what: What,
 }
 
-/// What is known of one percloud.
+/// What is known of one percloud: little, since it is known for a moment of whoever shook hands, and those are all others each time.
 struct Name {
+    /// What it has had is paid for by then.
+    until: Instant,
+    /// Those who wait, while any do.
+    waits: Option<Box<Waits>>,
+}
+
+/// Who waits for one percloud.
+#[derive(Default)]
+struct Waits {
     queue: VecDeque<Waiter>,
     /// Connections that wait to go on. Each stands here once, so they are as many as there are connections, and none is sent away.
     steps: VecDeque<Waiter>,
@@ -63,8 +72,35 @@ struct Name {
     lively: VecDeque<Waiter>,
     /// Where handshakes and steps wait, these are next.
     steps_next: bool,
-    /// What it has had is paid for by then.
-    until: Instant,
+}
+
+impl Waits {
+    fn put(&mut self, waiter: Waiter) {
+        match waiter.what {
+            What::First => self.queue.push_back(waiter),
+            What::Later => self.queue.push_front(waiter),
+            What::Step => self.steps.push_back(waiter),
+            What::Lively => self.lively.push_back(waiter),
+        }
+    }
+
+    /// The next of this rank; of the busy a handshake and a connection in turn.
+    fn pop(&mut self, rank: Rank) -> Option<Waiter> {
+        match rank {
+            Rank::Handshake => return self.queue.pop_front(),
+            Rank::Lively => return self.lively.pop_front(),
+            Rank::Busy => {}
+        }
+        let steps = self.steps_next;
+        self.steps_next = !steps;
+        let (these, those) =
+            if steps { (&mut self.steps, &mut self.queue) } else { (&mut self.queue, &mut self.steps) };
+        these.pop_front().or_else(|| those.pop_front())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.steps.is_empty() && self.lively.is_empty()
+    }
 }
 
 impl Name {
@@ -86,30 +122,28 @@ impl Name {
         }
     }
 
-    /// The next of this rank that waits; of the busy a handshake and a connection in turn.
+    /// The next of this rank that waits.
     fn pop(&mut self, rank: Rank) -> Option<Waiter> {
-        match rank {
-            Rank::Handshake => return self.queue.pop_front(),
-            Rank::Lively => return self.lively.pop_front(),
-            Rank::Busy => {}
+        let waits = self.waits.as_mut()?;
+        let next = waits.pop(rank);
+        if waits.is_empty() {
+            self.waits = None;
         }
-        let steps = self.steps_next;
-        self.steps_next = !steps;
-        let (these, those) =
-            if steps { (&mut self.steps, &mut self.queue) } else { (&mut self.queue, &mut self.steps) };
-        these.pop_front().or_else(|| those.pop_front())
+        next
     }
 
-    fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.steps.is_empty() && self.lively.is_empty()
+    /// Handshakes that wait.
+    fn handshakes(&self) -> usize {
+        self.waits.as_ref().map_or(0, |waits| waits.queue.len())
     }
 
     /// As what somebody waits here who goes before the busy.
     fn before(&self, now: Instant) -> Option<Rank> {
-        if !self.queue.is_empty() && !self.is_busy(now) {
+        let waits = self.waits.as_ref()?;
+        if !waits.queue.is_empty() && !self.is_busy(now) {
             return Some(Rank::Handshake);
         }
-        (!self.lively.is_empty()).then_some(Rank::Lively)
+        (!waits.lively.is_empty()).then_some(Rank::Lively)
     }
 }
 
@@ -169,17 +203,10 @@ impl Queue {
 
     fn name(&mut self, who: Who, now: Instant) -> &mut Name {
         if self.names.len() >= self.look_through_at {
-            self.names.retain(|_, name| !name.is_empty() || name.until > now);
+            self.names.retain(|_, name| name.waits.is_some() || name.until > now);
             self.look_through_at = REMEMBERED.max(self.names.len() * 2);
         }
-        let new = || Name {
-            queue: VecDeque::new(),
-            steps: VecDeque::new(),
-            lively: VecDeque::new(),
-            steps_next: false,
-            until: now,
-        };
-        self.names.entry(who).or_insert_with(new)
+        self.names.entry(who).or_insert(Name { until: now, waits: None })
     }
 
     /// Whether a percloud's handshakes have come faster than its share.
@@ -202,14 +229,14 @@ impl Queue {
     /// Waits, unless too many do. Of all handshakes that wait, whichever came last of those who have most gives way.
     pub(super) fn wait(&mut self, who: Who, waiter: Waiter, now: Instant) -> bool {
         let name = self.name(who, now);
-        let (length, new) = (name.queue.len(), name.is_empty());
+        let (length, new) = (name.handshakes(), name.waits.is_none());
         let first = waiter.what == What::First;
         if first && length >= WAIT_PER_NAME {
             return false;
         }
         if first && self.waiting >= WAIT {
-            let longest = self.names.values_mut().max_by_key(|name| name.queue.len());
-            match longest.filter(|name| name.queue.len() > length + 1) {
+            let longest = self.names.values_mut().filter_map(|name| name.waits.as_mut());
+            match longest.max_by_key(|waits| waits.queue.len()).filter(|waits| waits.queue.len() > length + 1) {
                 Some(longest) => drop(longest.queue.pop_back()),
                 None => return false,
             }
@@ -218,13 +245,7 @@ impl Queue {
         let held = waiter.what.is_held();
         *(if held { &mut self.held } else { &mut self.waiting }) += 1;
         self.gauges[usize::from(held)].increment(1.0);
-        let name = self.name(who, now);
-        match waiter.what {
-            What::First => name.queue.push_back(waiter),
-            What::Later => name.queue.push_front(waiter),
-            What::Step => name.steps.push_back(waiter),
-            What::Lively => name.lively.push_back(waiter),
-        }
+        self.name(who, now).waits.get_or_insert_default().put(waiter);
         if new {
             self.order.push_back(who);
         }
@@ -244,7 +265,7 @@ impl Queue {
             let Some(waiter) = name.pop(rank) else { continue };
             // Who has given up meanwhile is passed over, and has not had anything.
             let part = (!waiter.call.is_closed()).then(|| name.count(waiter.what, now));
-            if !name.is_empty() {
+            if name.waits.is_some() {
                 self.order.push_back(who);
             }
             self.fewer(waiter.what);
