@@ -19,16 +19,16 @@ use crate::{
 
 /// The name of the attack, what the program is asked for, and what the operator reads.
 const ATTACKS: [(&str, &str, &str); 6] = [
-    ("filling /data beyond the quota", "/fill?mib=1280", "holds 1280 MiB in "),
+    ("filling /data beyond the quota", "/fill?mib=320", "holds 320 MiB in "),
     ("the same, too little for the disk to show", "/fill?mib=224", "holds 224 MiB in "),
     ("the same, in a folder that is locked", "/fill?mib=224&hidden=locked", "holds 224 MiB in "),
-    ("files that are mapped and have no name", MAPPED, "holds 1280 MiB in "),
-    ("files that are open and have no name", "/fill?mib=1280&hidden=open", "holds 1280 MiB in "),
+    ("files that are mapped and have no name", MAPPED, "holds 320 MiB in "),
+    ("files that are open and have no name", "/fill?mib=320&hidden=open", "holds 320 MiB in "),
     ("very many files in /data", "/fill?files=60000", " files on the disk"),
 ];
 
 /// Whoever is not root hears less of them.
-const MAPPED: &str = "/fill?mib=1280&hidden=mapped";
+const MAPPED: &str = "/fill?mib=320&hidden=mapped";
 
 /// Writes a file again and again until it is told to stop; how often.
 async fn write(socket: PathBuf, stop: Arc<AtomicBool>) -> u32 {
