@@ -54,6 +54,19 @@ async fn a_runtime_is_told_what_it_must_know_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_one_leaves_on_its_standard_input_is_seen_by_no_other() {
+    for user in Machine::kinds() {
+        let machine = Machine::start(user, 300).await;
+        for name in ["ada", "bob"] {
+            let (_, unit) = machine.place(name).await;
+            let marks = async || get(&unit.socket, "/standard-input").await.unwrap();
+            assert_eq!(marks().await, "marked: false, free: true", "{name}");
+            assert_eq!(marks().await, "marked: true, free: true", "it is its own");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_layer_of_the_sandbox_is_there() {
     for user in Machine::kinds() {
         let machine = Machine::start(user, 300).await;
