@@ -224,6 +224,7 @@ fn enter_root(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
     Ok(stage::enter_root(
         &given.folder,
         if own { (given.start.uid, given.start.uid) } else { (rules.user, rules.group) },
+        given.start.egress.is_some(),
     )?)
 }
 

@@ -220,6 +220,7 @@ impl Local {
             root,
             edge,
             idle_seconds,
+            suspended: Duration::from_secs(options.naps.suspended_seconds),
             ready,
             timetable,
             gate: gate::Gate::new(),
