@@ -66,7 +66,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::uids::{Clash, FIRST_UID, clashes};
 pub use self::{
     cgroups::Limits,
-    found::{Found, last_found},
+    found::{Found, last_found, refused},
     layers::Kind,
     naps::Naps,
 };
@@ -199,6 +199,9 @@ impl Local {
         // Before it refuses to start: whoever asks why has nobody else to ask.
         if let Err(error) = found::note(&paths.host_state(), &layers, Clock::system().now()) {
             tracing::warn!(%error, "what was found of the sandbox cannot be written down");
+        }
+        for layer in layers.iter().filter(|layer| layer.allowed) {
+            tracing::warn!(layer = layer.name, why = layer.missing, "the sandbox lacks a layer");
         }
         layers::judge(&layers)?;
         let known = memory.all()?;
