@@ -1,6 +1,10 @@
 //! The table of layers: what the operator sees of the sandbox, with a host that runs and with one that refuses to start.
 
-use std::{os::unix::process::CommandExt, path::PathBuf, process::Command};
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -88,8 +92,8 @@ async fn a_host_that_was_not_told_what_it_may_lack_refuses_and_says_what_would_a
     let user = *Machine::kinds().last().unwrap();
     let mut machine = Machine::start(user, 300).await;
     machine.stop_host().await;
-    let mut host = machine.command(&program(&machine));
-    host.arg("host").arg("--data").arg(machine.paths().root());
+    let mut host = machine.command(Path::new("timeout"));
+    host.arg("20").arg(program(&machine)).arg("host").arg("--data").arg(machine.paths().root());
     host.arg("--runtime").arg(machine.paths().root().with_file_name("runtime"));
     let refused = host.output().unwrap();
     let said = String::from_utf8_lossy(&refused.stdout) + String::from_utf8_lossy(&refused.stderr);
