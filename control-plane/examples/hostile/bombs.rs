@@ -13,7 +13,7 @@ use std::{
 
 use libc::{EFAULT, EFBIG, EMFILE, ENOMEM, syscall};
 
-use super::attacks::{Attacks, Outcome, Target, io, stopped};
+use super::attacks::{Attacks, Outcome, Target, io, stopped, unlisted};
 
 pub(crate) fn resources(target: &Target) -> Attacks {
     vec![
@@ -25,6 +25,13 @@ pub(crate) fn resources(target: &Target) -> Attacks {
             let file = fs::File::create("/data/large");
             let outcome = io(file.and_then(|file| file.set_len((target.quota + (300 << 20)) as u64)), &[EFBIG]);
             let _ = fs::remove_file("/data/large");
+            outcome
+        }),
+        ("the whole disk, without writing anything", {
+            let file = fs::File::create("/data/taken");
+            let fd = file.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+            let outcome = unlisted(libc::SYS_fallocate, [fd as usize, 0, 0, 1 << 20, 0]);
+            let _ = fs::remove_file("/data/taken");
             outcome
         }),
         ("a core file", {
@@ -161,11 +168,8 @@ pub(crate) fn fill(mib: i32, files: i32, hidden: &str) -> String {
     let folder = if hidden == "locked" { "/data/locked" } else { "/data" };
     let large = |i: i32| -> std::io::Result<()> {
         let path = format!("{folder}/large-{i}");
-        let file = fs::File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-        // SAFETY: no memory is passed.
-        if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, 32 << 20) } != 0 {
-            return Err(std::io::Error::last_os_error());
-        }
+        let mut file = fs::File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+        (0..32).try_for_each(|_| file.write_all(&[1; 1 << 20]))?;
         match hidden {
             "open" => drop(file.into_raw_fd()),
             "mapped" => map(&file)?,

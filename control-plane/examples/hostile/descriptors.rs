@@ -64,3 +64,15 @@ pub(crate) fn its_listening_socket(_: &Target) -> Attacks {
         }),
     ]
 }
+
+/// Leaves a mark on its standard input; how it was before, and whether nobody has locked it.
+pub(crate) fn mark_standard_input() -> String {
+    // SAFETY: no memory is passed.
+    let (before, free) = unsafe {
+        let before = libc::fcntl(0, libc::F_GETFL);
+        libc::fcntl(0, libc::F_SETFL, libc::O_NONBLOCK | libc::O_APPEND);
+        (before, libc::flock(0, libc::LOCK_EX | libc::LOCK_NB) == 0)
+    };
+    let marked = before & (libc::O_NONBLOCK | libc::O_APPEND) != 0;
+    format!("marked: {marked}, free: {free}")
+}

@@ -145,6 +145,7 @@ fn act(path: &str, query: &BTreeMap<&str, &str>) -> String {
         "/attacks" => attacks::table(query),
         "/env" => std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect(),
         "/egress" => egress::ask(query),
+        "/standard-input" => descriptors::mark_standard_input(),
         "/exit" => exit(number("code")),
         "/abort" => std::process::abort(),
         "/interrupt-80" => kernel::old_system_calls(),

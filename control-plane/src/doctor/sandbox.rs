@@ -73,7 +73,7 @@ fn without_host(
     };
     let ago = terminal::span((now - found.at).num_microseconds().unwrap_or(i64::MAX).max(0));
     let mut findings = vec![silent(format!("; the table has what it found when it last started, {ago} ago"))];
-    let refused = found.layers.iter().filter(|layer| !layer.tolerated);
+    let refused = found.layers.iter().filter(|layer| !layer.allowed);
     findings.extend(refused.filter_map(|layer| {
         let to_do = format!(
             "no host starts without it: {}. With `--allow-missing {}` it does, for people you trust",
@@ -107,12 +107,10 @@ pub(super) fn words(sandbox: &Sandbox) -> String {
 }
 
 fn here(layer: &Layer) -> &'static str {
-    match (&layer.missing, layer.allowed, layer.tolerated) {
-        (None, ..) => "✓ has",
-        (Some(_), true, _) => "! has not, allowed",
-        (Some(_), false, true) if layer.without.is_some() => "! has not",
-        (Some(_), false, true) => "! has not, not root",
-        (Some(_), false, false) => "✗ has not",
+    match (&layer.missing, layer.allowed) {
+        (None, _) => "✓ has",
+        (Some(_), true) => "! has not, allowed",
+        (Some(_), false) => "✗ has not",
     }
 }
 
@@ -128,22 +126,21 @@ mod tests {
     use crate::doctor::State;
 
     fn layers() -> Vec<Layer> {
-        let layer = |name: &str, keeps: &str, missing: Option<&str>, allowed, tolerated| Layer {
+        let layer = |name: &str, keeps: &str, missing: Option<&str>, allowed| Layer {
             name: name.into(),
             keeps: keeps.into(),
             version: None,
             missing: missing.map(ToOwned::to_owned),
             allowed,
             without: (name == "a-disk").then(|| "neighbours wait".into()),
-            tolerated,
         };
-        let landlock = layer("landlock", "the kernel opens files of its own folder only", None, false, false);
+        let landlock = layer("landlock", "the kernel opens files of its own folder only", None, false);
         vec![
-            layer("own-user", "files of others belong to another user", Some("not root"), false, true),
+            layer("own-user", "files of others belong to another user", Some("not root"), true),
             Layer { version: Some("ABI 6".into()), ..landlock },
-            layer("oom-score", "it goes first", Some("no /proc"), true, true),
-            layer("a-disk", "it ends somewhere", Some("no disk"), false, true),
-            layer("seccomp", "most of the kernel cannot be called", Some("no such thing\u{7}"), false, false),
+            layer("oom-score", "it goes first", Some("no /proc"), true),
+            layer("a-disk", "it ends somewhere", Some("no disk"), true),
+            layer("seccomp", "most of the kernel cannot be called", Some("no such thing\u{7}"), false),
         ]
     }
 
@@ -153,14 +150,14 @@ mod tests {
         assert_eq!(
             text,
             "The layers of the sandbox, as the host has them:\n\n\
-             own-user   ! has not, not root  files of others belong to another user (missing:\n\
-             \u{20}                               not root)\n\
-             landlock   ✓ has                ABI 6; the kernel opens files of its own folder\n\
-             \u{20}                               only\n\
-             oom-score  ! has not, allowed   it goes first (missing: no /proc)\n\
-             a-disk     ! has not            it ends somewhere (missing: no disk)\n\
-             seccomp    ✗ has not            most of the kernel cannot be called (missing: no\n\
-             \u{20}                               such thing )\n"
+             own-user   ! has not, allowed  files of others belong to another user (missing:\n\
+             \u{20}                              not root)\n\
+             landlock   ✓ has               ABI 6; the kernel opens files of its own folder\n\
+             \u{20}                              only\n\
+             oom-score  ! has not, allowed  it goes first (missing: no /proc)\n\
+             a-disk     ! has not, allowed  it ends somewhere (missing: no disk)\n\
+             seccomp    ✗ has not           most of the kernel cannot be called (missing: no\n\
+             \u{20}                              such thing )\n"
         );
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         let told = of_host(&layers());

@@ -134,13 +134,9 @@ pub struct Layer {
     /// Its absence was allowed by name (`--allow-missing`).
     #[serde(default)]
     pub allowed: bool,
-    /// Every host does without it where it cannot be had: what follows from that, and what it needs. None where a host needs permission.
+    /// What follows where it cannot be had, and what it needs; none where [`Layer::keeps`] says it all.
     #[serde(default)]
     pub without: Option<String>,
-    /// Its absence was allowed by name, every host does without it, or it follows from how the host runs and another layer stands in:
-    /// told, but no fault.
-    #[serde(default)]
-    pub tolerated: bool,
 }
 
 /// What runs tenants. Every call ensures: doing it twice is doing it once.

@@ -283,7 +283,6 @@ impl Host for Simulated {
                 missing: Some("simulated".into()),
                 allowed: false,
                 without: None,
-                tolerated: false,
             };
             memory.missing.iter().map(layer).collect()
         });

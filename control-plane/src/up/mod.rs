@@ -14,6 +14,7 @@ mod metrics;
 mod plain;
 mod prepare;
 mod restart;
+mod sandbox;
 mod supervise;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -27,7 +28,7 @@ use crate::{
     certificates,
     config::{Common, Paths, SEAL_KEY_COMMAND, SealOptions},
     db, domains, edge, egress,
-    hosts::local::{Limits, Naps},
+    hosts::local::{self, Kind, Limits, Naps},
     privileges,
 };
 use cluster::Cluster;
@@ -82,9 +83,10 @@ pub struct Options {
     /// Seconds without work after which a percloud sleeps.
     #[arg(long, default_value_t = 300, value_name = "N")]
     pub idle_seconds: u64,
-    /// A layer of the sandbox that this machine may lack, by its name in `percloud doctor`.
-    #[arg(long, value_name = "LAYER")]
-    pub allow_missing: Vec<String>,
+    /// Layers of the sandbox that this machine may lack, by their names in `percloud doctor`. Below `.localhost`, to try it out, those that
+    /// many machines lack need not be named.
+    #[arg(long, env = "PERCLOUD_ALLOW_MISSING", value_name = "LAYER", value_delimiter = ',')]
+    pub allow_missing: Vec<Kind>,
     /// What each percloud may take of the machine.
     #[command(flatten)]
     pub limits: Limits,
@@ -144,6 +146,10 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
     };
     if outcome.is_ok() && !stop.is_set() {
         announce(&options);
+        let found = local::last_found(paths).ok().flatten();
+        if let Some(told) = found.and_then(|found| sandbox::told(&found.layers, &options.allow_missing)) {
+            say(format_args!("{told}"));
+        }
         if options.detached {
             detach::ready()?;
         }
@@ -189,8 +195,15 @@ async fn bring_up(
     metrics::serve(options, paths).await?;
     tokio::select! {
         healthy = health::wait(options, paths, PATIENCE) => healthy,
-        name = supervisor.gives_up() => anyhow::bail!("{name} does not stay up; see {}", paths.logs().join(format!("{name}.log")).display()),
+        name = supervisor.gives_up() => Err(lost(name, paths)),
     }
+}
+
+/// Why a role does not stay up, as far as that is known here.
+fn lost(name: &str, paths: &Paths) -> anyhow::Error {
+    let refused = if name == "host" { local::refused(paths) } else { Ok(()) };
+    let log = paths.logs().join(format!("{name}.log"));
+    refused.err().unwrap_or_else(|| anyhow::anyhow!("{name} does not stay up; see {}", log.display()))
 }
 
 async fn private_postgres(paths: &Paths, secrets: &Secrets, supervisor: &mut Supervisor) -> anyhow::Result<Urls> {
@@ -237,9 +250,7 @@ fn roles(options: &Options, paths: &Paths, urls: &Urls, secrets: &Secrets) -> an
     if let Some(runtime) = &options.runtime {
         host.extend(["--runtime".into(), runtime.to_str().context("--runtime: not UTF-8")?.into()]);
     }
-    for layer in &options.allow_missing {
-        host.extend(["--allow-missing".into(), layer.clone()]);
-    }
+    host.extend(sandbox::may_lack(options).iter().flat_map(|layer| ["--allow-missing".into(), layer.to_string()]));
     host.extend(options.limits.arguments());
     host.extend(options.naps.arguments());
     let mut edge: Vec<String> = options.listen.iter().flat_map(|ip| ["--listen".into(), ip.to_string()]).collect();

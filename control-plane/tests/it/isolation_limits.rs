@@ -220,20 +220,22 @@ async fn a_percloud_that_fills_the_disk_is_found_by_bytes_and_by_files() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_on_filling_the_disk_is_put_to_sleep_awake_or_not() {
     // One sleeps and is counted then; the other does not sleep, and the disk says that somebody fills it.
-    for (idle_seconds, mib) in [(0, "320"), (300, "1280")] {
+    for (idle_seconds, mib) in [(0, "320"), (300, "640")] {
         let machine = Machine::start(None, idle_seconds).await;
         let ((ada, unit), (_, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
         assert_eq!(get(&unit.socket, "/fill?mib=32").await.unwrap(), "filled");
         assert_eq!(get(&bob_unit.socket, "/fill?mib=32").await.unwrap(), "filled");
         eventually("a first count", async || (used(&machine, &ada.id).await.storage_bytes > Some(0)).then_some(()))
             .await;
-        assert_eq!(get(&unit.socket, &format!("/fill?mib={mib}")).await.unwrap(), "filled");
+        // It may be stopped while it is still at it.
+        let done = get(&unit.socket, &format!("/fill?mib={mib}")).await;
+        assert!(done.as_ref().map_or(idle_seconds > 0, |said| said == "filled"), "{done:?}");
         let why = eventually("a reason", async || match machine.host.look(&ada.id).await.unwrap()?.state {
             State::Failing(why) => Some(why),
             _ => None,
         })
         .await;
-        assert!(why.contains(&format!("holds {mib} MiB")) && why.contains("may hold 64 MiB"), "{why}");
+        assert!(why.starts_with("holds ") && why.contains(" may hold 64 MiB"), "{why}");
         assert!(machine.runtimes(&ada.id).is_empty(), "it does not run");
         assert!(get(&unit.socket, "/").await.is_err(), "whoever comes is told so, and starts nothing");
         let renamed = bundle::TenantSpec { language: "it".into(), ..ada.clone() };

@@ -1,6 +1,10 @@
 //! The table of layers: what the operator sees of the sandbox, with a host that runs and with one that refuses to start.
 
-use std::{os::unix::process::CommandExt, path::PathBuf, process::Command};
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -36,7 +40,7 @@ async fn the_doctor_has_a_table_of_layers_with_their_versions() {
         assert!(row(&sandbox, "landlock")["version"].as_str().unwrap().starts_with("ABI "), "{sandbox:#}");
         let groups = row(&sandbox, "control-groups");
         if machine.groups().is_empty() {
-            assert!(groups["missing"].is_string() && groups["tolerated"] == true && groups["allowed"] == false);
+            assert!(groups["missing"].is_string() && groups["allowed"] == true);
         } else {
             let version = groups["version"].as_str().unwrap();
             assert!(["memory", "cpu", "pids"].iter().all(|one| version.contains(one)), "{version}");
@@ -75,10 +79,26 @@ async fn a_host_that_refuses_to_start_for_a_layer_leaves_a_table_behind() {
     let (sandbox, findings) = table(&machine);
     assert!(sandbox["found_at"].as_str().unwrap() > before["found_at"].as_str().unwrap());
     let lacks = row(&sandbox, "mount-namespace");
-    assert!(lacks["missing"].is_string() && lacks["tolerated"] == false, "{lacks:#}");
+    assert!(lacks["missing"].is_string() && lacks["allowed"] == false, "{lacks:#}");
     let told = findings.as_array().unwrap().iter().find(|one| one["about"] == "sandbox: mount-namespace").unwrap();
     assert_eq!(told["state"], "wrong");
     assert!(told["do"].as_str().unwrap().contains("--allow-missing mount-namespace"), "{told:#}");
     assert!(doctor(&machine, &[]).contains("✗ has not"));
     println!("{}", doctor(&machine, &[]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_was_not_told_what_it_may_lack_refuses_and_says_what_would_allow_it() {
+    let user = *Machine::kinds().last().unwrap();
+    let mut machine = Machine::start(user, 300).await;
+    machine.stop_host().await;
+    let mut host = machine.command(Path::new("timeout"));
+    host.arg("20").arg(program(&machine)).arg("host").arg("--data").arg(machine.paths().root());
+    host.arg("--runtime").arg(machine.paths().root().with_file_name("runtime"));
+    let refused = host.output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stdout) + String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("to run them all the same, add --allow-missing own-user"),
+        "{said}"
+    );
 }

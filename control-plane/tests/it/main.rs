@@ -29,6 +29,7 @@ mod isolation_disk;
 mod isolation_hostile;
 mod isolation_limits;
 mod isolation_socket;
+mod isolation_suspended;
 mod layers;
 mod ledger;
 mod machine;

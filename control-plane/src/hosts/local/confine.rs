@@ -61,8 +61,6 @@ pub(super) struct Given<'a> {
     pub(super) folder: PathBuf,
     /// What was ordered.
     pub(super) start: &'a Start,
-    /// `/dev/null`
-    pub(super) null: BorrowedFd<'a>,
     /// Where its standard output and error go.
     pub(super) log: BorrowedFd<'a>,
     /// Its listening socket.
@@ -141,19 +139,23 @@ pub(super) fn map_ids(user: u32, group: u32) -> anyhow::Result<()> {
     Ok(fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?)
 }
 
-/// Standard input is empty, output and error are the log, 3 is the listening socket, 4 the program; nothing else.
+/// Standard input is empty, and nobody else's: modes and locks of what two have would be seen by both. Output and error are the log, 3 is the listening socket, 4 the program; nothing else.
 fn close_all_but(given: &Given<'_>) -> anyhow::Result<()> {
     let aside = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 16);
-    let (null, log) = (aside(given.null)?, aside(given.log)?);
+    let empty = {
+        let (read, _nobody_writes) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        aside(read.as_fd())?
+    };
+    let log = aside(given.log)?;
     let (listener, program) = (aside(given.listener)?, aside(given.program)?);
-    put(&null, 0, 0)?;
+    put(&empty, 0, 0)?;
     put(&log, 1, 0)?;
     put(&log, 2, 0)?;
     put(&listener, LISTENER, 0)?;
     put(&program, PROGRAM, libc::O_CLOEXEC)?;
     // SAFETY: closes descriptors that nothing uses any more; the owners above are forgotten.
     let closed = unsafe { libc::close_range(PROGRAM as u32 + 1, u32::MAX, 0) };
-    let _ = [null, log, listener, program].map(std::mem::forget);
+    let _ = [empty, log, listener, program].map(std::mem::forget);
     if closed == 0 { Ok(()) } else { Err(io::Error::last_os_error().into()) }
 }
 
@@ -222,6 +224,7 @@ fn enter_root(rules: &Rules, given: &Given<'_>) -> anyhow::Result<()> {
     Ok(stage::enter_root(
         &given.folder,
         if own { (given.start.uid, given.start.uid) } else { (rules.user, rules.group) },
+        given.start.egress.is_some(),
     )?)
 }
 

@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::state::write_whole;
+use super::{layers::judge, state::write_whole};
 use crate::{config::Paths, hosts::Layer};
 
 const NAME: &str = "layers.json";
@@ -44,6 +44,17 @@ pub fn last_found(paths: &Paths) -> io::Result<Option<Found>> {
     Ok(Some(serde_json::from_slice(&json)?))
 }
 
+/// An error that says what to do, when the last host refused to start for a layer.
+///
+/// # Errors
+/// Then.
+pub fn refused(paths: &Paths) -> anyhow::Result<()> {
+    match last_found(paths) {
+        Ok(Some(found)) => judge(&found.layers),
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt};
@@ -55,12 +66,13 @@ mod tests {
     fn what_a_host_found_is_read_when_it_has_gone_and_by_nobody_else() {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths(folder.path().into());
-        assert_eq!(last_found(&paths).unwrap(), None);
+        assert!(last_found(&paths).unwrap().is_none() && refused(&paths).is_ok());
         fs::create_dir(paths.host_state()).unwrap();
         for hours in [1, 2] {
             let (at, layers) = (DateTime::from_timestamp(hours * 3600, 0).unwrap(), layers());
             note(&paths.host_state(), &layers, at).unwrap();
             assert_eq!(last_found(&paths).unwrap(), Some(Found { at, layers }));
+            assert!(refused(&paths).unwrap_err().to_string().contains("--allow-missing own-user,"));
         }
         let file = paths.host_state().join(NAME);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);

@@ -126,7 +126,7 @@ impl Kind {
         }
     }
 
-    /// What follows where it is missing and what it needs, of one that every host does without: many file systems are on no disk
+    /// What follows where it is missing and what it needs, of one that many machines cannot have: many file systems are on no disk
     /// that could be shared out.
     #[must_use]
     pub(super) fn without(self) -> Option<&'static str> {
@@ -134,6 +134,13 @@ impl Kind {
             "while one percloud keeps the disk busy, the others may wait for it. It needs control groups with io (blkio in version 1), \
              and the folder tenants/ on a disk of the machine's: ext4 or XFS, not an overlay",
         )
+    }
+
+    /// Those that a host cannot have on many a machine on which somebody tries this out: in a container its files are on an overlay, and
+    /// who is not root gives no users away and makes no groups.
+    #[must_use]
+    pub(crate) fn often_missing(root: bool) -> &'static [Self] {
+        if root { &[Self::Io] } else { &[Self::OwnUser, Self::ControlGroups, Self::Io] }
     }
 
     /// Whether it belongs to a host that runs as root, or to one that does not.
@@ -199,31 +206,26 @@ pub(super) fn table(findings: &[Finding], root: bool, allowed: &BTreeSet<Kind>, 
         let found = findings.iter().find(|finding| finding.kind == kind);
         // A layer that nobody has looked for counts as missing: silence is not a yes.
         let missing = found.map_or_else(|| Some("not looked for".to_owned()), |finding| finding.missing.clone());
-        let roots = matches!(kind, Kind::OwnUser | Kind::ControlGroups);
         let allowed = missing.is_some() && allowed.contains(&kind);
         let without = kind.without().map(Into::into);
-        let tolerated = allowed || missing.is_some() && (without.is_some() || roots && !root);
         let (name, keeps) = (kind.name().into(), kind.keeps().into());
-        Layer { name, keeps, version: here.version(kind), missing, allowed, without, tolerated }
+        Layer { name, keeps, version: here.version(kind), missing, allowed, without }
     };
     Kind::ALL.into_iter().filter(|kind| kind.applies(root)).map(row).collect()
 }
 
-/// An error, when one is missing that may not be.
+/// An error, when one is missing that may not be: with what to say for them all, should the operator want to do without.
 pub(super) fn judge(layers: &[Layer]) -> anyhow::Result<()> {
-    let mut wrong = Vec::new();
-    for layer in layers {
-        match &layer.missing {
-            None => {}
-            Some(why) if layer.tolerated => tracing::warn!(layer = layer.name, why, "the sandbox lacks a layer"),
-            Some(why) => wrong.push(format!("{} ({why})", layer.name)),
-        }
-    }
+    let wrong = layers.iter().filter(|layer| !layer.allowed);
+    let (names, why): (Vec<_>, Vec<_>) = wrong
+        .filter_map(|layer| Some((layer.name.as_str(), format!("{} ({})", layer.name, layer.missing.as_ref()?))))
+        .unzip();
     anyhow::ensure!(
-        wrong.is_empty(),
-        "this machine lacks layers of the sandbox: {}. Perclouds would be less well separated; \
-         --allow-missing NAME runs them all the same",
-        wrong.join(", ")
+        names.is_empty(),
+        "this machine lacks layers of the sandbox: {}. Perclouds would be less well separated; to run them all the same, add \
+         --allow-missing {}",
+        why.join(", "),
+        names.join(",")
     );
     Ok(())
 }
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_is_missing_until_it_was_found_and_tolerated_only_by_name() {
+    fn a_layer_is_missing_until_it_was_found_and_allowed_only_by_name() {
         let found = |kind, missing: Option<&str>| Finding { kind, missing: missing.map(Into::into) };
         let findings = [found(Kind::Seccomp, None), found(Kind::Landlock, Some("old kernel"))];
         let here = Here { landlock: 1, groups: Some("version 2: cpu".into()), disk: Some("200 MiB/s".into()) };
@@ -250,29 +252,26 @@ mod tests {
         let row = |kind: Kind| table.iter().find(|row| row.name == kind.name()).unwrap().clone();
         assert_eq!((row(Kind::Seccomp).missing, row(Kind::Seccomp).allowed), (None, false));
         let landlock = row(Kind::Landlock);
-        assert!(landlock.missing.is_some() && landlock.tolerated && landlock.allowed);
-        assert!(row(Kind::OwnUser).missing.is_some() && !row(Kind::OwnUser).tolerated);
+        assert!(landlock.missing.is_some() && landlock.allowed);
+        assert!(row(Kind::OwnUser).missing.is_some() && !row(Kind::OwnUser).allowed);
         let versions: Vec<_> = table.iter().filter_map(|row| row.version.as_deref()).collect();
         assert_eq!(versions, ["version 2: cpu", "200 MiB/s", "ABI 1"]);
     }
 
     #[test]
-    fn an_ordinary_user_cannot_give_users_away_or_make_groups_and_needs_no_permission_for_that() {
-        let missing = |kind| Finding { kind, missing: Some("not root".into()) };
-        let findings = [missing(Kind::OwnUser), missing(Kind::ControlGroups)];
-        let told = |root: bool, name: &str| {
-            let table = table(&findings, root, &BTreeSet::new(), &Here::default());
-            let row = table.iter().find(|row| row.name == name).unwrap();
-            assert!(!row.allowed, "nobody has named it");
-            (row.missing.is_some(), row.tolerated)
-        };
-        for name in ["own-user", "control-groups"] {
-            assert_eq!((told(false, name), told(true, name)), ((true, true), (true, false)), "{name}");
+    fn no_layer_is_done_without_unsaid_whoever_the_host_is_and_whatever_the_disk() {
+        for root in [false, true] {
+            let often = Kind::often_missing(root);
+            let lacks = |kind| often.contains(&kind).then(|| "not here".to_owned());
+            let findings: Vec<_> = Kind::ALL.into_iter().map(|kind| Finding { kind, missing: lacks(kind) }).collect();
+            let told =
+                |allowed: &[Kind]| judge(&table(&findings, root, &allowed.iter().copied().collect(), &Here::default()));
+            let names: Vec<_> = often.iter().map(|kind| kind.name()).collect();
+            let error = told(&[]).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("--allow-missing {}", names.join(","))), "{error}");
+            assert!(told(&often[1..]).is_err(), "one is enough");
+            told(often).unwrap();
         }
-        assert_eq!((told(false, "io"), told(true, "io")), ((true, true), (true, true)), "whoever it is");
-        let table = table(&findings, true, &BTreeSet::new(), &Here::default());
-        let optional = table.iter().filter(|row| row.without.is_some());
-        assert_eq!(optional.map(|row| &*row.name).collect::<Vec<_>>(), ["io"], "and the row says that it is");
     }
 
     #[test]

@@ -66,7 +66,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::uids::{Clash, FIRST_UID, clashes};
 pub use self::{
     cgroups::Limits,
-    found::{Found, last_found},
+    found::{Found, last_found, refused},
     layers::Kind,
     naps::Naps,
 };
@@ -200,6 +200,9 @@ impl Local {
         if let Err(error) = found::note(&paths.host_state(), &layers, Clock::system().now()) {
             tracing::warn!(%error, "what was found of the sandbox cannot be written down");
         }
+        for layer in layers.iter().filter(|layer| layer.allowed) {
+            tracing::warn!(layer = layer.name, why = layer.missing, "the sandbox lacks a layer");
+        }
         layers::judge(&layers)?;
         let known = memory.all()?;
         let edge = root.then_some(EDGE);
@@ -220,6 +223,7 @@ impl Local {
             root,
             edge,
             idle_seconds,
+            suspended: Duration::from_secs(options.naps.suspended_seconds),
             ready,
             timetable,
             gate: gate::Gate::new(),

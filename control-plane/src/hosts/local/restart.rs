@@ -120,6 +120,11 @@ impl Troubles {
         *self = Self { fills: self.fills, starts: self.starts, ..Self::default() };
     }
 
+    /// It has waited, and is not started for that: whoever comes next finds it as one that sleeps. How often it has failed counts on.
+    pub(super) fn waited(&mut self) {
+        self.not_before = None;
+    }
+
     /// Not to be started before this moment.
     #[must_use]
     pub(super) fn not_before(&self) -> Option<Instant> {
@@ -129,7 +134,7 @@ impl Troubles {
     /// What the operator should hear.
     #[must_use]
     pub(super) fn failing(&self) -> Option<&str> {
-        (self.failures >= PATTERN).then_some(&self.reason)
+        (self.failures >= PATTERN && self.not_before.is_some()).then_some(&self.reason)
     }
 
     /// Why it ended last.
@@ -290,6 +295,21 @@ mod tests {
         troubles.fills("holds much".into(), now);
         troubles.deaf("it was shut down", now + SHORT);
         assert_eq!((troubles.failing(), troubles.not_before()), (Some("holds much"), Some(now + FILLS_WAIT)));
+    }
+
+    #[tokio::test]
+    async fn who_is_started_for_visitors_only_waits_longer_each_time_all_the_same() {
+        let (now, mut troubles) = (Instant::now(), Troubles::default());
+        for wait in [None, Some(500), Some(1_000), Some(2_000)] {
+            troubles.ended(&End::Left(3), SHORT, "", now);
+            let waits = troubles.failing().and(troubles.not_before()).map(|moment| moment - now);
+            assert_eq!(waits, wait.map(Duration::from_millis));
+            troubles.waited();
+            assert_eq!((troubles.failing(), troubles.not_before()), (None, None), "visitors are let in");
+        }
+        troubles.ended(&End::Left(0), SHORT, "", now);
+        troubles.ended(&End::Left(3), SHORT, "", now);
+        assert_eq!(troubles.failing(), None, "it has run well once");
     }
 
     #[tokio::test]

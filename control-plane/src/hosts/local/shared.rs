@@ -8,6 +8,7 @@ use std::{
     },
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) edge: Option<u32>,
     /// After so long unused, a runtime leaves.
     pub(super) idle_seconds: u64,
+    /// A suspended percloud runs for so long at most.
+    pub(super) suspended: Duration,
     /// The database that a new percloud begins with; without one its runtime makes it.
     pub(super) ready: Option<Vec<u8>>,
     /// When runtimes are started that nobody visits.
@@ -106,6 +109,9 @@ impl Shared {
         super::logs::remove(&self.log(id))?;
         if let Some(groups) = &self.groups {
             groups.remove(id).context("its control group")?;
+        }
+        if let Some(lane) = &self.lane {
+            lane.suspended(id, false);
         }
         self.memory.forget(id)
     }

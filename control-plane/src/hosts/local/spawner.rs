@@ -54,7 +54,6 @@ fn prepare_and_fork() -> anyhow::Result<i32> {
     let group = lock.drain(1..).next();
     let root = rustix::process::geteuid().is_root();
     let program = stage::open_program(&prepare.runtime)?;
-    let null = File::open("/dev/null")?;
     let cores_are_told = cores_are_told();
     let mut found = separate(root);
     let has = |found: &[Finding], kind| found.iter().any(|f: &Finding| f.kind == kind && f.missing.is_none());
@@ -82,7 +81,7 @@ fn prepare_and_fork() -> anyhow::Result<i32> {
     if root && let Err(why) = confine::bound_capabilities() {
         found.push(Finding { kind: Kind::Capabilities, missing: Some(format!("{why:#}")) });
     }
-    let mut spawner = Spawner::new(prepare, program, null.into(), root, &found, cores_are_told)?;
+    let mut spawner = Spawner::new(prepare, program, root, &found, cores_are_told)?;
     spawner.probe(&mut found, group)?;
     wire::send(host(), &Report::Ready(found), &[])?;
     spawner.work()?;
@@ -139,7 +138,6 @@ fn separate(root: bool) -> Vec<Finding> {
 struct Spawner {
     rules: Rules,
     program: OwnedFd,
-    null: OwnedFd,
     /// Flags of clone() for each runtime.
     flags: u64,
     tenants: PathBuf,
@@ -153,7 +151,6 @@ impl Spawner {
     fn new(
         prepare: Prepare,
         program: Program,
-        null: OwnedFd,
         root: bool,
         found: &[Finding],
         cores_are_told: bool,
@@ -185,7 +182,6 @@ impl Spawner {
                 cores_are_told,
             },
             program: program.descriptor,
-            null,
             tenants: if staged { PathBuf::from("/tenants") } else { prepare.tenants },
             probe,
             probe_folder: prepare.probe_folder,
@@ -199,7 +195,7 @@ impl Spawner {
     fn probe(&mut self, found: &mut Vec<Finding>, group: Option<OwnedFd>) -> anyhow::Result<()> {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let folder = self.tenants.join(&self.probe_folder);
-        let given = self.given(&self.probe, folder, write.as_fd(), self.null.as_fd());
+        let given = self.given(&self.probe, folder, write.as_fd(), write.as_fd());
         let born = match clone(self.flags, group.as_ref().map(AsFd::as_fd)) {
             Err(error) if group.is_some() => {
                 let missing = Some(format!("a process cannot be born in one: {error}"));
@@ -242,7 +238,7 @@ impl Spawner {
         log: BorrowedFd<'a>,
         listener: BorrowedFd<'a>,
     ) -> Given<'a> {
-        Given { folder, start, null: self.null.as_fd(), log, listener, program: self.program.as_fd() }
+        Given { folder, start, log, listener, program: self.program.as_fd() }
     }
 
     fn work(&mut self) -> anyhow::Result<()> {

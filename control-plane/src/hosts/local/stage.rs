@@ -6,7 +6,8 @@
 //! /tenants   the folder of all perclouds' folders (nosuid, nodev, noexec)
 //! /proc      its own processes and nothing else, for oom_score_adj and user maps
 //! /root      tmpfs, read only: what becomes / of each runtime, with its folder mounted on /root/data, and on /root/egress,
-//!            read only, once for all, the folder that holds the way out's socket; on /root/tmp a small tmpfs of each one's own
+//!            read only, once for all, the folder that holds the way out's socket, hidden from whoever may not use it; on /root/tmp
+//!            a small tmpfs of each one's own
 //! ```
 
 use std::{
@@ -161,11 +162,16 @@ fn enter(root: &Path) -> io::Result<()> {
     Ok(chdir("/")?)
 }
 
-/// Moves a runtime's process, which has a mount namespace of its own, into a root with just `/data` in it and a `/tmp` for its user.
-pub(super) fn enter_root(folder: &Path, (user, group): (u32, u32)) -> io::Result<()> {
+/// Moves a runtime's process, which has a mount namespace of its own, into a root with just `/data` in it, a `/tmp` for its user and,
+/// if it has one, the way out.
+pub(super) fn enter_root(folder: &Path, (user, group): (u32, u32), way_out: bool) -> io::Result<()> {
     // A mount of this namespace's own: those that came from the spawner's cannot become the root.
     // With what is mounted in it: in a user namespace it would be refused without.
     mount_bind_recursive("/root", "/root")?;
+    if !way_out {
+        // Still an empty folder. To take the other away is not for a user namespace.
+        mount_bind("/root/data", "/root/egress")?;
+    }
     mount_bind(folder, "/root/data")?;
     let still = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let options = format!("mode=0700,uid={user},gid={group},size=16m,nr_inodes=1024");

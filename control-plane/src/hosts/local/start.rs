@@ -30,6 +30,10 @@ impl Shared {
         used: &Arc<Counters>,
     ) -> io::Result<Run> {
         used.may_store(known.spec.quota_bytes);
+        let suspended = known.is_suspended();
+        if let Some(lane) = &self.lane {
+            lane.suspended(&known.spec.id, suspended);
+        }
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let start = Start {
             key: 0,
@@ -38,7 +42,7 @@ impl Shared {
             spec: serde_json::to_string(&known.spec)?,
             idle_seconds: self.idle_seconds,
             errand: if turn.is_some() { Errand::Schedule } else { Errand::Visitors },
-            egress: self.egress.as_ref().map(|key| key.token(&known.spec.id, known.uid)),
+            egress: self.egress.as_ref().filter(|_| !suspended).map(|key| key.token(&known.spec.id, known.uid)),
             file_max: known.spec.quota_bytes.saturating_add(FILE_EXTRA),
         };
         let since = Instant::now();
@@ -52,7 +56,8 @@ impl Shared {
                 return Err(error);
             }
         };
-        Ok(Run { running, log, since, may_stay: turn.is_none(), _turn: turn.map(Turn::begin) })
+        let until = suspended.then(|| since + self.suspended);
+        Ok(Run { running, log, since, until, may_stay: turn.is_none(), _turn: turn.map(Turn::begin) })
     }
 
     async fn in_group(

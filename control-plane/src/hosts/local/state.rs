@@ -29,6 +29,13 @@ pub(super) struct Known {
     pub(super) leaving: bool,
 }
 
+impl Known {
+    /// The provider holds it back, which its runtime may know nothing of: it may be a changed one.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.spec.suspended.is_some()
+    }
+}
+
 /// The folder with all of them.
 #[derive(Debug)]
 pub(super) struct Memory {

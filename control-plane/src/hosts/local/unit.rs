@@ -95,6 +95,8 @@ pub(super) struct Run {
     pub(super) log: Log,
     /// When it was started.
     pub(super) since: Instant,
+    /// When it has to end, whatever it does: it is suspended.
+    pub(super) until: Option<Instant>,
     /// A visitor woke it, and nobody has asked it to leave.
     pub(super) may_stay: bool,
     /// Its place among those whom nobody visits.
@@ -111,6 +113,10 @@ pub(super) enum Event {
     Ended(End),
     /// It has run long enough to be called well.
     Settled,
+    /// It has waited long enough after a failure, and is started for visitors only.
+    Waited,
+    /// It has run as long as it may.
+    Overstays,
     /// Its socket hears nobody any more, for this reason.
     Deaf(String),
     /// The host ends.
@@ -166,6 +172,8 @@ impl Unit {
             Event::Start(turn) => self.start(turn).await,
             Event::Ended(end) => self.ended(end).await,
             Event::Settled => self.troubles.forget(),
+            Event::Waited => self.troubles.waited(),
+            Event::Overstays => self.overstays().await,
             Event::Deaf(why) => self.hear_again(&why).await,
         }
         ControlFlow::Continue(())
@@ -184,7 +192,8 @@ impl Unit {
     }
 
     async fn next(&mut self) -> Event {
-        let Self { id, desk, shared, run, listener, troubles, alarm, .. } = self;
+        let Self { id, desk, shared, run, listener, troubles, alarm, known, .. } = self;
+        let suspended = known.as_ref().is_some_and(|known| known.is_suspended());
         tokio::select! {
             biased;
             () = shared.stop.cancelled() => Event::Stop,
@@ -192,7 +201,10 @@ impl Unit {
             event = async {
                 match (run, listener) {
                     (Some(run), listener) => Box::pin(end_of(run, listener.as_ref(), troubles)).await,
-                    (None, Some(listener)) => wanted(listener, troubles, &shared.gate, alarm.rings(shared, id)).await,
+                    (None, Some(listener)) => {
+                        let alarm = (!suspended).then(|| alarm.rings(shared, id));
+                        wanted(listener, troubles, &shared.gate, alarm).await
+                    }
                     (None, None) => std::future::pending().await,
                 }
             } => event,
@@ -344,6 +356,12 @@ impl Unit {
         metrics::counter!("percloud_host_stopped_for_disk_total").increment(1);
         tracing::warn!(tenant.id = %self.id, reason = why, "a percloud is put to sleep");
         self.troubles.fills(why, Instant::now());
+    }
+
+    /// Whoever comes next has it started again.
+    async fn overstays(&mut self) {
+        tracing::info!(tenant.id = %self.id, "a suspended percloud has been awake for long, and is put to sleep");
+        self.drain(DRAIN).await;
     }
 
     /// Asks the runtime to end, and ends it when it takes longer than `patience`; whether it has ended, which even then takes its time

@@ -27,9 +27,10 @@ use super::{
 /// The socket of one who is awake is looked at this often: it is in the runtime's hands.
 const LOOKED_AT: Duration = Duration::from_secs(5);
 
-/// The end of a run, or that it has lasted, or that its socket has become deaf.
+/// The end of a run, or that it has lasted, or for too long, or that its socket has become deaf.
 pub(super) async fn end_of(run: &mut Run, listener: Option<&OwnedFd>, troubles: &Troubles) -> Event {
     let settled = run.since + SETTLED;
+    let until = run.until;
     let mut end = std::pin::pin!(async {
         // No answer means that the spawner is gone, and the runtime with it.
         (&mut run.running.end).await.unwrap_or(End::Killed(libc::SIGKILL))
@@ -38,6 +39,7 @@ pub(super) async fn end_of(run: &mut Run, listener: Option<&OwnedFd>, troubles: 
         tokio::select! {
             end = &mut end => return Event::Ended(end),
             () = tokio::time::sleep_until(settled), if troubles.failing().is_some() => return Event::Settled,
+            () = tokio::time::sleep_until(until.unwrap_or(settled)), if until.is_some() => return Event::Overstays,
             () = tokio::time::sleep(LOOKED_AT) => {}
         }
         if listener.is_some_and(is_deaf) {
@@ -46,14 +48,14 @@ pub(super) async fn end_of(run: &mut Run, listener: Option<&OwnedFd>, troubles: 
     }
 }
 
-/// A reason to start it: a connection; or the time that it named itself; or, when it fails, the time to try it again.
+/// A reason to start it: a connection; or the time that it named itself; or, when it fails, the time to try it again. Without an alarm the first only.
 ///
 /// Nearly all units wait in here, and nearly all of those for a connection only: what the others need has a place of its own.
 pub(super) async fn wanted(
     listener: &OwnedFd,
     troubles: &Troubles,
     gate: &Gate,
-    alarm: impl Future<Output = Turn>,
+    alarm: Option<impl Future<Output = Turn>>,
 ) -> Event {
     let waiting = async {
         let moment = troubles.not_before();
@@ -62,6 +64,9 @@ pub(super) async fn wanted(
                 // Nobody waits for one that does not start: the edge hears at once, and tells visitors in words. It is tried again though
                 // nobody comes, but in its turn: it may have failed for want of memory.
                 Box::pin(turn_away(listener, Some(moment))).await?;
+                if alarm.is_none() {
+                    return Ok(Event::Waited);
+                }
                 None
             }
             None => {
@@ -72,7 +77,7 @@ pub(super) async fn wanted(
                 tokio::select! {
                     biased;
                     came = poll_fn(|context| connections.poll_read_ready(context).map_ok(drop)) => came.map(|()| None)?,
-                    turn = alarm => Some(turn),
+                    turn = rings(alarm) => Some(turn),
                 }
             }
         };
@@ -82,10 +87,17 @@ pub(super) async fn wanted(
         if !gate.is_open() {
             Box::pin(its_turn(listener, gate)).await?;
         }
-        Ok(turn)
+        Ok(Event::Start(turn))
     };
     // Never a start: whoever breaks its own socket would be started without end, whatever it waits for.
-    waiting.await.map_or_else(|error| Event::Deaf(error.to_string()), Event::Start)
+    waiting.await.unwrap_or_else(|error: io::Error| Event::Deaf(error.to_string()))
+}
+
+async fn rings(alarm: Option<impl Future<Output = Turn>>) -> Turn {
+    match alarm {
+        Some(alarm) => alarm.await,
+        None => std::future::pending().await,
+    }
 }
 
 const DEAF: &str = "it was shut down";
@@ -150,7 +162,7 @@ mod tests {
     }
 
     async fn next(listener: &OwnedFd, troubles: &Troubles, gate: &Gate) -> Event {
-        let waits = wanted(listener, troubles, gate, std::future::pending());
+        let waits = wanted(listener, troubles, gate, Some(std::future::pending()));
         tokio::time::timeout(Duration::from_secs(20), waits).await.expect("something happens")
     }
 
@@ -176,6 +188,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_that_is_suspended_is_started_for_visitors_only() {
+        let ((folder, listener), gate) = (socket(), Gate::new());
+        let next = async |troubles: &Troubles| {
+            let waits = wanted(&listener, troubles, &gate, None::<std::future::Pending<Turn>>);
+            tokio::time::timeout(Duration::from_millis(300), waits).await.ok()
+        };
+        let (well, mut failed) = (Troubles::default(), Troubles::default());
+        let before = Instant::now().checked_sub(Duration::from_secs(60)).expect("a machine that is up for a minute");
+        failed.ended(&End::NotStarted("no".into()), Duration::ZERO, "", before);
+        assert!(matches!(next(&failed).await, Some(Event::Waited)), "it is not tried again by itself");
+        failed.waited();
+        for troubles in [&well, &failed] {
+            assert!(next(troubles).await.is_none(), "nobody is there");
+        }
+        let _visitor = UnixStream::connect(folder.path().join("sock")).unwrap();
+        assert!(matches!(next(&failed).await, Some(Event::Start(None))));
+    }
+
+    #[tokio::test]
     async fn one_that_failed_is_tried_again_in_its_turn_when_memory_is_short() {
         let gate = Gate::new();
         gate.set(Some(Duration::from_secs(3600)));
@@ -186,7 +217,7 @@ mod tests {
         failed.ended(&End::NotStarted("no memory".into()), Duration::ZERO, "", before);
         assert!(failed.failing().is_some() && failed.not_before() < Some(Instant::now()), "{failed:?}");
         let (_folder, listener) = socket();
-        let mut waits = std::pin::pin!(wanted(&listener, &failed, &gate, std::future::pending()));
+        let mut waits = std::pin::pin!(wanted(&listener, &failed, &gate, Some(std::future::pending())));
         let starts = tokio::time::timeout(Duration::from_millis(300), &mut waits).await;
         assert!(starts.is_err(), "its back-off is over, and its turn has not come");
         gate.set(None);

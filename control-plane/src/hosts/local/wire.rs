@@ -72,7 +72,7 @@ pub(super) struct Start {
     pub(super) idle_seconds: u64,
     /// What for.
     pub(super) errand: Errand,
-    /// The value of `PERCLOUD_EGRESS`; none where there is no way out.
+    /// The value of `PERCLOUD_EGRESS`; with none, the way out is not in its root either.
     pub(super) egress: Option<String>,
     /// No file of its may become larger.
     pub(super) file_max: u64,

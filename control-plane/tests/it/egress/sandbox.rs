@@ -2,7 +2,8 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Child, sync::atomic::Ordering};
 
-use control_plane::privileges::EGRESS;
+use bundle::TenantSpec;
+use control_plane::{hosts::Host, privileges::EGRESS};
 
 use super::{HOST, Internet, PRIVATE, answers, connect, start, word};
 use crate::{
@@ -78,4 +79,30 @@ async fn a_runtime_in_its_sandbox_reaches_the_internet_by_its_way_out_only() {
         .await;
     }
     assert_eq!(internet.trespasses.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_percloud_has_no_way_out_whatever_it_kept_and_has_it_again_when_it_is_resumed() {
+    let Some(internet) = Internet::new() else { return };
+    internet.name("public.example.org", &[&[HOST]]);
+    for user in Machine::kinds() {
+        let machine = Machine::start(user, 300).await;
+        let _role = Beside::start(&internet, &machine, Some(user.unwrap_or(EGRESS))).await;
+        let ((ada, unit), (_, bob)) = (machine.place("ada").await, machine.place("bob").await);
+        let asks = async |unit: &control_plane::hosts::Unit, token: &str| {
+            get(&unit.socket, &format!("/egress?to=public.example.org:80&get=/x{token}")).await.unwrap()
+        };
+        assert!(asks(&unit, "").await.ends_with("/x"));
+        let environment = get(&unit.socket, "/env").await.unwrap();
+        let token = environment.lines().find_map(|line| line.strip_prefix("PERCLOUD_EGRESS=")).unwrap();
+
+        machine.host.place(&TenantSpec { suspended: Some("unpaid".into()), ..ada.clone() }).await.unwrap();
+        let asked = asks(&unit, &format!("&token={token}")).await;
+        assert!(asked.contains("cannot ask") && asked.contains("(os error 2)"), "{asked}");
+        assert!(!get(&unit.socket, "/env").await.unwrap().contains("PERCLOUD_EGRESS"));
+        assert!(asks(&bob, "").await.ends_with("/x"), "its neighbour's is as ever");
+
+        machine.host.place(&ada).await.unwrap();
+        assert!(asks(&unit, "").await.ends_with("/x"));
+    }
 }

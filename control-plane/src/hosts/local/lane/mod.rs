@@ -7,12 +7,12 @@
 //! Whoever is in the lane keeps to some of the machine's processors, so that the others are free. Its threads are told
 //! one by one where they may run (`sched_setaffinity`): new threads begin where the one that made them may run, and the sandbox's
 //! list of calls lets no runtime change it. Where control groups can say it, it comes last there, too (`cpu.idle`): it has what
-//! nobody else wants, and gives it up to whoever wakes.
+//! nobody else wants, and gives it up to whoever wakes. A suspended percloud is there from its start to its end.
 
 mod tally;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -74,6 +74,8 @@ pub(super) struct Lane {
     /// Where somebody can come last in them.
     groups: Option<Arc<Groups>>,
     known: Mutex<HashMap<TenantId, One>>,
+    /// They run in the lane only, however quiet they are.
+    suspended: Mutex<HashSet<TenantId>>,
     /// Somebody woke.
     woke: Notify,
 }
@@ -82,7 +84,8 @@ impl Lane {
     /// Of an operator who wants one.
     pub(super) fn new(rule: Rule, groups: Option<Arc<Groups>>) -> Option<Arc<Self>> {
         let groups = groups.filter(|groups| groups.has_last());
-        (rule.above > 0).then(|| Arc::new(Self { rule, groups, known: Mutex::default(), woke: Notify::new() }))
+        let lane = || Self { rule, groups, known: Mutex::default(), suspended: Mutex::default(), woke: Notify::new() };
+        (rule.above > 0).then(|| Arc::new(lane()))
     }
 
     /// Never held while the kernel is asked for anything: a wake comes by here.
@@ -90,9 +93,20 @@ impl Lane {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a percloud is suspended, from its next run on.
+    pub(super) fn suspended(&self, id: &TenantId, is: bool) {
+        let mut suspended = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        if is {
+            suspended.insert(id.clone());
+        } else {
+            suspended.remove(id);
+        }
+    }
+
     /// It is awake; says whether it has its place in the lane, or is still in it and should not be: then [`Self::settle`] comes next.
     pub(super) fn began(&self, id: &TenantId, process: Arc<Process>, busy: &Busy) -> bool {
         let clock = process.clock();
+        let always = self.suspended.lock().unwrap_or_else(PoisonError::into_inner).contains(id);
         let mut known = self.known();
         let one = known.entry(id.clone()).or_insert_with(|| One {
             run: None,
@@ -100,7 +114,7 @@ impl Lane {
             tally: Tally::default(),
             busy: busy.clone(),
         });
-        one.tally.begin(Instant::now(), self.rule);
+        one.tally.begin(Instant::now(), self.rule, always);
         let slow = one.tally.is_slow();
         (one.run, one.place) = (clock.map(|clock| (process, clock)), Place::default());
         drop(known);
@@ -306,15 +320,16 @@ mod tests {
         }
     }
 
+    fn own() -> Arc<Process> {
+        let pid = rustix::process::getpid();
+        let own = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        Arc::new(Process::new(own))
+    }
+
     #[tokio::test]
     async fn to_leave_and_come_again_is_no_way_out_and_nobody_else_is_remembered() {
         let lane = Lane::new(RULE, None).unwrap();
         let (busy, quiet, now) = (TenantId::random(), TenantId::random(), Instant::now());
-        let own = || {
-            let pid = rustix::process::getpid();
-            let own = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
-            Arc::new(Process::new(own))
-        };
         let counted = Busy::default();
         for id in [&busy, &quiet] {
             assert!(!lane.began(id, own(), &counted));
@@ -337,5 +352,20 @@ mod tests {
         assert!(lane.known().get(&quiet).is_some_and(|one| one.tally.is_slow()) && lane.weigh_all(now, 1).is_empty());
         assert!(lane.began(&quiet, own(), &counted), "it is there when it comes again");
         assert!(Lane::new(Rule { above: 0, ..RULE }, None).is_none(), "switched off");
+    }
+
+    #[tokio::test]
+    async fn who_is_suspended_is_in_the_lane_from_the_first_and_out_of_it_when_resumed() {
+        let (lane, ada, now) = (Lane::new(RULE, None).unwrap(), TenantId::random(), Instant::now());
+        lane.suspended(&ada, true);
+        assert!(lane.began(&ada, own(), &Busy::default()));
+        let changes = lane.weigh_all(now + RULE.stay * 2, 1);
+        assert_eq!((changes.len(), changes[0].verdict), (1, Verdict::Stay), "it does nothing, and stays");
+        lane.ended(&ada, Duration::ZERO);
+        assert!(lane.known().is_empty(), "nobody looks at it while it sleeps");
+        assert!(lane.began(&ada, own(), &Busy::default()), "the next time, too");
+        lane.ended(&ada, Duration::ZERO);
+        lane.suspended(&ada, false);
+        assert!(!lane.began(&ada, own(), &Busy::default()));
     }
 }

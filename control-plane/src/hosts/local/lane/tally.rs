@@ -41,6 +41,8 @@ pub(super) struct Tally {
     over: Duration,
     /// It is in the lane until then.
     pub(super) slow_until: Option<Instant>,
+    /// For as long as it runs it is there, whatever it uses.
+    always: bool,
 }
 
 /// What becomes of it.
@@ -59,8 +61,9 @@ pub(super) enum Verdict {
 impl Tally {
     /// Another run of it begins, and its process's clock does, too. What the runs before it have used beyond their share counts as if it
     /// had been idle meanwhile: to leave is no way to be forgotten sooner.
-    pub(super) fn begin(&mut self, now: Instant, rule: Rule) {
+    pub(super) fn begin(&mut self, now: Instant, rule: Rule, always: bool) {
         self.over = self.over_at(now, rule);
+        self.always = always;
         self.seen = Some((now, Duration::ZERO));
     }
 
@@ -82,7 +85,7 @@ impl Tally {
 
     /// It is in the lane.
     pub(super) fn is_slow(&self) -> bool {
-        self.slow_until.is_some()
+        self.always || self.slow_until.is_some()
     }
 
     /// Whether it has used little between the last two looks.
@@ -222,7 +225,7 @@ mod tests {
     fn lives(long: u64, used: u64, pause: u64, lives: usize) -> Vec<Verdict> {
         let (mut now, mut tally) = (Instant::now(), Tally::default());
         let live = |_| {
-            tally.begin(now, RULE);
+            tally.begin(now, RULE, false);
             now += millis(long);
             let verdict = tally.weigh(millis(used), now, RULE, 1.0);
             now += millis(pause);
@@ -252,11 +255,11 @@ mod tests {
     #[test]
     fn what_is_over_is_remembered_while_it_counts_and_time_in_the_lane_while_it_is_busy() {
         let (start, mut tally) = (Instant::now(), Tally::default());
-        tally.begin(start, RULE);
+        tally.begin(start, RULE, false);
         tally.weigh(millis(150), start + millis(100), RULE, 1.0);
         assert_eq!((tally.over, tally.is_slow(), tally.busy()), (millis(100), false, Duration::ZERO));
         assert!(tally.counts(start + millis(299), RULE) && !tally.counts(start + millis(300), RULE));
-        tally.begin(start + millis(200), RULE);
+        tally.begin(start + millis(200), RULE, false);
         assert_eq!(tally.over, millis(50), "it was idle for a tenth of a second");
         tally.weigh(millis(500), start + millis(500), RULE, 1.0);
         assert_eq!((tally.is_slow(), tally.busy()), (true, millis(300)));
