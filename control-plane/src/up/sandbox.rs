@@ -47,6 +47,7 @@ mod tests {
             data: "/nowhere".into(),
             base_domain: base_domain.parse().unwrap(),
             port: 8443,
+            public_port: None,
             database_url: None,
             provider_name: String::new(),
         }
