@@ -153,13 +153,13 @@ async fn count_one(local: &Local, counters: Arc<Counters>) -> u64 {
     }
 }
 
-/// What its process keeps on the disk that is in no folder any more. Where the kernel does not say, the folder alone is counted.
+/// What its process keeps on the disk that is in no folder any more, as far as that can be seen.
 fn nameless(counters: &Counters, folder: &Path) -> Stored {
-    let Some(process) = counters.process() else { return Stored::default() };
-    held(&process, folder)
-        .unwrap_or_else(|error| {
-            tracing::debug!(tenant.id = %counters.id(), %error, "what a runtime holds cannot be seen");
-            None
-        })
-        .unwrap_or_default()
+    let held = counters.process().map(|process| held(&process, folder)).unwrap_or_default();
+    if counters.hides(held.unseen.is_some())
+        && let Some(why) = held.unseen
+    {
+        tracing::warn!(tenant.id = %counters.id(), why, "what a runtime holds of the disk cannot all be seen");
+    }
+    held.stored
 }

@@ -238,6 +238,11 @@ impl Counters {
         Verdict { too_much, stop, grown }
     }
 
+    /// Its process may hold more of the disk than was seen, or does not; whether that is news.
+    pub(super) fn hides(&self, hides: bool) -> bool {
+        std::mem::replace(&mut self.count().hides, hides) != hides
+    }
+
     /// Its process, while it is awake.
     pub(super) fn process(&self) -> Option<Arc<Process>> {
         self.count().run.as_ref().map(|run| run.process.clone())

@@ -29,6 +29,8 @@ pub(super) struct Count {
     pub(super) far: bool,
     /// Somebody is filling the disk.
     pub(super) suspected: bool,
+    /// Its process may hold more of the disk than was seen.
+    pub(super) hides: bool,
     /// When the folder was last counted, and how long that took.
     pub(super) counted: Option<(Instant, Duration)>,
     /// It has run since.
