@@ -61,11 +61,16 @@ impl Stored {
         ))
     }
 
-    /// Whether that is much more than a moment ago.
+    /// Whether that is much more than a moment ago; of whoever has what nobody counts, nobody knows.
     pub(super) fn grown_since(&self, before: &Self, quota: u64) -> bool {
-        self.more
-            || self.bytes > before.bytes.saturating_add(much(quota))
-            || self.files > before.files.saturating_add(FILES_FREE)
+        self.more || self.larger_than(before, quota)
+    }
+
+    /// Whether that is much more than `other`.
+    pub(super) fn larger_than(&self, other: &Self, quota: u64) -> bool {
+        self.more && !other.more
+            || self.bytes > other.bytes.saturating_add(much(quota))
+            || self.files > other.files.saturating_add(FILES_FREE)
     }
 
     /// With what is held elsewhere.
