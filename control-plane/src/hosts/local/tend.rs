@@ -14,14 +14,14 @@ use super::{
     desk::Order,
     disk::{self, Level, Stored},
     held::{Account, held},
-    used::{Counters, Verdict},
+    used::{Counters, Due, Verdict},
 };
 
 /// Those who are awake are looked at this often.
 const OFTEN: Duration = Duration::from_secs(10);
 /// What was counted is left on the disk for the next host this often.
 const LEFT: Duration = Duration::from_secs(30);
-/// And folders that wait for it are counted this soon.
+/// And folders that wait for it are counted this soon; after so long, what the disk has left is looked at again before the others.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Starts all tasks; they end with the host.
@@ -78,18 +78,16 @@ async fn count(local: Weak<Local>) {
             account.went(bytes, Instant::now());
             local.counters().iter().for_each(|counters| counters.suspect());
         }
-        let mut counted = false;
-        for counters in local.counters() {
-            if counters.to_be_counted() {
-                account.found(count_one(&local, counters).await);
-                counted = true;
-            }
+        let due: Vec<_> = local.counters().into_iter().filter_map(|one| Some((one.due()?, one))).collect();
+        let nobody = due.is_empty();
+        for counters in stretch(due, SOON) {
+            account.found(count_one(&local, counters).await);
         }
         // What one takes of the disk is not to be seen by what is left there when another gives back as much, and what is
         // taken without being written is not among what a process has written.
         let turn =
             || local.counters().into_iter().filter_map(|one| Some((one.in_turn()?, one))).min_by_key(|(when, _)| *when);
-        if !counted && let Some((_, counters)) = turn() {
+        if nobody && let Some((_, counters)) = turn() {
             account.found(count_one(&local, counters).await);
         }
         if let Some([free, _]) = free {
@@ -99,6 +97,15 @@ async fn count(local: Weak<Local>) {
             }
         }
     }
+}
+
+/// One after the other, the most urgent first, until so long has passed; who is left waits for the next time. After a start of the host
+/// everybody waits, and somebody may be filling the disk meanwhile.
+fn stretch<T>(mut due: Vec<(Due, T)>, longest: Duration) -> impl Iterator<Item = T> {
+    let began = Instant::now();
+    due.sort_by_key(|(due, _)| *due);
+    let in_time = move |(n, _): &(usize, _)| *n == 0 || began.elapsed() < longest;
+    due.into_iter().map(|(_, one)| one).enumerate().take_while(in_time).map(|(_, one)| one)
 }
 
 /// The last resort: what somebody holds that no count finds goes with its process. Whoever is asked wakes again.
@@ -162,4 +169,21 @@ fn nameless(counters: &Counters, folder: &Path) -> Stored {
         tracing::warn!(tenant.id = %counters.id(), why, "what a runtime holds of the disk cannot all be seen");
     }
     held.stored
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_be_filling_the_disk_is_counted_first_and_nobody_waits_for_all_who_were_never_counted() {
+        let before = Some(Instant::now());
+        let mut all: Vec<_> = (0..10_000).map(|n| (Due::Asleep(None), n)).collect();
+        all.extend([(Due::Asleep(before), 10_001), (Due::Awake(before), 10_002), (Due::Awake(None), 10_003)]);
+        all.push((Due::Suspected(before), 10_004));
+        let counted: Vec<_> = stretch(all.clone(), Duration::from_secs(600)).collect();
+        assert!(counted.starts_with(&[10_004, 10_003, 10_002, 0, 1]) && counted.ends_with(&[9_999, 10_001]));
+        let slow: Vec<_> = stretch(all, Duration::ZERO).collect();
+        assert_eq!(slow, [10_004], "the disk is looked at again first");
+    }
 }

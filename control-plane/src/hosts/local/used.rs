@@ -12,7 +12,7 @@ use std::{
 use bundle::TenantId;
 use tokio::time::Instant;
 
-pub(super) use self::folder::Verdict;
+pub(super) use self::folder::{Due, Verdict};
 use self::{
     count::{Count, Run},
     folder::Folder,
@@ -236,9 +236,9 @@ impl Counters {
     }
 
     /// Whether it is time to count its folder.
-    pub(super) fn to_be_counted(&self) -> bool {
+    pub(super) fn due(&self) -> Option<Due> {
         let count = self.count();
-        count.folder.is_due(count.run.is_some())
+        count.folder.due(count.run.is_some())
     }
 
     /// When its folder was last counted, if it is awake and may be counted again only because its turn has come.

@@ -26,6 +26,17 @@ pub(in crate::hosts::local) struct Verdict {
     pub(in crate::hosts::local) grown: u64,
 }
 
+/// How urgent it is to count a folder, the most urgent first; and among the same, who was counted when, or never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::hosts::local) enum Due {
+    /// Its percloud may be filling the disk.
+    Suspected(Option<Instant>),
+    /// Its percloud is awake.
+    Awake(Option<Instant>),
+    /// And the others.
+    Asleep(Option<Instant>),
+}
+
 /// One percloud's.
 #[derive(Default)]
 pub(super) struct Folder {
@@ -86,12 +97,18 @@ impl Folder {
     }
 
     /// Whether it is time to count it.
-    pub(super) fn is_due(&self, awake: bool) -> bool {
-        self.counted.is_none_or(|(when, took)| {
+    pub(super) fn due(&self, awake: bool) -> Option<Due> {
+        let is_due = self.counted.is_none_or(|(when, took)| {
             let since = when.elapsed();
             // Those who wake and sleep all day cost a twentieth of a processor at most.
             let again = self.suspected || since > if self.far { COUNTED_FAR } else { COUNTED_AWAKE };
             since > took * 20 && (self.changed || awake && again)
+        });
+        let when = self.counted.map(|(when, _)| when);
+        is_due.then_some(match (awake, self.suspected) {
+            (true, true) => Due::Suspected(when),
+            (true, false) => Due::Awake(when),
+            (false, _) => Due::Asleep(when),
         })
     }
 
