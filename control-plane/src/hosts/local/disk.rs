@@ -10,6 +10,7 @@ use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, statat},
     io::Errno,
 };
+use serde::{Deserialize, Serialize};
 
 use super::folders;
 
@@ -27,7 +28,7 @@ const DEPTH: usize = 32;
 const FILES_MAX: u64 = 4_000_000;
 
 /// What is in a folder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stored {
     /// Bytes of the disk.
     pub(super) bytes: u64,

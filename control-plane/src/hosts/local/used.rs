@@ -213,6 +213,16 @@ impl Counters {
         verdict
     }
 
+    /// What it held when it was counted; while that is far too much, the least since. None as long as nobody has counted it.
+    pub(super) fn holds(&self) -> Option<Stored> {
+        self.count().folder.before
+    }
+
+    /// The same, from the last host, unless this one has counted already.
+    pub(super) fn held_before(&self, stored: Stored) {
+        self.count().folder.before.get_or_insert(stored);
+    }
+
     /// Its process may hold more of the disk than was seen, or does not; whether that is news.
     pub(super) fn hides(&self, hides: bool) -> bool {
         std::mem::replace(&mut self.count().folder.hides, hides) != hides
@@ -325,6 +335,20 @@ mod tests {
         counters.count().end(Spent::default(), Instant::now());
         counters.leave_group();
         assert!(cgroups::tests::sleeps(&groups, counters.id()), "it was not started after all");
+    }
+
+    #[test]
+    fn who_fills_the_disk_while_the_host_starts_again_has_grown_and_who_held_as_much_before_has_not() {
+        let (gib, quota) = (1 << 30, Some(1 << 30));
+        let stored = |bytes| Stored { bytes, ..Stored::default() };
+        for (before, stops) in [(Some(gib), true), (Some(3 * gib), false), (None, false)] {
+            let [last, next] = [(); 2].map(|()| Counters::new(TenantId::random(), None, None, quota));
+            before.map(|bytes| last.stored(stored(bytes), Duration::ZERO));
+            last.holds().into_iter().for_each(|holds| next.held_before(holds));
+            assert_eq!(next.stored(stored(3 * gib), Duration::ZERO).stop.is_some(), stops, "{before:?}");
+            next.held_before(stored(0));
+            assert_eq!(next.holds(), Some(stored(3 * gib)), "what was counted here is newer");
+        }
     }
 
     #[test]

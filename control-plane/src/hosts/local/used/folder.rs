@@ -45,7 +45,7 @@ pub(super) struct Folder {
     /// Bytes that it has; none until it was counted once, by this host or by one before.
     pub(super) bytes: Option<u64>,
     /// What was found then; while that is far too much, the least that was found since.
-    before: Option<Stored>,
+    pub(super) before: Option<Stored>,
     /// That was far more than it may have.
     far: bool,
     /// When it was last told to have too much; and what it had then, or the least that it had since.
