@@ -141,7 +141,7 @@ const PART: u64 = 4;
 const WINDOW: Duration = Duration::from_secs(600);
 /// Counting takes this long at most before it is asked what it found.
 const COUNTING: Duration = Duration::from_secs(120);
-/// If nothing came back, something else fills the disk, and nobody is put to sleep for it for so long.
+/// All are put to sleep so often at most, and those who hide something when nothing came back from them: something else fills the disk.
 const REST: Duration = Duration::from_secs(3600);
 
 /// What went from the disk within some minutes, and what of it was found.
@@ -151,8 +151,19 @@ pub(super) struct Account {
     found: u64,
     /// When the first of it went, and when the last did.
     since: Option<(Instant, Instant)>,
-    /// Perclouds were put to sleep then, and so much free shows that it was one of them.
-    slept: Option<(Instant, u64)>,
+    /// Those who hide something were put to sleep then, and so much free shows that it was one of them.
+    hiding_slept: Option<(Instant, u64)>,
+    /// All were.
+    all_slept: Option<Instant>,
+}
+
+/// Who has to sleep for what nobody is found to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// Those who are awake and hold what cannot all be seen.
+    Hiding,
+    /// All who are awake.
+    All,
 }
 
 impl Account {
@@ -170,17 +181,13 @@ impl Account {
         self.found += bytes;
     }
 
-    /// Bytes that nobody has by what can be counted, when that is so much that those who are awake have to sleep for it. `counting`
-    /// goes on; `free` is what the disk has left.
-    pub(super) fn unexplained(&mut self, free: u64, counting: bool, now: Instant) -> Option<u64> {
-        if let Some((when, enough)) = self.slept {
-            if free >= enough {
-                self.slept = None;
-            } else if now.duration_since(when) < REST {
-                return None;
-            }
-        }
-        let (_, last) = self.since?;
+    /// Bytes that nobody has by what can be counted, when that is so much that somebody has to sleep for it; and who. `counting` goes on;
+    /// somebody is known who `hides` something; `free` is what the disk has left.
+    pub(super) fn unexplained(&mut self, free: u64, counting: bool, hides: bool, now: Instant) -> Option<(u64, Whom)> {
+        let rests = |when: Instant| now.duration_since(when) < REST;
+        self.hiding_slept = self.hiding_slept.filter(|(when, enough)| free < *enough && rests(*when));
+        // What went long ago, and nobody was asked for, is not asked for later.
+        let (_, last) = self.since.filter(|(_, last)| now.duration_since(*last) <= WINDOW)?;
         if counting && now.duration_since(last) < COUNTING {
             return None;
         }
@@ -188,8 +195,17 @@ impl Account {
         if missing < LEAST.max(free / PART) || missing < self.went / 2 {
             return None;
         }
-        *self = Self { slept: Some((now, free + missing / 2)), ..Self::default() };
-        Some(missing)
+        let whom = if hides && self.hiding_slept.is_none() {
+            self.hiding_slept = Some((now, free + missing / 2));
+            Whom::Hiding
+        } else if !self.all_slept.is_some_and(rests) {
+            self.all_slept = Some(now);
+            Whom::All
+        } else {
+            return None;
+        };
+        (self.went, self.found, self.since) = (0, 0, None);
+        Some((missing, whom))
     }
 }
 
@@ -327,10 +343,11 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_nobody_has_is_asked_of_those_who_are_awake_and_not_again_when_it_was_not_theirs() {
+    #[test]
+    fn what_nobody_has_is_asked_of_those_who_hide_something_and_of_all_only_once_an_hour() {
         const GIB: u64 = 1 << 30;
-        let (now, after) = (Instant::now(), |seconds: u64| Instant::now() + Duration::from_secs(seconds));
+        let now = Instant::now();
+        let after = |seconds: u64| now + Duration::from_secs(seconds);
         let account = |went: u64, found: u64| {
             let mut account = Account::default();
             account.went(went, now);
@@ -346,22 +363,34 @@ mod tests {
             (GIB / 8, 0, 0, false, None),
             (2 * GIB, 0, 9 * GIB, false, None),
         ] {
-            let told = account(went, found).unexplained(free, counting, now);
-            assert_eq!(told, missing, "{went} {found} {free} {counting}");
+            for (hides, whom) in [(true, Whom::Hiding), (false, Whom::All)] {
+                let told = account(went, found).unexplained(free, counting, hides, now);
+                assert_eq!(told, missing.map(|missing| (missing, whom)), "{went} {found} {free} {counting}");
+            }
         }
-        assert!(account(2 * GIB, 0).unexplained(GIB, true, after(121)).is_some(), "some are slow to count");
+        assert!(account(2 * GIB, 0).unexplained(GIB, true, false, after(121)).is_some(), "some are slow to count");
         let mut slow = account(GIB / 5, 0);
         slow.went(GIB / 5, after(601));
-        assert_eq!(slow.unexplained(GIB, false, after(601)), None, "a little every ten minutes");
+        assert_eq!(slow.unexplained(GIB, false, false, after(601)), None, "a little every ten minutes");
 
-        for (came_back, asked_again) in [(2 * GIB, true), (0, false)] {
-            let mut account = account(2 * GIB, 0);
-            assert!(account.unexplained(4 * GIB, false, now).is_some());
-            account.went(2 * GIB, after(90));
-            let told = account.unexplained(4 * GIB + came_back, false, after(90));
-            assert_eq!(told.is_some(), asked_again, "{came_back}");
-            account.went(2 * GIB, after(7400));
-            assert!(account.unexplained(GIB, false, after(7400)).is_some(), "some hours later");
+        let (hiding, all) = (Some((2 * GIB, Whom::Hiding)), Some((2 * GIB, Whom::All)));
+        let mut account = account(2 * GIB, 0);
+        // When as much went again, what came back before, whether somebody hides something; who sleeps for it.
+        for (seconds, came_back, hides, whom) in [
+            (0, 0, false, all),
+            (90, 2 * GIB, false, None),
+            (180, 2 * GIB, true, hiding),
+            (270, 2 * GIB, true, hiding),
+            (360, 0, true, None),
+            (3600, 0, true, all),
+            (3900, 0, true, hiding),
+            (4000, 0, false, None),
+            (7200, 0, false, all),
+        ] {
+            // Of what went before nothing is asked any more.
+            assert_eq!(account.unexplained(4 * GIB + came_back, true, hides, after(seconds)), None, "{seconds}");
+            account = Account { went: 2 * GIB, found: 0, since: Some((after(seconds), after(seconds))), ..account };
+            assert_eq!(account.unexplained(4 * GIB, false, hides, after(seconds)), whom, "{seconds}");
         }
     }
 }

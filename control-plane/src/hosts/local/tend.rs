@@ -13,7 +13,8 @@ use super::{
     Local,
     desk::Order,
     disk::{self, Level, Stored},
-    held::{Account, held},
+    held::{Account, Whom, held},
+    unit::Handle,
     used::{Counters, Due, Verdict},
 };
 
@@ -92,8 +93,9 @@ async fn count(local: Weak<Local>) {
         }
         if let Some([free, _]) = free {
             let counting = local.counters().iter().any(|counters| counters.is_suspected());
-            if let Some(bytes) = account.unexplained(free, counting, Instant::now()) {
-                give_back(&local, bytes);
+            let (awake, hiding) = awake(&local);
+            if let Some((bytes, whom)) = account.unexplained(free, counting, !hiding.is_empty(), Instant::now()) {
+                give_back(bytes, whom, if whom == Whom::All { awake } else { hiding });
             }
         }
     }
@@ -108,15 +110,28 @@ fn stretch<T>(mut due: Vec<(Due, T)>, longest: Duration) -> impl Iterator<Item =
     due.into_iter().map(|(_, one)| one).enumerate().take_while(in_time).map(|(_, one)| one)
 }
 
-/// The last resort: what somebody holds that no count finds goes with its process. Whoever is asked wakes again.
-fn give_back(local: &Local, bytes: u64) {
+/// All who are awake; and those of them of whose processes not all could be seen. When that is so of everybody, it says nothing of anybody.
+fn awake(local: &Local) -> (Vec<Handle>, Vec<Handle>) {
     let awake: Vec<_> = local.units().values().filter(|handle| handle.used.process().is_some()).cloned().collect();
+    let mut hiding: Vec<_> = awake.iter().filter(|handle| handle.used.is_hiding()).cloned().collect();
+    if awake.len() > 1 && hiding.len() == awake.len() {
+        hiding.clear();
+    }
+    (awake, hiding)
+}
+
+/// The last resort: what somebody holds that no count finds goes with its process. Whoever is asked wakes again.
+fn give_back(bytes: u64, whom: Whom, handles: Vec<Handle>) {
+    let who = match whom {
+        Whom::Hiding => "those that hold what cannot be seen",
+        Whom::All => "all that are awake",
+    };
     tracing::warn!(
         mib = bytes >> 20,
-        perclouds = awake.len(),
-        "much went from the disk, and no percloud is found to have it; all that are awake are put to sleep"
+        perclouds = handles.len(),
+        "much went from the disk, and no percloud is found to have it; {who} are put to sleep"
     );
-    for handle in awake {
+    for handle in handles {
         if handle.desk.offer(Order::Sleep { firmly: true }) {
             metrics::counter!("percloud_host_sent_to_sleep_total").increment(1);
         }

@@ -228,6 +228,11 @@ impl Counters {
         std::mem::replace(&mut self.count().folder.hides, hides) != hides
     }
 
+    /// Whether it may.
+    pub(super) fn is_hiding(&self) -> bool {
+        self.count().folder.hides
+    }
+
     /// Its process, while it is awake.
     pub(super) fn process(&self) -> Option<Arc<Process>> {
         self.count().run.as_ref().map(|run| run.process.clone())
