@@ -109,7 +109,7 @@ pub struct LimitsMet {
     pub memory: u64,
     /// It was refused a thread.
     pub threads: u64,
-    /// It was found with more on the disk than its quota.
+    /// It was found with more on the disk than its quota: when it came to that, when it went on growing, and else once an hour.
     pub disk: u64,
     /// Its runtime failed.
     pub failures: u64,

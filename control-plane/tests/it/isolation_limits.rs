@@ -221,7 +221,7 @@ async fn a_percloud_that_fills_the_disk_is_found_by_bytes_and_by_files() {
 async fn who_goes_on_filling_the_disk_is_put_to_sleep_awake_or_not() {
     // One sleeps and is counted then; the other does not sleep, and the disk says that somebody fills it.
     for (idle_seconds, mib) in [(0, "320"), (300, "640")] {
-        let machine = Machine::start(None, idle_seconds).await;
+        let mut machine = Machine::start(None, idle_seconds).await;
         let ((ada, unit), (_, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
         assert_eq!(get(&unit.socket, "/fill?mib=32").await.unwrap(), "filled");
         assert_eq!(get(&bob_unit.socket, "/fill?mib=32").await.unwrap(), "filled");
@@ -240,7 +240,20 @@ async fn who_goes_on_filling_the_disk_is_put_to_sleep_awake_or_not() {
         assert!(get(&unit.socket, "/").await.is_err(), "whoever comes is told so, and starts nothing");
         let renamed = bundle::TenantSpec { language: "it".into(), ..ada.clone() };
         let state = machine.host.place(&renamed).await.unwrap().state;
-        assert_eq!(state, State::Failing(why), "another language gives no disk back");
+        assert_eq!(state, State::Failing(why.clone()), "another language gives no disk back");
+        // Nor does another host.
+        if idle_seconds == 0 {
+            machine.stop_host().await
+        } else {
+            machine.kill_host()
+        }
+        machine.restart().await;
+        eventually("the same reason", async || {
+            let unit = machine.host.look(&ada.id).await.unwrap()?;
+            (unit.state == State::Failing(why.clone()) && unit.filled).then_some(())
+        })
+        .await;
+        assert!(get(&unit.socket, "/").await.is_err());
         get(&bob_unit.socket, "/").await.unwrap();
         // It would wait for five minutes. An operator's word ends that, and so does another spec: a larger quota.
         if idle_seconds == 0 {
@@ -249,6 +262,9 @@ async fn who_goes_on_filling_the_disk_is_put_to_sleep_awake_or_not() {
             machine.host.place(&bundle::TenantSpec { quota_bytes: 2 << 30, ..ada.clone() }).await.unwrap();
         }
         get(&unit.socket, "/").await.unwrap();
+        machine.stop_host().await;
+        machine.restart().await;
+        get(&unit.socket, "/").await.expect("what has ended does not begin again");
         tokio::time::timeout(Duration::from_secs(20), machine.host.remove(&ada.id)).await.unwrap().unwrap();
     }
 }

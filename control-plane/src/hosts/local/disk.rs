@@ -10,6 +10,7 @@ use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, statat},
     io::Errno,
 };
+use serde::{Deserialize, Serialize};
 
 use super::folders;
 
@@ -27,7 +28,7 @@ const DEPTH: usize = 32;
 const FILES_MAX: u64 = 4_000_000;
 
 /// What is in a folder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stored {
     /// Bytes of the disk.
     pub(super) bytes: u64,
@@ -61,11 +62,16 @@ impl Stored {
         ))
     }
 
-    /// Whether that is much more than a moment ago.
+    /// Whether that is much more than a moment ago; of whoever has what nobody counts, nobody knows.
     pub(super) fn grown_since(&self, before: &Self, quota: u64) -> bool {
-        self.more
-            || self.bytes > before.bytes.saturating_add(much(quota))
-            || self.files > before.files.saturating_add(FILES_FREE)
+        self.more || self.larger_than(before, quota)
+    }
+
+    /// Whether that is much more than `other`.
+    pub(super) fn larger_than(&self, other: &Self, quota: u64) -> bool {
+        self.more && !other.more
+            || self.bytes > other.bytes.saturating_add(much(quota))
+            || self.files > other.files.saturating_add(FILES_FREE)
     }
 
     /// With what is held elsewhere.

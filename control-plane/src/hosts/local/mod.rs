@@ -72,6 +72,7 @@ pub use self::{
 };
 use self::{
     desk::{Order, Seen},
+    kept::Left,
     layers::Here,
     schedule::Timetable,
     shared::Shared,
@@ -81,7 +82,7 @@ use self::{
     used::Counters,
     wire::Prepare,
 };
-use super::{Error, Host, Layer, Unit, Usage, Used, server};
+use super::{Error, Host, Layer, Unit, Usage, server};
 use crate::{
     config::{Common, Paths},
     egress,
@@ -236,8 +237,9 @@ impl Local {
         let units = known.into_iter().map(live).collect();
         let before = kept::take(&shared.paths.host_state())?;
         let (units, keeper) = (Mutex::new(units), kept::Keeper::default());
-        let local = Arc::new(Self { shared: shared.clone(), units, layers, epoch: before.epoch, keeper });
-        local.go_on(&before.of);
+        let epoch = before.usage.epoch.clone();
+        let local = Arc::new(Self { shared: shared.clone(), units, layers, epoch, keeper });
+        local.go_on(&before);
         tend::start(&local);
         Ok(local)
     }
@@ -253,22 +255,30 @@ impl Local {
     }
 
     /// From what the last host has left.
-    fn go_on(&self, before: &[Used]) {
+    fn go_on(&self, before: &Left) {
         let units = self.units();
-        for used in before {
+        for used in &before.usage.of {
             if let Some(handle) = units.get(&used.id) {
                 handle.used.go_on(used);
+            }
+        }
+        for (id, stored) in &before.folders {
+            if let Some(handle) = units.get(id) {
+                handle.used.held_before(*stored);
             }
         }
     }
 
     /// Leaves what was counted for the next host.
     fn leave_counts(&self) -> anyhow::Result<()> {
-        let usage = || {
+        let left = || {
             let all: Vec<_> = self.units().values().map(|handle| handle.used.clone()).collect();
-            Usage { epoch: self.epoch.clone(), of: all.iter().map(|counters| counters.used()).collect() }
+            Left {
+                usage: Usage { epoch: self.epoch.clone(), of: all.iter().map(|counters| counters.used()).collect() },
+                folders: all.iter().filter_map(|one| Some((one.id().clone(), one.holds()?))).collect(),
+            }
         };
-        self.keeper.leave(&self.shared.paths.host_state(), usage)
+        self.keeper.leave(&self.shared.paths.host_state(), left)
     }
 
     /// The same, once nothing runs any more.

@@ -13,10 +13,10 @@ pub struct Naps {
     /// where it was.
     #[arg(long, env = "PERCLOUD_SUSPENDED_SECONDS", default_value_t = 6 * 3600, value_name = "N")]
     pub suspended_seconds: u64,
-    /// With less than this share of the machine's memory left, idle perclouds go to sleep early; 0 for never.
+    /// With less than this share of the memory left, the machine's or that of a control group around the host, idle perclouds go to sleep early; 0 for never.
     #[arg(long, env = "PERCLOUD_MEMORY_LOW_PERCENT", default_value_t = 5.0, value_name = "PERCENT")]
     pub memory_low_percent: f64,
-    /// Where `meminfo` and `pressure/memory` are found (a container may have them elsewhere).
+    /// Where `meminfo`, `pressure/memory`, `self/cgroup` and `self/mountinfo` are found (a container may have them elsewhere).
     #[arg(long, env = "PERCLOUD_MEMORY_FROM", default_value = "/proc", value_name = "DIR")]
     pub memory_from: PathBuf,
 }

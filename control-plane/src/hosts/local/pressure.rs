@@ -1,4 +1,4 @@
-//! When the machine's memory runs short, perclouds go to sleep before their time, the idlest first, until it does not: a few at a time while
+//! When the machine's memory runs short, or that of a control group that we are in, perclouds go to sleep before their time, the idlest first, until it does not: a few at a time while
 //! it is short, as many as make up for what is missing when it is all but gone. Whoever wakes meanwhile comes in one by one ([`Gate`]).
 //!
 //! Who is idle is known in two places. The host knows when it last heard of a runtime: each request leaves a line in its log
@@ -19,7 +19,11 @@ use std::{
 use bundle::TenantId;
 use tokio::time::Instant;
 
-use super::{Local, desk::Order};
+use super::{
+    Local,
+    cgroups::{Room, room},
+    desk::Order,
+};
 
 /// How often memory is looked at.
 const EVERY: Duration = Duration::from_secs(2);
@@ -56,6 +60,14 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// The same, or of a group that we are in, where less is left.
+    fn within(self, room: Room) -> Self {
+        match self.available {
+            Some(available) if available <= room.percent() => self,
+            _ => Self { total: room.limit, available: Some(room.percent()), ..self },
+        }
+    }
+
     /// Bytes that `low` percent are more than what could be had.
     fn missing(&self, low: f64) -> u64 {
         let percent = self.available.map_or(0.0, |available| (low - available).max(0.0));
@@ -102,7 +114,7 @@ pub(super) trait Machine: Send + 'static {
     fn read(&self) -> Reading;
 }
 
-/// The kernel: `meminfo` and, where it has them, `pressure/memory`, in this folder.
+/// The kernel: `meminfo` and, where it has them, `pressure/memory` and the control groups that `self/cgroup` names, in this folder.
 pub(super) struct Kernel(pub(super) PathBuf);
 
 impl Machine for Kernel {
@@ -110,7 +122,8 @@ impl Machine for Kernel {
         let text = |name: &str| fs::read_to_string(self.0.join(name)).unwrap_or_default();
         let meminfo = text("meminfo");
         let total = kib(&meminfo, "MemTotal").unwrap_or(0).saturating_mul(1024);
-        Reading { total, available: available(&meminfo), stalled: stalled(&text("pressure/memory")) }
+        let machine = Reading { total, available: available(&meminfo), stalled: stalled(&text("pressure/memory")) };
+        room(&self.0).map_or(machine, |room| machine.within(room))
     }
 }
 
@@ -279,6 +292,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Kernel(folder.path().into()).read(), Reading::default());
         assert_eq!(level(Reading::default(), 5.0), Level::Enough);
+    }
+
+    #[test]
+    fn a_container_or_a_service_that_has_little_left_is_short_of_memory_whatever_the_machine_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let (proc, at) = (folder.path().join("proc"), folder.path().join("groups"));
+        for folder in [proc.join("self"), at.clone()] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(proc.join("meminfo"), MEMINFO).unwrap();
+        let mount = format!("33 23 0:28 / {} rw - cgroup2 cgroup2 rw\n", at.display());
+        fs::write(proc.join("self/mountinfo"), mount).unwrap();
+        fs::write(proc.join("self/cgroup"), "0::/\n").unwrap();
+        let machine = Reading { total: 24_684_084 << 10, available: Some(25.0), stalled: None };
+        for (max, current, reading, short) in [
+            ("max", 960, machine, Level::Enough),
+            ("1048576000", 100, machine, Level::Enough),
+            ("1048576000", 960, left(4.0, None), Level::Short),
+            ("1048576000", 1000, left(0.0, None), Level::Severe),
+        ] {
+            fs::write(at.join("memory.max"), max).unwrap();
+            fs::write(at.join("memory.current"), (current << 20).to_string()).unwrap();
+            let read = Kernel(proc.clone()).read();
+            assert_eq!((read, level(read, 5.0)), (reading, short), "{max} {current}");
+        }
+        assert_eq!(left(4.0, None).missing(5.0), 10 << 20, "of what the group may have");
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{logs, queue::First, starts::Starts, wire::End};
+use super::{logs, queue::First, starts::Starts, state::Filled, wire::End};
 
 /// A runtime that has run so long is well, whatever was before.
 pub(super) const SETTLED: Duration = Duration::from_secs(5);
@@ -32,6 +33,17 @@ pub(super) struct Troubles {
 }
 
 impl Troubles {
+    /// After a restart of the host, at `today`: whoever waited for having filled the disk waits on.
+    pub(super) fn resumed(filled: &Filled, today: DateTime<Utc>, now: Instant) -> Self {
+        // A clock that was set back since makes it wait for as long as if it had just been stopped.
+        let ago = today.signed_duration_since(filled.at).to_std().unwrap_or_default();
+        let mut troubles = Self { fills: now.checked_sub(ago).map(|at| (filled.times, at)), ..Self::default() };
+        if !filled.forgiven && troubles.stopped_until() > Some(now) {
+            troubles.stop(filled.why.clone());
+        }
+        troubles
+    }
+
     /// It is started; `first` says who waits first, and is asked only if that matters.
     pub(super) fn began(&mut self, now: Instant, first: impl FnOnce() -> Option<First>) {
         self.starts.began(now, first);
@@ -84,10 +96,15 @@ impl Troubles {
         self.reason = reason;
     }
 
-    /// It was put to sleep for filling the disk. Now and then it is started, so that its owner can make room.
-    pub(super) fn fills(&mut self, reason: String, now: Instant) {
+    /// It was put to sleep for filling the disk, so many times lately. Now and then it is started, so that its owner can make room.
+    pub(super) fn fills(&mut self, reason: String, now: Instant) -> u32 {
         let before = self.fills.filter(|(_, last)| now.duration_since(*last) < FILLS_FORGOTTEN).map_or(0, |(n, _)| n);
         self.fills = Some((before + 1, now));
+        self.stop(reason);
+        before + 1
+    }
+
+    fn stop(&mut self, reason: String) {
         self.failures = self.failures.max(PATTERN);
         self.not_before = self.stopped_until();
         self.reason = reason;
@@ -164,6 +181,7 @@ fn reason(end: &End, last: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::TimeDelta;
 
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(100);
@@ -281,6 +299,26 @@ mod tests {
             troubles.placed(grows, now);
             assert_eq!((troubles.failing(), troubles.not_before()), (None, None));
         }
+    }
+
+    #[tokio::test]
+    async fn a_stop_for_the_disk_outlives_the_host_and_ends_when_it_would_have() {
+        let (now, minute) = (Instant::now(), Duration::from_secs(60));
+        let at = DateTime::from_timestamp(1_000_000_000, 0).unwrap();
+        let filled = Filled { times: 2, at, why: "holds much".into(), forgiven: false };
+        for (ago, left) in [(4, 6), (-60, 10)] {
+            let troubles = Troubles::resumed(&filled, at + TimeDelta::minutes(ago), now);
+            assert_eq!((troubles.failing(), troubles.not_before()), (Some("holds much"), Some(now + left * minute)));
+        }
+        let forgiven = Filled { forgiven: true, ..filled.clone() };
+        for (filled, ago) in [(&filled, 10), (&filled, 600), (&forgiven, 4)] {
+            let mut troubles = Troubles::resumed(filled, at + TimeDelta::minutes(ago), now);
+            assert_eq!((troubles.failing(), troubles.not_before()), (None, None), "{ago}");
+            assert!(troubles.has_filled(now), "its owner has still to hear of it");
+            assert_eq!(troubles.fills("again".into(), now), 3, "and it waits longer the next time");
+        }
+        let mut troubles = Troubles::resumed(&filled, at + TimeDelta::hours(25), now);
+        assert_eq!(troubles.fills("again".into(), now), 1, "that was long ago");
     }
 
     #[tokio::test]

@@ -38,6 +38,11 @@ impl Timetable {
         Self { clock, spread, turns: Arc::new(Semaphore::new(AT_ONCE)), looks: Semaphore::new(LOOKS) }
     }
 
+    /// What time it is for people.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// The first turn that is free from this moment on.
     async fn turn(&self, at: Instant) -> Option<Turn> {
         tokio::time::sleep_until(at).await;

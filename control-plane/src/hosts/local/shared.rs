@@ -90,7 +90,10 @@ impl Shared {
             None if !self.root => (rustix::process::geteuid().as_raw(), false),
             None => there().map_or_else(|| anyhow::Ok((self.memory.new_uid()?, false)), |uid| Ok((uid, true)))?,
         };
-        let known = Known { uid, spec, leaving: false };
+        let known = match before {
+            Some(before) => before.becomes(spec),
+            None => Known { uid, spec, leaving: false, filled: None },
+        };
         if adopted {
             self.memory.adopt(&known)?;
         } else {

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context;
 use bundle::{TenantId, TenantSpec};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::uids::{END, FIRST_UID};
@@ -27,6 +28,38 @@ pub(super) struct Known {
     /// It is being removed, and that must be finished.
     #[serde(default)]
     pub(super) leaving: bool,
+    /// It has filled the disk.
+    #[serde(default)]
+    pub(super) filled: Option<Box<Filled>>,
+}
+
+/// When and why a percloud was last put to sleep for filling the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Filled {
+    /// How often that happened lately.
+    pub(super) times: u32,
+    /// When it last did.
+    pub(super) at: DateTime<Utc>,
+    /// Why.
+    pub(super) why: String,
+    /// It has more room since, or an operator has said so: it need not wait any more.
+    pub(super) forgiven: bool,
+}
+
+impl Known {
+    /// As it is from now on.
+    pub(super) fn becomes(&self, spec: TenantSpec) -> Self {
+        let mut known = Self { spec, ..self.clone() };
+        if known.spec.quota_bytes > self.spec.quota_bytes {
+            known.forgive();
+        }
+        known
+    }
+
+    /// Nothing of it waits for having filled the disk any more; whether it might have.
+    pub(super) fn forgive(&mut self) -> bool {
+        self.filled.as_mut().is_some_and(|filled| !std::mem::replace(&mut filled.forgiven, true))
+    }
 }
 
 impl Known {
@@ -161,7 +194,12 @@ mod tests {
     fn a_folder_that_was_restored_shares_its_user_with_nobody_who_is_there_or_comes() {
         let folder = tempfile::tempdir().unwrap();
         let memory = Memory::open(folder.path().into(), 300_000).unwrap();
-        let known = |uid, name: &str| Known { uid, spec: crate::hosts::simulated::tests::spec(name), leaving: false };
+        let known = |uid, name: &str| Known {
+            uid,
+            spec: crate::hosts::simulated::tests::spec(name),
+            leaving: false,
+            filled: None,
+        };
         let first = memory.new_uid().unwrap();
         let (ada, bob) = (known(first, "ada"), known(first, "bob"));
         memory.remember(&ada).unwrap();
@@ -183,7 +221,8 @@ mod tests {
     fn what_was_remembered_is_there_after_a_restart_and_gone_when_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let memory = Memory::open(folder.path().into(), 0).unwrap();
-        let known = Known { uid: 200_001, spec: crate::hosts::simulated::tests::spec("ada"), leaving: false };
+        let spec = crate::hosts::simulated::tests::spec("ada");
+        let known = Known { uid: 200_001, spec, leaving: false, filled: None };
         memory.remember(&known).unwrap();
         let again = Memory::open(folder.path().into(), 0).unwrap();
         assert_eq!(again.all().unwrap(), std::slice::from_ref(&known));

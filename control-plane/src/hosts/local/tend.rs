@@ -13,15 +13,16 @@ use super::{
     Local,
     desk::Order,
     disk::{self, Level, Stored},
-    held::{Account, held},
-    used::{Counters, Verdict},
+    held::{Account, Whom, held},
+    unit::Handle,
+    used::{Counters, Due, Verdict},
 };
 
 /// Those who are awake are looked at this often.
 const OFTEN: Duration = Duration::from_secs(10);
 /// What was counted is left on the disk for the next host this often.
 const LEFT: Duration = Duration::from_secs(30);
-/// And folders that wait for it are counted this soon.
+/// And folders that wait for it are counted this soon; after so long, what the disk has left is looked at again before the others.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Starts all tasks; they end with the host.
@@ -78,38 +79,59 @@ async fn count(local: Weak<Local>) {
             account.went(bytes, Instant::now());
             local.counters().iter().for_each(|counters| counters.suspect());
         }
-        let mut counted = false;
-        for counters in local.counters() {
-            if counters.to_be_counted() {
-                account.found(count_one(&local, counters).await);
-                counted = true;
-            }
+        let due: Vec<_> = local.counters().into_iter().filter_map(|one| Some((one.due()?, one))).collect();
+        let nobody = due.is_empty();
+        for counters in stretch(due, SOON) {
+            account.found(count_one(&local, counters).await);
         }
         // What one takes of the disk is not to be seen by what is left there when another gives back as much, and what is
         // taken without being written is not among what a process has written.
         let turn =
             || local.counters().into_iter().filter_map(|one| Some((one.in_turn()?, one))).min_by_key(|(when, _)| *when);
-        if !counted && let Some((_, counters)) = turn() {
+        if nobody && let Some((_, counters)) = turn() {
             account.found(count_one(&local, counters).await);
         }
         if let Some([free, _]) = free {
             let counting = local.counters().iter().any(|counters| counters.is_suspected());
-            if let Some(bytes) = account.unexplained(free, counting, Instant::now()) {
-                give_back(&local, bytes);
+            let (awake, hiding) = awake(&local);
+            if let Some((bytes, whom)) = account.unexplained(free, counting, !hiding.is_empty(), Instant::now()) {
+                give_back(bytes, whom, if whom == Whom::All { awake } else { hiding });
             }
         }
     }
 }
 
-/// The last resort: what somebody holds that no count finds goes with its process. Whoever is asked wakes again.
-fn give_back(local: &Local, bytes: u64) {
+/// One after the other, the most urgent first, until so long has passed; who is left waits for the next time. After a start of the host
+/// everybody waits, and somebody may be filling the disk meanwhile.
+fn stretch<T>(mut due: Vec<(Due, T)>, longest: Duration) -> impl Iterator<Item = T> {
+    let began = Instant::now();
+    due.sort_by_key(|(due, _)| *due);
+    let in_time = move |(n, _): &(usize, _)| *n == 0 || began.elapsed() < longest;
+    due.into_iter().map(|(_, one)| one).enumerate().take_while(in_time).map(|(_, one)| one)
+}
+
+/// All who are awake; and those of them of whose processes not all could be seen. When that is so of everybody, it says nothing of anybody.
+fn awake(local: &Local) -> (Vec<Handle>, Vec<Handle>) {
     let awake: Vec<_> = local.units().values().filter(|handle| handle.used.process().is_some()).cloned().collect();
+    let mut hiding: Vec<_> = awake.iter().filter(|handle| handle.used.is_hiding()).cloned().collect();
+    if awake.len() > 1 && hiding.len() == awake.len() {
+        hiding.clear();
+    }
+    (awake, hiding)
+}
+
+/// The last resort: what somebody holds that no count finds goes with its process. Whoever is asked wakes again.
+fn give_back(bytes: u64, whom: Whom, handles: Vec<Handle>) {
+    let who = match whom {
+        Whom::Hiding => "those that hold what cannot be seen",
+        Whom::All => "all that are awake",
+    };
     tracing::warn!(
         mib = bytes >> 20,
-        perclouds = awake.len(),
-        "much went from the disk, and no percloud is found to have it; all that are awake are put to sleep"
+        perclouds = handles.len(),
+        "much went from the disk, and no percloud is found to have it; {who} are put to sleep"
     );
-    for handle in awake {
+    for handle in handles {
         if handle.desk.offer(Order::Sleep { firmly: true }) {
             metrics::counter!("percloud_host_sent_to_sleep_total").increment(1);
         }
@@ -153,13 +175,30 @@ async fn count_one(local: &Local, counters: Arc<Counters>) -> u64 {
     }
 }
 
-/// What its process keeps on the disk that is in no folder any more. Where the kernel does not say, the folder alone is counted.
+/// What its process keeps on the disk that is in no folder any more, as far as that can be seen.
 fn nameless(counters: &Counters, folder: &Path) -> Stored {
-    let Some(process) = counters.process() else { return Stored::default() };
-    held(&process, folder)
-        .unwrap_or_else(|error| {
-            tracing::debug!(tenant.id = %counters.id(), %error, "what a runtime holds cannot be seen");
-            None
-        })
-        .unwrap_or_default()
+    let held = counters.process().map(|process| held(&process, folder)).unwrap_or_default();
+    if counters.hides(held.unseen.is_some())
+        && let Some(why) = held.unseen
+    {
+        tracing::warn!(tenant.id = %counters.id(), why, "what a runtime holds of the disk cannot all be seen");
+    }
+    held.stored
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_be_filling_the_disk_is_counted_first_and_nobody_waits_for_all_who_were_never_counted() {
+        let before = Some(Instant::now());
+        let mut all: Vec<_> = (0..10_000).map(|n| (Due::Asleep(None), n)).collect();
+        all.extend([(Due::Asleep(before), 10_001), (Due::Awake(before), 10_002), (Due::Awake(None), 10_003)]);
+        all.push((Due::Suspected(before), 10_004));
+        let counted: Vec<_> = stretch(all.clone(), Duration::from_secs(600)).collect();
+        assert!(counted.starts_with(&[10_004, 10_003, 10_002, 0, 1]) && counted.ends_with(&[9_999, 10_001]));
+        let slow: Vec<_> = stretch(all, Duration::ZERO).collect();
+        assert_eq!(slow, [10_004], "the disk is looked at again first");
+    }
 }

@@ -18,7 +18,7 @@ use super::{
     shared::Shared,
     spawn::Running,
     starts::is_hasty,
-    state::Known,
+    state::{Filled, Known},
     used::Counters,
     waiting::{end_of, is_deaf, wanted},
     wire::End,
@@ -49,13 +49,15 @@ pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> 
     let quota = known.as_ref().map(|known| known.spec.quota_bytes);
     let used = Counters::new(id.clone(), shared.groups.clone(), shared.lane.clone(), quota);
     let activity = Activity::default();
+    let filled = known.as_ref().and_then(|known| known.filled.as_deref());
+    let troubles = filled.map(|filled| Troubles::resumed(filled, shared.timetable.now(), Instant::now()));
     let unit = Unit {
         shared: shared.clone(),
         id,
         known,
         listener: None,
         run: None,
-        troubles: Troubles::default(),
+        troubles: troubles.unwrap_or_default(),
         alarm: Alarm::default(),
         activity: activity.clone(),
         broken: None,
@@ -253,6 +255,9 @@ impl Unit {
     /// An operator says that what kept it from starting is mended: nothing is waited for any more.
     async fn retry(&mut self) -> anyhow::Result<Option<Seen>> {
         self.troubles.forget();
+        if self.known.as_mut().is_some_and(|known| Arc::make_mut(known).forgive()) {
+            self.remember();
+        }
         if self.listener.is_none() {
             self.resume().await?;
             self.broken = None;
@@ -355,7 +360,20 @@ impl Unit {
         self.drain(LEAVE).await;
         metrics::counter!("percloud_host_stopped_for_disk_total").increment(1);
         tracing::warn!(tenant.id = %self.id, reason = why, "a percloud is put to sleep");
-        self.troubles.fills(why, Instant::now());
+        let times = self.troubles.fills(why.clone(), Instant::now());
+        if let Some(known) = &mut self.known {
+            let filled = Filled { times, at: self.shared.timetable.now(), why, forgiven: false };
+            Arc::make_mut(known).filled = Some(Box::new(filled));
+            self.remember();
+        }
+    }
+
+    /// For the next host. This one goes by what it knows, should there be no room to write that down.
+    fn remember(&self) {
+        let written = self.known.as_ref().map_or(Ok(()), |known| self.shared.memory.remember(known));
+        if let Err(error) = written {
+            tracing::warn!(tenant.id = %self.id, %error, "whether a percloud has filled the disk is not known after a restart");
+        }
     }
 
     /// Whoever comes next has it started again.

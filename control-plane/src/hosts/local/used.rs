@@ -2,6 +2,7 @@
 //! kernel says of the whole life of the process.
 
 mod count;
+mod folder;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
@@ -11,7 +12,11 @@ use std::{
 use bundle::TenantId;
 use tokio::time::Instant;
 
-use self::count::{Count, Run};
+pub(super) use self::folder::{Due, Verdict};
+use self::{
+    count::{Count, Run},
+    folder::Folder,
+};
 use super::{
     cgroups::Groups,
     disk::Stored,
@@ -20,24 +25,6 @@ use super::{
     wire::Spent,
 };
 use crate::hosts::{LimitsMet, Used};
-
-/// The folder of one who does not sleep is counted this often.
-const COUNTED_AWAKE: Duration = Duration::from_secs(600);
-/// And this often when it was far too much last time.
-const COUNTED_FAR: Duration = Duration::from_secs(5);
-/// Counting one in turn, for nothing but that its turn has come, costs a hundredth of a processor at most.
-const IN_TURN: u32 = 100;
-
-/// What is to be said of a folder.
-#[derive(Debug, Default)]
-pub(super) struct Verdict {
-    /// Why it is too much, when it is.
-    pub(super) too_much: Option<String>,
-    /// Why its percloud is to be stopped, when it is.
-    pub(super) stop: Option<String>,
-    /// Bytes that it has more than when it was last counted.
-    pub(super) grown: u64,
-}
 
 /// The counters of one percloud. They only grow, but for what came between the last leaving of a host and its being killed.
 pub(super) struct Counters {
@@ -56,7 +43,7 @@ impl Counters {
         lane: Option<Arc<Lane>>,
         quota: Option<u64>,
     ) -> Arc<Self> {
-        let count = Count { quota: quota.unwrap_or(u64::MAX), ..Count::default() };
+        let count = Count { folder: Folder::of(quota.unwrap_or(u64::MAX)), ..Count::default() };
         Arc::new(Self { id, groups, lane, busy: Busy::default(), count: Mutex::new(count) })
     }
 
@@ -215,27 +202,35 @@ impl Counters {
 
     /// It may have so much on the disk.
     pub(super) fn may_store(&self, quota: u64) {
-        self.count().quota = quota;
+        self.count().folder.quota = quota;
     }
 
     /// Its folder was counted, which took so long.
     pub(super) fn stored(&self, stored: Stored, took: Duration) -> Verdict {
         let mut count = self.count();
-        let far = stored.far_too_much(count.quota);
-        count.far = far.is_some();
-        count.suspected = false;
-        // Whose quota was made smaller than what they hold has not grown, and is left alone.
-        let grows = |before: &Stored| stored.grown_since(before, count.quota);
-        let stop = far.filter(|_| count.before.as_ref().is_some_and(grows));
-        let least = count.before.filter(|_| count.far && stop.is_none());
-        count.before = Some(least.map_or(stored, |before| before.least(stored)));
-        let grown = stored.bytes.saturating_sub(count.storage_bytes.unwrap_or(0));
-        count.storage_bytes = Some(stored.bytes);
-        count.counted = Some((Instant::now(), took));
-        count.changed = false;
-        let too_much = stored.too_much(count.quota);
-        count.limits_met.disk += u64::from(too_much.is_some());
-        Verdict { too_much, stop, grown }
+        let verdict = count.folder.counted(stored, took, Instant::now());
+        count.limits_met.disk += u64::from(verdict.too_much.is_some());
+        verdict
+    }
+
+    /// What it held when it was counted; while that is far too much, the least since. None as long as nobody has counted it.
+    pub(super) fn holds(&self) -> Option<Stored> {
+        self.count().folder.before
+    }
+
+    /// The same, from the last host, unless this one has counted already.
+    pub(super) fn held_before(&self, stored: Stored) {
+        self.count().folder.before.get_or_insert(stored);
+    }
+
+    /// Its process may hold more of the disk than was seen, or does not; whether that is news.
+    pub(super) fn hides(&self, hides: bool) -> bool {
+        std::mem::replace(&mut self.count().folder.hides, hides) != hides
+    }
+
+    /// Whether it may.
+    pub(super) fn is_hiding(&self) -> bool {
+        self.count().folder.hides
     }
 
     /// Its process, while it is awake.
@@ -246,31 +241,25 @@ impl Counters {
     /// Whether it is awake and may fill the disk, and has not been counted since.
     pub(super) fn is_suspected(&self) -> bool {
         let count = self.count();
-        count.suspected && count.run.is_some()
+        count.folder.suspected && count.run.is_some()
     }
 
     /// The disk fills: whoever is awake may be the one.
     pub(super) fn suspect(&self) {
         let mut count = self.count();
-        count.suspected = count.run.is_some();
+        count.folder.suspected = count.run.is_some();
     }
 
     /// Whether it is time to count its folder.
-    pub(super) fn to_be_counted(&self) -> bool {
+    pub(super) fn due(&self) -> Option<Due> {
         let count = self.count();
-        count.counted.is_none_or(|(when, took)| {
-            let since = when.elapsed();
-            // Those who wake and sleep all day cost a twentieth of a processor at most.
-            let awake = count.suspected || since > if count.far { COUNTED_FAR } else { COUNTED_AWAKE };
-            since > took * 20 && (count.changed || count.run.is_some() && awake)
-        })
+        count.folder.due(count.run.is_some())
     }
 
     /// When its folder was last counted, if it is awake and may be counted again only because its turn has come.
     pub(super) fn in_turn(&self) -> Option<Instant> {
         let count = self.count();
-        let (when, took) = count.counted.filter(|_| count.run.is_some())?;
-        (when.elapsed() > took * IN_TURN).then_some(when)
+        count.run.as_ref().and_then(|_| count.folder.in_turn())
     }
 
     /// Which percloud's they are.
@@ -289,7 +278,7 @@ impl Counters {
             memory_byte_seconds: count.byte_seconds as u64,
             awake_seconds: (count.awake + awake).as_secs(),
             wakes: count.wakes,
-            storage_bytes: count.storage_bytes,
+            storage_bytes: count.folder.bytes,
             limits_met: LimitsMet { busy_micros: self.busy.load(Ordering::Relaxed), ..count.limits_met },
         }
     }
@@ -301,24 +290,6 @@ mod tests {
         super::{cgroups, reasons, wire::End},
         *,
     };
-
-    #[test]
-    fn who_grows_far_beyond_is_stopped_and_who_holds_much_or_makes_room_is_not() {
-        let (gib, took) = (1_u64 << 30, Duration::ZERO);
-        let counters = Counters::new(TenantId::random(), None, None, Some(4 * gib));
-        let stops = |bytes: u64| {
-            let stored = Stored { bytes, files: 9, more: false };
-            counters.stored(stored, took).stop.is_some()
-        };
-        assert!(!stops(3 * gib));
-        counters.may_store(gib);
-        assert!(!stops(3 * gib) && !stops(3 * gib), "it may have less than it has from now on");
-        assert!(!stops(3 * gib - (30 << 20)) && !stops(3 * gib), "its database grows and shrinks");
-        assert!(stops(4 * gib) && !stops(4 * gib), "it goes on, and is stopped once");
-        assert!(!stops(3 * gib) && !stops(gib), "its owner makes room");
-        assert!(!stops(2 * gib), "too much, but not far too much");
-        assert!(stops(3 * gib));
-    }
 
     #[tokio::test]
     async fn what_was_counted_while_it_ran_is_not_lost_at_its_end() {
@@ -369,6 +340,20 @@ mod tests {
         counters.count().end(Spent::default(), Instant::now());
         counters.leave_group();
         assert!(cgroups::tests::sleeps(&groups, counters.id()), "it was not started after all");
+    }
+
+    #[test]
+    fn who_fills_the_disk_while_the_host_starts_again_has_grown_and_who_held_as_much_before_has_not() {
+        let (gib, quota) = (1 << 30, Some(1 << 30));
+        let stored = |bytes| Stored { bytes, ..Stored::default() };
+        for (before, stops) in [(Some(gib), true), (Some(3 * gib), false), (None, false)] {
+            let [last, next] = [(); 2].map(|()| Counters::new(TenantId::random(), None, None, quota));
+            before.map(|bytes| last.stored(stored(bytes), Duration::ZERO));
+            last.holds().into_iter().for_each(|holds| next.held_before(holds));
+            assert_eq!(next.stored(stored(3 * gib), Duration::ZERO).stop.is_some(), stops, "{before:?}");
+            next.held_before(stored(0));
+            assert_eq!(next.holds(), Some(stored(3 * gib)), "what was counted here is newer");
+        }
     }
 
     #[test]

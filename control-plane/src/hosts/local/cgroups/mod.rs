@@ -8,6 +8,7 @@ mod disk;
 mod files;
 mod limits;
 mod place;
+mod room;
 mod v1;
 mod v2;
 
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 use disk::Ceiling;
 use files::{clear, field, make, number, remove, text, told, write};
 pub use limits::Limits;
+pub(super) use room::{Room, room};
 
 use super::{
     layers::{Finding, Kind},

@@ -4,11 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::super::{
-    cgroups::Reading,
-    disk::{self, Stored},
-    process::Process,
-    wire::Spent,
+use super::{
+    super::{cgroups::Reading, process::Process, wire::Spent},
+    folder::Folder,
 };
 use crate::hosts::{LimitsMet, Used};
 
@@ -19,20 +17,8 @@ pub(super) struct Count {
     pub(super) byte_seconds: f64,
     pub(super) awake: Duration,
     pub(super) wakes: u64,
-    /// Bytes of its folder; none until that was counted once, by this host or by one before.
-    pub(super) storage_bytes: Option<u64>,
     pub(super) limits_met: LimitsMet,
-    pub(super) quota: u64,
-    /// What was found then; while that is far too much, the least that was found since.
-    pub(super) before: Option<Stored>,
-    /// That was far more than it may have.
-    pub(super) far: bool,
-    /// Somebody is filling the disk.
-    pub(super) suspected: bool,
-    /// When the folder was last counted, and how long that took.
-    pub(super) counted: Option<(Instant, Duration)>,
-    /// It has run since.
-    pub(super) changed: bool,
+    pub(super) folder: Folder,
     /// It is being started: it has a group already, and no process yet.
     pub(super) starting: bool,
     pub(super) run: Option<Run>,
@@ -63,7 +49,7 @@ impl Count {
         self.byte_seconds += from.memory_byte_seconds as f64;
         self.awake += Duration::from_secs(from.awake_seconds);
         self.wakes += from.wakes;
-        self.storage_bytes = self.storage_bytes.or(from.storage_bytes);
+        self.folder.bytes = self.folder.bytes.or(from.storage_bytes);
         let (met, before) = (&mut self.limits_met, &from.limits_met);
         met.throttled_micros += before.throttled_micros;
         met.memory += before.memory;
@@ -82,14 +68,12 @@ impl Count {
         self.byte_seconds += bytes as f64 * now.saturating_duration_since(since).as_secs_f64();
     }
 
-    /// It has written so many bytes in this run. Who writes much may be filling the disk: on a large one nobody would see that by what is left.
+    /// It has written so many bytes in this run. Who writes much may be filling the disk.
     pub(super) fn wrote(&mut self, bytes: u64) {
-        let much = disk::much(self.quota);
         if let Some(run) = &mut self.run
-            && bytes.saturating_sub(run.written) > much
+            && self.folder.wrote(bytes.saturating_sub(run.written))
         {
             run.written = bytes;
-            self.suspected = true;
         }
     }
 
@@ -112,7 +96,7 @@ impl Count {
             self.memory(self.seen.1.memory, now);
         }
         if let Some(run) = self.run.take() {
-            self.changed = true;
+            self.folder.changed = true;
             self.awake += now.saturating_duration_since(run.since);
             self.cpu += Duration::from_micros(spent.cpu_micros).max(run.cpu);
         }
@@ -151,14 +135,15 @@ mod tests {
     #[test]
     fn who_writes_much_is_counted_soon_and_who_writes_little_is_not() {
         let (mib, start) = (1_u64 << 20, Instant::now());
-        let mut count = Count { run: Some(run(start)), quota: 4096 * mib, ..Count::default() };
+        let mut count = Count { run: Some(run(start)), ..Count::default() };
+        count.folder.quota = 4096 * mib;
         for (written, suspected) in [(200, false), (204, false), (205, true), (300, false), (409, false), (410, true)] {
             count.wrote(written * mib);
-            assert_eq!(std::mem::take(&mut count.suspected), suspected, "{written}");
+            assert_eq!(std::mem::take(&mut count.folder.suspected), suspected, "{written}");
         }
         count.run = None;
         count.wrote(u64::MAX);
-        assert!(!count.suspected, "who sleeps writes nothing");
+        assert!(!count.folder.suspected, "who sleeps writes nothing");
     }
 
     #[test]
