@@ -16,9 +16,9 @@ crate::statements! {
     CLAIM_NAME = "insert into domains (id, tenant_id, name, twin, base, target, challenge, challenge_expires_at, claimed_at, asked_at, check_at,
             due_at, trace_parent, part)
         select $1, id, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10, $11 from tenants where id = $2 and wanted <> 'deleted'";
-    /// How many others claim it without having proved it: those that have had their day ($3), and all. Paused ones
+    /// How many others claim it without having proved it: those that have had their day ($3), and those that have not. Paused ones
     /// neither count nor go.
-    CLAIMS = "select count(*) filter (where claimed_at <= $3), count(*)
+    CLAIMS = "select count(*) filter (where claimed_at <= $3), count(*) filter (where claimed_at > $3)
         from domains where base = $1 and tenant_id <> $2 and observed = 'pending' and wanted = 'active' and not paused";
     /// So many ($4) of the others' claims that DNS never knew of and that have had their day ($6) shall go, the oldest first. One that
     /// somebody works on is left alone.
