@@ -27,7 +27,9 @@ pub struct Wished<'a> {
 pub enum Health {
     /// The owner wants it here.
     Good,
-    /// The owner does not: it leads elsewhere, or the proof has gone, or the domain lapsed.
+    /// It leads here still, but its proof has gone.
+    Unproved,
+    /// The owner does not: it leads elsewhere, or the domain lapsed.
     Wrong,
     /// Nobody answered who could say.
     Unknown,
@@ -189,7 +191,8 @@ fn health(wished: &Wished<'_>, facts: &Facts) -> Health {
         // Nobody answers at either of its names: it may lead on for as long as one of them does.
         let all: Vec<Health> = row.hosts().map(of).collect();
         let has = |health| all.contains(&health);
-        return [Health::Good, Health::Unknown].into_iter().find(|health| has(*health)).unwrap_or(Health::Wrong);
+        let best = [Health::Good, Health::Unknown, Health::Unproved].into_iter().find(|health| has(*health));
+        return best.unwrap_or(Health::Wrong);
     }
     of(row.in_use().unwrap_or(&row.name))
 }
@@ -201,7 +204,8 @@ fn health_of(wished: &Wished<'_>, facts: &Facts, host: &HostFacts) -> Health {
         (Leads::Here | Leads::Both(_), true) => Health::Good,
         (Leads::Unknown, _) => Health::Unknown,
         (Leads::Here | Leads::Both(_), false) if facts.txt.heard().next().is_none() => Health::Unknown,
-        _ => Health::Wrong,
+        (Leads::Here | Leads::Both(_), false) => Health::Unproved,
+        (Leads::Elsewhere(_) | Leads::Nowhere, _) => Health::Wrong,
     }
 }
 

@@ -94,7 +94,8 @@ pub enum Observed {
     Verified,
     /// The percloud answers at it.
     Active,
-    /// Proved once; now three daily looks in a row found it wrong, or somebody else has proved it.
+    /// Proved once; now three daily looks in a row found it wrong (and its certificate, where it leads here still, is at its end), or somebody
+    /// else has proved it.
     Lost,
 }
 crate::column_words!(
@@ -318,7 +319,7 @@ impl DomainRow {
     }
 
     /// Where the percloud answers without it: at its old name, if this is the one in use.
-    fn without(&self) -> &str {
+    pub(crate) fn without(&self) -> &str {
         self.own_domain.as_ref().filter(|_| self.does() != "serves").unwrap_or(&self.domain)
     }
 
@@ -346,6 +347,12 @@ impl DomainRow {
     #[must_use]
     pub fn returns(&self) -> bool {
         self.part != Part::Former && self.leads_until.is_some()
+    }
+
+    /// Whether it is not renewed any more, since it is not proved to be its owner's for days: it goes on until its certificate ends.
+    #[must_use]
+    pub fn runs_out(&self) -> bool {
+        self.observed == Observed::Active && self.misses >= schedule::MISSES
     }
 
     /// Whether nothing but its certificate is missing until the percloud answers at it.

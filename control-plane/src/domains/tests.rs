@@ -334,7 +334,7 @@ fn in_doubt_a_name_that_was_proved_stays() {
         ("one server only", apex(), facts(lag(values(&[PROOF]), values(&[])), apex_at(ours())), Health::Good),
         ("elsewhere", apex(), facts(proof(), apex_at(elsewhere())), Health::Wrong),
         ("nowhere", apex(), facts(proof(), apex_at(nothing())), Health::Wrong),
-        ("without the proof", apex(), facts(nothing(), apex_at(ours())), Health::Wrong),
+        ("without the proof", apex(), facts(nothing(), apex_at(ours())), Health::Unproved),
         ("nobody knows the proof", apex(), facts(silence(), apex_at(ours())), Health::Unknown),
         ("nobody answers", apex(), facts(silence(), apex_at(silence())), Health::Unknown),
         ("lapsed", apex(), zone_trouble(Trouble::Unregistered), Health::Wrong),

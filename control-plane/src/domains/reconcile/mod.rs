@@ -16,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 use super::connect::Connect;
 use super::name::both;
 use super::options::Addresses;
-use super::schedule::{next_check, next_due};
+use super::schedule::{Misses, next_check, next_due, tells};
 use super::{DomainRow, Observed, Options, RecordState, Verdict, Wanted, Wished, Words, counts, edge_of, judge, sql};
 use crate::certificates;
 use crate::config::Common;
 use crate::db::{self, GenericClient, Pool, ensure_affected};
 use crate::dns::{self, Caa, CaaAsker, Dns, Facts, Question, Trouble};
+use crate::mails;
 use crate::reconcile::{After, Claimed, Id, Noun, StepError};
 
 pub use plan::{Certificates, Seen, Step, plan};
@@ -96,11 +97,7 @@ impl Noun for Domains {
         let After::Seen(seen) = after else { return Ok(()) };
         let (row, now) = (&claimed.row, self.clock.now());
         let proved = seen.observed == Observed::Verified && matches!(row.observed, Observed::Pending | Observed::Lost);
-        let misses = if proved {
-            super::schedule::Misses { count: 0, last: None, good_at: Some(now) }
-        } else {
-            seen.misses(row)
-        };
+        let misses = if proved { Misses { count: 0, last: None, good_at: Some(now) } } else { seen.misses(row) };
         let health = seen.verdict.as_ref().map(|verdict| verdict.health);
         let check_at = match &seen.verdict {
             Some(_) => next_check(row, seen.observed, health, &misses, now, rand::random()),
@@ -115,17 +112,23 @@ impl Noun for Domains {
         let report = seen.verdict.as_ref().map(|verdict| serde_json::to_value(&verdict.report).unwrap_or_default());
         let checked_at = seen.verdict.as_ref().map(|_| seen.now);
         let challenged_at = seen.verdict.as_ref().filter(|verdict| verdict.challenged).map(|_| seen.now);
-        let db = self.db.get().await?;
-        let statement = db.prepare_cached(sql::LOOKED).await?;
+        let mut db = self.db.get().await?;
+        let tx = db.transaction().await?;
+        let statement = tx.prepare_cached(sql::LOOKED).await?;
         let (id, claim, wish) = (&row.id, &claimed.claim, &claimed.wish);
         let (good, count, last) = (&misses.good_at, &misses.count, &misses.last);
-        let affected = db
+        let affected = tx
             .execute(
                 &statement,
                 &[id, claim, wish, &now, &due, &check_at, &report, &checked_at, good, count, last, &challenged_at],
             )
             .await?;
-        ensure_affected(affected, 1)
+        ensure_affected(affected, 1)?;
+        // With the count, so that each is told once.
+        if let Some(message) = tells(row, seen.observed, &misses, seen.certificates.lasts_until, seen.now) {
+            mails::queue(&tx, Some(&row.tenant_id), &row.email, &row.language, &message, now).await?;
+        }
+        Ok(tx.commit().await?)
     }
 }
 
@@ -179,6 +182,7 @@ impl Domains {
             (true, _) => "ready",
             (_, super::Health::Unknown) => "unknown",
             (_, super::Health::Good) => "good",
+            (_, super::Health::Unproved) => "unproved",
             (_, super::Health::Wrong) => "wrong",
         };
         metrics::counter!("percloud_domain_checks_total", "outcome" => outcome).increment(1);
