@@ -169,6 +169,8 @@ pub struct DomainRow {
     pub misses: i32,
     /// When the last of them was.
     pub missed_at: Option<DateTime<Utc>>,
+    /// Whether its last look at DNS took long.
+    pub slow: bool,
     /// When the reconciler looks at it next.
     pub due_at: Option<DateTime<Utc>>,
     /// Failures in a row.
@@ -231,6 +233,7 @@ impl DomainRow {
             good_at: row.try_get("good_at")?,
             misses: row.try_get("misses")?,
             missed_at: row.try_get("missed_at")?,
+            slow: row.try_get("slow")?,
             due_at: row.try_get("due_at")?,
             tries: row.try_get("tries")?,
             last_error: row.try_get("last_error")?,

@@ -5,7 +5,21 @@ macro_rules! columns {
     () => {
         "d.id, d.tenant_id, d.name, d.twin, d.base, d.target, d.challenge, d.challenge_expires_at, d.wanted, d.observed, d.part, d.leads_until, d.paused, d.resumed_at, d.report,
             d.claimed_at, d.asked_at, d.check_at, d.checked_at, d.verified_at, d.good_at, d.misses, d.missed_at, d.due_at, d.tries,
-            d.last_error, d.wish, d.trace_parent, t.domain, t.own_domain, t.language, t.wanted as tenant_wanted, a.email"
+            d.slow, d.last_error, d.wish, d.trace_parent, t.domain, t.own_domain, t.language, t.wanted as tenant_wanted, a.email"
+    };
+}
+
+/// Whether DNS is to be asked for a row at $1. One whose certificate has come (it is due since the epoch) does first what it can without.
+macro_rules! looks {
+    () => {
+        "wanted = 'active' and not paused and check_at <= $1 and due_at > 'epoch'"
+    };
+}
+
+/// Those that a worker has.
+macro_rules! worked_at {
+    () => {
+        "claimed_until >= now() and claimed_until > '-infinity'"
     };
 }
 
@@ -107,25 +121,35 @@ crate::statements! {
         where id = $1 and wanted = 'active' and part = 'former'";
     /// The names of a percloud that goes.
     NAMES_OF = "select name, twin, base from domains where tenant_id = $1 and observed in ('verified', 'active')";
-    /// Claims the one that has been due longest.
+    /// Claims the one that has been due longest. At most 20 looks at DNS are taken at once by all reconcilers together, and of those at most 8
+    /// for rows whose last one was slow or failed: name servers that never answer cannot keep the others waiting. What needs no look waits
+    /// for none.
     CLAIM = concat!("update domains d set claimed_until = now() + interval '20 seconds', claim = d.claim + 1
         from tenants t join accounts a on a.id = t.account_id
         where t.id = d.tenant_id and d.id = (
-            select id from domains where due_at <= $1 and claimed_until < now()
+            select id from domains
+            where due_at <= $1 and claimed_until < now()
+                and (not (", looks!(), ") or (
+                    20 > (select count(*) from domains where ", worked_at!(), " and ", looks!(), ")
+                    and (not (slow or tries > 0)
+                        or 8 > (select count(*) from domains where ", worked_at!(), " and (slow or tries > 0) and ", looks!(), "))))
             order by due_at limit 1 for update skip locked)
         returning d.claim, ", columns!());
     /// Writes a failure.
     FAIL = "update domains set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end, last_error = $6, tries = tries + 1, claimed_until = '-infinity'
         where id = $1 and claim = $2";
-    /// When the next is due.
-    NEXT = "select min(due_at) from domains where claimed_until < now()";
+    /// When the next is due that has a place: where there is none, a turn that ends makes one.
+    NEXT = concat!("select min(due_at)
+        from domains, (
+            select count(*) as all_of_them, count(*) filter (where slow or tries > 0) as slow_ones from domains where ", worked_at!(), ") at_work
+        where claimed_until < now() and all_of_them < 20 and (slow_ones < 8 or not (slow or tries > 0))");
     /// Writes what was found, lets go, and says when to look next: at once, when a wish came meanwhile.
     LOOKED = "update domains set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
             check_at = case when wish = $3 then $6::timestamptz else check_at end,
             report = coalesce($7, report), checked_at = coalesce($8, checked_at), good_at = $9, misses = $10, missed_at = $11,
-            challenge_seen_at = coalesce(challenge_seen_at, $12),
+            challenge_seen_at = coalesce(challenge_seen_at, $12), slow = coalesce($13, slow),
             tries = 0, last_error = null, claimed_until = '-infinity'
         where id = $1 and claim = $2";
     /// The other claim of a name that has been proved; locked, where a transaction is about to change it.

@@ -51,6 +51,8 @@ pub struct Seen {
     pub now: DateTime<Utc>,
     /// What DNS said, when it was asked.
     pub verdict: Option<Verdict>,
+    /// Whether that took long, when it was asked; without a verdict it was cut off.
+    pub slow: Option<bool>,
     /// Certificates.
     pub certificates: Certificates,
     /// The state after what was done in this turn.
@@ -205,6 +207,7 @@ mod tests {
             let seen = Seen {
                 now: row.asked_at + TimeDelta::days(days),
                 verdict,
+                slow: None,
                 certificates: Certificates {
                     wanted: strings(&wanted),
                     lasting: strings(&lasting),
@@ -246,8 +249,13 @@ mod tests {
             let lasting = if lasting { here() } else { Vec::new() };
             let certificates = Certificates { wanted: here(), lasting, ..Certificates::default() };
             let now = row.asked_at + TimeDelta::days(1);
-            let seen =
-                Seen { now, verdict: verdict(false, false, health, false), certificates, observed: row.observed };
+            let seen = Seen {
+                now,
+                verdict: verdict(false, false, health, false),
+                slow: None,
+                certificates,
+                observed: row.observed,
+            };
             assert_eq!(plan(&row, &seen), step, "{misses} {health:?} {:?}", seen.certificates.lasting);
         }
     }
@@ -264,7 +272,7 @@ mod tests {
             let row = DomainRow { observed, own_domain, suspended: true, ..row() };
             let certificates = Certificates { wanted: here(), lasting, ..Certificates::default() };
             let verdict = verdict(true, true, Health::Good, true);
-            let seen = Seen { now: row.asked_at, verdict, certificates, observed };
+            let seen = Seen { now: row.asked_at, verdict, slow: None, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{observed:?} {:?}", seen.certificates);
         }
     }
@@ -284,7 +292,7 @@ mod tests {
             let row = DomainRow { observed, own_domain, paused: true, misses: 9, ..row() };
             let certificates = Certificates { lasting, ..Certificates::default() };
             let now = row.asked_at + TimeDelta::days(99);
-            let seen = Seen { now, verdict: None, certificates, observed };
+            let seen = Seen { now, verdict: None, slow: None, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{observed:?} {:?}", seen.certificates);
             let gone = DomainRow { wanted: Wanted::Gone, ..row.clone() };
             assert_eq!(plan(&gone, &seen), Some(Step::Remove), "its owner gives it up");
@@ -325,7 +333,7 @@ mod tests {
                 late: strings(&late),
                 lasts_until: None,
             };
-            let seen = Seen { now: row.asked_at, verdict, certificates, observed };
+            let seen = Seen { now: row.asked_at, verdict, slow: None, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{what}");
         }
     }
@@ -342,6 +350,7 @@ mod tests {
         let seen = |verdict, lasting: &[&str]| Seen {
             now: chosen.asked_at,
             verdict,
+            slow: None,
             certificates: Certificates {
                 wanted: lasting.iter().map(|host| (*host).to_owned()).collect(),
                 lasting: lasting.iter().map(|host| (*host).to_owned()).collect(),
@@ -393,7 +402,8 @@ mod tests {
             let strings = |hosts: &[&str]| hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>();
             let certificates =
                 Certificates { wanted: strings(both), lasting: strings(lasting), ..Certificates::default() };
-            let seen = Seen { now: now + TimeDelta::days(days), verdict, certificates, observed: row.observed };
+            let seen =
+                Seen { now: now + TimeDelta::days(days), verdict, slow: None, certificates, observed: row.observed };
             assert_eq!(plan(&row, &seen), step, "{what}");
         }
     }
