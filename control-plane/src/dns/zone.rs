@@ -134,14 +134,6 @@ impl Dns {
         NameServer { name: text(name), private: addresses.is_empty() && !all.is_empty(), addresses }
     }
 
-    /// What a resolver says are a name's addresses; none when it says nothing.
-    pub(crate) async fn addresses(&self, host: &str) -> Vec<IpAddr> {
-        let Some(name) = name(host) else { return Vec::new() };
-        let (v4, v6) =
-            tokio::join!(self.addresses_of(&name, RecordType::A), self.addresses_of(&name, RecordType::AAAA));
-        v4.into_iter().chain(v6).collect()
-    }
-
     /// The text that a resolver finds at a name; none when there is none, or nobody answers.
     pub(crate) async fn text(&self, host: &str) -> Option<String> {
         let answer = self.recurse(&name(host)?, RecordType::TXT, false).await.ok()?;

@@ -14,6 +14,7 @@
 mod check;
 pub mod connect;
 mod give_up;
+mod leads;
 mod list;
 mod name;
 mod options;

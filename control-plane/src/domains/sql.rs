@@ -78,14 +78,16 @@ crate::statements! {
     ASIDE = "select count(*) filter (where paused), count(*) filter (where part = 'next'), count(*) filter (where part = 'former')
         from domains where wanted = 'active'";
     /// Those in trouble: lost, or missed, or failing; those due for long; those that wait at their old names for the next certificate; those
-    /// that lead to a former address of the edge; paused ones; and those that are not proved any more and go on until their certificates end.
+    /// that lead to a former address of the edge; paused ones; those that are not proved any more and go on until their certificates end; and
+    /// those that wait since nobody knows the edge's addresses.
     TROUBLED = "select count(*) filter (where observed = 'lost'), count(*) filter (where observed = 'active' and misses between 1 and 2),
             count(*) filter (where last_error is not null), count(*) filter (where due_at < $1),
             count(*) filter (where observed = 'verified' and exists (
                 select from certificates c
                 where c.names = array[domains.name] and c.wanted = 'issued' and c.observed = 'issued' and c.trouble is not null)),
             count(*) filter (where observed in ('verified', 'active') and coalesce(report -> 'former', '[]') <> '[]'),
-            count(*) filter (where paused), count(*) filter (where observed = 'active' and misses > 2)
+            count(*) filter (where paused), count(*) filter (where observed = 'active' and misses > 2),
+            count(*) filter (where report -> 'notices' @> '[{\"key\": \"domain.notice.no-addresses\"}]')
         from domains where wanted = 'active'";
     /// A look at all of a percloud's, or at one of them ($5), is wanted now, or as soon as it may be ($3).
     ASK = "update domains set check_at = least(check_at, greatest($2, checked_at + $3::bigint * interval '1 second')),

@@ -231,12 +231,12 @@ impl Domains {
         Ok(challenge.map(|challenge| format!("{}{challenge}", super::PREFIX)))
     }
 
-    /// Where own domains must lead.
+    /// Where own domains must lead; none when DNS does not say, of both families, or names no public address.
     async fn addresses(&self) -> Vec<IpAddr> {
         if !self.addresses.is_empty() {
             return self.addresses.clone();
         }
-        let mut found = self.dns.addresses(&self.base_domain).await;
+        let mut found = self.dns.addresses(&self.base_domain).await.unwrap_or_default();
         found.retain(|ip| self.dns.may_reach(*ip));
         found
     }

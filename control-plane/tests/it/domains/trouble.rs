@@ -144,6 +144,22 @@ async fn a_name_server_that_is_away_costs_nobody_a_name_for_two_weeks() {
 }
 
 #[tokio::test]
+async fn who_does_not_know_the_own_addresses_counts_no_miss() {
+    let mut scene = Scene::active().await;
+    // Neither --public-address nor an address of the base domain.
+    scene.domains.addresses.clear();
+    for _ in 0..5 {
+        scene.pass(TimeDelta::days(1)).await;
+    }
+    let row = scene.row(&scene.ada).await;
+    assert_eq!((row.serves(), row.misses, notices(&row)), (true, 0, vec!["no-addresses"]), "{row:?}");
+    assert_eq!(words(&row), ["TXT ok", "CNAME ok"], "nobody is told to change an address");
+    scene.knot.set(BASE, "A", EDGE).await.unwrap();
+    let row = scene.ask(&scene.ada).await;
+    assert_eq!((words(&row), notices(&row)), (["TXT ok", "A ok", "CNAME ok"].map(str::to_owned).to_vec(), vec![]));
+}
+
+#[tokio::test]
 async fn a_lame_server_beside_a_good_one_does_no_harm() {
     let scene = Scene::new().await;
     // It is asked, and nobody is there.
