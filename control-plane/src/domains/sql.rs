@@ -169,8 +169,9 @@ crate::statements! {
             leads_until = case when part = 'former' then leads_until end,
             due_at = $2, check_at = $2, wish = wish + 1
         where id = $1";
-    /// Goes from one state to the next.
-    OBSERVED = "update domains set observed = $3, verified_at = coalesce($4, verified_at) where id = $1 and claim = $2 and wanted = 'active'";
+    /// Goes from one state to the next. Proved anew, it has missed nothing, which its certificate waits for.
+    OBSERVED = "update domains set observed = $3, verified_at = coalesce($4, verified_at), misses = case when $4::timestamptz is null then misses else 0 end
+        where id = $1 and claim = $2 and wanted = 'active'";
     /// It was lost: it leads nowhere any more.
     LOST = "update domains set observed = $3, leads_until = null where id = $1 and claim = $2 and wanted = 'active'";
     /// The percloud answers at it from now on: it is the one.
