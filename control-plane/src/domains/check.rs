@@ -59,7 +59,7 @@ pub struct Verdict {
 pub fn judge(wished: &Wished<'_>, facts: &Facts) -> Verdict {
     let zone = facts.zone.as_ref().ok();
     let host = zone.and_then(|zone| hosts::by_servers(zone.servers.iter().map(|server| server.name.as_str())));
-    let typed = Typed { host, zone: zone.map_or(&wished.row.base, |zone| &zone.origin) };
+    let typed = Typed { host, zone: zone.map_or(&wished.row.base, |zone| &zone.origin), bought: bought(wished.row) };
     let mut report = Report {
         dns_host: host.map(|host| DnsHost {
             id: host.id.into(),
@@ -151,13 +151,30 @@ fn health_of(wished: &Wished<'_>, facts: &Facts, host: &HostFacts) -> Health {
     }
 }
 
+/// What somebody has of their own: a name that was bought, or given away by a company.
+fn bought(row: &DomainRow) -> &str {
+    psl::domain_str(&row.base).unwrap_or(&row.base)
+}
+
 /// How records are typed at the domain's DNS host.
 struct Typed<'a> {
     host: Option<&'static hosts::Host>,
     zone: &'a str,
+    bought: &'a str,
 }
 
 impl Typed<'_> {
+    /// Whether the name stands in the zone of a company that gives such names away.
+    fn is_shared(&self) -> bool {
+        self.zone != self.bought && is_below(self.bought, self.zone)
+    }
+
+    /// Whether it takes addresses and no alias: at the top of its zone, where none may stand. Companies that give names away in their own zone
+    /// have addresses for them, and seldom aliases.
+    fn is_top(&self, leads: &HostFacts) -> bool {
+        leads.apex || (self.is_shared() && leads.host == self.bought)
+    }
+
     fn record(&self, kind: RecordKind, host: &str, value: String) -> Record {
         Record {
             kind,
@@ -192,7 +209,7 @@ impl Typed<'_> {
     /// The records that lead a name here.
     fn routes(&self, wished: &Wished<'_>, facts: &Facts, leads: &HostFacts, twin: bool) -> Vec<Record> {
         // At the top of a zone nothing else than the addresses can be asked for: without them, nothing is.
-        if !leads.apex {
+        if !self.is_top(leads) {
             let target = hosts::value(self.host, &wished.row.target_host_below(wished.edge));
             let record = self.record(RecordKind::Cname, &leads.host, target);
             let record = Record { optional: twin, ..record };
@@ -270,7 +287,7 @@ fn trouble(record: &Record, facts: &Facts, answers: &Answers, wished: &Wished<'_
     };
     match &facts.zone {
         Err(Trouble::Unregistered) => {
-            let domain = psl::domain_str(&wished.row.base).unwrap_or(&wished.row.base);
+            let domain = bought(wished.row);
             let words = Words::new("domain.record.no-such-domain", &[("domain", &crate::names::shown(domain))]);
             Some(Record { state: RecordState::Missing, words, ..record.clone() })
         }
@@ -347,17 +364,20 @@ fn judged_with(record: &Record, wished: &Wished<'_>, leads: &HostFacts) -> BTree
 }
 
 fn notices(typed: &Typed<'_>, wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
-    let domain = crate::names::shown(psl::domain_str(&wished.row.base).unwrap_or(&wished.row.base));
+    let domain = crate::names::shown(typed.bought);
     match facts.zone {
         Err(Trouble::Unregistered) => notices.push(Words::new("domain.notice.unregistered", &[("domain", &domain)])),
         Err(Trouble::Dnssec) => notices.push(Words::new("domain.notice.dnssec", &[("domain", &domain)])),
         _ => {}
     }
+    if typed.is_shared() && !facts.txt.any(|answer| says(answer, &wished.row.challenge_value())) {
+        notices.push(Words::new("domain.notice.shared", &[("above", &crate::names::shown(typed.zone))]));
+    }
     if rival_stands(wished, facts) {
         notices.push(Words::new("domain.notice.taken", &[("domain", &wished.row.shown())]));
     }
     if wished.addresses.is_empty() {
-        let open = |host: &HostFacts| host.apex && Leads::of(wished, host) != Leads::Here;
+        let open = |host: &HostFacts| typed.is_top(host) && Leads::of(wished, host) != Leads::Here;
         notices.extend(facts.hosts.iter().any(open).then(|| Words::new(NO_ADDRESSES, &[])));
         return;
     }

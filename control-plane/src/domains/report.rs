@@ -119,7 +119,7 @@ impl Words {
 }
 
 /// Every key that a report may hold; the message files must have them all.
-pub const KEYS: [&str; 19] = [
+pub const KEYS: [&str; 20] = [
     "domain.record.ok",
     "domain.record.missing",
     "domain.record.points-elsewhere",
@@ -138,5 +138,6 @@ pub const KEYS: [&str; 19] = [
     "domain.notice.dnssec",
     "domain.notice.aaaa-elsewhere",
     "domain.notice.unregistered",
+    "domain.notice.shared",
     super::check::NO_ADDRESSES,
 ];

@@ -205,6 +205,26 @@ async fn a_domain_that_nobody_has_registered_is_called_so() {
     assert_eq!(notices(&row), ["unregistered"]);
 }
 
+#[tokio::test]
+async fn a_name_that_a_company_gives_away_in_its_own_zone_is_not_called_nobodys() {
+    let scene = Scene::at(Knot::start(&["test", "org", "duckdns.org"]).await.unwrap()).await;
+    let row = scene.claim(&scene.ada, "ada.duckdns.org", true).await;
+    assert_eq!(
+        (words(&row), notices(&row)),
+        (["TXT missing", "A missing", "CNAME missing"].map(str::to_owned).to_vec(), vec!["shared"])
+    );
+    assert_eq!(row.report.as_ref().unwrap().records[0].label, "_percloud-challenge.ada");
+    let said = row.report.as_ref().unwrap().notices[0].said(ui::Lang::En);
+    assert!(said.contains("a name below duckdns.org"), "{said}");
+    scene.set_all(&row).await;
+    let row = scene.ask(&scene.ada).await;
+    assert!(row.serves() && notices(&row).is_empty(), "{:?}", words(&row));
+    // What a registry sells is nobody's until it is bought.
+    scene.remove(&scene.ada).await;
+    scene.settle().await;
+    assert_eq!(notices(&scene.claim(&scene.ada, "mistyped.org", true).await), ["unregistered"]);
+}
+
 /// Works until nothing is due, dying once on the way; true when it did die.
 async fn work_and_die(scene: &Scene, nth: usize) -> bool {
     let passed = Arc::new(AtomicUsize::new(0));
