@@ -31,7 +31,11 @@ async fn three_daily_misses_lose_the_name_and_right_records_bring_it_back() {
     scene.cloud.clock.advance(TimeDelta::hours(7));
     scene.turn(&Stages::new(|stage| stage == Stage::Performed)).await;
     let row = scene.row(&scene.ada).await;
-    assert_eq!((row.observed, row.misses), (Observed::Verified, 0), "its certificate need not wait until that is written");
+    assert_eq!(
+        (row.observed, row.misses),
+        (Observed::Verified, 0),
+        "its certificate need not wait until that is written"
+    );
     scene.cloud.sql("update domains set claimed_until = '-infinity'").await;
     scene.settle().await;
     let row = scene.row(&scene.ada).await;
