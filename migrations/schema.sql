@@ -653,6 +653,7 @@ CREATE TABLE public.domains (
     resumed_at timestamp with time zone,
     part text DEFAULT 'main'::text NOT NULL,
     leads_until timestamp with time zone,
+    slow boolean DEFAULT false NOT NULL,
     CONSTRAINT domains_challenge_check CHECK ((challenge ~ '^[a-z2-7]{26,64}$'::text)),
     CONSTRAINT domains_check CHECK (((twin ~ '^[a-z0-9.-]{3,253}$'::text) AND (twin <> name))),
     CONSTRAINT domains_check1 CHECK ((((base = name) OR (base = twin)) OR ((('www.'::text || base) = name) OR (('www.'::text || base) = twin)))),
@@ -687,7 +688,7 @@ COMMENT ON COLUMN public.domains.challenge_expires_at IS 'When another challenge
 
 COMMENT ON COLUMN public.domains.wanted IS 'active: the percloud shall answer at it; gone: the row shall go.';
 
-COMMENT ON COLUMN public.domains.observed IS 'pending: not proved yet; verified: proved and leads here, its certificate is awaited; active: serves, or leads to where the percloud answers; lost: proved once, and three daily looks in a row failed.';
+COMMENT ON COLUMN public.domains.observed IS 'pending: not proved yet; verified: proved and leads here, its certificate is awaited; active: serves, or leads to where the percloud answers; lost: proved once, and three daily looks in a row failed (where it leads here still, its certificate has come to its end, too), or somebody else has proved it.';
 
 COMMENT ON COLUMN public.domains.report IS 'What the last look at DNS found, record by record.';
 
@@ -703,7 +704,7 @@ COMMENT ON COLUMN public.domains.verified_at IS 'When it was proved.';
 
 COMMENT ON COLUMN public.domains.good_at IS 'When DNS was last right.';
 
-COMMENT ON COLUMN public.domains.misses IS 'Daily looks in a row that found it wrong.';
+COMMENT ON COLUMN public.domains.misses IS 'Daily looks in a row that found it wrong; from the third on nothing is renewed for it.';
 
 COMMENT ON COLUMN public.domains.missed_at IS 'When the last of them was.';
 
@@ -730,6 +731,8 @@ COMMENT ON COLUMN public.domains.resumed_at IS 'When its last pause ended: what 
 COMMENT ON COLUMN public.domains.part IS 'main: the one that it answers at, or shall, when it has no other; next: shall take the place of main, which serves until then; former: gave way to main, and leads there.';
 
 COMMENT ON COLUMN public.domains.leads_until IS 'When a former one is let go of at the latest; of one that is on its way back to be the one in use, when it would have been. None for the others.';
+
+COMMENT ON COLUMN public.domains.slow IS 'Whether its last look at DNS took long: such ones have a share of the looks, and no more.';
 
 CREATE TABLE public.tenants (
     id text NOT NULL,
@@ -1529,6 +1532,8 @@ CREATE INDEX certificates_names ON public.certificates USING gin (names);
 CREATE INDEX certificates_tenant ON public.certificates USING btree (tenant_id) WHERE (tenant_id IS NOT NULL);
 
 CREATE INDEX domains_base ON public.domains USING btree (base);
+
+CREATE INDEX domains_claimed ON public.domains USING btree (claimed_until) WHERE (claimed_until > '-infinity'::timestamp with time zone);
 
 CREATE INDEX domains_due ON public.domains USING btree (due_at) WHERE (due_at IS NOT NULL);
 

@@ -34,6 +34,7 @@ const TEMPLATES: &[Template] = ui::templates!("templates":
     "mails/domain_taken/subject.txt", "mails/domain_taken/body.txt", "mails/domain_taken/body.html",
     "mails/domain_ended/subject.txt", "mails/domain_ended/body.txt", "mails/domain_ended/body.html",
     "mails/domain_left/subject.txt", "mails/domain_left/body.txt", "mails/domain_left/body.html",
+    "mails/domain_missed/subject.txt", "mails/domain_missed/body.txt", "mails/domain_missed/body.html",
     "mails/domain_lost/subject.txt", "mails/domain_lost/body.txt", "mails/domain_lost/body.html",
     "mails/domain_waits/subject.txt", "mails/domain_waits/body.txt", "mails/domain_waits/body.html",
     "mails/domain_paused/subject.txt", "mails/domain_paused/body.txt", "mails/domain_paused/body.html",

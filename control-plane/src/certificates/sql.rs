@@ -8,14 +8,16 @@ macro_rules! columns {
     };
 }
 
-/// Whether an operator has paused the domain of a percloud `t` that these names belong to: one of its two, or the one that it is still
+/// Whether a domain of a percloud `t` is `$so` that these names belong to: one of its two, or the one that it is still
 /// in use by while another was chosen. No further: below an apex, the same with `www.` is another domain's name.
-macro_rules! paused {
-    ($names:literal) => {
+macro_rules! domain_is {
+    ($so:literal, $names:literal) => {
         concat!(
             "exists (
                 select from domains d
-                where d.tenant_id = t.id and d.wanted = 'active' and d.paused and (",
+                where d.tenant_id = t.id and d.wanted = 'active' and ",
+            $so,
+            " and (",
             $names,
             " && array[d.name, d.twin] or (d.part = 'main' and t.own_domain = any(",
             $names,
@@ -61,12 +63,12 @@ crate::statements! {
         order by id
         limit $6");
     /// Perclouds' that are near their end ($1 is now) although nothing failed: they wait for a budget, or nobody came to them. Those of
-    /// suspended perclouds and of paused domains shall end.
+    /// suspended perclouds, and of domains that are paused or not proved any more, shall end.
     ENDING = concat!("select ", columns!(), "
         from certificates
         where wanted = 'issued' and tenant_id is not null and observed = 'issued' and last_error is null
             and not_after - (not_after - not_before) / 6 < $1
-            and not exists (select from tenants t where t.id = certificates.tenant_id and (t.wanted = 'suspended' or ", paused!("certificates.names"), "))
+            and not exists (select from tenants t where t.id = certificates.tenant_id and (t.wanted = 'suspended' or ", domain_is!("(d.paused or d.misses >= 3)", "certificates.names"), "))
         order by not_after
         limit $2");
     /// By id or by one of its names; the one that stands for fewest, when there are several.
@@ -87,7 +89,7 @@ crate::statements! {
             min(not_after) filter (where not resting and c.observed = 'issued' and not_after > $1) as earliest_end
         from (
             select c.paused, c.waits, c.last_error, c.observed, c.not_after, c.renew_at,
-                c.paused or coalesce(t.wanted = 'suspended', false) or ", paused!("c.names"), " as resting
+                c.paused or coalesce(t.wanted = 'suspended', false) or ", domain_is!("(d.paused or d.misses >= 3)", "c.names"), " as resting
             from certificates c left join tenants t on t.id = c.tenant_id
             where c.wanted = 'issued') c");
     /// Claims the one that has been due longest. At most 32 are worked at by all reconcilers together, and of those at most 4 that
@@ -137,12 +139,12 @@ crate::statements! {
         where id = $1 and claim = $2";
     /// Its owner was told of $4's trouble; it is looked at again at once. Lets go.
     TOLD = "update certificates set told_at = $3, told_of = $4, claimed_until = '-infinity' where id = $1 and claim = $2";
-    /// What the percloud that it is for shall be, whether all of its names ($2) are proved to be that one's now, and whether its domain is
-    /// paused.
+    /// What the percloud that it is for shall be, whether all of its names ($2) are proved to be that one's now (three daily looks in a row
+    /// that say otherwise are too many), and whether its domain is paused.
     STANDING = concat!("select t.wanted, exists (
             select from domains d
-            where d.tenant_id = t.id and d.wanted = 'active' and d.observed in ('verified', 'active')
-                and $2 <@ array[d.name, d.twin, t.own_domain]), ", paused!("$2"), "
+            where d.tenant_id = t.id and d.wanted = 'active' and d.observed in ('verified', 'active') and d.misses < 3
+                and $2 <@ array[d.name, d.twin, case when d.part = 'main' then t.own_domain end]), ", domain_is!("d.paused", "$2"), "
         from tenants t where t.id = $1");
     /// Whom to tell.
     OWNER = "select a.email, t.language, t.domain, t.own_domain, coalesce(t.own_domain, t.domain) as address from tenants t join accounts a on a.id = t.account_id where t.id = $1";

@@ -20,8 +20,6 @@ pub struct Host {
     root: Root,
     /// Names in values need a dot at the end, or the zone's name is put behind them.
     dot: bool,
-    /// It has ALIAS, ANAME or a flattened CNAME, so that the zone's own name may lead to another name.
-    pub flattens: bool,
 }
 
 /// How the zone's own name is typed.
@@ -37,19 +35,15 @@ enum Root {
 use Root::{At, Empty, Full};
 
 macro_rules! hosts {
-    ($($id:literal $name:literal $url:expr, $servers:expr, $root:expr, $($flag:ident)*;)+) => {
+    ($($id:literal $name:literal $url:expr, $servers:expr, $root:expr, $($flag:ident)?;)+) => {
         /// All that we know.
         pub const ALL: &[Host] = &[$(Host {
             id: $id, name: $name, url: $url, servers: &$servers, root: $root,
-            dot: hosts!(@dot $($flag)*), flattens: hosts!(@flattens $($flag)*),
+            dot: hosts!(@dot $($flag)?),
         }),+];
     };
     (@dot) => { false };
-    (@dot dot $($rest:ident)*) => { true };
-    (@dot $other:ident $($rest:ident)*) => { hosts!(@dot $($rest)*) };
-    (@flattens) => { false };
-    (@flattens flattens $($rest:ident)*) => { true };
-    (@flattens $other:ident $($rest:ident)*) => { hosts!(@flattens $($rest)*) };
+    (@dot dot) => { true };
 }
 
 hosts! {
@@ -57,37 +51,37 @@ hosts! {
     "aws" "Amazon Route 53" Some("https://console.aws.amazon.com/route53/v2/hostedzones"), [".awsdns-"], Empty, ;
     "azure" "Azure DNS" Some("https://portal.azure.com/"),
         ["azure-dns.com", "azure-dns.net", "azure-dns.org", "azure-dns.info"], At, ;
-    "bunny" "bunny.net" Some("https://dash.bunny.net/dns"), ["bunny.net"], Empty, flattens;
-    "cloudflare" "Cloudflare" Some("https://dash.cloudflare.com/?to=/:account/{domain}/dns/records"), ["ns.cloudflare.com"], At, flattens;
+    "bunny" "bunny.net" Some("https://dash.bunny.net/dns"), ["bunny.net"], Empty, ;
+    "cloudflare" "Cloudflare" Some("https://dash.cloudflare.com/?to=/:account/{domain}/dns/records"), ["ns.cloudflare.com"], At, ;
     "desec" "deSEC" Some("https://desec.io/domains/{domain}"), ["desec.io", "desec.org"], Empty, dot;
     "digitalocean" "DigitalOcean" Some("https://cloud.digitalocean.com/networking/domains/{domain}"), ["digitalocean.com"], At, dot;
-    "dnsimple" "DNSimple" Some("https://dnsimple.com/dashboard"), ["dnsimple.com", "dnsimple-edge.net", "dnsimple-edge.org"], Empty, flattens;
+    "dnsimple" "DNSimple" Some("https://dnsimple.com/dashboard"), ["dnsimple.com", "dnsimple-edge.net", "dnsimple-edge.org"], Empty, ;
     "dynadot" "Dynadot" Some("https://www.dynadot.com/account/domain/name/list.html"), ["dynadot.com"], Empty, ;
-    "gandi" "Gandi" Some("https://admin.gandi.net/domain/"), ["gandi.net"], At, dot flattens;
+    "gandi" "Gandi" Some("https://admin.gandi.net/domain/"), ["gandi.net"], At, dot;
     "godaddy" "GoDaddy" Some("https://dcc.godaddy.com/control/dnsmanagement?domainName={domain}"), ["domaincontrol.com"], At, ;
     "hetzner" "Hetzner" Some("https://dns.hetzner.com/"),
         ["ns.hetzner.com", "ns.hetzner.de", "second-ns.com", "second-ns.de", "first-ns.de"], At, dot;
-    "hostinger" "Hostinger" Some("https://hpanel.hostinger.com/"), ["dns-parking.com"], At, flattens;
+    "hostinger" "Hostinger" Some("https://hpanel.hostinger.com/"), ["dns-parking.com"], At, ;
     "hover" "Hover" Some("https://www.hover.com/control_panel"), ["hover.com"], At, ;
     "infomaniak" "Infomaniak" Some("https://manager.infomaniak.com/"), ["infomaniak.ch", "infomaniak.com"], Empty, ;
-    "inwx" "INWX" Some("https://www.inwx.com/en/nameserver2"), ["inwx.de", "inwx.eu", "inwx.com", "inwx.net"], Empty, flattens;
+    "inwx" "INWX" Some("https://www.inwx.com/en/nameserver2"), ["inwx.de", "inwx.eu", "inwx.com", "inwx.net"], Empty, ;
     "ionos" "IONOS" Some("https://my.ionos.com/domain-dns-settings/{domain}"), ["ui-dns.com", "ui-dns.org", "ui-dns.de", "ui-dns.biz"], At, ;
     "keliweb" "Keliweb" Some("https://clienti.keliweb.it/"), ["keliweb.com", "keliweb.it", "keliweb.net"], Full, dot;
     "namecheap" "Namecheap" Some("https://ap.www.namecheap.com/Domains/DomainControlPanel/{domain}/advancedns"),
-        ["registrar-servers.com"], At, flattens;
+        ["registrar-servers.com"], At, ;
     "netcup" "netcup" Some("https://www.customercontrolpanel.de/"), ["netcup.net"], At, dot;
     "netim" "Netim" Some("https://www.netim.com/direct/"), ["netim.net", "netim.com"], Empty, dot;
     "netsons" "Netsons" Some("https://www.netsons.com/clienti/"), ["netsons.net", "netsons.com"], Full, dot;
-    "ns1" "NS1" Some("https://my.nsone.net/"), ["nsone.net"], Full, flattens;
+    "ns1" "NS1" Some("https://my.nsone.net/"), ["nsone.net"], Full, ;
     "one" "one.com" Some("https://www.one.com/admin/"), ["one.com"], Empty, ;
     "ovh" "OVHcloud" Some("https://www.ovh.com/manager/#/web/domain/{domain}/zone"), ["ovh.net", "ovh.ca", "anycast.me"], Empty, dot;
-    "porkbun" "Porkbun" Some("https://porkbun.com/account/domainsSpeedy"), ["porkbun.com"], Empty, flattens;
+    "porkbun" "Porkbun" Some("https://porkbun.com/account/domainsSpeedy"), ["porkbun.com"], Empty, ;
     "register" "Register.it" Some("https://controlpanel.register.it/"), ["register.it"], Full, dot;
     "squarespace" "Squarespace" Some("https://account.squarespace.com/domains/managed/{domain}/dns/dns-settings"),
         ["squarespacedns.com", "googledomains.com"], At, ;
     "strato" "STRATO" Some("https://www.strato.de/apps/CustomerService"), ["rzone.de", "strato.de"], Empty, ;
-    "transip" "TransIP" Some("https://www.transip.nl/cp/"), ["transip.net", "transip.nl", "transip.eu"], At, dot flattens;
-    "vercel" "Vercel" Some("https://vercel.com/dashboard/domains"), ["vercel-dns.com"], Empty, flattens;
+    "transip" "TransIP" Some("https://www.transip.nl/cp/"), ["transip.net", "transip.nl", "transip.eu"], At, dot;
+    "vercel" "Vercel" Some("https://vercel.com/dashboard/domains"), ["vercel-dns.com"], Empty, ;
     "wix" "Wix" Some("https://manage.wix.com/account/domains"), ["wixdns.net"], Full, ;
 }
 

@@ -56,6 +56,16 @@ impl Dns {
         }
     }
 
+    /// All addresses of a name, as a resolver has them.
+    ///
+    /// # Errors
+    /// When it does not say so of both families.
+    pub(crate) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Silence> {
+        let name = tls::dns::name(host).ok_or(Silence::Nonsense)?;
+        let (v4, v6) = tokio::join!(self.of_kind(&name, RecordType::A), self.of_kind(&name, RecordType::AAAA));
+        Ok([v4?, v6?].concat())
+    }
+
     async fn of_kind(&self, name: &Name, kind: RecordType) -> Result<Vec<IpAddr>, Silence> {
         let answer = self.recurse(name, kind, false).await?;
         match answer.metadata.response_code {

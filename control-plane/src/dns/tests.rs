@@ -1,7 +1,7 @@
 //! What can be told without asking anybody.
 
-use super::hosts;
 use super::is_public;
+use super::{hosts, zone};
 
 #[test]
 fn only_the_internets_addresses_are_public() {
@@ -48,6 +48,23 @@ fn only_the_internets_addresses_are_public() {
         "3fff::1",
     ] {
         assert!(!is_public(private.parse().unwrap()), "{private}");
+    }
+}
+
+#[test]
+fn what_was_bought_is_told_from_what_a_company_gives_away() {
+    for (host, bought) in [
+        ("ada.it", "ada.it"),
+        ("me.ada.co.uk", "ada.co.uk"),
+        ("ada.duckdns.org", "duckdns.org"),
+        ("www.ada.duckdns.org", "duckdns.org"),
+        ("duckdns.org", "duckdns.org"),
+        ("ada.github.io", "github.io"),
+        ("ada.blogspot.com", "blogspot.com"),
+        ("me.ada.uk.com", "uk.com"),
+        ("me.ada.test", "ada.test"),
+    ] {
+        assert_eq!(zone::registered(host), bought, "{host}");
     }
 }
 

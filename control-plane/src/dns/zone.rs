@@ -52,6 +52,21 @@ pub enum Trouble {
     Broken,
 }
 
+/// The name above `host`, or itself, that was bought at a registry: of `ada.duckdns.org` that is `duckdns.org`, below which a company gives
+/// names away (the private part of the public suffix list). Those have a zone of their own only where the company says so.
+pub(super) fn registered(host: &str) -> &str {
+    let is_private = |name: &str| psl::suffix(name.as_bytes()).is_some_and(|one| one.typ() == Some(psl::Type::Private));
+    let mut at = host;
+    while is_private(at) {
+        match at.split_once('.') {
+            Some((_, above)) if is_private(above) => at = above,
+            Some((_, above)) => return psl::domain_str(above).unwrap_or(at),
+            None => break,
+        }
+    }
+    psl::domain_str(at).unwrap_or(at)
+}
+
 pub(super) fn text(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_lowercase()
 }
@@ -73,7 +88,7 @@ impl Dns {
 
     /// Up from the name until somebody says whose it is.
     async fn origin(&self, host: &str) -> Result<String, Trouble> {
-        let bought = psl::domain_str(host).unwrap_or(host);
+        let bought = registered(host);
         let mut at = host;
         loop {
             let asked = name(at).ok_or(Trouble::Broken)?;
@@ -132,14 +147,6 @@ impl Dns {
         let mut addresses: Vec<IpAddr> = all.iter().copied().filter(|ip| self.may_reach(*ip)).collect();
         addresses.truncate(ADDRESSES);
         NameServer { name: text(name), private: addresses.is_empty() && !all.is_empty(), addresses }
-    }
-
-    /// What a resolver says are a name's addresses; none when it says nothing.
-    pub(crate) async fn addresses(&self, host: &str) -> Vec<IpAddr> {
-        let Some(name) = name(host) else { return Vec::new() };
-        let (v4, v6) =
-            tokio::join!(self.addresses_of(&name, RecordType::A), self.addresses_of(&name, RecordType::AAAA));
-        v4.into_iter().chain(v6).collect()
     }
 
     /// The text that a resolver finds at a name; none when there is none, or nobody answers.

@@ -21,6 +21,8 @@ struct Troubled {
     waiting: i64,
     former: i64,
     paused: i64,
+    unproved: i64,
+    nowhere: i64,
 }
 
 pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
@@ -34,6 +36,8 @@ pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) ->
         waiting: row.try_get(4)?,
         former: row.try_get(5)?,
         paused: row.try_get(6)?,
+        unproved: row.try_get(7)?,
+        nowhere: row.try_get(8)?,
     };
     let mut parts: Vec<String> =
         counts.by_state.iter().map(|(seen, count)| format!("{count} {}", seen.as_str())).collect();
@@ -47,7 +51,7 @@ pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) ->
 }
 
 fn judge(all: String, troubled: Troubled) -> Vec<Finding> {
-    let Troubled { lost, missed, failing, overdue, waiting, former, paused } = troubled;
+    let Troubled { lost, missed, failing, overdue, waiting, former, paused, unproved, nowhere } = troubled;
     let list = |all: &[(i64, &str)]| -> Vec<String> {
         all.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect()
     };
@@ -55,6 +59,7 @@ fn judge(all: String, troubled: Troubled) -> Vec<Finding> {
     let troubles = list(&[
         (lost, "lost"),
         (missed, "on the way to it"),
+        (unproved, "without their proof, served until their certificates end"),
         (waiting, "back at their old names until a certificate comes"),
         (failing, "could not be looked at"),
     ]);
@@ -67,6 +72,11 @@ fn judge(all: String, troubled: Troubled) -> Vec<Finding> {
         let said = format!("{former} still lead to a former address of the edge, and are lost when that goes");
         let to_do = "`percloud admin domains list --troubled` has them; no mail tells their owners: write to them";
         findings.push(Finding::warning("own domains", said, to_do));
+    }
+    if nowhere > 0 {
+        let said = format!("{nowhere} wait, since nobody knows to which public addresses they must lead");
+        let to_do = "start with --public-address IP, or let the resolver find public ones for the base domain (docs/operations.md)";
+        findings.push(Finding::wrong("own domains", said, to_do));
     }
     if overdue > 0 {
         let said = format!("{overdue} wait for longer than five minutes");
@@ -110,19 +120,21 @@ mod tests {
             (quiet.len(), quiet[0].state, quiet[0].found.as_str()),
             (1, State::Well, "3 active, 1 paused by you")
         );
-        let troubled = Troubled { lost: 1, waiting: 2, former: 7, overdue: 4, ..Troubled::default() };
+        let troubled =
+            Troubled { lost: 1, unproved: 3, waiting: 2, former: 7, nowhere: 5, overdue: 4, ..Troubled::default() };
         let all = judge("9 active".into(), troubled);
         let said: Vec<&str> = all.iter().map(|one| one.found.as_str()).collect();
         assert_eq!(
             said,
             [
-                "9 active; 1 lost, 2 back at their old names until a certificate comes",
+                "9 active; 1 lost, 3 without their proof, served until their certificates end, 2 back at their old names until a certificate comes",
                 "7 still lead to a former address of the edge, and are lost when that goes",
+                "5 wait, since nobody knows to which public addresses they must lead",
                 "4 wait for longer than five minutes"
             ]
         );
         let states: Vec<State> = all.iter().map(|one| one.state).collect();
-        assert_eq!(states, [State::Warning, State::Warning, State::Wrong]);
+        assert_eq!(states, [State::Warning, State::Warning, State::Wrong, State::Wrong]);
     }
 
     #[test]

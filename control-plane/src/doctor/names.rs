@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bundle::is_public;
 use tokio::time::timeout;
 
 use super::Finding;
@@ -58,6 +59,10 @@ fn one(name: &str, found: &Found, harm: &str, base: &str, base_found: &Found) ->
             let said = format!("leads to {}, and {base} to {}", list(found), list(of_base));
             Finding::warning(about, said, "let both lead to the edge, unless you mean it so")
         }
+        (Ok(found), _) if name == base && !found.iter().copied().any(is_public) => {
+            let need = "which is not public: own domains at the top of their zone need --public-address";
+            Finding::well(about, format!("leads to {}, {need}", list(found)))
+        }
         (Ok(found), _) => Finding::well(about, format!("leads to {}", list(found))),
     }
 }
@@ -78,6 +83,8 @@ mod tests {
         assert_eq!(states(&here, &to(&["203.0.113.7"]), &here), [State::Well; 3]);
         assert_eq!(states(&here, &nowhere, &to(&["198.51.100.9"])), [State::Well, State::Wrong, State::Warning]);
         assert_eq!(states(&nowhere, &here, &nowhere), [State::Wrong, State::Well, State::Wrong]);
+        let only = |found: &Found| judge("cloud.example", found, found, found)[0].found.contains("--public-address");
+        assert!(only(&to(&["10.0.0.7"])) && !only(&to(&["10.0.0.7", "1.1.1.1"])));
         let said = &judge("cloud.example", &here, &nowhere, &here)[1];
         assert!(said.to_do.as_deref().unwrap().contains("*.cloud.example"), "{said:?}");
     }

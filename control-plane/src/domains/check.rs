@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::leads::{Leads, found};
 use super::report::{DnsHost, Record, RecordKind, RecordState, Report, Words};
 use super::{DomainRow, Observed, Part};
 use crate::dns::{Answer, Answers, Facts, HostFacts, Trouble, cloudflare, hosts, is_below};
+
+/// Said where an address is to be set, and nobody knows which.
+pub(super) const NO_ADDRESSES: &str = "domain.notice.no-addresses";
 
 /// What a claim needs DNS to say.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +18,7 @@ pub struct Wished<'a> {
     pub row: &'a DomainRow,
     /// Below which name all routing targets are.
     pub edge: &'a str,
-    /// The edge's public addresses.
+    /// The edge's public addresses; none when nobody knows them at the moment.
     pub addresses: &'a [IpAddr],
     /// Where it answers still, and which go away: none of the above.
     pub former: &'a [IpAddr],
@@ -27,7 +31,9 @@ pub struct Wished<'a> {
 pub enum Health {
     /// The owner wants it here.
     Good,
-    /// The owner does not: it leads elsewhere, or the proof has gone, or the domain lapsed.
+    /// It leads here still, but its proof has gone.
+    Unproved,
+    /// The owner does not: it leads elsewhere, or the domain lapsed.
     Wrong,
     /// Nobody answered who could say.
     Unknown,
@@ -53,7 +59,7 @@ pub struct Verdict {
 pub fn judge(wished: &Wished<'_>, facts: &Facts) -> Verdict {
     let zone = facts.zone.as_ref().ok();
     let host = zone.and_then(|zone| hosts::by_servers(zone.servers.iter().map(|server| server.name.as_str())));
-    let typed = Typed { host, zone: zone.map_or(&wished.row.base, |zone| &zone.origin) };
+    let typed = Typed { host, zone: zone.map_or(&wished.row.base, |zone| &zone.origin), bought: bought(wished.row) };
     let mut report = Report {
         dns_host: host.map(|host| DnsHost {
             id: host.id.into(),
@@ -111,68 +117,6 @@ fn says(answer: &Answer, wanted: &str) -> bool {
     matches!(answer, Answer::Values(values) if values.iter().any(|value| bare(value) == wanted))
 }
 
-/// Where a name leads, seen from us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Leads {
-    /// Here and nowhere else.
-    Here,
-    /// Here, and elsewhere too.
-    Both(Vec<String>),
-    /// Elsewhere.
-    Elsewhere(Vec<String>),
-    /// Nowhere.
-    Nowhere,
-    /// Nobody answered.
-    Unknown,
-}
-
-impl Leads {
-    fn of(wished: &Wished<'_>, facts: &HostFacts) -> Self {
-        let target = wished.row.target_host_below(wished.edge);
-        if facts.aliases.contains(&target) {
-            // Servers that have not heard of it yet lead elsewhere, or nowhere.
-            let lagging = facts.a.any(|answer| !matches!(answer, Answer::Alias(_)));
-            return if lagging { Self::Both(facts.a.values().into_iter().collect()) } else { Self::Here };
-        }
-        if let Some(other) = facts.aliases.iter().find(|alias| below(alias, wished.edge)) {
-            return Self::Elsewhere(vec![other.clone()]); // somebody else's target, or an older one of this owner's
-        }
-        let found = found(facts);
-        let foreign: Vec<String> = found.iter().filter(|ip| !wished.is_ours(ip)).cloned().collect();
-        // What one family says is no answer for the other: only an address of ours is worth something without it.
-        let silent = facts.a.heard().next().is_none() || facts.aaaa.heard().next().is_none();
-        if silent && foreign.len() == found.len() {
-            return if facts.aliases.is_empty() { Self::Unknown } else { Self::Elsewhere(facts.aliases.clone()) };
-        }
-        match (found.is_empty(), foreign.len() == found.len(), foreign.is_empty()) {
-            (true, ..) if facts.aliases.is_empty() => Self::Nowhere,
-            (true, ..) => Self::Elsewhere(facts.aliases.clone()),
-            (false, true, _) if !facts.aliases.is_empty() => {
-                Self::Elsewhere(facts.aliases.iter().take(1).cloned().collect())
-            }
-            (false, true, _) => Self::Elsewhere(foreign),
-            (false, false, true) if somewhere_missing(&facts.a, &found) => Self::Both(Vec::new()),
-            (false, false, true) => Self::Here,
-            (false, false, false) => Self::Both(foreign),
-        }
-    }
-}
-
-/// Every address that was found.
-fn found(host: &HostFacts) -> BTreeSet<String> {
-    host.a.values().into_iter().chain(host.aaaa.values()).collect()
-}
-
-/// Whether a server leads nowhere where others lead somewhere.
-fn somewhere_missing(a: &Answers, found: &BTreeSet<String>) -> bool {
-    let v4 = found.iter().any(|ip| ip.contains('.'));
-    v4 && a.any(|answer| matches!(answer, Answer::NoSuchName) || *answer == Answer::Values(Vec::new()))
-}
-
-fn below(name: &str, above: &str) -> bool {
-    name.strip_suffix(above).is_some_and(|rest| rest.ends_with('.'))
-}
-
 /// Whether the owner still wants a name here that was proved once. In doubt the owner does.
 fn health(wished: &Wished<'_>, facts: &Facts) -> Health {
     match facts.zone {
@@ -189,7 +133,8 @@ fn health(wished: &Wished<'_>, facts: &Facts) -> Health {
         // Nobody answers at either of its names: it may lead on for as long as one of them does.
         let all: Vec<Health> = row.hosts().map(of).collect();
         let has = |health| all.contains(&health);
-        return [Health::Good, Health::Unknown].into_iter().find(|health| has(*health)).unwrap_or(Health::Wrong);
+        let best = [Health::Good, Health::Unknown, Health::Unproved].into_iter().find(|health| has(*health));
+        return best.unwrap_or(Health::Wrong);
     }
     of(row.in_use().unwrap_or(&row.name))
 }
@@ -201,17 +146,35 @@ fn health_of(wished: &Wished<'_>, facts: &Facts, host: &HostFacts) -> Health {
         (Leads::Here | Leads::Both(_), true) => Health::Good,
         (Leads::Unknown, _) => Health::Unknown,
         (Leads::Here | Leads::Both(_), false) if facts.txt.heard().next().is_none() => Health::Unknown,
-        _ => Health::Wrong,
+        (Leads::Here | Leads::Both(_), false) => Health::Unproved,
+        (Leads::Elsewhere(_) | Leads::Nowhere, _) => Health::Wrong,
     }
+}
+
+/// What somebody has of their own: a name that was bought, or given away by a company.
+fn bought(row: &DomainRow) -> &str {
+    psl::domain_str(&row.base).unwrap_or(&row.base)
 }
 
 /// How records are typed at the domain's DNS host.
 struct Typed<'a> {
     host: Option<&'static hosts::Host>,
     zone: &'a str,
+    bought: &'a str,
 }
 
 impl Typed<'_> {
+    /// Whether the name stands in the zone of a company that gives such names away.
+    fn is_shared(&self) -> bool {
+        self.zone != self.bought && is_below(self.bought, self.zone)
+    }
+
+    /// Whether it takes addresses and no alias: at the top of its zone, where none may stand. Companies that give names away in their own zone
+    /// have addresses for them, and seldom aliases.
+    fn is_top(&self, leads: &HostFacts) -> bool {
+        leads.apex || (self.is_shared() && leads.host == self.bought)
+    }
+
     fn record(&self, kind: RecordKind, host: &str, value: String) -> Record {
         Record {
             kind,
@@ -245,8 +208,8 @@ impl Typed<'_> {
 
     /// The records that lead a name here.
     fn routes(&self, wished: &Wished<'_>, facts: &Facts, leads: &HostFacts, twin: bool) -> Vec<Record> {
-        let alone = !leads.apex || wished.addresses.is_empty();
-        if alone {
+        // At the top of a zone nothing else than the addresses can be asked for: without them, nothing is.
+        if !self.is_top(leads) {
             let target = hosts::value(self.host, &wished.row.target_host_below(wished.edge));
             let record = self.record(RecordKind::Cname, &leads.host, target);
             let record = Record { optional: twin, ..record };
@@ -285,12 +248,12 @@ impl Wished<'_> {
     }
 
     /// Whether the edge answers at it.
-    fn is_ours(&self, found: &str) -> bool {
+    pub(super) fn is_ours(&self, found: &str) -> bool {
         self.addresses.iter().chain(self.former).any(|ip| ip.to_string() == found)
     }
 
     /// Whether it leads to a name of the provider's: then it follows the provider's own DNS.
-    fn follows(&self, host: &HostFacts) -> bool {
+    pub(super) fn follows(&self, host: &HostFacts) -> bool {
         let provider = self.edge.strip_prefix("edge.").unwrap_or(self.edge);
         host.aliases.iter().any(|alias| is_below(alias, provider))
     }
@@ -309,7 +272,7 @@ fn told(record: Record, state: RecordState, found: Vec<String>, key: &str) -> Re
     let args = [("found", list.as_str()), ("kind", record.kind.as_str()), ("value", record.value.as_str())];
     let needed = match key {
         "domain.record.points-elsewhere" | "domain.record.former" => &args[..],
-        "domain.record.ok" | "domain.record.missing" | "domain.record.proxied" => &[],
+        "domain.record.ok" | "domain.record.missing" | "domain.record.proxied" | "domain.record.not-known" => &[],
         _ => &args[..1],
     };
     let words = Words::new(key, needed);
@@ -324,7 +287,7 @@ fn trouble(record: &Record, facts: &Facts, answers: &Answers, wished: &Wished<'_
     };
     match &facts.zone {
         Err(Trouble::Unregistered) => {
-            let domain = psl::domain_str(&wished.row.base).unwrap_or(&wished.row.base);
+            let domain = bought(wished.row);
             let words = Words::new("domain.record.no-such-domain", &[("domain", &crate::names::shown(domain))]);
             Some(Record { state: RecordState::Missing, words, ..record.clone() })
         }
@@ -363,6 +326,9 @@ fn alias(record: Record, wished: &Wished<'_>, leads: &HostFacts) -> Record {
         }
         Leads::Both(foreign) => told(record, RecordState::Wrong, foreign, "domain.record.extra"),
         Leads::Elsewhere(found) => told(record, RecordState::Wrong, found, "domain.record.points-elsewhere"),
+        Leads::Unknown if wished.addresses.is_empty() || wished.follows(leads) => {
+            told(record, RecordState::Unknown, Vec::new(), "domain.record.not-known")
+        }
         Leads::Nowhere | Leads::Unknown => told(record, RecordState::Missing, Vec::new(), "domain.record.missing"),
     }
 }
@@ -398,14 +364,22 @@ fn judged_with(record: &Record, wished: &Wished<'_>, leads: &HostFacts) -> BTree
 }
 
 fn notices(typed: &Typed<'_>, wished: &Wished<'_>, facts: &Facts, notices: &mut Vec<Words>) {
-    let domain = crate::names::shown(psl::domain_str(&wished.row.base).unwrap_or(&wished.row.base));
+    let domain = crate::names::shown(typed.bought);
     match facts.zone {
         Err(Trouble::Unregistered) => notices.push(Words::new("domain.notice.unregistered", &[("domain", &domain)])),
         Err(Trouble::Dnssec) => notices.push(Words::new("domain.notice.dnssec", &[("domain", &domain)])),
         _ => {}
     }
+    if typed.is_shared() && !facts.txt.any(|answer| says(answer, &wished.row.challenge_value())) {
+        notices.push(Words::new("domain.notice.shared", &[("above", &crate::names::shown(typed.zone))]));
+    }
     if rival_stands(wished, facts) {
         notices.push(Words::new("domain.notice.taken", &[("domain", &wished.row.shown())]));
+    }
+    if wished.addresses.is_empty() {
+        let open = |host: &HostFacts| typed.is_top(host) && Leads::of(wished, host) != Leads::Here;
+        notices.extend(facts.hosts.iter().any(open).then(|| Words::new(NO_ADDRESSES, &[])));
+        return;
     }
     // Who has IPv6 goes there first, and so do CAs.
     let foreign = |host: &HostFacts| {

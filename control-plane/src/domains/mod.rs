@@ -14,6 +14,7 @@
 mod check;
 pub mod connect;
 mod give_up;
+mod leads;
 mod list;
 mod name;
 mod options;
@@ -94,7 +95,8 @@ pub enum Observed {
     Verified,
     /// The percloud answers at it.
     Active,
-    /// Proved once; now three daily looks in a row found it wrong, or somebody else has proved it.
+    /// Proved once; now three daily looks in a row found it wrong (and its certificate, where it leads here still, is at its end), or somebody
+    /// else has proved it.
     Lost,
 }
 crate::column_words!(
@@ -168,6 +170,8 @@ pub struct DomainRow {
     pub misses: i32,
     /// When the last of them was.
     pub missed_at: Option<DateTime<Utc>>,
+    /// Whether its last look at DNS took long.
+    pub slow: bool,
     /// When the reconciler looks at it next.
     pub due_at: Option<DateTime<Utc>>,
     /// Failures in a row.
@@ -230,6 +234,7 @@ impl DomainRow {
             good_at: row.try_get("good_at")?,
             misses: row.try_get("misses")?,
             missed_at: row.try_get("missed_at")?,
+            slow: row.try_get("slow")?,
             due_at: row.try_get("due_at")?,
             tries: row.try_get("tries")?,
             last_error: row.try_get("last_error")?,
@@ -318,7 +323,7 @@ impl DomainRow {
     }
 
     /// Where the percloud answers without it: at its old name, if this is the one in use.
-    fn without(&self) -> &str {
+    pub(crate) fn without(&self) -> &str {
         self.own_domain.as_ref().filter(|_| self.does() != "serves").unwrap_or(&self.domain)
     }
 
@@ -346,6 +351,12 @@ impl DomainRow {
     #[must_use]
     pub fn returns(&self) -> bool {
         self.part != Part::Former && self.leads_until.is_some()
+    }
+
+    /// Whether it is not renewed any more, since it is not proved to be its owner's for days: it goes on until its certificate ends.
+    #[must_use]
+    pub fn runs_out(&self) -> bool {
+        self.observed == Observed::Active && self.misses >= schedule::MISSES
     }
 
     /// Whether nothing but its certificate is missing until the percloud answers at it.

@@ -119,7 +119,7 @@ impl Words {
 }
 
 /// Every key that a report may hold; the message files must have them all.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 20] = [
     "domain.record.ok",
     "domain.record.missing",
     "domain.record.points-elsewhere",
@@ -131,10 +131,13 @@ pub const KEYS: [&str; 17] = [
     "domain.record.no-such-domain",
     "domain.record.conflict",
     "domain.record.proxied",
+    "domain.record.not-known",
     "domain.notice.taken",
     "domain.notice.caa",
     "domain.notice.caa-otherwise",
     "domain.notice.dnssec",
     "domain.notice.aaaa-elsewhere",
     "domain.notice.unregistered",
+    "domain.notice.shared",
+    super::check::NO_ADDRESSES,
 ];

@@ -3,8 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{DomainRow, Health, Observed, Part};
+use crate::mails::Message;
 
-/// Daily looks in a row that may fail.
+/// So many daily looks in a row that fail are too many. `certificates/sql.rs` says it once more: nothing is renewed after them.
 pub(super) const MISSES: i32 = 3;
 /// A miss counts once a day; a little less than a day, since the daily look has its jitter.
 const MISS_EVERY: TimeDelta = TimeDelta::hours(20);
@@ -37,17 +38,45 @@ impl Misses {
         match health {
             Health::Good => Self { count: 0, last: None, good_at: Some(now) },
             Health::Unknown => before,
-            Health::Wrong if before.last.is_some_and(|last| now - last < MISS_EVERY) => before,
-            Health::Wrong => Self { count: before.count + 1, last: Some(now), ..before },
+            _ if before.last.is_some_and(|last| now - last < MISS_EVERY) => before,
+            Health::Wrong | Health::Unproved => Self { count: before.count + 1, last: Some(now), ..before },
         }
     }
 
     /// Whether they are too many.
-    pub(super) fn lost(&self, row: &DomainRow, health: Health, now: DateTime<Utc>) -> bool {
-        let silent_since = self.good_at.or(row.verified_at).unwrap_or(row.claimed_at);
-        let silent_since = row.resumed_at.map_or(silent_since, |resumed| resumed.max(silent_since));
-        self.count >= MISSES || (health == Health::Unknown && now - silent_since >= UNKNOWN_FOR)
+    pub(super) fn too_many(&self) -> bool {
+        self.count >= MISSES
     }
+
+    /// Whether nobody has answered for too long.
+    pub(super) fn silent(&self, row: &DomainRow, health: Health, now: DateTime<Utc>) -> bool {
+        let heard = self.good_at.or(row.verified_at).unwrap_or(row.claimed_at);
+        let since = [self.last, row.resumed_at].into_iter().flatten().fold(heard, DateTime::max);
+        health == Health::Unknown && now - since >= UNKNOWN_FOR
+    }
+}
+
+/// What its owner hears when it goes on being wrong at `now`: a day after the first miss, since a shorter one may be a change that is going
+/// on; and when it is not renewed any more. Nobody uses one that only waits.
+pub(super) fn tells(
+    row: &DomainRow,
+    observed: Observed,
+    misses: &Misses,
+    ends: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<Message> {
+    let leads = row.part == Part::Former || row.returns();
+    let used = observed == Observed::Active && !row.suspended && (leads || row.in_use().is_some());
+    let until = ends.filter(|_| misses.too_many() && !leads).map(|ends| ends.format("%Y-%m-%d").to_string());
+    let state = match misses.count {
+        _ if !used || misses.last != Some(now) => return None,
+        2 if leads => "leads",
+        2 => "serves",
+        MISSES if until.is_some() => "ends",
+        _ => return None,
+    };
+    let (domain, address) = (row.in_use().unwrap_or(&row.name).to_owned(), row.without().to_owned());
+    Some(Message::DomainMissed { domain, state: state.into(), address, until })
 }
 
 /// When DNS is to be looked at next. `chance` is between 0 and 1.
@@ -201,7 +230,7 @@ mod tests {
             let now = start + TimeDelta::hours(hours);
             let misses = Misses::with(&held, health, now);
             (held.misses, held.missed_at, held.good_at) = (misses.count, misses.last, misses.good_at);
-            (misses.count, misses.lost(&held, health, now))
+            (misses.count, misses.too_many())
         };
         for (health, hours, count, lost) in [
             (Health::Wrong, 0, 1, false),
@@ -213,16 +242,25 @@ mod tests {
             (Health::Wrong, 41, 1, false),
             (Health::Wrong, 65, 2, false),
             (Health::Wrong, 80, 2, false),
-            (Health::Wrong, 89, 3, true),
+            (Health::Unproved, 89, 3, true),
+            (Health::Unproved, 113, 4, true),
+            (Health::Good, 137, 0, false),
         ] {
             assert_eq!(look(health, hours), (count, lost), "{health:?} after {hours} h");
         }
         let silent = DomainRow { observed: Observed::Active, good_at: Some(start), ..row() };
         let lost = |days| {
             let now = start + TimeDelta::days(days);
-            Misses::with(&silent, Health::Unknown, now).lost(&silent, Health::Unknown, now)
+            Misses::with(&silent, Health::Unknown, now).silent(&silent, Health::Unknown, now)
         };
         assert!(!lost(13) && lost(14), "silence is not taken for a yes for ever");
+        // Whoever answered that it is not as it should be was not silent.
+        let missed = DomainRow { misses: 9, missed_at: Some(start + TimeDelta::days(20)), ..silent.clone() };
+        let silent = |days| {
+            let now = start + TimeDelta::days(days);
+            Misses::with(&missed, Health::Unknown, now).silent(&missed, Health::Unknown, now)
+        };
+        assert!(!silent(33) && silent(34));
     }
 
     #[test]
@@ -232,15 +270,16 @@ mod tests {
         let missed = DomainRow { observed: Observed::Active, good_at: Some(start), misses: 2, ..row() };
         let missed = DomainRow { missed_at: Some(day(2)), ..missed };
         let resumed = DomainRow { resumed_at: Some(day(30)), ..missed.clone() };
-        for (what, row, health, count, lost) in [
+        for (what, row, health, count, is_lost) in [
             ("it was never paused", &missed, Health::Wrong, 3, true),
             ("it is wrong still", &resumed, Health::Wrong, 1, false),
             ("nobody answers", &resumed, Health::Unknown, 0, false),
         ] {
             let misses = Misses::with(row, health, day(30));
-            assert_eq!((misses.count, misses.lost(row, health, day(30))), (count, lost), "{what}");
+            let lost = |misses: &Misses| misses.too_many() || misses.silent(row, health, day(30));
+            assert_eq!((misses.count, lost(&misses)), (count, is_lost), "{what}");
         }
         let silent = Misses::with(&resumed, Health::Unknown, day(44));
-        assert!(silent.lost(&resumed, Health::Unknown, day(44)), "two weeks after the pause");
+        assert!(silent.silent(&resumed, Health::Unknown, day(44)), "two weeks after the pause");
     }
 }

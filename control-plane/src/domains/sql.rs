@@ -5,7 +5,21 @@ macro_rules! columns {
     () => {
         "d.id, d.tenant_id, d.name, d.twin, d.base, d.target, d.challenge, d.challenge_expires_at, d.wanted, d.observed, d.part, d.leads_until, d.paused, d.resumed_at, d.report,
             d.claimed_at, d.asked_at, d.check_at, d.checked_at, d.verified_at, d.good_at, d.misses, d.missed_at, d.due_at, d.tries,
-            d.last_error, d.wish, d.trace_parent, t.domain, t.own_domain, t.language, t.wanted as tenant_wanted, a.email"
+            d.slow, d.last_error, d.wish, d.trace_parent, t.domain, t.own_domain, t.language, t.wanted as tenant_wanted, a.email"
+    };
+}
+
+/// Whether DNS is to be asked for a row at $1. One whose certificate has come (it is due since the epoch) does first what it can without.
+macro_rules! looks {
+    () => {
+        "wanted = 'active' and not paused and check_at <= $1 and due_at > 'epoch'"
+    };
+}
+
+/// Those that a worker has.
+macro_rules! worked_at {
+    () => {
+        "claimed_until >= now() and claimed_until > '-infinity'"
     };
 }
 
@@ -16,9 +30,9 @@ crate::statements! {
     CLAIM_NAME = "insert into domains (id, tenant_id, name, twin, base, target, challenge, challenge_expires_at, claimed_at, asked_at, check_at,
             due_at, trace_parent, part)
         select $1, id, $3, $4, $5, $6, $7, $8, $9, $9, $9, $9, $10, $11 from tenants where id = $2 and wanted <> 'deleted'";
-    /// How many others claim it without having proved it: those that have had their day ($3), and all. Paused ones
+    /// How many others claim it without having proved it: those that have had their day ($3), and those that have not. Paused ones
     /// neither count nor go.
-    CLAIMS = "select count(*) filter (where claimed_at <= $3), count(*)
+    CLAIMS = "select count(*) filter (where claimed_at <= $3), count(*) filter (where claimed_at > $3)
         from domains where base = $1 and tenant_id <> $2 and observed = 'pending' and wanted = 'active' and not paused";
     /// So many ($4) of the others' claims that DNS never knew of and that have had their day ($6) shall go, the oldest first. One that
     /// somebody works on is left alone.
@@ -64,14 +78,16 @@ crate::statements! {
     ASIDE = "select count(*) filter (where paused), count(*) filter (where part = 'next'), count(*) filter (where part = 'former')
         from domains where wanted = 'active'";
     /// Those in trouble: lost, or missed, or failing; those due for long; those that wait at their old names for the next certificate; those
-    /// that lead to a former address of the edge; and paused ones.
-    TROUBLED = "select count(*) filter (where observed = 'lost'), count(*) filter (where observed = 'active' and misses > 0),
+    /// that lead to a former address of the edge; paused ones; those that are not proved any more and go on until their certificates end; and
+    /// those that wait since nobody knows the edge's addresses.
+    TROUBLED = "select count(*) filter (where observed = 'lost'), count(*) filter (where observed = 'active' and misses between 1 and 2),
             count(*) filter (where last_error is not null), count(*) filter (where due_at < $1),
             count(*) filter (where observed = 'verified' and exists (
                 select from certificates c
                 where c.names = array[domains.name] and c.wanted = 'issued' and c.observed = 'issued' and c.trouble is not null)),
             count(*) filter (where observed in ('verified', 'active') and coalesce(report -> 'former', '[]') <> '[]'),
-            count(*) filter (where paused)
+            count(*) filter (where paused), count(*) filter (where observed = 'active' and misses > 2),
+            count(*) filter (where report -> 'notices' @> '[{\"key\": \"domain.notice.no-addresses\"}]')
         from domains where wanted = 'active'";
     /// A look at all of a percloud's, or at one of them ($5), is wanted now, or as soon as it may be ($3).
     ASK = "update domains set check_at = least(check_at, greatest($2, checked_at + $3::bigint * interval '1 second')),
@@ -107,25 +123,35 @@ crate::statements! {
         where id = $1 and wanted = 'active' and part = 'former'";
     /// The names of a percloud that goes.
     NAMES_OF = "select name, twin, base from domains where tenant_id = $1 and observed in ('verified', 'active')";
-    /// Claims the one that has been due longest.
+    /// Claims the one that has been due longest. At most 20 looks at DNS are taken at once by all reconcilers together, and of those at most 8
+    /// for rows whose last one was slow or failed: name servers that never answer cannot keep the others waiting. What needs no look waits
+    /// for none.
     CLAIM = concat!("update domains d set claimed_until = now() + interval '20 seconds', claim = d.claim + 1
         from tenants t join accounts a on a.id = t.account_id
         where t.id = d.tenant_id and d.id = (
-            select id from domains where due_at <= $1 and claimed_until < now()
+            select id from domains
+            where due_at <= $1 and claimed_until < now()
+                and (not (", looks!(), ") or (
+                    20 > (select count(*) from domains where ", worked_at!(), " and ", looks!(), ")
+                    and (not (slow or tries > 0)
+                        or 8 > (select count(*) from domains where ", worked_at!(), " and (slow or tries > 0) and ", looks!(), "))))
             order by due_at limit 1 for update skip locked)
         returning d.claim, ", columns!());
     /// Writes a failure.
     FAIL = "update domains set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end, last_error = $6, tries = tries + 1, claimed_until = '-infinity'
         where id = $1 and claim = $2";
-    /// When the next is due.
-    NEXT = "select min(due_at) from domains where claimed_until < now()";
+    /// When the next is due that has a place: where there is none, a turn that ends makes one.
+    NEXT = concat!("select min(due_at)
+        from domains, (
+            select count(*) as all_of_them, count(*) filter (where slow or tries > 0) as slow_ones from domains where ", worked_at!(), ") at_work
+        where claimed_until < now() and all_of_them < 20 and (slow_ones < 8 or not (slow or tries > 0))");
     /// Writes what was found, lets go, and says when to look next: at once, when a wish came meanwhile.
     LOOKED = "update domains set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
             check_at = case when wish = $3 then $6::timestamptz else check_at end,
             report = coalesce($7, report), checked_at = coalesce($8, checked_at), good_at = $9, misses = $10, missed_at = $11,
-            challenge_seen_at = coalesce(challenge_seen_at, $12),
+            challenge_seen_at = coalesce(challenge_seen_at, $12), slow = coalesce($13, slow),
             tries = 0, last_error = null, claimed_until = '-infinity'
         where id = $1 and claim = $2";
     /// The other claim of a name that has been proved; locked, where a transaction is about to change it.
@@ -143,8 +169,9 @@ crate::statements! {
             leads_until = case when part = 'former' then leads_until end,
             due_at = $2, check_at = $2, wish = wish + 1
         where id = $1";
-    /// Goes from one state to the next.
-    OBSERVED = "update domains set observed = $3, verified_at = coalesce($4, verified_at) where id = $1 and claim = $2 and wanted = 'active'";
+    /// Goes from one state to the next. Proved anew, it has missed nothing, which its certificate waits for.
+    OBSERVED = "update domains set observed = $3, verified_at = coalesce($4, verified_at), misses = case when $4::timestamptz is null then misses else 0 end
+        where id = $1 and claim = $2 and wanted = 'active'";
     /// It was lost: it leads nowhere any more.
     LOST = "update domains set observed = $3, leads_until = null where id = $1 and claim = $2 and wanted = 'active'";
     /// The percloud answers at it from now on: it is the one.

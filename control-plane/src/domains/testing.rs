@@ -31,6 +31,7 @@ pub(crate) fn row() -> DomainRow {
         good_at: None,
         misses: 0,
         missed_at: None,
+        slow: false,
         due_at: Some(now),
         tries: 0,
         last_error: None,

@@ -21,7 +21,7 @@ const ASK_EVERY_SECONDS: i64 = 3;
 const CLAIMS: i64 = 10;
 /// For so long a fresh claim neither goes nor counts: time for its owner to set a record, whatever others claim and cancel meanwhile.
 const FIRST: TimeDelta = TimeDelta::days(1);
-/// So many perclouds may claim a name at once without having proved it, fresh claims among them: each is looked at, and makes a target.
+/// So many fresh claims of a name may wait at once: each is looked at, and makes a target. Older ones make room, so none of them counts here.
 const MOST: i64 = 100;
 /// For so long after it was made a claim without proof lasts longer by being asked about: whoever looks at the page keeps it no longer.
 const ASKING_PROLONGS_DAYS: i64 = 30;
@@ -46,7 +46,7 @@ pub(super) fn random() -> String {
 /// a time besides the one in use. Claiming the name that it has claimed already changes nothing.
 ///
 /// # Errors
-/// `Already`, `Held` by claims that DNS knew of, or `NotFound` when there is no such percloud.
+/// `Already`, `Held` by claims that DNS knew of or by too many of one day, or `NotFound` when there is no such percloud.
 pub async fn claim(
     tx: &Transaction<'_>,
     tenant: &TenantId,
@@ -184,8 +184,8 @@ async fn back(
 async fn make_room(tx: &Transaction<'_>, tenant: &TenantId, name: &Name, now: DateTime<Utc>) -> Result<(), Error> {
     let (base, newcomer, before) = (name.base(), tenant.as_str(), now - FIRST);
     let row = tx.query_one(sql::CLAIMS, &[&base, &newcomer, &before]).await?;
-    let (settled, all): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    if all >= MOST {
+    let (settled, fresh): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if fresh >= MOST {
         return Err(Refusal::Held.into());
     }
     let too_many = settled + 1 - CLAIMS;

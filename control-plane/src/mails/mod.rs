@@ -107,6 +107,17 @@ pub enum Message {
         /// The name that it answers at; of one that serves, the name at the provider, at which it answers when the certificate ends.
         address: String,
     },
+    /// The entries of one of its own domains have not been as they should be for a day, or for days.
+    DomainMissed {
+        /// The domain.
+        domain: String,
+        /// What that means: it `serves` on for now, it `leads` on for now to the one in use, or its certificate `ends` and is not renewed.
+        state: String,
+        /// The name that it answers at; of one that serves, the name at the provider, at which it answers again.
+        address: String,
+        /// The day until which it serves in any case; none unless its certificate `ends`.
+        until: Option<String>,
+    },
     /// It answers at its own domain no more.
     DomainLost {
         /// The own domain.
@@ -171,6 +182,7 @@ impl Message {
             Self::DomainEnded { .. } => "domain-ended",
             Self::DomainTaken { .. } => "domain-taken",
             Self::DomainLeft { .. } => "domain-left",
+            Self::DomainMissed { .. } => "domain-missed",
             Self::DomainLost { .. } => "domain-lost",
             Self::DomainWaits { .. } => "domain-waits",
             Self::DomainPaused { .. } => "domain-paused",

@@ -37,6 +37,11 @@ pub(super) fn render(message: &Message, language: &str, portal: &str) -> anyhow:
         Message::DomainLeft { domain, state, address } => {
             mails::render(&mails::DomainLeft { domain: shown(&domain), state, address: shown(&address) }, lang)
         }
+        Message::DomainMissed { domain, state, address, until } => {
+            let until = until.map(|until| day(lang, &until)).unwrap_or_default();
+            let (domain, address) = (shown(&domain), shown(&address));
+            mails::render(&mails::DomainMissed { domain, state, address, until, page }, lang)
+        }
         Message::DomainLost { domain, old } => {
             mails::render(&mails::DomainLost { domain: shown(&domain), old, page }, lang)
         }
@@ -89,10 +94,18 @@ mod tests {
         let (domain, address) = ("ada.example".to_owned(), "lovelace.example".to_owned());
         let lost = Message::DomainLost { domain: domain.clone(), old: "ada.percloud.example".into() };
         let ended = Message::DomainEnded { domain: domain.clone(), address: address.clone() };
-        let taken = Message::DomainTaken { domain: domain.clone(), former: vec!["old.example".into()], address };
+        let former = vec!["old.example".into()];
+        let taken = Message::DomainTaken { domain: domain.clone(), former, address: address.clone() };
+        let [serves, leads, ends] = ["serves", "leads", "ends"].map(|state| Message::DomainMissed {
+            domain: domain.clone(),
+            state: state.into(),
+            address: address.clone(),
+            until: (state == "ends").then(|| "2026-05-14".into()),
+        });
+        assert!(text(&ends, "en").contains("Until 14 May 2026 nothing changes"), "{}", text(&ends, "en"));
         let reason = "refused".to_owned();
         let failing = Message::CertificateFailing { domain, ends: None, reason, old: None, address: None };
-        for message in [changed, lost, ended, taken, failing] {
+        for message in [changed, lost, ended, taken, failing, serves, leads, ends] {
             for lang in ["en", "it"] {
                 let mail = render(&message, lang, PORTAL).unwrap();
                 let page = format!("{PORTAL}/manage/domain");

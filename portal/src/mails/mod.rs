@@ -163,6 +163,19 @@ mails! {
         /// The address at which it answers, or will again when the certificate ends.
         address: "ada.percloud.localhost"
     }
+    /// The entries of a domain of its own have not been as they should be for a day, or for days.
+    DomainMissed "domain_missed" {
+        /// The domain.
+        domain: "ada.percloud.localhost",
+        /// What that means: it `serves` on for now, it `leads` on to the one in use for now, or its certificate `ends`.
+        state: "serves",
+        /// The address at which it answers, or will again.
+        address: "ada.percloud.localhost",
+        /// The day on which it will; empty where it is not known.
+        until: "14 May 2026",
+        /// The page of the domain at the portal.
+        page: "https://percloud.localhost:8443/manage/domain"
+    }
     /// It answers at its own domain no more.
     DomainLost "domain_lost" {
         /// The own domain.

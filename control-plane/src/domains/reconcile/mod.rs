@@ -5,7 +5,7 @@ mod steps;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bundle::Clock;
 use chrono::{DateTime, Utc};
@@ -16,18 +16,21 @@ use tokio_util::sync::CancellationToken;
 use super::connect::Connect;
 use super::name::both;
 use super::options::Addresses;
-use super::schedule::{next_check, next_due};
+use super::schedule::{Misses, next_check, next_due, tells};
 use super::{DomainRow, Observed, Options, RecordState, Verdict, Wanted, Wished, Words, counts, edge_of, judge, sql};
 use crate::certificates;
 use crate::config::Common;
 use crate::db::{self, GenericClient, Pool, ensure_affected};
 use crate::dns::{self, Caa, CaaAsker, Dns, Facts, Question, Trouble};
+use crate::mails;
 use crate::reconcile::{After, Claimed, Id, Noun, StepError};
 
 pub use plan::{Certificates, Seen, Step, plan};
 
 /// How long a look at DNS may take: less than a turn.
 const LOOK: Duration = Duration::from_secs(9);
+/// A look that takes longer is a slow one: it is cut off, and begun anew among those that have only a share of the looks.
+const QUICK: Duration = Duration::from_secs(3);
 /// How long what is said by the way may take: a resolver that is silent, and the answer of the next one. Some drop questions of a type that
 /// they do not know, and what decides must not wait for that.
 const CAA: Duration = Duration::from_secs(4);
@@ -55,6 +58,8 @@ impl Noun for Domains {
     const CLAIM: &'static str = sql::CLAIM;
     const FAIL: &'static str = sql::FAIL;
     const NEXT: &'static str = sql::NEXT;
+    /// Some more than looks at once, so that what needs none finds a place.
+    const AT_ONCE: usize = 24;
     type Row = DomainRow;
     type Seen = Seen;
     type Step = Step;
@@ -77,11 +82,13 @@ impl Noun for Domains {
         let certificates = self.certificates(row).await?;
         // The certificate for which all was ready has come: it is worth one more look, without which nobody moves.
         let come = row.moves() && row.awaited() && certificates.lasting.contains(&row.name);
-        let verdict = match !alone && (row.check_at <= now || come) {
-            true => Some(self.ask(row).await?),
-            false => None,
+        // Woken by its certificate, it does first what it can do without.
+        let woken = row.due_at == Some(DateTime::UNIX_EPOCH);
+        let (verdict, slow) = match !alone && (come || (row.check_at <= now && !woken)) {
+            true => self.ask_in_time(row).await?,
+            false => (None, None),
         };
-        Ok(Seen { now, verdict, certificates, observed: row.observed })
+        Ok(Seen { now, verdict, slow, certificates, observed: row.observed })
     }
 
     fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
@@ -96,18 +103,16 @@ impl Noun for Domains {
         let After::Seen(seen) = after else { return Ok(()) };
         let (row, now) = (&claimed.row, self.clock.now());
         let proved = seen.observed == Observed::Verified && matches!(row.observed, Observed::Pending | Observed::Lost);
-        let misses = if proved {
-            super::schedule::Misses { count: 0, last: None, good_at: Some(now) }
-        } else {
-            seen.misses(row)
-        };
+        let misses = if proved { Misses { count: 0, last: None, good_at: Some(now) } } else { seen.misses(row) };
         let health = seen.verdict.as_ref().map(|verdict| verdict.health);
+        let cut_off = seen.verdict.is_none() && seen.slow.is_some();
         let check_at = match &seen.verdict {
             Some(_) => next_check(row, seen.observed, health, &misses, now, rand::random()),
+            None if cut_off => row.check_at.min(now),
             None => row.check_at,
         };
         // Something was done: there may be more to do at once.
-        let due = if seen.observed == row.observed && plan(row, &seen).is_none() {
+        let due = if seen.observed == row.observed && plan(row, &seen).is_none() && !cut_off {
             next_due(row, seen.observed, check_at, seen.certificates.lasts_until, now)
         } else {
             Some(now)
@@ -115,17 +120,37 @@ impl Noun for Domains {
         let report = seen.verdict.as_ref().map(|verdict| serde_json::to_value(&verdict.report).unwrap_or_default());
         let checked_at = seen.verdict.as_ref().map(|_| seen.now);
         let challenged_at = seen.verdict.as_ref().filter(|verdict| verdict.challenged).map(|_| seen.now);
-        let db = self.db.get().await?;
-        let statement = db.prepare_cached(sql::LOOKED).await?;
+        let mut db = self.db.get().await?;
+        let tx = db.transaction().await?;
+        let statement = tx.prepare_cached(sql::LOOKED).await?;
         let (id, claim, wish) = (&row.id, &claimed.claim, &claimed.wish);
         let (good, count, last) = (&misses.good_at, &misses.count, &misses.last);
-        let affected = db
+        let affected = tx
             .execute(
                 &statement,
-                &[id, claim, wish, &now, &due, &check_at, &report, &checked_at, good, count, last, &challenged_at],
+                &[
+                    id,
+                    claim,
+                    wish,
+                    &now,
+                    &due,
+                    &check_at,
+                    &report,
+                    &checked_at,
+                    good,
+                    count,
+                    last,
+                    &challenged_at,
+                    &seen.slow,
+                ],
             )
             .await?;
-        ensure_affected(affected, 1)
+        ensure_affected(affected, 1)?;
+        // With the count, so that each is told once.
+        if let Some(message) = tells(row, seen.observed, &misses, seen.certificates.lasts_until, seen.now) {
+            mails::queue(&tx, Some(&row.tenant_id), &row.email, &row.language, &message, now).await?;
+        }
+        Ok(tx.commit().await?)
     }
 }
 
@@ -159,6 +184,18 @@ impl Domains {
         tokio::select! { kept = keep => kept, () = count => Ok(()) }
     }
 
+    /// Looks at DNS, and says whether that took long. Whoever is not known to be slow has little time: where that is not enough, there is no
+    /// verdict.
+    async fn ask_in_time(&self, row: &DomainRow) -> Result<(Option<Verdict>, Option<bool>), StepError> {
+        let began = Instant::now();
+        let verdict = match row.slow || row.tries > 0 {
+            true => Some(self.ask(row).await?),
+            false => tokio::time::timeout(QUICK, self.ask(row)).await.ok().transpose()?,
+        };
+        let slow = verdict.is_none() || began.elapsed() >= QUICK;
+        Ok((verdict, Some(slow)))
+    }
+
     /// Looks at DNS and judges. A look that takes too long is one that found nobody who answers.
     async fn ask(&self, row: &DomainRow) -> Result<Verdict, StepError> {
         let rival = self.rival(row).await?;
@@ -179,6 +216,7 @@ impl Domains {
             (true, _) => "ready",
             (_, super::Health::Unknown) => "unknown",
             (_, super::Health::Good) => "good",
+            (_, super::Health::Unproved) => "unproved",
             (_, super::Health::Wrong) => "wrong",
         };
         metrics::counter!("percloud_domain_checks_total", "outcome" => outcome).increment(1);
@@ -193,12 +231,12 @@ impl Domains {
         Ok(challenge.map(|challenge| format!("{}{challenge}", super::PREFIX)))
     }
 
-    /// Where own domains must lead.
+    /// Where own domains must lead; none when DNS does not say, of both families, or names no public address.
     async fn addresses(&self) -> Vec<IpAddr> {
         if !self.addresses.is_empty() {
             return self.addresses.clone();
         }
-        let mut found = self.dns.addresses(&self.base_domain).await;
+        let mut found = self.dns.addresses(&self.base_domain).await.unwrap_or_default();
         found.retain(|ip| self.dns.may_reach(*ip));
         found
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::super::name::both;
 use super::super::schedule::{CLAIM_LASTS, Misses};
-use super::super::{DomainRow, Observed, Part, Verdict, Wanted};
+use super::super::{DomainRow, Health, Observed, Part, Verdict, Wanted};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Step {
     Verify,
     /// Its certificate is there: the percloud answers at it from now on.
     Serve,
-    /// It is not the owner's any more, or does not lead here.
+    /// It is not the owner's any more, or does not lead here; or it is not proved to be, and its certificate is at its end.
     Lose,
     /// It leads to the one that took its place no longer: it has done so for long enough, or is not the owner's any more.
     End,
@@ -51,6 +51,8 @@ pub struct Seen {
     pub now: DateTime<Utc>,
     /// What DNS said, when it was asked.
     pub verdict: Option<Verdict>,
+    /// Whether that took long, when it was asked; without a verdict it was cut off.
+    pub slow: Option<bool>,
     /// Certificates.
     pub certificates: Certificates,
     /// The state after what was done in this turn.
@@ -102,9 +104,18 @@ fn former(row: &DomainRow, seen: &Seen) -> Option<Step> {
     }
 }
 
+/// Three misses end at once what leads elsewhere. What leads here without its proof, or may do so since nobody answers, goes on with the
+/// certificate that it has, which is not renewed: no visitor is turned away for a text that its owner has tidied away.
 fn lost(row: &DomainRow, seen: &Seen) -> bool {
+    let Some(health) = seen.verdict.as_ref().map(|verdict| verdict.health) else { return false };
     let misses = seen.misses(row);
-    seen.verdict.as_ref().is_some_and(|verdict| misses.lost(row, verdict.health, seen.now))
+    misses.silent(row, health, seen.now) || (misses.too_many() && (health == Health::Wrong || !lasts(row, seen)))
+}
+
+/// Whether there is a certificate, and will be for a while, for what people use: the name in use, or either of those that lead to it.
+fn lasts(row: &DomainRow, seen: &Seen) -> bool {
+    let lasting = |host: &str| seen.certificates.lasting.iter().any(|one| one == host);
+    if row.part == Part::Former || row.returns() { row.hosts().any(lasting) } else { row.in_use().is_some_and(lasting) }
 }
 
 fn lapsed(row: &DomainRow, seen: &Seen) -> bool {
@@ -156,7 +167,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::domains::{Health, Report, testing::row};
+    use crate::domains::{Report, testing::row};
 
     fn verdict(ready: bool, twin_ready: bool, health: Health, challenged: bool) -> Option<Verdict> {
         Some(Verdict { report: Report { twin_ready, ..Report::default() }, ready, health, challenged, rival: None })
@@ -196,6 +207,7 @@ mod tests {
             let seen = Seen {
                 now: row.asked_at + TimeDelta::days(days),
                 verdict,
+                slow: None,
                 certificates: Certificates {
                     wanted: strings(&wanted),
                     lasting: strings(&lasting),
@@ -211,12 +223,20 @@ mod tests {
     }
 
     #[test]
-    fn the_third_miss_loses_the_name() {
-        for (misses, health, step) in [
-            (1, Health::Wrong, None),
-            (2, Health::Wrong, Some(Step::Lose)),
-            (2, Health::Unknown, None),
-            (2, Health::Good, None),
+    fn the_third_miss_loses_the_name_at_once_or_with_its_certificate() {
+        for (misses, health, lasting, step) in [
+            (1, Health::Wrong, true, None),
+            (2, Health::Wrong, true, Some(Step::Lose)),
+            (2, Health::Unknown, true, None),
+            (2, Health::Good, true, None),
+            (1, Health::Unproved, false, None),
+            (2, Health::Unproved, true, None),
+            (9, Health::Unproved, true, None),
+            (9, Health::Unproved, false, Some(Step::Lose)),
+            (9, Health::Wrong, true, Some(Step::Lose)),
+            (9, Health::Unknown, true, None),
+            (9, Health::Unknown, false, Some(Step::Lose)),
+            (9, Health::Good, false, None),
         ] {
             let row = DomainRow {
                 observed: Observed::Active,
@@ -226,11 +246,17 @@ mod tests {
                 ..row()
             };
             let here = || vec!["ada.test".to_owned()];
-            let certificates = Certificates { wanted: here(), lasting: here(), ..Certificates::default() };
+            let lasting = if lasting { here() } else { Vec::new() };
+            let certificates = Certificates { wanted: here(), lasting, ..Certificates::default() };
             let now = row.asked_at + TimeDelta::days(1);
-            let seen =
-                Seen { now, verdict: verdict(false, false, health, false), certificates, observed: row.observed };
-            assert_eq!(plan(&row, &seen), step, "{misses} {health:?}");
+            let seen = Seen {
+                now,
+                verdict: verdict(false, false, health, false),
+                slow: None,
+                certificates,
+                observed: row.observed,
+            };
+            assert_eq!(plan(&row, &seen), step, "{misses} {health:?} {:?}", seen.certificates.lasting);
         }
     }
 
@@ -246,7 +272,7 @@ mod tests {
             let row = DomainRow { observed, own_domain, suspended: true, ..row() };
             let certificates = Certificates { wanted: here(), lasting, ..Certificates::default() };
             let verdict = verdict(true, true, Health::Good, true);
-            let seen = Seen { now: row.asked_at, verdict, certificates, observed };
+            let seen = Seen { now: row.asked_at, verdict, slow: None, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{observed:?} {:?}", seen.certificates);
         }
     }
@@ -266,7 +292,7 @@ mod tests {
             let row = DomainRow { observed, own_domain, paused: true, misses: 9, ..row() };
             let certificates = Certificates { lasting, ..Certificates::default() };
             let now = row.asked_at + TimeDelta::days(99);
-            let seen = Seen { now, verdict: None, certificates, observed };
+            let seen = Seen { now, verdict: None, slow: None, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{observed:?} {:?}", seen.certificates);
             let gone = DomainRow { wanted: Wanted::Gone, ..row.clone() };
             assert_eq!(plan(&gone, &seen), Some(Step::Remove), "its owner gives it up");
@@ -307,7 +333,7 @@ mod tests {
                 late: strings(&late),
                 lasts_until: None,
             };
-            let seen = Seen { now: row.asked_at, verdict, certificates, observed };
+            let seen = Seen { now: row.asked_at, verdict, slow: None, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{what}");
         }
     }
@@ -324,6 +350,7 @@ mod tests {
         let seen = |verdict, lasting: &[&str]| Seen {
             now: chosen.asked_at,
             verdict,
+            slow: None,
             certificates: Certificates {
                 wanted: lasting.iter().map(|host| (*host).to_owned()).collect(),
                 lasting: lasting.iter().map(|host| (*host).to_owned()).collect(),
@@ -349,6 +376,7 @@ mod tests {
         let former = DomainRow { part: Part::Former, leads_until: Some(now + TimeDelta::days(90)), ..next.clone() };
         let former = DomainRow { observed: Active, ..former };
         let missed = DomainRow { misses: 2, missed_at: Some(now - TimeDelta::days(2)), ..former.clone() };
+        let unproved = verdict(false, false, Health::Unproved, false);
         let (paused, suspended) =
             (DomainRow { paused: true, ..former.clone() }, DomainRow { suspended: true, ..former.clone() });
         let as_next = |observed| DomainRow { observed, ..next.clone() };
@@ -367,12 +395,15 @@ mod tests {
             ("its day has come, paused", paused.clone(), None, both, 90, Some(Step::End)),
             ("nothing is done for it", paused, lost.clone(), none, 0, None),
             ("its percloud is suspended", suspended, good, none, 0, None),
-            ("three misses", missed, lost, both, 0, Some(Step::End)),
+            ("three misses", missed.clone(), lost, both, 0, Some(Step::End)),
+            ("three misses, and it leads here", missed.clone(), unproved.clone(), both, 0, None),
+            ("the same, and its certificate is at its end", missed, unproved, none, 0, Some(Step::End)),
         ] {
             let strings = |hosts: &[&str]| hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>();
             let certificates =
                 Certificates { wanted: strings(both), lasting: strings(lasting), ..Certificates::default() };
-            let seen = Seen { now: now + TimeDelta::days(days), verdict, certificates, observed: row.observed };
+            let seen =
+                Seen { now: now + TimeDelta::days(days), verdict, slow: None, certificates, observed: row.observed };
             assert_eq!(plan(&row, &seen), step, "{what}");
         }
     }

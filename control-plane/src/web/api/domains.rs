@@ -56,7 +56,7 @@ pub(in crate::web) struct Domain {
     next_look: Option<DateTime<Utc>>,
     /// When it was proved.
     verified_at: Option<DateTime<Utc>>,
-    /// Daily looks in a row that found it wrong; the third one loses it.
+    /// Daily looks in a row that found it wrong; the third one loses it, or, where it leads here still, ends its renewal.
     misses: i32,
     /// What went wrong last; none when all is well.
     last_error: Option<String>,

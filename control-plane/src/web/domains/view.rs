@@ -156,14 +156,15 @@ pub(super) async fn active(
 ) -> Result<Active, db::Error> {
     let now = app.clock.now();
     let (origin, host) = (origin(app, row), in_use(row));
+    let certificate = certificate(db, row).await?;
     Ok(Active {
         whose,
         name: names::shown(host),
         address: origin.replacen(host, &names::shown(host), 1),
         origin,
         twin: twin(row),
-        certificate: certificate(db, row).await?,
-        changed: changed(row),
+        changed: changed(row, certificate.until),
+        certificate,
         chosen: if host == row.name { None } else { Some(chosen(db, row, now).await?) },
         host: row.report.as_ref().and_then(dns_host),
         checked: checked(row, now),
@@ -189,8 +190,8 @@ fn with_proof(row: &DomainRow, host: &str) -> Vec<Record> {
 }
 
 /// What is not as it should be at the name in use. What there is to say besides is said although that name is healthy today: most of it
-/// ends with a certificate that is not renewed.
-fn changed(row: &DomainRow) -> Option<Changed> {
+/// ends with a certificate that is not renewed. The one there is is good `until` then.
+fn changed(row: &DomainRow, until: Option<DateTime<Utc>>) -> Option<Changed> {
     let report = row.report.as_ref()?;
     let (missed, mut records) = (row.misses > 0, with_proof(row, in_use(row)));
     let wrong = |record: &Record| !record.optional && record.state == "wrong";
@@ -198,7 +199,8 @@ fn changed(row: &DomainRow) -> Option<Changed> {
         records.clear();
     }
     let notices: Vec<Words> = report.notices.iter().map(words).collect();
-    (missed || !records.is_empty() || !notices.is_empty()).then_some(Changed { missed, records, notices })
+    let ends = until.filter(|_| row.runs_out());
+    (missed || !records.is_empty() || !notices.is_empty()).then_some(Changed { missed, ends, records, notices })
 }
 
 /// Notices that keep a name from being served, although each of its entries is right.
@@ -272,6 +274,8 @@ fn told(certificate: &certificates::Certificate, row: &DomainRow) -> Option<Trou
     match certificate.state {
         State::Waiting if row.suspended => Some(Trouble { kind: "suspended", next: None }),
         State::Waiting if row.paused => Some(Trouble { kind: "paused", next: None }),
+        // It waits for its proof, as the page says where it says what to set.
+        State::Waiting if row.runs_out() => None,
         State::Issued | State::Pending | State::Going => None,
         State::Waiting => Some(Trouble { kind: "waiting", next: None }),
         State::Failing => Some(Trouble { kind: "failing", next: certificate.due_at }),

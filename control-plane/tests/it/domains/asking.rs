@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use control_plane::dns::{Answer, Caa, CaaAsker, Question, Silence, Trouble};
+use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::RecordType;
 use tls::dns::caa_allows;
 
 use super::*;
@@ -107,9 +109,8 @@ async fn caa_records_are_looked_for_upwards_and_behind_aliases() {
     assert!(matches!(allows("*.x.ada.test", true).await, Caa::Refused { .. }));
 }
 
-/// Plays a resolver, in front of a real one, that drops every question about CAA, as some firewalls do.
-async fn resolver_without_caa(behind: SocketAddr) -> SocketAddr {
-    use hickory_proto::{op::Message, rr::RecordType};
+/// Plays a resolver, in front of a real one, that drops some questions, or answers that it failed.
+async fn resolver(behind: SocketAddr, does: fn(&Query) -> Does) -> SocketAddr {
     let bind = || tokio::net::UdpSocket::bind("127.0.0.1:0");
     let socket = bind().await.unwrap();
     let at = socket.local_addr().unwrap();
@@ -117,8 +118,16 @@ async fn resolver_without_caa(behind: SocketAddr) -> SocketAddr {
         let (mut buffer, mut answer) = ([0; 4096], [0; 4096]);
         while let Ok((length, asker)) = socket.recv_from(&mut buffer).await {
             let question = Message::from_vec(&buffer[..length]).unwrap();
-            if question.queries.iter().any(|query| query.query_type() == RecordType::CAA) {
-                continue;
+            match question.queries.first().map_or(Does::Pass, does) {
+                Does::Pass => {}
+                Does::Drop => continue,
+                Does::Fail => {
+                    let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
+                    answer.add_queries(question.queries.clone());
+                    answer.metadata.response_code = ResponseCode::ServFail;
+                    socket.send_to(&answer.to_vec().unwrap(), asker).await.unwrap();
+                    continue;
+                }
             }
             let there = bind().await.unwrap();
             there.send_to(&buffer[..length], behind).await.unwrap();
@@ -129,12 +138,43 @@ async fn resolver_without_caa(behind: SocketAddr) -> SocketAddr {
     at
 }
 
+/// What a played resolver does with a question.
+enum Does {
+    Pass,
+    Drop,
+    Fail,
+}
+
+#[tokio::test]
+async fn a_resolver_that_says_half_of_where_the_edge_is_says_nothing_of_it() {
+    let mut scene = Scene::active().await;
+    scene.knot.set(BASE, "A", EDGE).await.unwrap();
+    scene.knot.set(BASE, "AAAA", "2001:db8::7").await.unwrap();
+    let does = |query: &Query| {
+        let addresses = query.query_type() == RecordType::A && query.name().to_ascii() == "percloud.test.";
+        if addresses { Does::Fail } else { Does::Pass }
+    };
+    let half = resolver(scene.knot.addr(), does).await;
+    let whole = std::mem::replace(
+        &mut scene.domains.dns,
+        Dns::new(&dns::Options { dns_servers: vec![half], ..options(&scene.knot) }),
+    );
+    scene.domains.addresses.clear();
+    let row = scene.ask(&scene.ada).await;
+    assert_eq!((row.serves(), row.misses, notices(&row)), (true, 0, vec!["no-addresses"]), "{:?}", words(&row));
+    scene.domains.dns = whole;
+    let row = scene.ask(&scene.ada).await;
+    assert_eq!((words(&row)[1].as_str(), row.misses, notices(&row)), ("A ok", 0, vec![]));
+}
+
 #[tokio::test]
 async fn three_resolvers_that_never_answer_about_caa_hide_nothing_else() {
     let mut scene = Scene::new().await;
     let mut silent = Vec::new();
     for _ in 0..3 {
-        silent.push(resolver_without_caa(scene.knot.addr()).await);
+        // As some firewalls do.
+        let does = |query: &Query| if query.query_type() == RecordType::CAA { Does::Drop } else { Does::Pass };
+        silent.push(resolver(scene.knot.addr(), does).await);
     }
     scene.domains.dns = Dns::new(&dns::Options { dns_servers: silent, ..options(&scene.knot) });
     let known = "insert into issuers (public, own_domains, own_root, written_at, caa_names) values ('{}', true, false, now(), '{ca.test}')
@@ -160,7 +200,6 @@ async fn what_was_said_of_caa_without_saying_where_goes_with_its_migration_and_t
 
 /// Plays a resolver that validates, in front of a zone whose signatures are broken: it fails, unless it shall not check.
 async fn validating_resolver() -> SocketAddr {
-    use hickory_proto::op::{Message, ResponseCode};
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let at = socket.local_addr().unwrap();
     tokio::spawn(async move {

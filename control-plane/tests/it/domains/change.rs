@@ -196,8 +196,10 @@ async fn the_name_before_is_let_go_when_its_owner_says_so_or_its_dns_does() {
     scene.pass(TimeDelta::hours(27)).await;
     scene.leads(NEXT, None).await;
     assert_eq!(scene.has().await, (Some("byron.test".into()), None, vec![]));
-    let told = ["domain-ready", "domain-changed", "domain-changed", "domain-ended"];
+    let told = ["domain-ready", "domain-changed", "domain-changed", "domain-missed", "domain-ended"];
     assert_eq!(scene.mails().await, told);
+    let said: String = scene.cloud.value("select text_body from mails where kind = 'domain-missed'").await;
+    assert!(said.contains("entries of lovelace.test, which leads to byron.test, have not been"), "{said}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod life;
 mod moved;
 mod operator;
 mod paused;
+mod slow;
 mod takeover;
 mod trouble;
 

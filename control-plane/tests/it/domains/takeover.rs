@@ -207,7 +207,7 @@ async fn a_few_that_claim_and_cancel_push_out_nobody() {
 }
 
 #[tokio::test]
-async fn a_hundred_that_wait_for_one_name_are_enough() {
+async fn a_hundred_that_claim_one_name_in_a_day_are_enough_and_keep_nobody_out_after_it() {
     let scene = Scene::new().await;
     let mut others = Vec::new();
     for n in 0..100 {
@@ -219,6 +219,13 @@ async fn a_hundred_that_wait_for_one_name_are_enough() {
     assert!(matches!(held, Err(domains::Error::Refused(domains::Refusal::Held))), "{held:?}");
     scene.remove(&others[0]).await;
     assert!(scene.try_claim(&scene.ada, NAME, true).await.is_ok());
+    scene.remove(&scene.ada).await;
+    assert!(scene.try_claim(&others[0], NAME, true).await.is_ok());
+    // Whoever comes after their day finds room, and they are as many again as may wait for long.
+    scene.cloud.clock.advance(TimeDelta::days(1));
+    assert!(scene.try_claim(&scene.ada, NAME, true).await.is_ok());
+    let waiting = "select count(*) from domains where wanted = 'active' and name = 'ada.test'";
+    assert_eq!(scene.cloud.value::<i64>(waiting).await, 10);
 }
 
 #[tokio::test]

@@ -14,21 +14,106 @@ async fn three_daily_misses_lose_the_name_and_right_records_bring_it_back() {
     let row = scene.pass(TimeDelta::minutes(12)).await;
     assert!(row.checked_at.unwrap() > looked, "looked at again soon");
     assert_eq!((row.observed, row.misses), (Observed::Active, 1), "which counts nothing");
+    assert_eq!(scene.mails().await, ["domain-ready"], "whoever is changing entries is not told of it");
     let row = scene.pass(TimeDelta::hours(25)).await;
     assert_eq!((row.observed, row.misses), (Observed::Active, 2));
     assert_eq!(scene.route(NAME).await.as_deref(), Some("running"), "it serves until then");
+    assert_eq!(scene.mails().await, ["domain-ready", "domain-missed"], "its owner has a day to mend it");
     let row = scene.pass(TimeDelta::hours(25)).await;
     assert_eq!(row.observed, Observed::Lost);
     assert_eq!((scene.route(NAME).await, scene.route(WWW).await), (None, None));
     assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("running"), "the owner is not locked out");
     assert_eq!(scene.cloud.host.spec(&scene.ada.id).unwrap().domain.as_str(), "ada.percloud.localhost");
     assert_eq!(scene.certified().await.len(), 0, "nothing is renewed");
-    assert_eq!(scene.mails().await, ["domain-ready", "domain-lost"]);
+    assert_eq!(scene.mails().await, ["domain-ready", "domain-missed", "domain-lost"]);
 
     scene.knot.set(NAME, "A", EDGE).await.unwrap();
-    let row = scene.pass(TimeDelta::hours(7)).await;
+    scene.cloud.clock.advance(TimeDelta::hours(7));
+    scene.turn(&Stages::new(|stage| stage == Stage::Performed)).await;
+    let row = scene.row(&scene.ada).await;
+    assert_eq!(
+        (row.observed, row.misses),
+        (Observed::Verified, 0),
+        "its certificate need not wait until that is written"
+    );
+    scene.cloud.sql("update domains set claimed_until = '-infinity'").await;
+    scene.settle().await;
+    let row = scene.row(&scene.ada).await;
     assert!(row.serves(), "by itself: {row:?}");
     assert_eq!((row.misses, scene.route(NAME).await.as_deref()), (0, Some("running")));
+}
+
+/// The percloud's own apex leads here, and the text that proves it has been gone for three days and more.
+async fn unproved() -> (Scene, String) {
+    let scene = Scene::active().await;
+    let text = scene.row(&scene.ada).await.challenge_value();
+    scene.knot.remove(CHALLENGE, "TXT").await.unwrap();
+    for _ in 0..4 {
+        scene.pass(TimeDelta::hours(25)).await;
+    }
+    (scene, text)
+}
+
+#[tokio::test]
+async fn a_name_that_leads_here_without_its_proof_is_served_until_its_certificate_ends() {
+    let (scene, _) = unproved().await;
+    let row = scene.row(&scene.ada).await;
+    assert!(row.serves() && row.runs_out() && row.misses > 3, "{row:?}");
+    assert_eq!((scene.route(NAME).await.as_deref(), scene.certified().await.len()), (Some("running"), 2));
+    assert_eq!(scene.mails().await, ["domain-ready", "domain-missed", "domain-missed"], "two, however long it goes on");
+    let said = "select array_agg(text_body order by id) from mails where kind = 'domain-missed'";
+    let said: Vec<String> = scene.cloud.value(said).await;
+    assert!(said[0].contains("Since yesterday the entries of your own domain ada.test"), "{said:?}");
+    assert!(said[1].contains("has been missing for days") && said[1].contains("nothing changes"), "{said:?}");
+    let found = crate::operator::json(&scene.cloud, &["admin", "domains", "list", "--troubled"]);
+    assert_eq!(found[0]["name"], NAME, "an operator sees it");
+
+    // Neither when it is due for renewal nor when its own servers are away for a while does it go dark.
+    for _ in 0..80 {
+        scene.pass(TimeDelta::days(1)).await;
+    }
+    let row = scene.row(&scene.ada).await;
+    let certificate: String = scene.cloud.value("select waits from certificates where names = '{ada.test}'").await;
+    assert!(row.serves() && certificate.contains("is not proved to be its percloud's"), "{certificate}: {row:?}");
+    for _ in 0..4 {
+        scene.pass(TimeDelta::days(1)).await;
+    }
+    let row = scene.row(&scene.ada).await;
+    assert_eq!((row.observed, scene.certified().await.len()), (Observed::Lost, 0), "{row:?}");
+    assert_eq!((scene.route(NAME).await, scene.route(WWW).await), (None, None));
+    assert_eq!(scene.route("ada.percloud.localhost").await.as_deref(), Some("running"), "the owner is not locked out");
+    assert_eq!(scene.mails().await.last().map(String::as_str), Some("domain-lost"));
+}
+
+#[tokio::test]
+async fn whose_proof_is_back_in_time_is_renewed_as_if_nothing_had_been() {
+    let (scene, text) = unproved().await;
+    for _ in 0..70 {
+        scene.pass(TimeDelta::days(1)).await;
+    }
+    let before: String = scene.cloud.value("select chain_pem from certificates where names = '{ada.test}'").await;
+    scene.knot.set(CHALLENGE, "TXT", &text).await.unwrap();
+    let row = scene.ask(&scene.ada).await;
+    assert!(row.serves() && row.misses == 0 && !row.runs_out(), "{row:?}");
+    scene.pass(TimeDelta::minutes(30)).await;
+    let after: String = scene.cloud.value("select chain_pem from certificates where names = '{ada.test}'").await;
+    assert_ne!(after, before);
+    assert_eq!(scene.route(NAME).await.as_deref(), Some("running"));
+}
+
+#[tokio::test]
+async fn a_name_without_its_proof_goes_over_as_soon_as_somebody_elses_stands_or_it_leads_elsewhere() {
+    let (scene, _) = unproved().await;
+    let bob = scene.cloud.try_sign_up("bob", "bob@example.org").await.unwrap();
+    scene.cloud.confirm(&bob).await;
+    let claim = scene.claim(&bob, NAME, false).await;
+    scene.knot.set(CHALLENGE, "TXT", &claim.challenge_value()).await.unwrap();
+    assert!(scene.ask(&bob).await.serves(), "at once");
+    assert_eq!((scene.row(&scene.ada).await.observed, scene.own_domain(&scene.ada).await), (Observed::Lost, None));
+    // Nobody's, but led elsewhere: nobody reads anything of Ada's there.
+    let (scene, _) = unproved().await;
+    scene.knot.set(NAME, "A", OLD_SITE).await.unwrap();
+    assert_eq!(scene.ask(&scene.ada).await.observed, Observed::Lost, "the days that it was given were there");
 }
 
 #[tokio::test]
@@ -69,6 +154,22 @@ async fn a_name_server_that_is_away_costs_nobody_a_name_for_two_weeks() {
 }
 
 #[tokio::test]
+async fn who_does_not_know_the_own_addresses_counts_no_miss() {
+    let mut scene = Scene::active().await;
+    // Neither --public-address nor an address of the base domain.
+    scene.domains.addresses.clear();
+    for _ in 0..5 {
+        scene.pass(TimeDelta::days(1)).await;
+    }
+    let row = scene.row(&scene.ada).await;
+    assert_eq!((row.serves(), row.misses, notices(&row)), (true, 0, vec!["no-addresses"]), "{row:?}");
+    assert_eq!(words(&row), ["TXT ok", "CNAME ok"], "nobody is told to change an address");
+    scene.knot.set(BASE, "A", EDGE).await.unwrap();
+    let row = scene.ask(&scene.ada).await;
+    assert_eq!((words(&row), notices(&row)), (["TXT ok", "A ok", "CNAME ok"].map(str::to_owned).to_vec(), vec![]));
+}
+
+#[tokio::test]
 async fn a_lame_server_beside_a_good_one_does_no_harm() {
     let scene = Scene::new().await;
     // It is asked, and nobody is there.
@@ -106,6 +207,26 @@ async fn a_domain_that_nobody_has_registered_is_called_so() {
     let row = scene.claim(&scene.ada, "mistyped.test", false).await;
     assert_eq!(words(&row), ["TXT no-such-domain mistyped.test", "A no-such-domain mistyped.test"]);
     assert_eq!(notices(&row), ["unregistered"]);
+}
+
+#[tokio::test]
+async fn a_name_that_a_company_gives_away_in_its_own_zone_is_not_called_nobodys() {
+    let scene = Scene::at(Knot::start(&["test", "org", "duckdns.org"]).await.unwrap()).await;
+    let row = scene.claim(&scene.ada, "ada.duckdns.org", true).await;
+    assert_eq!(
+        (words(&row), notices(&row)),
+        (["TXT missing", "A missing", "CNAME missing"].map(str::to_owned).to_vec(), vec!["shared"])
+    );
+    assert_eq!(row.report.as_ref().unwrap().records[0].label, "_percloud-challenge.ada");
+    let said = row.report.as_ref().unwrap().notices[0].said(ui::Lang::En);
+    assert!(said.contains("a name below duckdns.org"), "{said}");
+    scene.set_all(&row).await;
+    let row = scene.ask(&scene.ada).await;
+    assert!(row.serves() && notices(&row).is_empty(), "{:?}", words(&row));
+    // What a registry sells is nobody's until it is bought.
+    scene.remove(&scene.ada).await;
+    scene.settle().await;
+    assert_eq!(notices(&scene.claim(&scene.ada, "mistyped.org", true).await), ["unregistered"]);
 }
 
 /// Works until nothing is due, dying once on the way; true when it did die.

@@ -253,8 +253,7 @@ async fn names_from_before_are_let_go_one_by_one_or_with_the_one_to_which_they_l
     .await;
     ada.cloud.sql("update domains set misses = 1 where name = 'ada.test'").await;
     ada.cloud.sql("update domains set paused = true where name = 'lovelace.test'").await;
-    ada.reads(&["If they stay like that, it ends within three days", "its certificate is not renewed for now"], &[])
-        .await;
+    ada.reads(&["If they stay like that, it ends before that", "its certificate is not renewed for now"], &[]).await;
     let id = ada.id_of("ada.test").await;
     let (_, ask) = ada.get(&format!("/manage/domain/remove?domain={id}")).await;
     for said in [

@@ -106,3 +106,20 @@ async fn back_from_a_dns_host_the_owner_sees_what_is_found_now() {
         assert!(status == 200 && !page.contains("Welcome back"), "{other} is nobody's way back");
     }
 }
+
+#[tokio::test]
+async fn a_name_without_its_proof_says_until_when_it_serves_and_nothing_of_a_queue() {
+    let ada = Ada::new().await;
+    ada.claim("ada.test").await;
+    ada.found(&half()).await;
+    ada.cloud.sql("update domains set observed = 'verified', verified_at = now()").await;
+    ada.serve("ada.test").await;
+    let certificate = "insert into certificates (id, names, tenant_id, observed, chain_pem, key_sealed, not_before, not_after, waits, created_at)
+        select 'c-aaaaaaaaaaaaaaaa', array['ada.test'], id, 'issued', '', '', now(), now() + interval '1 year', 'for its proof', now() from tenants";
+    ada.cloud.sql(certificate).await;
+    ada.cloud.sql("update domains set misses = 2").await;
+    ada.reads(&["after three days at the earliest", "renewed by itself before"], &["not renewed any more"]).await;
+    ada.cloud.sql("update domains set misses = 3").await;
+    let not = ["after three days at the earliest", "renewed by itself", "We are in the queue"];
+    ada.reads(&["is not renewed any more", "Yes, until"], &not).await;
+}

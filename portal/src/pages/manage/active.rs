@@ -28,8 +28,10 @@ pub struct Twin {
 /// What is not as it should be at a name in use.
 #[derive(Clone, Debug, Serialize)]
 pub struct Changed {
-    /// It counts: after three days the name is lost.
+    /// It counts: after three days the name is lost, or no longer renewed.
     pub missed: bool,
+    /// Its certificate is not renewed any more, and serves until then.
+    pub ends: Option<DateTime<Utc>>,
     /// Its entries; none where they are right.
     pub records: Vec<Record>,
     /// What else there is to say.
@@ -154,7 +156,7 @@ impl Page for Active {
         let www = &[Record { optional: false, ..half.records[3].clone() }];
         let twin = |choice, ready, records| Some(Twin::sample(choice, ready, records));
         let changed = |missed, records: &[Record], notices: &[Words]| {
-            Some(Changed { missed, records: records.to_vec(), notices: notices.to_vec() })
+            Some(Changed { missed, ends: None, records: records.to_vec(), notices: notices.to_vec() })
         };
         let plain = Self { host: half.host.clone(), ..Self::sample() };
         let mut samples = vec![
@@ -165,6 +167,7 @@ impl Page for Active {
             Self { twin: twin("none", false, &[]), changed: changed(true, apex, &[]), ..plain.clone() },
             Self { twin: twin("apex", false, www), changed: changed(false, apex, &[]), ..plain.clone() },
             Self { changed: changed(false, &[], &bad.notices[1..]), ..plain.clone() },
+            Self { changed: changed(true, apex, &[]).map(|c| Changed { ends: Some(at), ..c }), ..plain.clone() },
             Self { certificate: Certificate { until: None, trouble: None }, checked: None, ..plain.clone() },
             Self { checked: Some(Checked::new(at, at)), ..plain.clone() },
             Self { paused: true, ..plain.clone() },

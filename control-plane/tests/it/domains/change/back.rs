@@ -178,7 +178,7 @@ async fn who_loses_a_name_on_its_way_back_hears_of_it_since_people_used_it() {
     for host in [NAME, WWW] {
         scene.leads(host, None).await;
     }
-    assert_eq!(scene.mails().await, ["domain-ready", "domain-changed", "domain-ended"]);
+    assert_eq!(scene.mails().await, ["domain-ready", "domain-changed", "domain-missed", "domain-ended"]);
     scene.cancel().await;
     assert_eq!(scene.has().await, (Some(NEXT.into()), None, vec![]), "there is nothing to lead on");
     // And to somebody else's proof.
