@@ -24,6 +24,33 @@ macro_rules! paused {
     };
 }
 
+/// Which rows may be claimed once they are due: at most 32 are worked at by all reconcilers together, and of those at most 4 that failed
+/// before, so that names that never validate cannot keep the others waiting.
+macro_rules! free {
+    () => {
+        concat!(
+            "claimed_until < now() and (not paused or wanted = 'gone')
+                and 32 > ",
+            claimed!(""),
+            "
+                and (tries = 0 or 4 > ",
+            claimed!(" and tries > 0"),
+            ")"
+        )
+    };
+}
+
+/// How many are worked at.
+macro_rules! claimed {
+    ($of:literal) => {
+        concat!(
+            "(select count(*) from certificates where claimed_until >= now() and claimed_until > '-infinity'",
+            $of,
+            ")"
+        )
+    };
+}
+
 crate::statements! {
     /// Wants one for these names, due at once; leaves one that is wanted already for the same percloud alone. Of what was said and failed
     /// while they were another's, an operator's pause among it, nothing goes over.
@@ -90,15 +117,10 @@ crate::statements! {
                 c.paused or coalesce(t.wanted = 'suspended', false) or ", paused!("c.names"), " as resting
             from certificates c left join tenants t on t.id = c.tenant_id
             where c.wanted = 'issued') c");
-    /// Claims the one that has been due longest. At most 32 are worked at by all reconcilers together, and of those at most 4 that
-    /// failed before: names that never validate cannot keep the others waiting.
+    /// Claims the one that has been due longest.
     CLAIM = concat!("update certificates set claimed_until = now() + interval '20 seconds', claim = claim + 1
         where id = (
-            select id from certificates
-            where due_at <= $1 and claimed_until < now() and (not paused or wanted = 'gone')
-                and (select count(*) from certificates where claimed_until >= now() and claimed_until > '-infinity') < 32
-                and (tries = 0 or 4 > (
-                    select count(*) from certificates where claimed_until >= now() and claimed_until > '-infinity' and tries > 0))
+            select id from certificates where due_at <= $1 and ", free!(), "
             order by due_at limit 1 for update skip locked)
         returning claim, wish, trace_parent, chain_pem, key_sealed, trouble, told_at, told_of, ari_start, ari_end, ari_due_at, ", columns!());
     /// Holds on to it while a slow order runs.
@@ -120,8 +142,8 @@ crate::statements! {
             failing_since = case when $7 then coalesce(failing_since, $4::timestamptz) else failing_since end,
             trouble = $8, claimed_until = '-infinity'
         where id = $1 and claim = $2";
-    /// When the next is due.
-    NEXT = "select min(due_at) from certificates where claimed_until < now() and (not paused or wanted = 'gone')";
+    /// When the next is due that could be claimed: whoever ends a turn looks again, so nobody need ask for those that wait for a place.
+    NEXT = concat!("select min(due_at) from certificates where ", free!());
     /// There is a new one.
     ISSUED = "update certificates set observed = 'issued', issuer = $3, chain_pem = $4, key_sealed = $5, not_before = $6, not_after = $7,
             renew_at = $8, ari_due_at = $9, ari_start = null, ari_end = null, ari_explanation = null
