@@ -25,7 +25,7 @@ macro_rules! paused {
 }
 
 /// Which rows may be claimed once they are due: at most 32 are worked at by all reconcilers together, and of those at most 4 that failed
-/// before, so that names that never validate cannot keep the others waiting.
+/// before and 4 whose CA is only to be asked when to renew. So neither names that never validate nor a CA that hangs keep the others waiting.
 macro_rules! free {
     () => {
         concat!(
@@ -35,6 +35,9 @@ macro_rules! free {
             "
                 and (tries = 0 or 4 > ",
             claimed!(" and tries > 0"),
+            ")
+                and (due_at is distinct from ari_due_at or 4 > ",
+            claimed!(" and due_at = ari_due_at"),
             ")"
         )
     };

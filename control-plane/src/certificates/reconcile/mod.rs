@@ -253,13 +253,11 @@ impl Certificates {
             Some(issuer) => issuer.suggests(chain).await,
             None => Ok(None),
         };
+        let ask_at = now + ask_again(&asked, now);
         let window = asked.unwrap_or_else(|error| {
             tracing::debug!(error = error.to_string(), "a CA does not say when to renew");
             None
         });
-        let jitter = TimeDelta::minutes(rand::random_range(0..60));
-        let again = window.as_ref().and_then(|window| TimeDelta::from_std(window.after).ok()).unwrap_or(ASK_EVERY);
-        let ask_at = now + again.clamp(TimeDelta::minutes(5), ASK_EVERY) + jitter;
         let suggested = window.as_ref().map(|window| (window.start, window.end));
         // What is not said anew stays as it was said last.
         let because = window.map_or_else(|| held.certificate.renewal_because.clone(), |window| window.explanation);
@@ -279,6 +277,16 @@ impl Certificates {
         ensure_affected(affected, 1)?;
         Ok(After::Seen(Seen { renew_at, ask_at: Some(ask_at), ..seen }))
     }
+}
+
+/// How long a CA is not asked again when to renew: as long as it says, or was not to be asked now.
+fn ask_again(asked: &Result<Option<issuer::Window>, issuer::Error>, now: DateTime<Utc>) -> TimeDelta {
+    let again = match asked {
+        Ok(Some(window)) => TimeDelta::from_std(window.after).unwrap_or(ASK_EVERY),
+        Err(issuer::Error::NotNow { until, .. }) => *until - now,
+        Ok(None) | Err(_) => ASK_EVERY,
+    };
+    again.clamp(TimeDelta::minutes(5), ASK_EVERY) + TimeDelta::minutes(rand::random_range(0..60))
 }
 
 /// Of whose trouble its owner was told.
