@@ -30,7 +30,6 @@ pub use solver::Ways;
 use super::{
     caa,
     issuer::{ANYBODYS, Error, Identity, Issuer, Order, Window},
-    retry,
 };
 use crate::{db, dns::Dns};
 use accounts::Kept;
@@ -264,7 +263,8 @@ fn not_before(error: &tls::acme::Error, order: &Order<'_>, now: DateTime<Utc>) -
         tls::acme::Error::Away { after, .. } | tls::acme::Error::Limited { after, .. } => (*after)?,
         tls::acme::Error::NotValidated { .. } | tls::acme::Error::Refused(_) => return None,
     };
-    TimeDelta::from_std(retry::in_time(after, order.serving.as_ref(), now)).ok().map(|after| now + after)
+    let left = order.serving.map(|serving| serving.not_after - now);
+    TimeDelta::from_std(tls::schedule::in_time(after, left)).ok().map(|after| now + after)
 }
 
 /// Up to half an hour, by chance.

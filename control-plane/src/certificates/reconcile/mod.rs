@@ -156,7 +156,8 @@ impl Noun for Certificates {
             .max(after.unwrap_or_default()),
         };
         // Whatever a CA wants: what serves must not end for it.
-        retry::in_time(pause, claimed.row.certificate.validity.as_ref(), now)
+        let left = claimed.row.certificate.validity.map(|validity| validity.not_after - now);
+        tls::schedule::in_time(pause, left)
     }
 
     async fn write(&self, claimed: &Claimed<Held>, after: After<Seen>) -> Result<(), db::Error> {
