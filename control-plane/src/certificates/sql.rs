@@ -4,7 +4,7 @@
 macro_rules! columns {
     () => {
         "id, names, tenant_id, wanted, observed, paused, issuer, not_before, not_after, renew_at, created_at, due_at, tries, last_error, \
-        failing_since, waits, ari_explanation"
+        trouble, failing_since, waits, ari_explanation"
     };
 }
 
@@ -59,7 +59,7 @@ crate::statements! {
     /// while they were another's, an operator's pause among it, nothing goes over.
     WANT = "insert into certificates (id, names, tenant_id, created_at, due_at, trace_parent) values ($1, $2, $3, $4, $4, $5)
         on conflict (names) do update set wanted = 'issued', tenant_id = excluded.tenant_id, due_at = $4, tries = 0, told_at = null,
-            told_of = null, trouble = null, wish = certificates.wish + 1, trace_parent = coalesce(excluded.trace_parent, certificates.trace_parent),
+            told_of = null, trouble = null, mend = null, wish = certificates.wish + 1, trace_parent = coalesce(excluded.trace_parent, certificates.trace_parent),
             paused = certificates.paused and certificates.tenant_id is not distinct from excluded.tenant_id,
             failing_since = case when certificates.tenant_id is not distinct from excluded.tenant_id then certificates.failing_since end,
             last_error = case when certificates.tenant_id is not distinct from excluded.tenant_id then certificates.last_error end,
@@ -125,7 +125,7 @@ crate::statements! {
         where id = (
             select id from certificates where due_at <= $1 and ", free!(), "
             order by due_at limit 1 for update skip locked)
-        returning claim, wish, trace_parent, chain_pem, key_sealed, trouble, told_at, told_of, ari_start, ari_end, ari_due_at, ", columns!());
+        returning claim, wish, trace_parent, chain_pem, key_sealed, mend, told_at, told_of, ari_start, ari_end, ari_due_at, ", columns!());
     /// Holds on to it while a slow order runs.
     HOLD = "update certificates set claimed_until = now() + interval '20 seconds' where id = $1 and claim = $2";
     /// Writes a failure.
@@ -134,8 +134,8 @@ crate::statements! {
             tries = case when wish = $3 then tries + 1 else 0 end,
             last_error = $6, waits = null, failing_since = coalesce(failing_since, $4::timestamptz), claimed_until = '-infinity'
         where id = $1 and claim = $2";
-    /// Whose it is to mend what keeps it from being issued; the failure itself is written by [`FAIL`].
-    TROUBLE = "update certificates set trouble = $3 where id = $1 and claim = $2";
+    /// Whose it is to mend what keeps it from being issued, and what that is, where it is the owner's; the failure itself is written by [`FAIL`].
+    TROUBLE = "update certificates set trouble = $3, mend = $4 where id = $1 and claim = $2";
     /// Puts it off until $5 because of $6, which is no failure of its own; with $7 it is somebody's all the same, and shown as one. $8 says
     /// who can mend it.
     PUT_OFF = "update certificates set
@@ -157,7 +157,7 @@ crate::statements! {
     /// All is well until $5; a wish that came meanwhile is due at once ($4). Lets go.
     OBSERVED = "update certificates set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
-            tries = 0, last_error = null, waits = null, failing_since = null, trouble = null, told_at = null, told_of = null,
+            tries = 0, last_error = null, waits = null, failing_since = null, trouble = null, mend = null, told_at = null, told_of = null,
             claimed_until = '-infinity'
         where id = $1 and claim = $2";
     /// Its owner was told of $4's trouble; it is looked at again at once. Lets go.

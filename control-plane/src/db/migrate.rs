@@ -31,6 +31,7 @@ const ALL: &[(&str, &str)] = &[
     ("V23__domains_back", include_str!("../../../migrations/0023_domains_back.sql")),
     ("V24__caa_notices", include_str!("../../../migrations/0024_caa_notices.sql")),
     ("V25__usage_steady", include_str!("../../../migrations/0025_usage_steady.sql")),
+    ("V27__certificate_mend", include_str!("../../../migrations/0027_certificate_mend.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

@@ -173,6 +173,7 @@ mod tests {
             due_at: None,
             tries: 0,
             last_error: error.map(ToOwned::to_owned),
+            trouble: None,
             failing_since: None,
             waits: None,
         };

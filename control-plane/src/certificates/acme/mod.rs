@@ -99,6 +99,7 @@ impl Acme {
             tries: order.tries,
         };
         let issued = account.issue(order.names, order.replaces, &solver, PATIENCE).await;
+        let issued = issued.map_err(|error| self.forbidden(error, &account));
         let outcome = match &issued {
             Ok(_) => Outcome::Issued,
             Err(tls::acme::Error::NotValidated { .. }) => Outcome::NotValidated,
@@ -135,8 +136,7 @@ impl Acme {
 
     /// Whether every name's domain lets the CA issue; where the DNS does not say, the CA shall find out.
     async fn lets(&self, order: &Order<'_>, account: &Account) -> Result<(), Error> {
-        let says: Vec<&str> = account.caa_identities().iter().map(String::as_str).collect();
-        let issuers = if says.is_empty() { self.known_as } else { &says };
+        let issuers = &*self.identities(account);
         let Some(dns) = self.shared.dns.as_ref().filter(|_| !issuers.is_empty()) else { return Ok(()) };
         for name in order.names {
             let (name, wildcard) = name.strip_prefix("*.").map_or((name.as_str(), false), |rest| (rest, true));
@@ -151,6 +151,22 @@ impl Acme {
             }
         }
         Ok(())
+    }
+
+    /// By which domains it is known in CAA records; none when nobody knows.
+    fn identities<'a>(&self, account: &'a Account) -> Vec<&'a str> {
+        let says: Vec<&str> = account.caa_identities().iter().map(String::as_str).collect();
+        if says.is_empty() { self.known_as.to_vec() } else { says }
+    }
+
+    /// With whom to let in, where the CA has seen CAA records that we have not.
+    fn forbidden(&self, error: tls::acme::Error, account: &Account) -> tls::acme::Error {
+        match (error, self.identities(account).first()) {
+            (tls::acme::Error::Refused(source), Some(ours)) if caa::forbids(&source) => {
+                tls::acme::Error::Refused(source.context(caa::Forbids::unseen(ours)))
+            }
+            (error, _) => error,
+        }
     }
 
     /// What its directory says of itself, and which account of ours it knows; none is made for that.

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     db::{self, GenericClient, Pool, ensure_affected},
+    mails::Mend,
     reconcile::{After, Claimed, Id, Noun, StepError},
 };
 
@@ -55,7 +56,7 @@ pub struct Held {
     certificate: Certificate,
     chain_pem: Option<String>,
     key_sealed: Option<Vec<u8>>,
-    trouble: Option<Trouble>,
+    mend: Option<Mend>,
     told: Option<Trouble>,
     ari: Option<(DateTime<Utc>, DateTime<Utc>)>,
     ari_due_at: Option<DateTime<Utc>>,
@@ -85,7 +86,8 @@ impl Noun for Certificates {
             row: Held {
                 chain_pem: row.try_get("chain_pem")?,
                 key_sealed: row.try_get("key_sealed")?,
-                trouble: row.try_get::<_, Option<&str>>("trouble")?.map(str::parse).transpose()?,
+                // One that cannot be read is none: what else is said to its owner is right all the same.
+                mend: row.try_get::<_, Option<_>>("mend")?.and_then(|mend| serde_json::from_value(mend).ok()),
                 told: told(row)?,
                 ari: start.zip(end),
                 ari_due_at: row.try_get("ari_due_at")?,
@@ -112,7 +114,7 @@ impl Noun for Certificates {
             bridge: stopgap,
             standing: self.standing(one).await?,
             failing_since: one.failing_since,
-            trouble: held.trouble,
+            trouble: one.trouble,
             told: held.told,
             now,
         })
