@@ -319,13 +319,8 @@ async fn tidy(issuers: &Issuers) {
 /// A CA answers in its own time, and what is said of it may wait for that.
 async fn learn(db: &Pool, issuers: &Issuers) {
     loop {
-        match db.get().await {
-            Ok(client) => {
-                if let Err(error) = known::learn(&client, issuers).await {
-                    tracing::debug!(%error, "how CAs are met in CAA records is not written down");
-                }
-            }
-            Err(error) => tracing::debug!(%error, "how CAs are met in CAA records is not written down"),
+        if let Err(error) = known::learn(db, issuers).await {
+            tracing::debug!(%error, "how CAs are met in CAA records is not written down");
         }
         tokio::time::sleep(UPKEEP_EVERY).await;
     }
