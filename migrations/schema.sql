@@ -480,9 +480,11 @@ CREATE TABLE public.certificates (
     trouble text,
     told_of text,
     ari_explanation text,
+    mend jsonb,
     CONSTRAINT certificates_ari_explanation_check CHECK (((octet_length(ari_explanation) >= 1) AND (octet_length(ari_explanation) <= 500))),
     CONSTRAINT certificates_check CHECK (((observed = 'absent'::text) OR ((chain_pem IS NOT NULL) AND (key_sealed IS NOT NULL) AND (not_before IS NOT NULL) AND (not_after IS NOT NULL)))),
     CONSTRAINT certificates_id_check CHECK ((id ~ '^c-[a-z2-7]{16}$'::text)),
+    CONSTRAINT certificates_mend_check CHECK ((jsonb_typeof(mend) = 'object'::text)),
     CONSTRAINT certificates_names_check CHECK (((cardinality(names) >= 1) AND (cardinality(names) <= 100))),
     CONSTRAINT certificates_observed_check CHECK ((observed = ANY (ARRAY['absent'::text, 'issued'::text]))),
     CONSTRAINT certificates_tenant_id_check CHECK ((tenant_id ~ '^t-[a-z2-7]{16}$'::text)),
@@ -546,11 +548,13 @@ COMMENT ON COLUMN public.certificates.ari_end IS 'Where that window ends.';
 
 COMMENT ON COLUMN public.certificates.ari_due_at IS 'When its CA is asked again; none when it is never asked.';
 
-COMMENT ON COLUMN public.certificates.trouble IS 'Who can mend what kept it from being issued last: owner (the name does not validate, or its domain forbids our CA) or operator (anything else, a budget that is used up too); none while nothing has.';
+COMMENT ON COLUMN public.certificates.trouble IS 'Who can mend what kept it from being issued last: owner (the name does not validate, or its domain forbids our CA) or operator (anything else, a limit at its CA and a budget that is used up too); none while nothing has.';
 
 COMMENT ON COLUMN public.certificates.told_of IS 'Of whose trouble its owner was told at told_at; none in rows that an older release wrote: of the owner''s.';
 
 COMMENT ON COLUMN public.certificates.ari_explanation IS 'A page on which its CA says why it suggests that window; none when it names none.';
+
+COMMENT ON COLUMN public.certificates.mend IS 'What its owner can mend, where trouble is owner: where the name leads, with the words of its CA, or which CAA records stand against it and whom to let in. None in rows that an older release wrote.';
 
 CREATE TABLE public.cost_prices (
     one boolean DEFAULT true NOT NULL,

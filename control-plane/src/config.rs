@@ -7,7 +7,7 @@ use anyhow::Context;
 use bundle::Domain;
 use serde::{Deserialize, Serialize};
 
-use crate::certificates;
+use crate::certificates::{self, acme::budgets::Budgets};
 
 /// Options that all roles share. `percloud up` hands them on; each has an environment variable, so that secrets stay off command lines.
 #[derive(Clone, Debug, clap::Args)]
@@ -157,10 +157,10 @@ impl Remembered {
         serde_json::from_slice(&std::fs::read(paths.remembered()).ok()?).ok()
     }
 
-    /// How many orders the CA has agreed to, when that was said.
+    /// What may be ordered of public CAs.
     #[must_use]
-    pub fn acme_orders(&self) -> Option<u32> {
-        self.certificates.acme_orders
+    pub fn acme_budgets(&self) -> Budgets {
+        self.certificates.budgets()
     }
 
     /// What is said of public CAs holds as a whole: saying anything anew says all of it anew.

@@ -25,3 +25,36 @@ pub fn pause_after(before: u32) -> Duration {
     };
     Duration::from_secs(minutes * 60)
 }
+
+/// A pause where a certificate serves that has so much of its life left: no longer than a quarter of that (one minute at least), whatever
+/// an authority wants. Of one that has ended there is nothing to lose any more.
+#[must_use]
+pub fn in_time(pause: Duration, left: Option<TimeDelta>) -> Duration {
+    match left.filter(|left| *left > TimeDelta::zero()).map(|left| (left / 4).to_std()) {
+        Some(Ok(quarter)) => pause.min(quarter.max(Duration::from_secs(60))),
+        _ => pause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_soon_is_tried_more_often() {
+        let day = Duration::from_secs(86_400);
+        for (left, expected) in [
+            (None, day),
+            (Some(30 * 24), day),
+            (Some(48), Duration::from_secs(12 * 3600)),
+            (Some(4), Duration::from_secs(3600)),
+            (Some(0), day), // over: nothing to lose any more
+            (Some(-4), day),
+        ] {
+            assert_eq!(in_time(day, left.map(TimeDelta::hours)), expected, "{left:?}");
+        }
+        let minute = Duration::from_secs(60);
+        assert_eq!(in_time(minute, Some(TimeDelta::hours(1))), minute);
+        assert_eq!(in_time(day, Some(TimeDelta::seconds(8))), minute);
+    }
+}

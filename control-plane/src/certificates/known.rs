@@ -6,7 +6,7 @@ use super::{
     issuer::{Identity, Issuers},
     sql,
 };
-use crate::db::{self, GenericClient};
+use crate::db::{self, GenericClient, Pool};
 
 /// Who issues certificates here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +58,9 @@ pub async fn for_own_domains(db: &impl GenericClient) -> Result<bool, db::Error>
     Ok(known(db).await?.is_none_or(|known| known.own_domains))
 }
 
-/// Writes down how those who issue for own domains are met in CAA records. While one of them cannot be asked, what was learnt stands.
-pub(super) async fn learn(db: &impl GenericClient, issuers: &Issuers) -> Result<(), db::Error> {
+/// Writes down how those who issue for own domains are met in CAA records. While one of them cannot be asked, what was learnt stands;
+/// one that hangs keeps no connection to the database meanwhile.
+pub(super) async fn learn(db: &Pool, issuers: &Issuers) -> Result<(), db::Error> {
     let mut all = Identity::default();
     let mut accounts = Vec::new();
     for issuer in issuers.for_own_domains() {
@@ -80,7 +81,7 @@ pub(super) async fn learn(db: &impl GenericClient, issuers: &Issuers) -> Result<
             }
         }
     }
-    db.execute(sql::LEARN, &[&all.names, &accounts, &all.methods]).await?;
+    db.get().await?.execute(sql::LEARN, &[&all.names, &accounts, &all.methods]).await?;
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub use known::{Known, Met, for_own_domains, known, met};
 pub use options::{Options, Settings};
 pub use renewal::Validity;
 pub use tls::acme::caa;
-pub use trouble::Trouble;
+pub use trouble::{Trouble, mend};
 pub use wishes::{look, pause, renew, resume, retry_now, unwant, want};
 
 /// Why something asked of a certificate is not done.
@@ -134,6 +134,9 @@ pub struct Certificate {
     pub tries: i32,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// Whose it is to mend what went wrong; none while nobody knows.
+    #[serde(skip)]
+    pub trouble: Option<Trouble>,
     /// Since when it fails.
     pub failing_since: Option<DateTime<Utc>>,
     /// Why it waits although nothing is wrong with it.
@@ -159,6 +162,7 @@ impl Certificate {
             due_at: row.try_get("due_at")?,
             tries: row.try_get("tries")?,
             last_error: row.try_get("last_error")?,
+            trouble: row.try_get::<_, Option<&str>>("trouble")?.map(str::parse).transpose()?,
             failing_since: row.try_get("failing_since")?,
             waits: row.try_get("waits")?,
             renewal_because: row.try_get("ari_explanation")?,

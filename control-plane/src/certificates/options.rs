@@ -53,6 +53,9 @@ pub struct Options {
     /// Orders that an account may make within three hours (300 unless given; a CA may have agreed to more).
     #[arg(long, env = "PERCLOUD_ACME_ORDERS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub acme_orders: Option<u32>,
+    /// Orders that all accounts together may make within three hours (1000 unless given, or what two accounts may, where that is more).
+    #[arg(long, env = "PERCLOUD_ACME_ORDERS_IN_ALL", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub acme_orders_in_all: Option<u32>,
     /// The DNS server that takes updates (RFC 2136) for the base domain's zone, as host or host:port: for the wildcard.
     #[arg(long, env = "PERCLOUD_DNS_UPDATE", value_name = "SERVER", conflicts_with = "dns_hook")]
     pub dns_update: Option<String>,
@@ -136,6 +139,7 @@ impl Options {
             (ROOT_PEM, secret(ROOT_PEM, self.acme_root.as_ref())?),
             ("PERCLOUD_ACME_CHALLENGES", (!self.acme_challenges.is_empty()).then(|| self.acme_challenges.join(","))),
             ("PERCLOUD_ACME_ORDERS", self.acme_orders.map(|orders| orders.to_string())),
+            ("PERCLOUD_ACME_ORDERS_IN_ALL", self.acme_orders_in_all.map(|orders| orders.to_string())),
             ("PERCLOUD_DNS_UPDATE", self.dns_update.clone()),
             (DNS_UPDATE_KEY, secret(DNS_UPDATE_KEY, self.dns_update_key.as_ref())?),
             ("PERCLOUD_DNS_HOOK", self.dns_hook.clone()),
@@ -174,13 +178,18 @@ impl Options {
     /// # Errors
     /// When a file cannot be read or something makes no sense; the words name the option.
     pub fn read(&self, base_domain: &str) -> anyhow::Result<Settings> {
-        let defaults = Budgets::default();
         Ok(Settings {
             directories: self.directories()?,
             email: self.acme_email.clone(),
             ways: Ways { edge: self.kinds()?, dns: self.dns()?, base_domain: base_domain.to_owned() },
-            budgets: Budgets { orders: self.acme_orders.unwrap_or(defaults.orders), ..defaults },
+            budgets: self.budgets(),
         })
+    }
+
+    /// What may be ordered.
+    #[must_use]
+    pub fn budgets(&self) -> Budgets {
+        Budgets::of(self.acme_orders, self.acme_orders_in_all)
     }
 
     fn directories(&self) -> anyhow::Result<Vec<Directory>> {
@@ -318,6 +327,7 @@ mod tests {
             dns_hook: Some("https://hook.example".into()),
             dns_hook_token: Some(token),
             acme_orders: Some(1000),
+            acme_orders_in_all: Some(1500),
             ..Options::default()
         };
         let environment = options.environment().unwrap();
@@ -326,6 +336,7 @@ mod tests {
             pairs,
             [
                 ("PERCLOUD_ACME_ORDERS", "1000"),
+                ("PERCLOUD_ACME_ORDERS_IN_ALL", "1500"),
                 ("PERCLOUD_DNS_HOOK", "https://hook.example"),
                 ("PERCLOUD_DNS_HOOK_TOKEN", "s3cret")
             ]

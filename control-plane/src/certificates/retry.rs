@@ -1,12 +1,9 @@
 //! When a certificate that failed is tried again: pure, chance handed in.
 //!
-//! 1, 10 and 100 minutes after the first three failures, then daily ([`tls::schedule::pause_after`]).
+//! 1, 10 and 100 minutes after the first three failures, then daily ([`tls::schedule::pause_after`]); what
+//! serves does not end meanwhile ([`tls::schedule::in_time`]).
 
 use std::time::Duration;
-
-use chrono::{DateTime, TimeDelta, Utc};
-
-use super::renewal::Validity;
 
 /// The pause after `tries` failures before this one, give or take a tenth.
 #[must_use]
@@ -19,17 +16,6 @@ pub fn pause(tries: i32, chance: f64) -> Duration {
 #[must_use]
 pub fn away(tries: i32, chance: f64) -> Duration {
     pause(tries, chance).min(Duration::from_secs(if tries < 6 { 600 } else { 3600 }))
-}
-
-/// Where a certificate that serves is about to end, no pause is longer than a quarter of what is left (one minute at least).
-#[must_use]
-pub fn in_time(pause: Duration, serving: Option<&Validity>, now: DateTime<Utc>) -> Duration {
-    let Some(validity) = serving else { return pause };
-    let quarter = (validity.not_after - now).max(TimeDelta::zero()) / 4;
-    match quarter.to_std() {
-        Ok(quarter) if validity.not_after > now => pause.min(quarter.max(Duration::from_secs(60))),
-        _ => pause,
-    }
 }
 
 #[cfg(test)]
@@ -50,22 +36,5 @@ mod tests {
         for (tries, minutes) in [(0, 1), (1, 10), (2, 10), (5, 10), (6, 60), (100, 60)] {
             assert_eq!(away(tries, 0.5), Duration::from_secs(minutes * 60), "{tries}");
         }
-    }
-
-    #[test]
-    fn what_ends_soon_is_tried_more_often() {
-        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let day = Duration::from_secs(86_400);
-        let left = |hours| Validity { not_before: now - TimeDelta::days(3), not_after: now + TimeDelta::hours(hours) };
-        for (serving, expected) in [
-            (None, day),
-            (Some(left(30 * 24)), day),
-            (Some(left(48)), Duration::from_secs(12 * 3600)),
-            (Some(left(4)), Duration::from_secs(3600)),
-            (Some(left(0)), day), // over: nothing to lose any more
-        ] {
-            assert_eq!(in_time(day, serving.as_ref(), now), expected, "{serving:?}");
-        }
-        assert_eq!(in_time(Duration::from_secs(60), Some(&left(1)), now), Duration::from_secs(60));
     }
 }

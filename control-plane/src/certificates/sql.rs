@@ -4,7 +4,7 @@
 macro_rules! columns {
     () => {
         "id, names, tenant_id, wanted, observed, paused, issuer, not_before, not_after, renew_at, created_at, due_at, tries, last_error, \
-        failing_since, waits, ari_explanation"
+        trouble, failing_since, waits, ari_explanation"
     };
 }
 
@@ -26,12 +26,42 @@ macro_rules! domain_is {
     };
 }
 
+/// Which rows may be claimed once they are due: at most 32 are worked at by all reconcilers together, and of those at most 4 that failed
+/// before and 4 whose CA is only to be asked when to renew. So neither names that never validate nor a CA that hangs keep the others waiting.
+macro_rules! free {
+    () => {
+        concat!(
+            "claimed_until < now() and (not paused or wanted = 'gone')
+                and 32 > ",
+            claimed!(""),
+            "
+                and (tries = 0 or 4 > ",
+            claimed!(" and tries > 0"),
+            ")
+                and (due_at is distinct from ari_due_at or 4 > ",
+            claimed!(" and due_at = ari_due_at"),
+            ")"
+        )
+    };
+}
+
+/// How many are worked at.
+macro_rules! claimed {
+    ($of:literal) => {
+        concat!(
+            "(select count(*) from certificates where claimed_until >= now() and claimed_until > '-infinity'",
+            $of,
+            ")"
+        )
+    };
+}
+
 crate::statements! {
     /// Wants one for these names, due at once; leaves one that is wanted already for the same percloud alone. Of what was said and failed
     /// while they were another's, an operator's pause among it, nothing goes over.
     WANT = "insert into certificates (id, names, tenant_id, created_at, due_at, trace_parent) values ($1, $2, $3, $4, $4, $5)
         on conflict (names) do update set wanted = 'issued', tenant_id = excluded.tenant_id, due_at = $4, tries = 0, told_at = null,
-            told_of = null, trouble = null, wish = certificates.wish + 1, trace_parent = coalesce(excluded.trace_parent, certificates.trace_parent),
+            told_of = null, trouble = null, mend = null, wish = certificates.wish + 1, trace_parent = coalesce(excluded.trace_parent, certificates.trace_parent),
             paused = certificates.paused and certificates.tenant_id is not distinct from excluded.tenant_id,
             failing_since = case when certificates.tenant_id is not distinct from excluded.tenant_id then certificates.failing_since end,
             last_error = case when certificates.tenant_id is not distinct from excluded.tenant_id then certificates.last_error end,
@@ -92,17 +122,12 @@ crate::statements! {
                 c.paused or coalesce(t.wanted = 'suspended', false) or ", domain_is!("(d.paused or d.misses >= 3)", "c.names"), " as resting
             from certificates c left join tenants t on t.id = c.tenant_id
             where c.wanted = 'issued') c");
-    /// Claims the one that has been due longest. At most 32 are worked at by all reconcilers together, and of those at most 4 that
-    /// failed before: names that never validate cannot keep the others waiting.
+    /// Claims the one that has been due longest.
     CLAIM = concat!("update certificates set claimed_until = now() + interval '20 seconds', claim = claim + 1
         where id = (
-            select id from certificates
-            where due_at <= $1 and claimed_until < now() and (not paused or wanted = 'gone')
-                and (select count(*) from certificates where claimed_until >= now() and claimed_until > '-infinity') < 32
-                and (tries = 0 or 4 > (
-                    select count(*) from certificates where claimed_until >= now() and claimed_until > '-infinity' and tries > 0))
+            select id from certificates where due_at <= $1 and ", free!(), "
             order by due_at limit 1 for update skip locked)
-        returning claim, wish, trace_parent, chain_pem, key_sealed, trouble, told_at, told_of, ari_start, ari_end, ari_due_at, ", columns!());
+        returning claim, wish, trace_parent, chain_pem, key_sealed, mend, told_at, told_of, ari_start, ari_end, ari_due_at, ", columns!());
     /// Holds on to it while a slow order runs.
     HOLD = "update certificates set claimed_until = now() + interval '20 seconds' where id = $1 and claim = $2";
     /// Writes a failure.
@@ -111,8 +136,8 @@ crate::statements! {
             tries = case when wish = $3 then tries + 1 else 0 end,
             last_error = $6, waits = null, failing_since = coalesce(failing_since, $4::timestamptz), claimed_until = '-infinity'
         where id = $1 and claim = $2";
-    /// Whose it is to mend what keeps it from being issued; the failure itself is written by [`FAIL`].
-    TROUBLE = "update certificates set trouble = $3 where id = $1 and claim = $2";
+    /// Whose it is to mend what keeps it from being issued, and what that is, where it is the owner's; the failure itself is written by [`FAIL`].
+    TROUBLE = "update certificates set trouble = $3, mend = $4 where id = $1 and claim = $2";
     /// Puts it off until $5 because of $6, which is no failure of its own; with $7 it is somebody's all the same, and shown as one. $8 says
     /// who can mend it.
     PUT_OFF = "update certificates set
@@ -122,8 +147,8 @@ crate::statements! {
             failing_since = case when $7 then coalesce(failing_since, $4::timestamptz) else failing_since end,
             trouble = $8, claimed_until = '-infinity'
         where id = $1 and claim = $2";
-    /// When the next is due.
-    NEXT = "select min(due_at) from certificates where claimed_until < now() and (not paused or wanted = 'gone')";
+    /// When the next is due that could be claimed: whoever ends a turn looks again, so nobody need ask for those that wait for a place.
+    NEXT = concat!("select min(due_at) from certificates where ", free!());
     /// There is a new one.
     ISSUED = "update certificates set observed = 'issued', issuer = $3, chain_pem = $4, key_sealed = $5, not_before = $6, not_after = $7,
             renew_at = $8, ari_due_at = $9, ari_start = null, ari_end = null, ari_explanation = null
@@ -134,7 +159,7 @@ crate::statements! {
     /// All is well until $5; a wish that came meanwhile is due at once ($4). Lets go.
     OBSERVED = "update certificates set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
-            tries = 0, last_error = null, waits = null, failing_since = null, trouble = null, told_at = null, told_of = null,
+            tries = 0, last_error = null, waits = null, failing_since = null, trouble = null, mend = null, told_at = null, told_of = null,
             claimed_until = '-infinity'
         where id = $1 and claim = $2";
     /// Its owner was told of $4's trouble; it is looked at again at once. Lets go.

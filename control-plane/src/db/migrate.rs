@@ -32,6 +32,7 @@ const ALL: &[(&str, &str)] = &[
     ("V24__caa_notices", include_str!("../../../migrations/0024_caa_notices.sql")),
     ("V25__usage_steady", include_str!("../../../migrations/0025_usage_steady.sql")),
     ("V26__domains_slow", include_str!("../../../migrations/0026_domains_slow.sql")),
+    ("V27__certificate_mend", include_str!("../../../migrations/0027_certificate_mend.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

@@ -5,7 +5,7 @@ use deadpool_postgres::Client;
 
 use super::Finding;
 use crate::{
-    certificates::{self, Certificate, Counts, Filter, State, acme, issuer},
+    certificates::{self, Certificate, Counts, Filter, State, acme, acme::budgets::Budgets, issuer},
     config::{Common, Remembered},
     db,
 };
@@ -38,9 +38,8 @@ pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) ->
         let to_do = "nothing, when it passes; without a second CA (--acme-fallback-directory) no certificate is issued meanwhile";
         findings.push(Finding::warning(format!("CA {}", away.account), said, to_do));
     }
-    let usual = acme::budgets::Budgets::default().orders;
-    let most = Remembered::read(&common.paths()).and_then(|remembered| remembered.acme_orders()).unwrap_or(usual);
-    findings.extend(budgets(&acme::used(client, now).await?, most));
+    let most = Remembered::read(&common.paths()).map(|remembered| remembered.acme_budgets()).unwrap_or_default();
+    findings.extend(budgets(&acme::used(client, now).await?, &most));
     Ok(findings)
 }
 
@@ -132,15 +131,18 @@ fn certificate(one: &Certificate, now: DateTime<Utc>) -> Finding {
     }
 }
 
-fn budgets(used: &[acme::Used], most: u32) -> Vec<Finding> {
-    let full = |used: &&acme::Used| used.orders * 100 >= i64::from(most) * MUCH;
-    let say = |used: &acme::Used| {
-        let said = format!("{} orders in the last three hours; {most} are usual", used.orders);
-        let to_do =
-            "certificates beyond that wait by themselves; a CA that has agreed to more is told of with --acme-orders";
-        Finding::warning(format!("budget {}", used.account), said, to_do)
+fn budgets(used: &[acme::Used], most: &Budgets) -> Vec<Finding> {
+    let say = |about: String, orders: i64, most: u32, option: &str| {
+        let said = format!("{orders} orders in the last three hours; {most} are usual");
+        let to_do = format!(
+            "certificates beyond that wait by themselves; a CA that has agreed to more is told of with {option}"
+        );
+        (orders * 100 >= i64::from(most) * MUCH).then(|| Finding::warning(about, said, to_do))
     };
-    used.iter().filter(full).map(say).collect()
+    let each = used.iter().map(|one| say(format!("budget {}", one.account), one.orders, most.orders, "--acme-orders"));
+    let orders = used.iter().map(|one| one.orders).sum();
+    let in_all = say("budget of all CAs".into(), orders, most.in_all, "--acme-orders-in-all");
+    each.chain([in_all]).flatten().collect()
 }
 
 fn minute(at: DateTime<Utc>) -> String {
@@ -171,6 +173,7 @@ mod tests {
             due_at: None,
             tries: 0,
             last_error: error.map(ToOwned::to_owned),
+            trouble: None,
             failing_since: None,
             waits: None,
         };
@@ -196,7 +199,12 @@ mod tests {
     #[test]
     fn a_budget_is_mentioned_when_most_of_it_is_in_use() {
         let used = |orders| [acme::Used { account: "ca.example".into(), orders }];
-        assert!(budgets(&used(239), 300).is_empty());
-        assert_eq!(budgets(&used(240), 300).len(), 1);
+        let most = |orders, in_all| Budgets { orders, in_all, ..Budgets::default() };
+        assert!(budgets(&used(239), &most(300, 300)).is_empty());
+        for (orders, in_all, about) in [(300, 1000, "budget ca.example"), (1000, 300, "budget of all CAs")] {
+            let said: Vec<String> =
+                budgets(&used(240), &most(orders, in_all)).into_iter().map(|one| one.about).collect();
+            assert_eq!(said, [about]);
+        }
     }
 }

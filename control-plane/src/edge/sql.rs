@@ -26,9 +26,9 @@ crate::statements! {
     CERTIFICATES_OF = concat!(certificate!(), " and id = any($1)");
     /// One, with what it takes to show it.
     CERTIFICATE = "select chain_pem, key_sealed from certificates where id = $1 and observed = 'issued' and wanted = 'issued'";
-    /// So many of them behind an id, with what it takes to show them.
-    CERTIFICATES_AFTER = "select id, chain_pem, key_sealed from certificates
-        where id > $1 and observed = 'issued' and wanted = 'issued' order by id limit $2";
+    /// Some of them, with what it takes to show them.
+    CERTIFICATES_TO_KEEP = "select id, chain_pem, key_sealed from certificates
+        where id = any($1) and observed = 'issued' and wanted = 'issued'";
     /// Every challenge that is open; more than a provider has at a time by far.
     CHALLENGES = "select kind, token, name, key_authorization from acme_challenges
         where kind in ('http-01', 'tls-alpn-01') order by expires_at desc limit 10000";

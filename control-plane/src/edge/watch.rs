@@ -72,7 +72,8 @@ impl Watch {
         let mut due = Due { everything: true, ..Due::default() };
         let mut again = Instant::now() + AGAIN;
         let mut failing: Option<Instant> = None;
-        let mut filling: Option<AbortOnDropHandle<()>> = None;
+        let edge = self.edge.clone();
+        let _filling = AbortOnDropHandle::new(self.source.runtime.spawn(async move { edge.certificates.fill().await }));
         loop {
             if !due.is_nothing() {
                 match self.read(&due).await {
@@ -86,11 +87,6 @@ impl Watch {
                             tracing::info!(seconds = since.elapsed().as_secs(), "the database answers again");
                         }
                         self.edge.certificates.warm().await;
-                        if filling.is_none() {
-                            let edge = self.edge.clone();
-                            let fill = async move { edge.certificates.fill().await };
-                            filling = Some(AbortOnDropHandle::new(self.source.runtime.spawn(fill)));
-                        }
                     }
                     Err(error) if failing.is_none() => {
                         failing = Some(Instant::now());

@@ -154,14 +154,37 @@ pub enum Message {
         domain: String,
         /// The day on which the one there is ends; none when there is none.
         ends: Option<String>,
-        /// What went wrong last.
-        reason: String,
+        /// What there is to mend; none in those that an older release queued.
+        #[serde(default)]
+        mend: Option<Mend>,
         /// Its name at the provider, at which it answers again before that day; none when it does not answer at the domain.
         #[serde(default)]
         old: Option<String>,
         /// The name that it answers at; none when that is the domain.
         #[serde(default)]
         address: Option<String>,
+    },
+}
+
+/// What an owner can mend of a certificate that does not come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mend {
+    /// The name does not lead to the percloud.
+    Name {
+        /// What its CA said; empty when it said nothing.
+        said: String,
+    },
+    /// The domain's CAA records stand against it.
+    Caa {
+        /// At which name they stand; none when the CA alone has seen them.
+        at: Option<String>,
+        /// Whom they let issue; nobody when there is none.
+        issuers: Vec<String>,
+        /// Whom to let in.
+        ours: String,
+        /// That one is among them, but for somebody else or in another way.
+        otherwise: bool,
     },
 }
 

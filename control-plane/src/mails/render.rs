@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use portal::mails::{self, Mail};
 use ui::{Lang, words};
 
-use super::Message;
+use super::{Mend, Message};
 use crate::names::shown;
 
 /// Finds the words; `portal` is the origin to which links lead.
@@ -54,13 +54,32 @@ pub(super) fn render(message: &Message, language: &str, portal: &str) -> anyhow:
         Message::CertificateLate { domain, ends, old } => {
             mails::render(&mails::CertificateLate { domain: shown(&domain), ends: day(lang, &ends), old }, lang)
         }
-        Message::CertificateFailing { domain, ends, reason, old, address } => {
+        Message::CertificateFailing { domain, ends, mend, old, address } => {
+            let (caa, said) = mend.map(|mend| mended(mend, &shown(&domain), lang)).unwrap_or_default();
             let (domain, old) = (shown(&domain), old.unwrap_or_default());
             let ends = ends.map(|ends| day(lang, &ends)).unwrap_or_default();
             let address = address.map(|address| shown(&address)).unwrap_or_default();
-            mails::render(&mails::CertificateFailing { domain, ends, reason, old, address, page }, lang)
+            mails::render(&mails::CertificateFailing { domain, ends, caa, said, old, address, page }, lang)
         }
     }
+}
+
+/// What CAA records to set, in the words of the page of the domain, or what the CA said: one of both is empty.
+fn mended(mend: Mend, domain: &str, lang: Lang) -> (String, String) {
+    let (at, issuers, ours, otherwise) = match mend {
+        Mend::Name { said } => return (String::new(), said),
+        Mend::Caa { at, issuers, ours, otherwise } => (at, issuers, ours, otherwise),
+    };
+    let key = match (&at, otherwise, issuers.is_empty()) {
+        (None, ..) => "domain.notice.caa-unseen",
+        (_, true, _) => "domain.notice.caa-otherwise",
+        (_, _, true) => "domain.notice.caa-nobody",
+        (_, _, false) => "domain.notice.caa",
+    };
+    let at = at.map(|at| shown(&at)).unwrap_or_default();
+    let args = [("domain", domain.to_owned()), ("at", at), ("issuers", issuers.join(", ")), ("ours", ours)];
+    let args = args.map(|(name, value)| (name.to_owned(), value)).into();
+    (portal::pages().message(lang, key, &args), String::new())
 }
 
 /// A day as people say it, of one that is queued as `2026-05-14`.
@@ -103,8 +122,7 @@ mod tests {
             until: (state == "ends").then(|| "2026-05-14".into()),
         });
         assert!(text(&ends, "en").contains("Until 14 May 2026 nothing changes"), "{}", text(&ends, "en"));
-        let reason = "refused".to_owned();
-        let failing = Message::CertificateFailing { domain, ends: None, reason, old: None, address: None };
+        let failing = Message::CertificateFailing { domain, ends: None, mend: None, old: None, address: None };
         for message in [changed, lost, ended, taken, failing, serves, leads, ends] {
             for lang in ["en", "it"] {
                 let mail = render(&message, lang, PORTAL).unwrap();
@@ -123,13 +141,55 @@ mod tests {
         let failing = |address: Option<&str>| Message::CertificateFailing {
             domain: "www.ada.example".into(),
             ends: None,
-            reason: "refused".into(),
+            mend: None,
             old: None,
             address: address.map(Into::into),
         };
         let text = |address| render(&failing(address), "en", PORTAL).unwrap().text;
         assert!(text(Some("ada.example")).contains("At ada.example it answers as before."));
         assert!(!text(None).contains("as before"));
+    }
+
+    #[test]
+    fn who_is_asked_for_help_reads_what_to_mend_and_what_the_authority_said_of_it() {
+        let text = |mend: Option<Mend>, lang| {
+            let (domain, ends) = ("xn--bcher-kva.example".into(), Some("2026-05-14".into()));
+            let failing = Message::CertificateFailing { domain, ends, mend, old: None, address: None };
+            let mail = render(&failing, lang, PORTAL).unwrap();
+            assert!(!mail.text.contains("\n\n\n"), "{}", mail.text);
+            mail.text
+        };
+        let caa = |at: Option<&str>, issuers: &[&str], otherwise| {
+            let issuers = issuers.iter().map(|one| (*one).to_owned()).collect();
+            Some(Mend::Caa { at: at.map(Into::into), issuers, ours: "ours.example".into(), otherwise })
+        };
+        let at = Some("xn--bcher-kva.example");
+        let add = "0 issue \"ours.example\"";
+        for (mend, lang, said) in [
+            (caa(at, &["a.example", "b.example"], false), "en", "CAA at bücher.example lets only others"),
+            (caa(at, &["a.example", "b.example"], false), "it", "solo ad altri: a.example, b.example"),
+            (caa(at, &[], false), "en", "lets nobody"),
+            (caa(at, &["ours.example"], true), "it", "solo per qualcun altro"),
+            (caa(None, &[], false), "en", "CAA at bücher.example or above it"),
+            (caa(None, &[], false), "it", "CAA di bücher.example, o di un nome al di sopra"),
+        ] {
+            let text = text(mend, lang);
+            assert!(text.contains(said) && text.contains(add), "{said}: {text}");
+            for other in ["authority said", "l'autorità", "Usually", "Di solito", "needs a person"] {
+                assert!(!text.contains(other), "{other}: {text}");
+            }
+        }
+        let quoted = text(Some(Mend::Name { said: "Connection refused".into() }), "it");
+        assert!(quoted.contains("l'autorità di certificazione:\nConnection refused\n\nDi solito"), "{quoted}");
+        for mend in [None, Some(Mend::Name { said: String::new() })] {
+            let silent = text(mend, "en");
+            assert!(!silent.contains("authority said") && silent.contains("Usually"), "{silent}");
+        }
+        // What an older release has queued.
+        let queued =
+            r#"{"kind": "certificate-failing", "domain": "a.example", "ends": null, "reason": "needs a person"}"#;
+        let queued = render(&serde_json::from_str(queued).unwrap(), "en", PORTAL).unwrap().text;
+        assert!(!queued.contains("needs a person") && queued.contains("Usually"), "{queued}");
     }
 
     #[test]

@@ -124,6 +124,11 @@ async fn one_ten_and_a_hundred_minutes_and_the_owner_hears_of_it_once() {
     let text: String =
         scene.cloud.value("select coalesce(text_body, last_error) from mails where kind = 'certificate-failing'").await;
     assert!(text.contains("lost.test") && text.contains("/manage/domain"), "{text}");
+    assert!(
+        text.contains("authority said:\n") && text.contains("urn:ietf:params:acme:error:"),
+        "its own words: {text}"
+    );
+    assert!(!text.contains("http-01") && !text.contains("could not be validated"), "and none of ours: {text}");
     // The next trouble is another one.
     scene.responder.lead("lost.test", true);
     scene.settle(&noun).await;

@@ -218,6 +218,19 @@ async fn a_domain_whose_caa_forbids_our_ca_costs_no_order_and_says_so() {
     scene.settle(&noun).await;
     assert_eq!(scene.find("www.ada.test").await.state, State::Issued);
     assert_eq!(ca.orders().len(), 1);
+    // What its owner was told after two hours: what to add, in the words of the page, and nothing as if the CA had said it.
+    scene.cloud.settle().await;
+    let text = "select coalesce(text_body, last_error, observed) from mails where kind = 'certificate-failing'";
+    let text: String = scene.cloud.value(text).await;
+    let parts = ["CAA at ada.test lets ca.example make", "in another way than ours", "0 issue \"ca.example\""];
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    for part in ["authority said", "needs a person", "refuses", "accounturi"] {
+        assert!(!text.contains(part), "{part}: {text}");
+    }
+    assert!(
+        scene.cloud.value::<bool>("select mend is null from certificates").await,
+        "the next trouble is another one"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use crate::cloud::TestCloud;
 const ID: &str = "c-aaaaaaaaaaaaaaaa";
 
 /// Small enough to be used up here.
-const BUDGETS: Budgets = Budgets { orders: 10, per_domain: 3, same: 2, failures: 2, per_percloud: 4 };
+const BUDGETS: Budgets = Budgets { orders: 10, in_all: 1000, per_domain: 3, same: 2, failures: 2, per_percloud: 4 };
 
 /// One order for a name, ended somehow.
 async fn order(
@@ -187,6 +187,41 @@ async fn a_ca_that_names_a_time_is_not_asked_for_the_same_name_before_and_anothe
     assert_eq!((used_up.until, used_up.words.contains("left alone")), (again, true), "{used_up:?}");
     reserve("other.example", now + TimeDelta::days(2)).await.unwrap();
     reserve("ca.example", again).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_accounts_together_have_a_budget_and_renewals_the_last_tenth_of_it() {
+    let cloud = TestCloud::new().await;
+    let budgets = Budgets { in_all: 10, ..BUDGETS };
+    let reserve = async |n: usize, change: fn(&mut Order<'_>)| {
+        let names = [format!("site-{n}.test")];
+        let mut order = Order {
+            id: ID,
+            tenant: None,
+            names: &names,
+            replaces: None,
+            in_window: false,
+            serving: None,
+            tries: 0,
+            now: cloud.now(),
+        };
+        change(&mut order);
+        let account = ["first.example", "second.example"][n % 2];
+        budgets.reserve(&cloud.worker, account, &order).await.unwrap().map(drop)
+    };
+    for n in 0..8 {
+        reserve(n, nothing).await.unwrap();
+    }
+    let used_up = reserve(8, nothing).await.unwrap_err();
+    assert!(used_up.words.contains("8 orders in all"), "{used_up:?}");
+    for n in 8..10 {
+        reserve(n, serves).await.unwrap();
+    }
+    let used_up = reserve(10, serves).await.unwrap_err();
+    assert_eq!(used_up.until, cloud.now() + TimeDelta::hours(3));
+    reserve(11, |order| order.in_window = true).await.expect("what its CA does not count is not counted");
+    cloud.clock.advance(TimeDelta::hours(3));
+    reserve(12, nothing).await.unwrap();
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn a_ca_that_suggests_nothing_for_now_issues_all_the_same() {
     }
     scene.settle(&noun).await;
     scene.pass(TimeDelta::hours(2), &noun).await;
-    assert_eq!(double.asked_when(), 4, "each was asked about");
+    assert!((1..=4).contains(&double.asked_when()), "it is asked, and left alone with that when it says nothing");
     assert_eq!(away(&scene).await, (0, 0), "and nobody takes the CA for away");
     scene.want("late.test").await;
     scene.settle(&noun).await;
@@ -47,7 +47,7 @@ async fn a_ca_that_suggests_nothing_for_now_issues_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_that_their_ca_limits_keep_nobody_else_waiting_and_their_owners_hear() {
+async fn names_that_their_ca_limits_keep_nobody_else_waiting_and_are_the_operators_to_see_to() {
     let scene = Scene::new().await;
     let (_pebble, double) = ca(&scene).await;
     let noun = scene.noun_at([double.directory()], &scene.shared(&[Kind::Http01], None));
@@ -70,13 +70,8 @@ async fn names_that_their_ca_limits_keep_nobody_else_waiting_and_their_owners_he
     for _ in 0..4 {
         scene.pass(TimeDelta::minutes(61), &noun).await;
     }
-    let told = "select count(*) from mails where kind = 'certificate-failing'";
-    assert_eq!(scene.cloud.value::<i64>(told).await, 4, "after hours each owner hears of it, once");
-    scene.cloud.settle().await;
-    let text =
-        "select coalesce(text_body, last_error) from mails where kind = 'certificate-failing' order by id limit 1";
-    let text: String = scene.cloud.value(text).await;
-    assert!(text.contains("already issued for"), "{text}");
+    let told = "select count(*) from mails where kind like 'certificate-%'";
+    assert_eq!(scene.cloud.value::<i64>(told).await, 0, "there is nothing that their owners could do");
     double.let_in();
     scene.pass(TimeDelta::days(2), &noun).await;
     assert_eq!(scene.issued().await, 5);

@@ -151,6 +151,19 @@ impl Shelf {
         self.db.query_one(sql, &[]).await.unwrap().get(0)
     }
 
+    /// Waits until the edge has read, without being asked, what changed before now: one more change comes behind it.
+    async fn caught_up(&self) {
+        let now: std::time::SystemTime = self.db.query_one("select clock_timestamp()", &[]).await.unwrap().get(0);
+        let marker = format!("marker-{}.example", rand::random::<u64>());
+        self.put(&[&marker], "local").await;
+        let sql = "select count(*) from pg_stat_activity
+            where datname = current_database() and query like 'select id, chain_pem%' and state = 'idle' and query_start > $1";
+        eventually("the edge to catch up", async || {
+            (self.db.query_one(sql, &[&now]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
+        })
+        .await;
+    }
+
     async fn ask(&self, host: &str, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.http);
         let answer = self.plain.get(url).header("host", host).send().await.unwrap();
@@ -288,11 +301,7 @@ async fn all_names_are_at_hand_without_having_been_asked_for_and_new_ones_after_
     }
     shelf.start().await;
     // More than fit into memory; all are read once, however few are asked for.
-    let sql = "select count(*) from pg_stat_activity where query like 'select id, chain_pem%' and state = 'idle'";
-    eventually("all to be read", async || {
-        (shelf.db.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
-    })
-    .await;
+    shelf.caught_up().await;
     let new = shelf.put(&["new.example"], "local").await;
     shelf.comes("new.example").await;
     let renewed = shelf.issue(&new, 60).await;
@@ -300,8 +309,14 @@ async fn all_names_are_at_hand_without_having_been_asked_for_and_new_ones_after_
     for name in &names {
         shelf.shake(name).await.unwrap();
     }
+    // One that nobody visits, not before its renewal and not after.
+    let quiet = shelf.put(&["quiet.example"], "local").await;
+    shelf.caught_up().await;
+    let lasts = shelf.issue(&quiet, 60).await;
+    shelf.caught_up().await;
     cluster.kill();
     assert_eq!(shelf.shake("new.example").await.unwrap(), renewed);
+    shelf.shows("quiet.example", &lasts).await;
     for name in &names {
         shelf.shake(name).await.expect(name);
     }

@@ -13,6 +13,7 @@ mod certificates_limits;
 mod certificates_operator;
 mod certificates_thousand;
 mod certificates_trouble;
+mod certificates_turns;
 mod certificates_wildcard;
 mod chaos_proxy;
 mod cloud;

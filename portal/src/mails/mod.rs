@@ -214,8 +214,10 @@ mails! {
         domain: "ada.percloud.localhost",
         /// The day on which the one there is ends; empty when there is none.
         ends: "14 May 2026",
-        /// What the certificate authority said.
-        reason: "could not validate ada.percloud.localhost: connection refused",
+        /// What stands in the way in the domain's DNS (CAA) and what to add, in a sentence; empty when it is something else.
+        caa: "",
+        /// What the certificate authority said; empty when it is that, or said nothing.
+        said: "192.0.2.7: Fetching http://ada.percloud.localhost/.well-known/acme-challenge/x: Connection refused",
         /// The address at which it answers again before that day; empty when it does not answer at the domain.
         old: "ada.percloud.localhost",
         /// Another address, at which it answers all the while; empty when that is the domain.

@@ -9,9 +9,12 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use rustix::process::Signal;
 use tls::acme::{Directory, Eab};
-use tls::testing::{Acme2certifier, Acme2certifierOptions, Knot, Pebble, PebbleOptions, free_port};
+use tls::testing::{
+    Acme2certifier, Acme2certifierOptions, Between, Knot, Pebble, PebbleOptions, Refusal, Suggestion, free_port,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::process::{PROGRAM, Process, status};
@@ -215,6 +218,50 @@ async fn at_home_a_domain_that_forbids_the_authority_is_told_before_it_is_asked(
     let home = Home::start(&folder.path().join("let"), &ca.directory(), ports(), &["--dns-server", &resolver]);
     home.says("me.test has a certificate of 127.0.0.1");
     home.stop();
+}
+
+/// Said by an authority that should have seen us by now.
+fn window_that_is_over() -> Suggestion {
+    let now = bundle::Clock::system().now();
+    Suggestion { window: [now - TimeDelta::hours(2), now - TimeDelta::hours(1)], explanation: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_home_a_certificate_is_renewed_when_its_authority_suggests_and_names_what_it_replaces() {
+    let folder = tempfile::tempdir().unwrap();
+    let [port, http_port] = ports();
+    let pebble = Pebble::start(PebbleOptions { http_port, tls_port: port, ..Default::default() }).await.unwrap();
+    let double = Between::start(&pebble).await.unwrap();
+    double.suggest(Ok(window_that_is_over()));
+    let home = Home::start(&folder.path().join("me"), &double.directory(), [port, http_port], &[]);
+    home.says("me.test has a certificate of 127.0.0.1, good until");
+    home.says("me.test has a certificate of 127.0.0.1, good until"); // of 90 days, and none of them is over
+    home.visit(&pebble.issuing_root_pem().await.unwrap()).await.unwrap();
+    let renewals: Vec<bool> = double.orders().iter().map(|order| order["replaces"].is_string()).collect();
+    assert_eq!(renewals, [false, true]);
+    assert_eq!(double.asked_when(), 1, "not again before an hour has passed");
+    home.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_home_one_of_six_days_does_not_end_while_its_authority_wants_to_be_left_alone_for_a_week() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, [port, http_port]) = (folder.path().join("me"), ports());
+    let validity = Duration::from_secs(160 * 3600);
+    let options = PebbleOptions { http_port, tls_port: port, validity, ..Default::default() };
+    let pebble = Pebble::start(options).await.unwrap();
+    let double = Between::start(&pebble).await.unwrap();
+    let home = Home::start(&data, &double.directory(), [port, http_port], &[]);
+    home.says("me.test has a certificate of 127.0.0.1, good until");
+    home.stop();
+    double.suggest(Ok(window_that_is_over()));
+    double.turn_away("me.test", Refusal::away(Some(7 * 86_400)));
+    let again = Home::start(&data, &double.directory(), [port, http_port], &[]);
+    again.says("127.0.0.1 gives no certificate for me.test now");
+    again.says("The present certificate is good until");
+    again.says("Next try in 40 hours"); // a quarter of 160
+    again.visit(&pebble.issuing_root_pem().await.unwrap()).await.unwrap();
+    again.stop();
 }
 
 #[test]

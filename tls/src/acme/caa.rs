@@ -21,20 +21,32 @@ pub struct Asked<'a> {
     pub method: Option<&'a str>,
 }
 
-/// What stands against it, in words. Found again in the chain of an error ([`forbids`]): it is the domain's owner who can mend it.
+/// What stands against it, in words and in parts. Found again in the chain of an error ([`forbids`]): it is the domain's owner who can mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forbids(String);
+pub struct Forbids {
+    words: String,
+    /// At which name the records stand; none when the CA alone has seen them.
+    pub at: Option<String>,
+    /// Whom they let issue, as far as that was seen.
+    pub issuers: Vec<String>,
+    /// The domain by which our CA is to be let in.
+    pub ours: String,
+    /// Our CA is among those, but for somebody else or in another way (RFC 8657).
+    pub otherwise: bool,
+}
 
 impl Forbids {
-    /// In these words.
-    pub fn new(words: impl Into<String>) -> Self {
-        Self(words.into())
+    /// The CA says so, and we have not seen it.
+    #[must_use]
+    pub fn unseen(ours: &str) -> Self {
+        let words = format!("the CAA records do not let {ours} issue");
+        Self { words, at: None, issuers: Vec::new(), ours: ours.to_owned(), otherwise: false }
     }
 }
 
 impl fmt::Display for Forbids {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.words)
     }
 }
 
@@ -53,21 +65,18 @@ pub async fn against(dns: &Resolvers, asked: &Asked<'_>) -> Result<Option<Forbid
     let methods: Vec<&str> = method.into_iter().collect();
     let known = |one: &String| ours.iter().any(|our| our.eq_ignore_ascii_case(one));
     let asker = CaaAsker { issuers: ours, accounts: &[account_uri], methods: &methods };
-    let words = match dns::caa_allows(dns, name, wildcard, &asker).await? {
-        Caa::Allowed => return Ok(None),
-        Caa::Refused { at, issuers } if issuers.is_empty() => {
-            format!("the CAA records at {at} let no authority issue for {name}")
-        }
-        // It is our CA, but another customer of it, or another way to prove the name (RFC 8657).
-        Caa::Refused { at, issuers } if issuers.iter().any(known) => {
+    let Caa::Refused { at, issuers } = dns::caa_allows(dns, name, wildcard, &asker).await? else { return Ok(None) };
+    let otherwise = issuers.iter().any(known);
+    let words = match (issuers.is_empty(), otherwise) {
+        (true, _) => format!("the CAA records at {at} let no authority issue for {name}"),
+        (_, true) => {
             let by = method.map(|method| format!(" by {method}")).unwrap_or_default();
             format!("the CAA records at {at} do not let our account {account_uri} issue for {name}{by}")
         }
-        Caa::Refused { at, issuers } => {
-            format!("the CAA records at {at} let only {} issue for {name}", issuers.join(", "))
-        }
+        (_, false) => format!("the CAA records at {at} let only {} issue for {name}", issuers.join(", ")),
     };
-    Ok(Some(Forbids(words)))
+    let ours = ours.first().map(|ours| (*ours).to_owned()).unwrap_or_default();
+    Ok(Some(Forbids { words, at: Some(at), issuers, ours, otherwise }))
 }
 
 /// By which domains the authority at a directory knows itself in CAA records (RFC 8555, section 9.7.6); none when it does not say.

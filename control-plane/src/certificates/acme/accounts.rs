@@ -8,7 +8,7 @@ use tls::{
     Seal,
     acme::{Account, Directory},
 };
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use tokio_postgres::Row;
 
 use super::sql;
@@ -35,13 +35,22 @@ pub(super) struct Kept {
     contact: Option<String>,
     db: Pool,
     seal: Arc<Seal>,
-    open: Mutex<Option<Arc<Account>>>,
+    open: Mutex<Open>,
+}
+
+/// The account once it is open; until then, when it could not be opened last, and why.
+#[derive(Default)]
+struct Open {
+    account: Option<Arc<Account>>,
+    failed: Option<(Instant, String)>,
 }
 
 /// Why there is no account.
 pub(super) enum Error {
     Db(db::Error),
     Acme(tls::acme::Error),
+    /// It was being opened when this was asked, and that came to nothing: it says why. Whoever tried has noted it.
+    Meanwhile(String),
 }
 
 impl From<db::Error> for Error {
@@ -70,12 +79,29 @@ impl Kept {
         Self { id: id(&directory), directory, contact, db, seal, open: Mutex::default() }
     }
 
-    /// The account; registered at first, by one of those who ask at once.
+    /// The account; opened or registered at first, by one of those who ask at once. The others do not try it again, one after the other,
+    /// when that came to nothing: a CA that hangs would keep the last of them for many minutes.
     pub(super) async fn account(&self, now: DateTime<Utc>) -> Result<Arc<Account>, Error> {
+        let came = Instant::now();
         let mut open = self.open.lock().await;
-        if let Some(account) = &*open {
+        if let Some(account) = &open.account {
             return Ok(account.clone());
         }
+        if let Some((_, because)) = open.failed.as_ref().filter(|(at, _)| came <= *at) {
+            return Err(Error::Meanwhile(because.clone()));
+        }
+        match self.opened(now).await {
+            Ok(account) => Ok(open.account.insert(Arc::new(account)).clone()),
+            Err(error) => {
+                if let Error::Acme(error) = &error {
+                    open.failed = Some((Instant::now(), error.words()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn opened(&self, now: DateTime<Utc>) -> Result<Account, Error> {
         let sealed = self.sealed(now).await?;
         let kept = sealed.as_deref().and_then(|sealed| match self.seal.open_sealed(&sealed_for(&self.id), sealed) {
             Ok(credentials) => Some(credentials),
@@ -88,23 +114,20 @@ impl Kept {
                 None
             }
         });
-        let account = match kept {
-            Some(credentials) => self.open_with(Some(&credentials)).await?.0,
-            None => self.register(sealed.as_deref()).await?,
-        };
-        let account = Arc::new(account);
-        *open = Some(account.clone());
-        Ok(account)
+        match kept {
+            Some(credentials) => Ok(self.open_with(Some(&credentials)).await?.0),
+            None => self.register(sealed.as_deref()).await,
+        }
     }
 
     /// Whether there is an account, or was one that is kept.
     pub(super) async fn is_registered(&self, now: DateTime<Utc>) -> Result<bool, db::Error> {
-        Ok(self.open.lock().await.is_some() || self.sealed(now).await?.is_some())
+        Ok(self.open.lock().await.account.is_some() || self.sealed(now).await?.is_some())
     }
 
     /// The CA knows the account no more: the next to ask registers anew.
     pub(super) async fn forget(&self, now: DateTime<Utc>) -> Result<(), db::Error> {
-        *self.open.lock().await = None;
+        self.open.lock().await.account = None;
         let sealed = self.sealed(now).await?;
         self.keep(None, sealed.as_deref()).await.map(drop)
     }

@@ -1,6 +1,6 @@
 //! What may be ordered, counted by all reconcilers together in `acme_attempts`.
 //!
-//! CAs count, and shut out whoever exceeds: then no certificate is renewed. So we count first, and stay below. Five windows:
+//! CAs count, and shut out whoever exceeds: then no certificate is renewed. So we count first, and stay below. Six windows:
 //!
 //! | budget | default | what it keeps |
 //! |---|---|---|
@@ -8,10 +8,11 @@
 //! | certificates for the same names | 5 in 7 days | us from a loop of our own |
 //! | certificates below a registered domain | 50 in 7 days | the neighbours below one domain |
 //! | orders of an account | 300 in 3 hours | everybody else |
+//! | orders of all accounts | 1000 in 3 hours, or two accounts' | every CA from us, should we go mad |
 //! | first certificates of a percloud | 12 in 3 hours | the others from one that collects domains |
 //!
-//! Of an account's orders the last tenth is for renewals, and the one before for names that are tried again: neither waits behind many new
-//! ones. When half of its orders have failed, nothing is tried again for a while: new names have room, whoever fails. A renewal that the CA
+//! Of an account's orders, and of all, the last tenth is for renewals, and the one before for names that are tried again: neither waits behind many
+//! new ones. When half of its orders have failed, nothing is tried again for a while: new names have room, whoever fails. A renewal that the CA
 //! takes for one, inside the window that it suggests (ARI), is not counted; outside of it CAs count it like any other. An order that was cut
 //! off is an order, but no certificate. A budget that is used up is no failure: it says until when. So does a CA that has said when it wants
 //! to be asked again (`Retry-After`): that one waits, and no other CA.
@@ -27,6 +28,8 @@ use crate::{certificates::issuer::Order, db};
 pub struct Budgets {
     /// Orders of an account in three hours.
     pub orders: u32,
+    /// Orders of all accounts together in three hours.
+    pub in_all: u32,
     /// Certificates below a registered domain in seven days.
     pub per_domain: u32,
     /// Certificates for exactly the same names in seven days.
@@ -40,7 +43,17 @@ pub struct Budgets {
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { orders: 300, per_domain: 50, same: 5, failures: 5, per_percloud: 12 }
+        Self { orders: 300, in_all: 1000, per_domain: 50, same: 5, failures: 5, per_percloud: 12 }
+    }
+}
+
+impl Budgets {
+    /// With what an operator says of the orders of an account and of all; without a word on these, two accounts are not held up by them.
+    #[must_use]
+    pub fn of(orders: Option<u32>, in_all: Option<u32>) -> Self {
+        let usual = Self::default();
+        let orders = orders.unwrap_or(usual.orders);
+        Self { orders, in_all: in_all.unwrap_or_else(|| usual.in_all.max(orders.saturating_mul(2))), ..usual }
     }
 }
 
@@ -91,14 +104,14 @@ impl Outcome {
 }
 
 impl Budgets {
-    /// How many of an account's orders this one may find before it.
-    fn share(&self, order: &Order<'_>) -> u32 {
+    /// How many of so many orders this one may find before it.
+    fn share(most: u32, order: &Order<'_>) -> u32 {
         let tenths = match (order.serving, order.tries) {
             (Some(_), _) => 10,
             (None, 1..) => 9,
             (None, _) => 8,
         };
-        (self.orders * tenths / 10).max(1)
+        u32::try_from(u64::from(most) * tenths / 10).unwrap_or(most).max(1)
     }
 
     /// Counts an order before it is made, or says which budget stands against it.
@@ -113,7 +126,7 @@ impl Budgets {
     ) -> Result<Result<Attempt, UsedUp>, db::Error> {
         let mut client = db.get().await?;
         let tx = client.transaction().await?;
-        tx.execute(&tx.prepare_cached(sql::LOCK).await?, &[&account]).await?;
+        tx.execute(&tx.prepare_cached(sql::LOCK).await?, &[]).await?;
         if let Some(used_up) = self.used_up(&tx, account, order).await? {
             return Ok(Err(used_up));
         }
@@ -167,7 +180,7 @@ impl Budgets {
                 return said(until, format!("its percloud has had {most} orders within three hours"));
             }
         }
-        let (mine, most) = (self.share(order), self.per_domain);
+        let (mine, all, most) = (Self::share(self.orders, order), Self::share(self.in_all, order), self.per_domain);
         if let Some(until) =
             full(db, sql::OF_REGISTERED, &[&account, &registered, &week, &before(most)], CERTIFICATES_IN).await?
         {
@@ -178,6 +191,9 @@ impl Budgets {
         }
         if let Some(until) = full(db, sql::OF_ACCOUNT, &[&account, &hours, &before(mine)], ORDERS_IN).await? {
             return said(until, format!("{mine} orders at {account} within three hours are enough"));
+        }
+        if let Some(until) = full(db, sql::IN_ALL, &[&hours, &before(all)], ORDERS_IN).await? {
+            return said(until, format!("{all} orders in all within three hours are enough"));
         }
         Ok(None)
     }
@@ -264,9 +280,24 @@ mod tests {
         for (serving, tries, share) in
             [(true, 0, 300), (true, 7, 300), (false, 0, 240), (false, 1, 270), (false, 100, 270)]
         {
-            assert_eq!(budgets.share(&order(serving, tries)), share, "{serving} {tries}");
+            assert_eq!(Budgets::share(budgets.orders, &order(serving, tries)), share, "{serving} {tries}");
         }
-        let tiny = Budgets { orders: 1, ..budgets };
-        assert_eq!((tiny.share(&order(false, 0)), tiny.share(&order(false, 1))), (1, 1), "nobody is shut out for good");
+        let tiny = |tries| Budgets::share(1, &order(false, tries));
+        assert_eq!((tiny(0), tiny(1)), (1, 1), "nobody is shut out for good");
+        assert_eq!(Budgets::share(u32::MAX, &order(true, 0)), u32::MAX);
+    }
+
+    #[test]
+    fn what_two_accounts_may_order_they_may_order_in_all_unless_somebody_says_otherwise() {
+        for (orders, in_all, expected) in [
+            (None, None, (300, 1000)),
+            (Some(100), None, (100, 1000)),
+            (Some(5000), None, (5000, 10_000)),
+            (Some(5000), Some(700), (5000, 700)),
+            (None, Some(5000), (300, 5000)),
+        ] {
+            let budgets = Budgets::of(orders, in_all);
+            assert_eq!((budgets.orders, budgets.in_all), expected);
+        }
     }
 }

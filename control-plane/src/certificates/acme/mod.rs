@@ -1,14 +1,18 @@
 //! Public CAs by ACME: an [`Issuer`] for each directory.
 //!
 //! Before a CA is asked: is it away ([`accounts`]), does the domain let it (CAA), is there a budget ([`budgets`])? What it says is written
-//! down: budgets and the other reconcilers count on it. A CA that is away costs nobody a try: the next one in order is asked.
+//! down: budgets and the other reconcilers count on it. A CA that is away costs nobody a try: the next one in order is asked. When to renew
+//! is asked of a CA for minutes a day in all, so it has little time to answer, and none for a while after it did not.
 
 pub mod accounts;
 pub mod budgets;
 mod solver;
 pub mod sql;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bundle::Clock;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,14 +23,13 @@ use tls::{
     acme::{Account, Directory},
 };
 
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::timeout};
 
 pub use solver::Ways;
 
 use super::{
     caa,
     issuer::{ANYBODYS, Error, Identity, Issuer, Order, Window},
-    retry,
 };
 use crate::{db, dns::Dns};
 use accounts::Kept;
@@ -34,6 +37,10 @@ use budgets::{Budgets, Outcome};
 
 /// How long a CA may take over an order's validations, and again over its signing.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long it may take over saying when to renew.
+const ASKED_FOR: Duration = Duration::from_secs(10);
+/// How long nobody asks for that after it said nothing.
+const UNASKED: TimeDelta = TimeDelta::minutes(15);
 
 /// What all public issuers share.
 #[derive(Clone)]
@@ -59,6 +66,8 @@ pub struct Acme {
     known_as: &'static [&'static str],
     /// What its directory says of CAA, once that was asked for without an account.
     said: OnceCell<Vec<String>>,
+    /// Until when it is not asked when to renew.
+    unasked_until: Mutex<DateTime<Utc>>,
 }
 
 impl Acme {
@@ -67,11 +76,12 @@ impl Acme {
     pub fn new(directory: Directory, contact: Option<String>, shared: Shared) -> Self {
         let known_as = caa::known_as(&directory.url);
         let kept = Kept::new(directory, contact, shared.db.clone(), shared.seal.clone());
-        Self { kept, shared, known_as, said: OnceCell::new() }
+        let unasked_until = Mutex::new(DateTime::UNIX_EPOCH);
+        Self { kept, shared, known_as, said: OnceCell::new(), unasked_until }
     }
 
     async fn order(&self, order: &Order<'_>) -> Result<Issued, Error> {
-        self.stands_open(order).await?;
+        self.stands_open(order.now).await?;
         let account = self.account().await?;
         self.lets(order, &account).await?;
         let reserved = self.shared.budgets.reserve(&self.shared.db, &self.kept.id, order).await;
@@ -89,6 +99,7 @@ impl Acme {
             tries: order.tries,
         };
         let issued = account.issue(order.names, order.replaces, &solver, PATIENCE).await;
+        let issued = issued.map_err(|error| self.forbidden(error, &account));
         let outcome = match &issued {
             Ok(_) => Outcome::Issued,
             Err(tls::acme::Error::NotValidated { .. }) => Outcome::NotValidated,
@@ -112,8 +123,8 @@ impl Acme {
     }
 
     /// Whether the CA is not known to be away.
-    async fn stands_open(&self, order: &Order<'_>) -> Result<(), Error> {
-        match self.kept.away(order.now).await.map_err(|error| self.database(error))? {
+    async fn stands_open(&self, now: DateTime<Utc>) -> Result<(), Error> {
+        match self.kept.away(now).await.map_err(|error| self.database(error))? {
             None => Ok(()),
             Some(away) => Err(Error::NotNow {
                 until: away.until + TimeDelta::seconds(rand::random_range(0..30)),
@@ -125,8 +136,7 @@ impl Acme {
 
     /// Whether every name's domain lets the CA issue; where the DNS does not say, the CA shall find out.
     async fn lets(&self, order: &Order<'_>, account: &Account) -> Result<(), Error> {
-        let says: Vec<&str> = account.caa_identities().iter().map(String::as_str).collect();
-        let issuers = if says.is_empty() { self.known_as } else { &says };
+        let issuers = &*self.identities(account);
         let Some(dns) = self.shared.dns.as_ref().filter(|_| !issuers.is_empty()) else { return Ok(()) };
         for name in order.names {
             let (name, wildcard) = name.strip_prefix("*.").map_or((name.as_str(), false), |rest| (rest, true));
@@ -141,6 +151,22 @@ impl Acme {
             }
         }
         Ok(())
+    }
+
+    /// By which domains it is known in CAA records; none when nobody knows.
+    fn identities<'a>(&self, account: &'a Account) -> Vec<&'a str> {
+        let says: Vec<&str> = account.caa_identities().iter().map(String::as_str).collect();
+        if says.is_empty() { self.known_as.to_vec() } else { says }
+    }
+
+    /// With whom to let in, where the CA has seen CAA records that we have not.
+    fn forbidden(&self, error: tls::acme::Error, account: &Account) -> tls::acme::Error {
+        match (error, self.identities(account).first()) {
+            (tls::acme::Error::Refused(source), Some(ours)) if caa::forbids(&source) => {
+                tls::acme::Error::Refused(source.context(caa::Forbids::unseen(ours)))
+            }
+            (error, _) => error,
+        }
     }
 
     /// What its directory says of itself, and which account of ours it knows; none is made for that.
@@ -173,6 +199,33 @@ impl Acme {
             Ok(account) => Ok(account),
             Err(accounts::Error::Db(error)) => Err(self.database(error)),
             Err(accounts::Error::Acme(error)) => Err(self.said(error).await),
+            Err(accounts::Error::Meanwhile(words)) => {
+                Err(Error::Away { issuer: self.kept.id.clone(), after: None, source: anyhow::Error::msg(words) })
+            }
+        }
+    }
+
+    /// When it suggests to renew. That it does not say so in time does not make it away: what suggests may rest while orders work. But whoever
+    /// has an account to open finds out what orders would.
+    async fn window(&self, chain_pem: &str) -> Result<Option<Window>, Error> {
+        let now = self.shared.clock.now();
+        let until = *self.unasked_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if now < until {
+            let words = format!("{} did not say when to renew", self.kept.id);
+            return Err(Error::NotNow { until, words, trouble: false });
+        }
+        self.stands_open(now).await?;
+        let account = self.account().await?;
+        let info = match timeout(ASKED_FOR, account.renewal_info(chain_pem)).await {
+            Ok(info) => info.map_err(anyhow::Error::new),
+            Err(_) => Err(anyhow::anyhow!("it says nothing for {} seconds", ASKED_FOR.as_secs())),
+        };
+        match info {
+            Ok(info) => Ok(info.map(|info| {
+                let tls::acme::RenewalInfo { start, end, retry_after: after, explanation } = info;
+                Window { start, end, after, explanation }
+            })),
+            Err(source) => Err(Error::Away { issuer: self.kept.id.clone(), after: None, source }),
         }
     }
 
@@ -226,7 +279,8 @@ fn not_before(error: &tls::acme::Error, order: &Order<'_>, now: DateTime<Utc>) -
         tls::acme::Error::Away { after, .. } | tls::acme::Error::Limited { after, .. } => (*after)?,
         tls::acme::Error::NotValidated { .. } | tls::acme::Error::Refused(_) => return None,
     };
-    TimeDelta::from_std(retry::in_time(after, order.serving.as_ref(), now)).ok().map(|after| now + after)
+    let left = order.serving.map(|serving| serving.not_after - now);
+    TimeDelta::from_std(tls::schedule::in_time(after, left)).ok().map(|after| now + after)
 }
 
 /// Up to half an hour, by chance.
@@ -271,21 +325,12 @@ impl Issuer for Acme {
 
     fn suggests<'a>(&'a self, chain_pem: &'a str) -> BoxFuture<'a, Result<Option<Window>, Error>> {
         Box::pin(async move {
-            // Nothing that goes wrong here says that the CA is away: what suggests may rest while orders work.
-            let away = |error| {
-                let source = anyhow::Error::new(error);
-                Error::Away { issuer: self.kept.id.clone(), after: None, source }
-            };
-            let account = match self.kept.account(self.shared.clock.now()).await {
-                Ok(account) => account,
-                Err(accounts::Error::Db(error)) => return Err(self.database(error)),
-                Err(accounts::Error::Acme(error)) => return Err(away(error)),
-            };
-            let info = account.renewal_info(chain_pem).await.map_err(away)?;
-            Ok(info.map(|info| {
-                let tls::acme::RenewalInfo { start, end, retry_after: after, explanation } = info;
-                Window { start, end, after, explanation }
-            }))
+            let window = self.window(chain_pem).await;
+            if let Err(Error::Away { .. }) = &window {
+                let until = self.shared.clock.now() + UNASKED;
+                *self.unasked_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+            }
+            window
         })
     }
 }

@@ -21,11 +21,13 @@ crate::statements! {
     /// All accounts, for doctor and metrics.
     ACCOUNTS = "select id, away_until, away_because from acme_accounts order by id";
 
-    /// Reconcilers count and reserve one after the other.
-    LOCK = "select pg_advisory_xact_lock(hashtextextended('acme_attempts ' || $1, 0))";
+    /// Reconcilers count and reserve one after the other, whatever the account: some budgets are of all accounts.
+    LOCK = "select pg_advisory_xact_lock(hashtextextended('acme_attempts', 0))";
     /// The order that is the ($4 + 1)th youngest of an account's since $3, none when there are fewer; those in a CA's window are not counted.
     OF_ACCOUNT = "select at from acme_attempts where account = $1 and at > $2 and not renewal order by at desc offset $3 limit 1";
-    /// The same of those that failed.
+    /// The same of all accounts.
+    IN_ALL = "select at from acme_attempts where at > $1 and not renewal order by at desc offset $2 limit 1";
+    /// The same of an account's that failed.
     FAILED_OF_ACCOUNT = "select at from acme_attempts where account = $1 and at > $2 and outcome = 'not-validated'
         order by at desc offset $3 limit 1";
     /// The same of the failures of a name, whoever was asked.

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     db::{self, GenericClient, Pool, ensure_affected},
+    mails::Mend,
     reconcile::{After, Claimed, Id, Noun, StepError},
 };
 
@@ -55,7 +56,7 @@ pub struct Held {
     certificate: Certificate,
     chain_pem: Option<String>,
     key_sealed: Option<Vec<u8>>,
-    trouble: Option<Trouble>,
+    mend: Option<Mend>,
     told: Option<Trouble>,
     ari: Option<(DateTime<Utc>, DateTime<Utc>)>,
     ari_due_at: Option<DateTime<Utc>>,
@@ -85,7 +86,8 @@ impl Noun for Certificates {
             row: Held {
                 chain_pem: row.try_get("chain_pem")?,
                 key_sealed: row.try_get("key_sealed")?,
-                trouble: row.try_get::<_, Option<&str>>("trouble")?.map(str::parse).transpose()?,
+                // One that cannot be read is none: what else is said to its owner is right all the same.
+                mend: row.try_get::<_, Option<_>>("mend")?.and_then(|mend| serde_json::from_value(mend).ok()),
                 told: told(row)?,
                 ari: start.zip(end),
                 ari_due_at: row.try_get("ari_due_at")?,
@@ -112,7 +114,7 @@ impl Noun for Certificates {
             bridge: stopgap,
             standing: self.standing(one).await?,
             failing_since: one.failing_since,
-            trouble: held.trouble,
+            trouble: one.trouble,
             told: held.told,
             now,
         })
@@ -156,7 +158,8 @@ impl Noun for Certificates {
             .max(after.unwrap_or_default()),
         };
         // Whatever a CA wants: what serves must not end for it.
-        retry::in_time(pause, claimed.row.certificate.validity.as_ref(), now)
+        let left = claimed.row.certificate.validity.map(|validity| validity.not_after - now);
+        tls::schedule::in_time(pause, left)
     }
 
     async fn write(&self, claimed: &Claimed<Held>, after: After<Seen>) -> Result<(), db::Error> {
@@ -253,13 +256,11 @@ impl Certificates {
             Some(issuer) => issuer.suggests(chain).await,
             None => Ok(None),
         };
+        let ask_at = now + ask_again(&asked, now);
         let window = asked.unwrap_or_else(|error| {
             tracing::debug!(error = error.to_string(), "a CA does not say when to renew");
             None
         });
-        let jitter = TimeDelta::minutes(rand::random_range(0..60));
-        let again = window.as_ref().and_then(|window| TimeDelta::from_std(window.after).ok()).unwrap_or(ASK_EVERY);
-        let ask_at = now + again.clamp(TimeDelta::minutes(5), ASK_EVERY) + jitter;
         let suggested = window.as_ref().map(|window| (window.start, window.end));
         // What is not said anew stays as it was said last.
         let because = window.map_or_else(|| held.certificate.renewal_because.clone(), |window| window.explanation);
@@ -279,6 +280,16 @@ impl Certificates {
         ensure_affected(affected, 1)?;
         Ok(After::Seen(Seen { renew_at, ask_at: Some(ask_at), ..seen }))
     }
+}
+
+/// How long a CA is not asked again when to renew: as long as it says, or was not to be asked now.
+fn ask_again(asked: &Result<Option<issuer::Window>, issuer::Error>, now: DateTime<Utc>) -> TimeDelta {
+    let again = match asked {
+        Ok(Some(window)) => TimeDelta::from_std(window.after).unwrap_or(ASK_EVERY),
+        Err(issuer::Error::NotNow { until, .. }) => *until - now,
+        Ok(None) | Err(_) => ASK_EVERY,
+    };
+    again.clamp(TimeDelta::minutes(5), ASK_EVERY) + TimeDelta::minutes(rand::random_range(0..60))
 }
 
 /// Of whose trouble its owner was told.
@@ -308,13 +319,8 @@ async fn tidy(issuers: &Issuers) {
 /// A CA answers in its own time, and what is said of it may wait for that.
 async fn learn(db: &Pool, issuers: &Issuers) {
     loop {
-        match db.get().await {
-            Ok(client) => {
-                if let Err(error) = known::learn(&client, issuers).await {
-                    tracing::debug!(%error, "how CAs are met in CAA records is not written down");
-                }
-            }
-            Err(error) => tracing::debug!(%error, "how CAs are met in CAA records is not written down"),
+        if let Err(error) = known::learn(db, issuers).await {
+            tracing::debug!(%error, "how CAs are met in CAA records is not written down");
         }
         tokio::time::sleep(UPKEEP_EVERY).await;
     }

@@ -11,9 +11,10 @@ use crate::{
     certificates::{
         Trouble, Validity,
         issuer::{Error, Issuer, Order},
-        sealed_for, sql,
+        mend, sealed_for, sql,
     },
     db::{self, GenericClient, ensure_affected},
+    mails::Mend,
     reconcile::{After, Claimed, StepError},
 };
 
@@ -65,7 +66,7 @@ impl Certificates {
         let candidates = self.issuers.candidates(&one.names, one.tries);
         if candidates.is_empty() {
             let names = one.names.join(" ");
-            self.note(claimed, Trouble::Operator).await?;
+            self.note(claimed, Trouble::Operator, None).await?;
             return Err(StepError::Stuck(anyhow::anyhow!(
                 "no issuer can do {names}: name a public CA with --acme-directory, and for a wildcard a way to the DNS with \
                  --dns-update or --dns-hook"
@@ -82,7 +83,7 @@ impl Certificates {
                 }
                 // The next CA would see the same, and count it.
                 Err(error @ Error::NotValidated { .. }) => {
-                    self.note(claimed, Trouble::of(&error)).await?;
+                    self.note(claimed, Trouble::of(&error), mend(&error)).await?;
                     return Err(StepError::later(error));
                 }
                 Err(error) => {
@@ -133,7 +134,7 @@ impl Certificates {
         };
         // Where another CA would have been asked, had it had time, it is not up to the owner alone.
         let trouble = if alone { Trouble::of(&error) } else { Trouble::Operator };
-        self.note(claimed, trouble).await?;
+        self.note(claimed, trouble, mend(&error).filter(|_| alone)).await?;
         match error {
             Error::Refused { issuer, source } if alone => {
                 Err(StepError::Stuck(source.context(format!("{issuer} refuses"))))
@@ -143,11 +144,12 @@ impl Certificates {
     }
 
     /// Whose it is to mend the failure that is about to be written.
-    async fn note(&self, claimed: &Claimed<Held>, trouble: Trouble) -> Result<(), db::Error> {
+    async fn note(&self, claimed: &Claimed<Held>, trouble: Trouble, mend: Option<Mend>) -> Result<(), db::Error> {
+        let mend = mend.and_then(|mend| serde_json::to_value(mend).ok());
         let db = self.db.get().await?;
         let statement = db.prepare_cached(sql::TROUBLE).await?;
         let id = &claimed.row.certificate.id;
-        ensure_affected(db.execute(&statement, &[id, &claimed.claim, &trouble.as_str()]).await?, 1)
+        ensure_affected(db.execute(&statement, &[id, &claimed.claim, &trouble.as_str(), &mend]).await?, 1)
     }
 
     /// Nobody is asked: these names may have none at the moment.

@@ -35,9 +35,9 @@ impl Certificates {
             let old: Option<String> = own.filter(|own| *own == domain).map(|_| row.try_get("domain")).transpose()?;
             // Where it answers although there is no certificate for this name, which it does not answer at.
             let address = Some(row.try_get::<_, String>("address")?).filter(|address| *address != domain);
-            let reason = one.last_error.clone().unwrap_or_default();
+            let mend = claimed.row.mend.clone();
             let message = match (trouble, old) {
-                (Trouble::Owner, old) => Some(Message::CertificateFailing { domain, ends, reason, old, address }),
+                (Trouble::Owner, old) => Some(Message::CertificateFailing { domain, ends, mend, old, address }),
                 (Trouble::Operator, Some(old)) => ends.map(|ends| Message::CertificateLate { domain, ends, old }),
                 (Trouble::Operator, None) => None,
             };

@@ -8,7 +8,7 @@ use std::collections::hash_map::{Entry as Place, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 /// A certificate's id without its prefix: 80 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::edge) struct Id(pub(super) [u8; 10]);
 
 impl Id {
@@ -113,9 +113,14 @@ impl Index {
         self.certificates
     }
 
+    /// What it knows of certificates, of each as often as it has names.
+    pub(in crate::edge) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.names.values().chain(self.spare.iter().map(|(_, entry)| entry))
+    }
+
     /// Which certificates it knows.
     pub(in crate::edge) fn ids(&self) -> HashSet<Id> {
-        self.names.values().chain(self.spare.iter().map(|(_, entry)| entry)).map(|entry| entry.id).collect()
+        self.entries().map(|entry| entry.id).collect()
     }
 
     /// When the first of them ends.

@@ -1,25 +1,17 @@
 //! Certificates that are at hand without being loaded: some hundred bytes each, their keys sealed.
 //!
 //! What is asked for often is in memory as rustls wants it, which takes 4 KiB. All others are here, so that a visitor of a quiet name waits for
-//! no database. They are put here when they are loaded, and by [`Certificates::fill`] once the edge knows what there is.
+//! no database. They are put here when they are loaded, and by [`super::fill`] once the edge knows what there is.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use anyhow::Context;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tls::{CompactName, Compactor};
-use tokio::time::{Duration, sleep};
 
-use super::load::{opened, version};
-use super::{AGAIN, Certificates, Entry, Id, Index};
-use crate::edge::sql;
+use super::{Entry, Id, Index};
 
-/// Read at once while filling.
-const BATCH: i64 = 200;
-/// Between two batches, so that visitors come in between.
-const BREATH: Duration = Duration::from_millis(10);
 /// What the table and the allocator take for each, beside the bytes that are kept: about that much.
 const BESIDE: usize = 64;
 
@@ -100,9 +92,21 @@ impl Kept {
         self.whole(entry.id, |version| version == entry.version)
     }
 
-    /// The certificate made whole, whichever is here.
-    fn find_any(&self, id: Id) -> Option<Arc<CertifiedKey>> {
-        self.whole(id, |_| true)
+    /// The certificate made whole, whichever is here, and its version.
+    pub(super) fn find_any(&self, id: Id) -> Option<(u64, Arc<CertifiedKey>)> {
+        let mut found = 0;
+        let key = self.whole(id, |version| {
+            found = version;
+            true
+        })?;
+        Some((found, key))
+    }
+
+    /// Whether it can take in what is meant now: there is room, or an older one makes some.
+    pub(super) fn has_room_for(&self, id: Id) -> bool {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        // About as many bytes as one takes.
+        inner.bytes + 1024 < self.most || inner.all.contains_key(&id)
     }
 
     fn whole(&self, id: Id, meant: impl FnOnce(u64) -> bool) -> Option<Arc<CertifiedKey>> {
@@ -132,11 +136,6 @@ impl Kept {
     pub(super) fn len(&self) -> usize {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).all.len()
     }
-
-    /// About as many bytes as it may be.
-    fn is_full(&self) -> bool {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner).bytes + 1024 >= self.most
-    }
 }
 
 /// Shows a certificate that is kept: it is made whole in the handshake that needs it, and gone afterwards. One configuration for all such,
@@ -158,45 +157,7 @@ impl ResolvesServerCert for AtHand {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or(&self.base_domain);
         let entry = self.index.read().unwrap_or_else(PoisonError::into_inner).find(name)?;
-        self.kept.find_any(entry.id)
-    }
-}
-
-impl Certificates {
-    /// Puts all there are within reach, slowly, until there is no more room. A database that is away is waited for.
-    pub(in crate::edge) async fn fill(&self) {
-        let mut last = String::new();
-        while !self.kept.is_full() {
-            match self.fill_on(&mut last).await {
-                Ok(true) => sleep(BREATH).await,
-                Ok(false) => break,
-                // Whoever watches the database says why.
-                Err(_) => sleep(AGAIN).await,
-            }
-        }
-        self.measure();
-        tracing::debug!(certificates = self.kept.len(), "certificates are at hand");
-    }
-
-    /// The next of them behind the id `last`; whether there were any.
-    async fn fill_on(&self, last: &mut String) -> anyhow::Result<bool> {
-        let source = self.source.get().context("nobody said where certificates are")?;
-        let rows = source.db.get().await?.query(sql::CERTIFICATES_AFTER, &[last, &BATCH]).await?;
-        let Some(row) = rows.last() else { return Ok(false) };
-        *last = row.try_get("id")?;
-        let (seal, kept) = (source.seal.clone(), self.kept.clone());
-        let put = move || -> anyhow::Result<()> {
-            for row in rows {
-                let (id, sealed): (&str, &[u8]) = (row.try_get("id")?, row.try_get("key_sealed")?);
-                // One that cannot be opened is said so when somebody asks for it.
-                if let (Some(parsed), Ok(key)) = (Id::parse(id), opened(&seal, id, sealed)) {
-                    kept.put(parsed, version(sealed), row.try_get("chain_pem")?, &key);
-                }
-            }
-            Ok(())
-        };
-        tokio::task::spawn_blocking(put).await??;
-        Ok(true)
+        self.kept.find_any(entry.id).map(|(_, key)| key)
     }
 }
 
@@ -265,10 +226,11 @@ mod tests {
         let (ca, kept) = (ca(), Kept::new(1 << 20));
         put(&ca, &kept, 1, 7);
         assert!(has(&kept, 1, 7) && !has(&kept, 1, 8));
-        let older = kept.find_any(id(1)).unwrap();
+        let (version, older) = kept.find_any(id(1)).unwrap();
+        assert_eq!(version, 7);
         put(&ca, &kept, 1, 8);
         assert!(!has(&kept, 1, 7) && has(&kept, 1, 8));
-        assert_ne!(kept.find_any(id(1)).unwrap().cert, older.cert);
+        assert_ne!(kept.find_any(id(1)).unwrap().1.cert, older.cert);
         assert_eq!(kept.len(), 1);
     }
 

@@ -2,9 +2,10 @@
 //!
 //! The index ([`Index`], kept true by [`super::watch`]) says which certificate stands for a name. What was asked for last is in memory as rustls
 //! wants it, the provider's own always. The others are made whole from what is kept of them ([`kept`]); for what is not there, chain and key are
-//! read from the database and unsealed, once however many ask. While Postgres is away, what is in memory serves, and a handshake that
-//! needs more waits as long as a handshake may.
+//! read from the database and unsealed, once however many ask. What is kept is kept up in the background ([`fill`]). While Postgres is
+//! away, what is in memory or kept serves, though a newer one be meant, and a handshake that needs more waits as long as a handshake may.
 
+mod fill;
 mod index;
 mod kept;
 mod lately;
@@ -18,8 +19,9 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter};
 use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use tokio::sync::{Mutex, SetOnce};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout};
 
+use fill::Behind;
 pub(super) use index::{Entry, Id, Index};
 use kept::{AtHand, Kept};
 use lately::Lately;
@@ -27,6 +29,8 @@ pub(super) use load::{Source, entry};
 
 /// After a certificate could not be loaded, how long until it is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How long a handshake waits for a newer one while an older one could serve: far more than it takes, far less than a handshake may.
+const NEWER: Duration = Duration::from_secs(2);
 
 /// What a handshake goes on with.
 pub(super) struct Shown {
@@ -63,6 +67,7 @@ pub(super) struct Certificates {
     known: SetOnce<()>,
     held: Cache<Id, Arc<Held>, UnitWeighter, DefaultHashBuilder, Pin>,
     kept: Arc<Kept>,
+    behind: Behind,
     lately: Lately,
     /// Has no certificate: what all others are made from, and what answers for names that nobody has.
     nobody: Arc<ServerConfig>,
@@ -91,6 +96,7 @@ impl Certificates {
             known: SetOnce::new(),
             held,
             kept,
+            behind: Behind::default(),
             lately: Lately::default(),
             nobody: Arc::new(nobody),
             at_hand: Arc::new(at_hand),
@@ -141,7 +147,10 @@ impl Certificates {
                     None => return Some(Shown { config: self.at_hand.clone(), public: entry.public }),
                 }
             }
-            None => self.held.get_or_insert_async(&entry.id, self.load(entry, true)).await.ok()?,
+            None => match self.older(entry) {
+                Some(older) => self.renew(entry, older).await,
+                None => self.held.get_or_insert_async(&entry.id, self.load(entry, true)).await.ok()?,
+            },
         };
         Some(Shown { config: held.config.clone()?, public: entry.public })
     }
@@ -153,20 +162,34 @@ impl Certificates {
 
     /// Of what was kept; ready from now on.
     fn whole(&self, entry: Entry, key: Arc<CertifiedKey>) -> Arc<Held> {
-        let (config, pinned) = (Some(Arc::new(tls::serving(&self.nobody, key))), self.is_own(entry.id));
-        let held = Arc::new(Held { version: entry.version, config, pinned, again: Mutex::default() });
+        let held = self.ready(entry, key);
         self.held.insert(entry.id, held.clone());
         held
     }
 
+    fn ready(&self, entry: Entry, key: Arc<CertifiedKey>) -> Arc<Held> {
+        let (config, pinned) = (Some(Arc::new(tls::serving(&self.nobody, key))), self.is_own(entry.id));
+        Arc::new(Held { version: entry.version, config, pinned, again: Mutex::default() })
+    }
+
+    /// What is kept in the place of the one that is meant; ready from now on, so that all who come meanwhile have the same.
+    fn older(&self, entry: Entry) -> Option<Arc<Held>> {
+        let (version, key) = self.kept.find_any(entry.id)?;
+        let ready = || Ok::<_, std::convert::Infallible>(self.ready(Entry { version, ..entry }, key));
+        self.held.get_or_insert_with(&entry.id, ready).ok()
+    }
+
     /// Replaces one that is old or cannot be used. Meanwhile, and when that fails, the old one serves.
     async fn renew(&self, entry: Entry, held: Arc<Held>) -> Arc<Held> {
+        if let Some(key) = self.kept.find(&entry) {
+            return self.whole(entry, key);
+        }
         let Ok(mut again) = held.again.try_lock() else { return held.clone() };
         if again.is_some_and(|at| Instant::now() < at) {
             return held.clone();
         }
-        match self.load(entry, false).await {
-            Ok(fresh) if fresh.config.is_some() || held.config.is_none() => {
+        match timeout(NEWER, self.load(entry, false)).await {
+            Ok(Ok(fresh)) if fresh.config.is_some() || held.config.is_none() => {
                 self.held.insert(entry.id, fresh.clone());
                 fresh
             }
@@ -194,6 +217,8 @@ impl Certificates {
         if self.kept.len() > fresh.certificates() {
             self.kept.retain(&fresh.ids());
         }
+        // Before it is shared: to look at all of them takes longer than others may wait.
+        self.behind.add(fresh.entries().filter(|entry| !self.kept.has(entry)).map(|entry| entry.id));
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         self.measure();
     }
@@ -203,12 +228,17 @@ impl Certificates {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         index.forget(ids);
         let mut gone = ids.clone();
+        let mut behind = Vec::new();
         for (entry, names) in rows {
             gone.remove(&entry.id);
             index.put(entry, names);
+            if !self.kept.has(&entry) {
+                behind.push(entry.id);
+            }
         }
         drop(index);
         self.kept.forget(&gone);
+        self.behind.add(behind);
         // What could not be used may have been mended just now.
         let useless = |id: &&Id| gone.contains(id) || self.held.peek(*id).is_some_and(|held| held.config.is_none());
         ids.iter().filter(useless).for_each(|id| drop(self.held.remove(id)));
@@ -272,5 +302,32 @@ mod tests {
             assert!(certificates.held.len() <= MOST + 1, "{} after {number}", certificates.held.len());
         }
         assert!(certificates.held.get(&entry(0).id).is_some(), "the provider's own stays");
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_serves_until_the_newer_one_can_be_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = bundle::Clock::system().now();
+        let ca = tls::LocalCa::open_or_create(&folder.path().join("ca"), "test", &[], now).unwrap();
+        // Nobody says where certificates are: a database that is away for good.
+        let certificates = Certificates::new("cloud.example", 16, 1 << 20).unwrap();
+        let entry = |version| Entry { id: Id([7; 10]), version, not_after: 0, public: true };
+        let put = |version| {
+            let issued = ca.issue(&["quiet.example"], 30, now).unwrap();
+            certificates.kept.put(entry(version).id, version, &issued.chain_pem, issued.key_der.secret_pkcs8_der());
+        };
+        let shown = async || {
+            assert!(certificates.shown(Some("quiet.example")).await.is_some());
+            certificates.held.get(&entry(0).id).map(|held| held.version)
+        };
+        certificates.known();
+        put(1);
+        certificates.change(&HashSet::from([entry(1).id]), [(entry(1), vec!["quiet.example"])]);
+        assert_eq!(shown().await, None, "it is at hand, and takes no other's place");
+        certificates.change(&HashSet::from([entry(2).id]), [(entry(2), vec!["quiet.example"])]);
+        assert_eq!(certificates.behind.all().await, [entry(2).id], "it is fetched without anybody asking");
+        assert_eq!((shown().await, shown().await), (Some(1), Some(1)), "the older one serves");
+        put(2);
+        assert_eq!(shown().await, Some(2), "it is there, and needs no database");
     }
 }

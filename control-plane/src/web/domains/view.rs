@@ -252,7 +252,7 @@ async fn certificate(db: &impl GenericClient, row: &DomainRow) -> Result<Certifi
     let found = certificates::find(db, in_use(row)).await?;
     let until = found.as_ref().and_then(|certificate| certificate.validity).map(|validity| validity.not_after);
     let trouble = found.as_ref().and_then(|found| told(found, row));
-    let failing = trouble.as_ref().is_some_and(|trouble| trouble.kind == "failing");
+    let failing = found.as_ref().is_some_and(|found| found.state == State::Failing);
     let nobody = failing && !certificates::for_own_domains(db).await?;
     Ok(Certificate { until, trouble: if nobody { NOBODY } else { trouble } })
 }
@@ -278,6 +278,10 @@ fn told(certificate: &certificates::Certificate, row: &DomainRow) -> Option<Trou
         State::Waiting if row.runs_out() => None,
         State::Issued | State::Pending | State::Going => None,
         State::Waiting => Some(Trouble { kind: "waiting", next: None }),
+        // What only the operator or the CA can mend comes by itself, as far as its owner is concerned.
+        State::Failing if certificate.trouble == Some(certificates::Trouble::Operator) => {
+            Some(Trouble { kind: "waiting", next: certificate.due_at })
+        }
         State::Failing => Some(Trouble { kind: "failing", next: certificate.due_at }),
         State::Paused => Some(Trouble { kind: "paused", next: None }),
     }

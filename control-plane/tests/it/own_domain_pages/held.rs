@@ -85,6 +85,18 @@ async fn a_name_that_the_provider_has_paused_says_so_and_what_that_means() {
 }
 
 #[tokio::test]
+async fn what_an_authority_does_is_not_put_down_to_an_entry_of_the_owners() {
+    let ada = Ada::at_ada_test(&but(&[])).await;
+    let failing = "insert into certificates (id, names, created_at, due_at, last_error, failing_since, trouble) values
+        ('c-aaaaaaaaaaaaaaaa', array['ada.test'], now(), now() + interval '1 hour', 'CA limits these names', now(), 'operator')";
+    ada.cloud.sql(failing).await;
+    let (entry, busy) = ("most often the reason is an entry", "Those who issue certificates are busy");
+    ada.reads(&[busy, "Next try"], &[entry, "limits these names"]).await;
+    ada.cloud.sql("update certificates set trouble = 'owner'").await;
+    ada.reads(&[entry, "Next try"], &[busy]).await;
+}
+
+#[tokio::test]
 async fn back_from_a_dns_host_the_owner_sees_what_is_found_now() {
     let ada = Ada::new().await;
     ada.claim("ada.test").await;

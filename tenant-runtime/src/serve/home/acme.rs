@@ -200,9 +200,10 @@ impl Public {
                     Error::Away { after, .. } | Error::Limited { after, .. } => *after,
                     Error::NotValidated { .. } | Error::Refused(_) => None,
                 };
-                let pause = timetable::retry_after(failures, asked, rand::random());
-                self.note(failures);
                 let good_until = self.good_until();
+                let left = good_until.map(|end| end - self.clock.now());
+                let pause = timetable::retry_after(failures, asked, left, rand::random());
+                self.note(failures);
                 eprintln!("{}", words::failed(&self.domain, &self.authority(), &error, pause, good_until).await);
                 pause
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use tls::schedule::{left_at_renewal, pause_after};
+use tls::schedule::{in_time, left_at_renewal, pause_after};
 
 /// When a certificate is to be renewed that an authority says nothing of. Up to a twentieth of its life earlier, so that not
 /// all the world's percloud certificates of one day come back on one day.
@@ -21,11 +21,12 @@ pub(super) fn within(window: [DateTime<Utc>; 2], life: [DateTime<Utc>; 2], chanc
     (start + share(end - start, chance)).min(latest)
 }
 
-/// How long to wait after the `failures`th failure in a row: 1, 10, 100 minutes, then a day; longer when the authority said so.
-pub(super) fn retry_after(failures: u32, asked: Option<Duration>, chance: f64) -> Duration {
+/// How long to wait after the `failures`th failure in a row: 1, 10, 100 minutes, then a day; longer when the authority said so. Never so
+/// long that what serves, and has so much of its life `left`, could end meanwhile.
+pub(super) fn retry_after(failures: u32, asked: Option<Duration>, left: Option<TimeDelta>, chance: f64) -> Duration {
     let step = pause_after(failures.saturating_sub(1));
     let jitter = if failures > 3 { chance / 10.0 } else { 0.0 };
-    step.mul_f64(1.0 - jitter).max(asked.unwrap_or_default())
+    in_time(step.mul_f64(1.0 - jitter).max(asked.unwrap_or_default()), left)
 }
 
 /// How long to wait at a start after `failures`, the last one `ago`: a person who has mended something and starts the program
@@ -33,7 +34,7 @@ pub(super) fn retry_after(failures: u32, asked: Option<Duration>, chance: f64) -
 pub(super) fn at_start(failures: u32, ago: TimeDelta) -> Duration {
     let wait = match failures {
         0 => Duration::ZERO,
-        _ => retry_after(failures.min(2), None, 0.0),
+        _ => retry_after(failures.min(2), None, None, 0.0),
     };
     wait.saturating_sub(ago.to_std().unwrap_or_default())
 }
@@ -69,10 +70,15 @@ mod tests {
     #[test]
     fn patience_grows_and_the_authority_may_ask_for_more() {
         let minutes = |n: u64| Duration::from_secs(n * 60);
-        let all = [1, 2, 3, 4, 9].map(|failures| retry_after(failures, None, 0.0));
+        let all = [1, 2, 3, 4, 9].map(|failures| retry_after(failures, None, None, 0.0));
         assert_eq!(all, [minutes(1), minutes(10), minutes(100), minutes(1440), minutes(1440)]);
-        assert_eq!(retry_after(1, Some(minutes(30)), 0.0), minutes(30));
-        assert!(retry_after(4, None, 1.0) < minutes(1440));
+        assert_eq!(retry_after(1, Some(minutes(30)), None, 0.0), minutes(30));
+        assert!(retry_after(4, None, None, 1.0) < minutes(1440));
+        // One of six days, due with three of them left: an authority that says "in a week" is asked again in time.
+        let left = Some(TimeDelta::days(3));
+        assert_eq!(retry_after(1, Some(minutes(7 * 1440)), left, 0.0), minutes(18 * 60));
+        assert_eq!(retry_after(4, None, left, 0.0), minutes(18 * 60));
+        assert_eq!(retry_after(2, None, left, 0.0), minutes(10));
         assert_eq!(at_start(0, TimeDelta::zero()), minutes(0));
         assert_eq!(at_start(7, TimeDelta::minutes(4)), minutes(6));
         assert_eq!(at_start(7, TimeDelta::days(1)), minutes(0));
