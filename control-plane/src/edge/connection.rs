@@ -1,7 +1,8 @@
 //! One connection from its first byte to its last: TLS, then HTTP/1.1 or HTTP/2 as the browser chose.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -41,29 +42,54 @@ pub(super) struct Inside {
 }
 
 /// Serves one connection until it ends, or until the edge does: requests in flight end, no new ones begin.
+///
+/// Each half of its life is in a box of its own. What a handshake needs is gone with it, and the task that is made for a connection is
+/// small: it is moved several times on its way, whole.
 pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr) {
+    let talk = match Box::pin(enter(&inside, stream)).await {
+        Some(visitor) => talk(inside, visitor, client.ip()),
+        None => return,
+    };
+    talk.await;
+}
+
+/// Somebody with requests.
+struct Visitor {
+    stream: TlsStream<TcpStream>,
+    /// An authority that browsers know vouches for us.
+    public: bool,
+    /// Who is visited, by the name asked for.
+    who: Who,
+}
+
+/// The handshake; none when there is nobody to talk to after it.
+async fn enter(inside: &Inside, stream: TcpStream) -> Option<Visitor> {
     // Small pieces (an event, the end of a page) must not wait for more.
     let _ = stream.set_nodelay(true);
     let began = Instant::now();
-    match timeout(limits::HANDSHAKE, speaks_tls(&stream)).await {
-        Ok(Ok(true)) => {}
-        Ok(Ok(false)) => return plain::explain(inside.edge, stream).await,
-        Ok(Err(_)) | Err(_) => return,
+    if !timeout(limits::HANDSHAKE, speaks_tls(&stream)).await.ok()?.ok()? {
+        plain::explain(inside.edge.clone(), stream).await;
+        return None;
     }
-    let shaken = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(&inside, stream)).await;
-    let Inside { edge, pool, ending, tasks, scribe, turns, .. } = inside;
-    let Ok(Ok(shaken)) = shaken else {
-        edge.meter.handshakes_failed.increment(1);
-        return;
+    let shaken = timeout(limits::HANDSHAKE.saturating_sub(began.elapsed()), shake(inside, stream)).await;
+    let meter = &inside.edge.meter;
+    let Ok(Ok(visitor)) = shaken else {
+        meter.handshakes_failed.increment(1);
+        return None;
     };
-    edge.meter.handshakes.increment(1);
-    let Shaken::Visitor { stream, public, who } = shaken else { return };
+    meter.handshakes.increment(1);
+    visitor
+}
+
+/// What comes after the handshake.
+fn talk(inside: Inside, visitor: Visitor, client: IpAddr) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let Inside { edge, pool, ending, tasks, scribe, turns, .. } = inside;
+    let Visitor { stream, public, who } = visitor;
     let crowd = turns.crowd(who);
     let session = stream.get_ref().1;
     let multiplexed = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
     let strict = public && !sni.as_ref().unwrap_or(&edge.base_domain).ends_with(".localhost");
-    let (client, last_call) = (client.ip(), AtomicBool::new(false));
     let whence = Whence::of(&edge.addresses, client);
     let connection = Arc::new(Connection {
         edge,
@@ -71,7 +97,7 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
         ending,
         tasks,
         scribe,
-        last_call,
+        last_call: AtomicBool::new(false),
         client,
         whence,
         said: Mutex::default(),
@@ -80,9 +106,10 @@ pub(super) async fn serve(inside: Inside, stream: TcpStream, client: SocketAddr)
     });
     let io = Stall::new(stream, limits::CLIENT_TAKES);
     if multiplexed {
-        turns.clone().along(crowd.clone(), h2::serve(connection, io, h2::Streams { turns, crowd })).await
+        let streams = h2::Streams { turns: turns.clone(), crowd: crowd.clone() };
+        Box::pin(turns.along(crowd, h2::serve(connection, io, streams)))
     } else {
-        turns.along(crowd, serve_h1(connection, io)).await
+        Box::pin(turns.along(crowd, serve_h1(connection, io)))
     }
 }
 
@@ -95,20 +122,9 @@ async fn speaks_tls(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// Who shook hands.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once a connection and taken apart at once; a box would cost an allocation"
-)]
-enum Shaken {
-    /// Somebody with requests; `public`: an authority that browsers know vouches for us; `who`: is visited, by the name asked for.
-    Visitor { stream: TlsStream<TcpStream>, public: bool, who: Who },
-    /// A certificate authority, which has seen what it wanted to see.
-    Authority,
-}
-
-/// The handshake in two halves: between them there is time to fetch a certificate that is not in memory.
-async fn shake(inside: &Inside, stream: TcpStream) -> io::Result<Shaken> {
+/// The handshake in two halves: between them there is time to fetch a certificate that is not in memory. None when it was a certificate
+/// authority's, which has seen what it wanted to see.
+async fn shake(inside: &Inside, stream: TcpStream) -> io::Result<Option<Visitor>> {
     let Inside { edge, pool, ahead, turns, .. } = inside;
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
     let hello = start.client_hello();
@@ -116,7 +132,7 @@ async fn shake(inside: &Inside, stream: TcpStream) -> io::Result<Shaken> {
     if let (true, Some(name)) = (challenge::is_alpn(hello.alpn()), &name) {
         let config = challenge::shown(edge, name).await.map_or_else(|| edge.certificates.nobody(), Arc::new);
         start.into_stream(config).await?.shutdown().await?;
-        return Ok(Shaken::Authority);
+        return Ok(None);
     }
     match edge.certificates.shown(name.as_deref()).await {
         Some(shown) => {
@@ -126,9 +142,9 @@ async fn shake(inside: &Inside, stream: TcpStream) -> io::Result<Shaken> {
                 ahead.connect(pool, route, Instant::now().duration_since(edge.began));
             }
             // Where it is called it does most of its work already.
-            let shaking = turns.take(&visited, async { start.into_stream(shown.config).await });
-            let stream = shaking.await.ok_or(io::ErrorKind::ConnectionRefused)??;
-            Ok(Shaken::Visitor { stream, public: shown.public, who: visited.who() })
+            let shaking = pin!(async { start.into_stream(shown.config).await });
+            let stream = turns.take(&visited, shaking).await.ok_or(io::ErrorKind::ConnectionRefused)??;
+            Ok(Some(Visitor { stream, public: shown.public, who: visited.who() }))
         }
         // An alert says so.
         None => {
@@ -152,7 +168,7 @@ async fn serve_h1(connection: Arc<Connection>, io: Io) {
         .header_read_timeout(limits::REQUEST_HEAD)
         .max_header_size(limits::HEAD_BYTES)
         .max_buf_size(limits::H1_BUFFER);
-    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
+    let mut served = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
     // A connection that breaks is the client's affair; what was lost is in the access log.
     tokio::select! {
         _ = served.as_mut() => return,
