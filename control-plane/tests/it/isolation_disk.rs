@@ -81,7 +81,8 @@ async fn who_fills_its_folder_is_put_to_sleep_within_seconds_and_its_neighbours_
                 (filled - began).as_secs_f64(),
             );
             let (mib, files) = held(why).unwrap_or_else(|| panic!("{why}"));
-            assert!(written > 0 && (mib >= 192 || files >= 2 * 8192), "{written} {why}");
+            // Twice its 64 MiB and the 64 beside them, or twice the 4096 files of these and 4096 more: it may be stopped while it is still at it.
+            assert!(written > 0 && (mib >= 192 || files > 12_288), "{written} {why}");
             assert!(
                 unit.filled && used().await.limits_met.disk > 0,
                 "its owner is told, and it is on the operator's list"
