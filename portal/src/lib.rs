@@ -106,6 +106,10 @@ mod tests {
         let left = |state: &str| mails::DomainLeft { state: state.to_owned(), ..mails::Template::sample() };
         let check = check.text("mails/domain_left/body.txt", &left("leads"));
         let check = check.text("mails/domain_left/body.txt", &left("waits"));
+        // And what wrong entries mean to one that only leads on, or whose certificate is not renewed any more.
+        let missed = |state: &str| mails::DomainMissed { state: state.to_owned(), ..mails::Template::sample() };
+        let check = check.text("mails/domain_missed/body.txt", &missed("leads"));
+        let check = check.text("mails/domain_missed/body.txt", &missed("ends"));
         check.said_elsewhere(forms::sign_up::KEYS).said_elsewhere(manage::KEYS).finish();
     }
 }

@@ -1,4 +1,4 @@
-//! The slow lane: who uses a processor for long makes way for whoever wakes.
+//! The slow lane: who uses a processor for long, or has the kernel use it by writing much, makes way for whoever wakes.
 //!
 //! A quota says how much a percloud may use, not when: four threads with one processor's worth run on all of them half of
 //! the time. Equal weights do not help whoever wakes there and has just run itself: its turn comes at the kernel's next tick, some
@@ -234,18 +234,27 @@ impl Lane {
         for (id, one) in &*self.known() {
             slow += u32::from(one.tally.is_slow());
             if let Some((process, clock)) = &one.run {
-                running.push((id.clone(), process.clone(), *clock));
+                running.push((id.clone(), process.clone(), *clock, one.tally));
             }
         }
-        let read: Vec<_> = running.into_iter().map(|(id, process, clock)| (id, process, clock.read())).collect();
+        let read = running.into_iter().map(|(id, process, clock, tally)| {
+            let cpu = clock.read();
+            let written = cpu.filter(|cpu| tally.may_have_written(*cpu)).and_then(|_| process.written());
+            (id, process, cpu, written)
+        });
+        let read: Vec<_> = read.collect();
         let share = f64::from(processors.min(slow.max(1))) / f64::from(slow.max(1));
         let mut known = self.known();
-        let mut weigh = |(id, process, cpu): (TenantId, Arc<Process>, Option<Duration>)| {
+        let mut weigh = |(id, process, cpu, written): (TenantId, Arc<Process>, Option<Duration>, Option<u64>)| {
             let one = known.get_mut(&id)?;
             // Another one runs by now.
             let same = one.run.as_ref().is_some_and(|(now, _)| Arc::ptr_eq(now, &process));
             let share = if one.tally.is_slow() { share } else { 1.0 };
-            let verdict = one.weigh(cpu.filter(|_| same)?, now, self.rule, share);
+            let cpu = cpu.filter(|_| same)?;
+            if let Some(bytes) = written {
+                one.tally.wrote(bytes);
+            }
+            let verdict = one.weigh(cpu, now, self.rule, share);
             // Whoever could not be put back is tried again.
             let (place, little) = (one.place, one.tally.used_little());
             (verdict != Verdict::Free || place.last).then_some(Change { id, process, place, little, verdict })

@@ -12,6 +12,11 @@ const MOST: Duration = Duration::from_millis(400);
 /// share until the next look.
 const LITTLE: Duration = Duration::from_millis(50);
 
+/// Who has used less between two looks has written next to nothing either, since that takes time of its own, too.
+const WRITES: Duration = Duration::from_millis(10);
+/// A MiB that is written costs so much more: what threads of the kernel do for it later, on nobody's account.
+const MIB_WRITTEN: Duration = Duration::from_millis(1);
+
 /// Who goes into the lane, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hosts::local) struct Rule {
@@ -43,6 +48,8 @@ pub(super) struct Tally {
     pub(super) slow_until: Option<Instant>,
     /// For as long as it runs it is there, whatever it uses.
     always: bool,
+    /// Bytes that its process has written, and what they cost beside its own time.
+    written: (u64, Duration),
 }
 
 /// What becomes of it.
@@ -65,6 +72,19 @@ impl Tally {
         self.over = self.over_at(now, rule);
         self.always = always;
         self.seen = Some((now, Duration::ZERO));
+        self.written = (0, Duration::ZERO);
+    }
+
+    /// Whether its process, which has used `cpu` until now, may have written much since it was last looked at.
+    pub(super) fn may_have_written(&self, cpu: Duration) -> bool {
+        self.seen.is_none_or(|(_, before)| (cpu + self.written.1).saturating_sub(before) >= WRITES)
+    }
+
+    /// Its process has written so many bytes until now.
+    pub(super) fn wrote(&mut self, bytes: u64) {
+        let (before, cost) = self.written;
+        let more = bytes.saturating_sub(before) as f64 / f64::from(1 << 20);
+        self.written = (bytes, cost + MIB_WRITTEN.mul_f64(more));
     }
 
     /// What it has used beyond its share, when it has used nothing since it was last looked at.
@@ -96,6 +116,7 @@ impl Tally {
     /// Its process has used `cpu` until now. In the lane, where others may have a part of the few processors, `share` of the usual counts as
     /// much: else many busy ones together would make each of them look quiet.
     pub(super) fn weigh(&mut self, cpu: Duration, now: Instant, rule: Rule, share: f64) -> Verdict {
+        let cpu = cpu + self.written.1;
         let (then, before) = self.seen.replace((now, cpu)).unwrap_or((now, cpu));
         let since = now.saturating_duration_since(then);
         let free = rule.share(since).mul_f64(share);
@@ -250,6 +271,25 @@ mod tests {
             let verdicts = lives(long, used, pause, 100);
             assert_eq!(verdicts.iter().position(|verdict| *verdict == Verdict::Enter), expected, "who {who}");
         }
+    }
+
+    #[test]
+    fn who_writes_much_is_busy_though_it_uses_little_itself() {
+        let (start, mut tally) = (Instant::now(), Tally::default());
+        tally.begin(start, RULE, false);
+        assert!(!tally.may_have_written(millis(9)) && tally.may_have_written(millis(10)));
+        // A fifth of a second's work of its own, and what it writes in the first, not in the second.
+        for (second, mib, verdict) in [(1, 0, Verdict::Free), (2, 700, Verdict::Enter), (70, 700, Verdict::Leave)] {
+            tally.wrote(mib << 20);
+            assert_eq!(
+                tally.weigh(millis(200 * second), start + millis(1000 * second), RULE, 1.0),
+                verdict,
+                "{second}"
+            );
+        }
+        tally.begin(start + millis(70_000), RULE, false);
+        tally.wrote(100 << 20);
+        assert_eq!(tally.weigh(millis(10), start + millis(71_000), RULE, 1.0), Verdict::Free, "another process");
     }
 
     #[test]
