@@ -1,6 +1,6 @@
 //! What may be ordered: windows counted in the database, by all reconcilers together.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use control_plane::certificates::{
     Validity,
     acme::budgets::{Budgets, Outcome, UsedUp, ended},
@@ -13,6 +13,11 @@ const ID: &str = "c-aaaaaaaaaaaaaaaa";
 
 /// Small enough to be used up here.
 const BUDGETS: Budgets = Budgets { orders: 10, in_all: 1000, per_domain: 3, same: 2, failures: 2, per_percloud: 4 };
+
+/// An order for names that nobody has had an order for, of a certificate that is nobody's percloud's.
+pub(crate) fn first_order(names: &[String], now: DateTime<Utc>) -> Order<'_> {
+    Order { id: ID, tenant: None, names, replaces: None, in_window: false, serving: None, tries: 0, now }
+}
 
 /// One order for a name, ended somehow.
 async fn order(
@@ -33,16 +38,7 @@ async fn order_for(
     change: impl FnOnce(&mut Order<'_>),
 ) -> Result<(), UsedUp> {
     let (names, tenant) = ([name.to_owned()], tenant.map(bundle::TenantId::as_str));
-    let mut order = Order {
-        id: ID,
-        tenant,
-        names: &names,
-        replaces: None,
-        in_window: false,
-        serving: None,
-        tries: 0,
-        now: cloud.now(),
-    };
+    let mut order = Order { tenant, ..first_order(&names, cloud.now()) };
     change(&mut order);
     let attempt = BUDGETS.reserve(&cloud.worker, "ca.example", &order).await.unwrap()?;
     ended(&cloud.worker, attempt, outcome, order.in_window, None).await.unwrap();
@@ -170,16 +166,7 @@ async fn a_ca_that_names_a_time_is_not_asked_for_the_same_name_before_and_anothe
     let cloud = TestCloud::new().await;
     let (names, now) = (["a.example".to_owned()], cloud.now());
     let again = now + TimeDelta::days(3);
-    let order = |now| Order {
-        id: ID,
-        tenant: None,
-        names: &names,
-        replaces: None,
-        in_window: false,
-        serving: None,
-        tries: 1,
-        now,
-    };
+    let order = |now| Order { tries: 1, ..first_order(&names, now) };
     let attempt = BUDGETS.reserve(&cloud.worker, "ca.example", &order(now)).await.unwrap().unwrap();
     ended(&cloud.worker, attempt, Outcome::Refused, false, Some(again)).await.unwrap();
     let reserve = async |account, now| BUDGETS.reserve(&cloud.worker, account, &order(now)).await.unwrap();
@@ -195,16 +182,7 @@ async fn all_accounts_together_have_a_budget_and_renewals_the_last_tenth_of_it()
     let budgets = Budgets { in_all: 10, ..BUDGETS };
     let reserve = async |n: usize, change: fn(&mut Order<'_>)| {
         let names = [format!("site-{n}.test")];
-        let mut order = Order {
-            id: ID,
-            tenant: None,
-            names: &names,
-            replaces: None,
-            in_window: false,
-            serving: None,
-            tries: 0,
-            now: cloud.now(),
-        };
+        let mut order = first_order(&names, cloud.now());
         change(&mut order);
         let account = ["first.example", "second.example"][n % 2];
         budgets.reserve(&cloud.worker, account, &order).await.unwrap().map(drop)

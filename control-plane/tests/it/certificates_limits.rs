@@ -1,14 +1,14 @@
 //! Whose trouble it is when a CA turns somebody away: one name's, or everybody's. A double in front of Pebble says what Pebble never does.
 
 use chrono::TimeDelta;
-use control_plane::certificates::{State, acme::budgets::Budgets, issuer::Order};
+use control_plane::certificates::{State, acme::budgets::Budgets};
 use tls::{
     acme::Kind,
     testing::{Between, Pebble, Refusal, Suggestion},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{ca::Scene, postgres::eventually};
+use crate::{ca::Scene, certificates_budgets::first_order, postgres::eventually};
 
 /// A CA with a double in front of it.
 async fn ca(scene: &Scene) -> (Pebble, Between) {
@@ -180,16 +180,7 @@ async fn orders_that_were_cut_off_are_no_certificates() {
     let account = double.directory().url.replace("https://", "").replace("/dir", "");
     let names = ["ada.test".to_owned()];
     for _ in 0..5 {
-        let order = Order {
-            id: "c-aaaaaaaaaaaaaaaa",
-            tenant: None,
-            names: &names,
-            replaces: None,
-            in_window: false,
-            serving: None,
-            tries: 0,
-            now: scene.cloud.now(),
-        };
+        let order = first_order(&names, scene.cloud.now());
         Budgets::default().reserve(&scene.cloud.worker, &account, &order).await.unwrap().unwrap();
     }
     // Five workers were killed in the middle of an order; while those may still run, they count.

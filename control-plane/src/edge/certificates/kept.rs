@@ -89,17 +89,12 @@ impl Kept {
 
     /// The certificate made whole, as it is meant by `entry`; none when it is not here, or another one is.
     pub(super) fn find(&self, entry: &Entry) -> Option<Arc<CertifiedKey>> {
-        self.whole(entry.id, |version| version == entry.version)
+        self.whole(entry.id, |version| version == entry.version).map(|(_, key)| key)
     }
 
     /// The certificate made whole, whichever is here, and its version.
     pub(super) fn find_any(&self, id: Id) -> Option<(u64, Arc<CertifiedKey>)> {
-        let mut found = 0;
-        let key = self.whole(id, |version| {
-            found = version;
-            true
-        })?;
-        Some((found, key))
+        self.whole(id, |_| true)
     }
 
     /// Whether it can take in what is meant now: there is room, or an older one makes some.
@@ -109,10 +104,11 @@ impl Kept {
         inner.bytes + 1024 < self.most || inner.all.contains_key(&id)
     }
 
-    fn whole(&self, id: Id, meant: impl FnOnce(u64) -> bool) -> Option<Arc<CertifiedKey>> {
+    fn whole(&self, id: Id, meant: impl FnOnce(u64) -> bool) -> Option<(u64, Arc<CertifiedKey>)> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let (version, packed) = inner.all.get(&id)?.parts();
-        meant(version).then(|| inner.compactor.unpack(&name(id, version), packed))?
+        let key = meant(version).then(|| inner.compactor.unpack(&name(id, version), packed))??;
+        Some((version, key))
     }
 
     /// Keeps these no more.

@@ -113,9 +113,6 @@ impl Shared {
         if let Some(groups) = &self.groups {
             groups.remove(id).context("its control group")?;
         }
-        if let Some(lane) = &self.lane {
-            lane.suspended(id, false);
-        }
         self.memory.forget(id)
     }
 }

@@ -31,9 +31,6 @@ impl Shared {
     ) -> io::Result<Run> {
         used.may_store(known.spec.quota_bytes);
         let suspended = known.is_suspended();
-        if let Some(lane) = &self.lane {
-            lane.suspended(&known.spec.id, suspended);
-        }
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let start = Start {
             key: 0,
@@ -48,7 +45,7 @@ impl Shared {
         let since = Instant::now();
         // Before the order: a runtime whose start was called a failure would run, and nobody would hear of its end.
         let log = Log::take(read, self.log(&known.spec.id), activity)?;
-        used.begins();
+        used.begins(suspended);
         let running = match self.in_group(start, listener, write, used).await {
             Ok(running) => running,
             Err(error) => {

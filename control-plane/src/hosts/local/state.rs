@@ -60,9 +60,7 @@ impl Known {
     pub(super) fn forgive(&mut self) -> bool {
         self.filled.as_mut().is_some_and(|filled| !std::mem::replace(&mut filled.forgiven, true))
     }
-}
 
-impl Known {
     /// The provider holds it back, which its runtime may know nothing of: it may be a changed one.
     pub(super) fn is_suspended(&self) -> bool {
         self.spec.suspended.is_some()

@@ -69,9 +69,10 @@ impl Counters {
         }
     }
 
-    /// Its runtime is going to be started: from now on its group is not that of a sleeper.
-    pub(super) fn begins(&self) {
-        self.count().starting = true;
+    /// Its runtime is going to be started: from now on its group is not that of a sleeper. One that is suspended has its place in the lane.
+    pub(super) fn begins(&self, suspended: bool) {
+        let mut count = self.count();
+        (count.starting, count.suspended) = (true, suspended);
     }
 
     /// It has come to nothing.
@@ -83,7 +84,7 @@ impl Counters {
     /// Its runtime has been started.
     pub(super) fn began(self: &Arc<Self>, process: Process) {
         let process = Arc::new(process);
-        {
+        let suspended = {
             let mut count = self.count();
             count.starting = false;
             count.unlimited = None;
@@ -92,8 +93,10 @@ impl Counters {
             let now = Instant::now();
             count.run =
                 Some(Run { process: process.clone(), since: now, looked: None, cpu: Duration::ZERO, written: 0 });
-        }
-        let in_lane = self.lane.as_ref().is_some_and(|lane| lane.began(&self.id, process.clone(), &self.busy));
+            count.suspended
+        };
+        let in_lane =
+            self.lane.as_ref().is_some_and(|lane| lane.began(&self.id, process.clone(), &self.busy, suspended));
         if in_lane || self.groups.as_ref().is_some_and(|groups| !groups.by_birth()) {
             let this = self.clone();
             tokio::task::spawn_blocking(move || this.join(&process, in_lane));
@@ -333,7 +336,7 @@ mod tests {
         groups.prepare(counters.id()).unwrap();
         assert!(cgroups::tests::sleeps(&groups, counters.id()));
         // Its next run is ordered, and only now the one before is found to have left its group.
-        counters.begins();
+        counters.begins(false);
         cgroups::tests::wakes(&groups, counters.id());
         counters.leave_group();
         assert!(!cgroups::tests::sleeps(&groups, counters.id()));

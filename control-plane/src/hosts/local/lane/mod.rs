@@ -12,7 +12,7 @@
 mod tally;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fs,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -74,8 +74,6 @@ pub(super) struct Lane {
     /// Where somebody can come last in them.
     groups: Option<Arc<Groups>>,
     known: Mutex<HashMap<TenantId, One>>,
-    /// They run in the lane only, however quiet they are.
-    suspended: Mutex<HashSet<TenantId>>,
     /// Somebody woke.
     woke: Notify,
 }
@@ -84,7 +82,7 @@ impl Lane {
     /// Of an operator who wants one.
     pub(super) fn new(rule: Rule, groups: Option<Arc<Groups>>) -> Option<Arc<Self>> {
         let groups = groups.filter(|groups| groups.has_last());
-        let lane = || Self { rule, groups, known: Mutex::default(), suspended: Mutex::default(), woke: Notify::new() };
+        let lane = || Self { rule, groups, known: Mutex::default(), woke: Notify::new() };
         (rule.above > 0).then(|| Arc::new(lane()))
     }
 
@@ -93,20 +91,9 @@ impl Lane {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a percloud is suspended, from its next run on.
-    pub(super) fn suspended(&self, id: &TenantId, is: bool) {
-        let mut suspended = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
-        if is {
-            suspended.insert(id.clone());
-        } else {
-            suspended.remove(id);
-        }
-    }
-
-    /// It is awake; says whether it has its place in the lane, or is still in it and should not be: then [`Self::settle`] comes next.
-    pub(super) fn began(&self, id: &TenantId, process: Arc<Process>, busy: &Busy) -> bool {
+    /// It is awake, and runs in the lane `always`, however quiet it is, or like everybody else; says whether it has its place in the lane, or is still in it and should not be: then [`Self::settle`] comes next.
+    pub(super) fn began(&self, id: &TenantId, process: Arc<Process>, busy: &Busy, always: bool) -> bool {
         let clock = process.clock();
-        let always = self.suspended.lock().unwrap_or_else(PoisonError::into_inner).contains(id);
         let mut known = self.known();
         let one = known.entry(id.clone()).or_insert_with(|| One {
             run: None,
@@ -341,7 +328,7 @@ mod tests {
         let (busy, quiet, now) = (TenantId::random(), TenantId::random(), Instant::now());
         let counted = Busy::default();
         for id in [&busy, &quiet] {
-            assert!(!lane.began(id, own(), &counted));
+            assert!(!lane.began(id, own(), &counted, false));
         }
         lane.known().get_mut(&busy).unwrap().tally.slow_until = Some(now + RULE.stay);
         for id in [&busy, &quiet] {
@@ -349,32 +336,30 @@ mod tests {
         }
         assert!(lane.weigh_all(now, 1).is_empty());
         assert_eq!(lane.known().keys().collect::<Vec<_>>(), [&busy]);
-        assert!(lane.began(&busy, own(), &counted), "it is there from the first");
+        assert!(lane.began(&busy, own(), &counted, false), "it is there from the first");
         let changes = lane.weigh_all(now, 1);
         assert_eq!((changes.len(), changes[0].verdict), (1, Verdict::Stay));
         lane.ended(&busy, Duration::ZERO);
         lane.weigh_all(now + RULE.stay * 2, 1);
         assert!(lane.known().is_empty());
         // One that lives for less than it takes to be looked at.
-        lane.began(&quiet, own(), &counted);
+        lane.began(&quiet, own(), &counted, false);
         lane.ended(&quiet, Duration::from_secs(2));
         assert!(lane.known().get(&quiet).is_some_and(|one| one.tally.is_slow()) && lane.weigh_all(now, 1).is_empty());
-        assert!(lane.began(&quiet, own(), &counted), "it is there when it comes again");
+        assert!(lane.began(&quiet, own(), &counted, false), "it is there when it comes again");
         assert!(Lane::new(Rule { above: 0, ..RULE }, None).is_none(), "switched off");
     }
 
     #[tokio::test]
     async fn who_is_suspended_is_in_the_lane_from_the_first_and_out_of_it_when_resumed() {
         let (lane, ada, now) = (Lane::new(RULE, None).unwrap(), TenantId::random(), Instant::now());
-        lane.suspended(&ada, true);
-        assert!(lane.began(&ada, own(), &Busy::default()));
+        assert!(lane.began(&ada, own(), &Busy::default(), true));
         let changes = lane.weigh_all(now + RULE.stay * 2, 1);
         assert_eq!((changes.len(), changes[0].verdict), (1, Verdict::Stay), "it does nothing, and stays");
         lane.ended(&ada, Duration::ZERO);
         assert!(lane.known().is_empty(), "nobody looks at it while it sleeps");
-        assert!(lane.began(&ada, own(), &Busy::default()), "the next time, too");
+        assert!(lane.began(&ada, own(), &Busy::default(), true), "the next time, too");
         lane.ended(&ada, Duration::ZERO);
-        lane.suspended(&ada, false);
-        assert!(!lane.began(&ada, own(), &Busy::default()));
+        assert!(!lane.began(&ada, own(), &Busy::default(), false));
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Count {
     pub(super) folder: Folder,
     /// It is being started: it has a group already, and no process yet.
     pub(super) starting: bool,
+    /// It is suspended, since it was last started.
+    pub(super) suspended: bool,
     pub(super) run: Option<Run>,
     /// Why its last run was ended by us.
     pub(super) unlimited: Option<String>,
