@@ -21,6 +21,7 @@ mod packets;
 pub mod privileges;
 pub mod reconcile;
 pub mod seals;
+mod sockets;
 pub mod telemetry;
 pub mod tenants;
 pub mod terminal;

@@ -19,7 +19,6 @@ mod refusal;
 mod rules;
 mod target;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +39,7 @@ use crate::{
     dns,
     dns::Dns,
     ledger::{Books, Ledger},
-    privileges,
+    privileges, sockets,
 };
 use limits::Tenants;
 use lobby::Lobby;
@@ -155,14 +154,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
 /// Makes the socket. Where perclouds have users of their own it is open to all: who they are is asked at each connection.
 fn listen(path: &Path, open: bool) -> anyhow::Result<UnixListener> {
-    std::fs::create_dir_all(path.parent().context("the socket has no folder")?)?;
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context("an old socket"),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).with_context(|| format!("listening at {}", path.display()))?;
-    std::fs::set_permissions(path, PermissionsExt::from_mode(if open { 0o666 } else { 0o600 }))?;
-    Ok(listener)
+    Ok(UnixListener::from_std(sockets::listen(path, if open { 0o666 } else { 0o600 }, None)?)?)
 }
 
 /// How many descriptors there may be.

@@ -1,8 +1,7 @@
 //! Answers on the host's socket, for whoever may ask.
 
-use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
-use anyhow::Context;
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::Semaphore,
@@ -14,22 +13,14 @@ use super::{
     Error, Host,
     protocol::{ANSWERED_WITHIN, ASKED_WITHIN, Answer, Line, Question},
 };
+use crate::sockets;
 
 /// Questions answered at once; more wait in the socket's queue.
 const AT_ONCE: usize = 256;
 
 /// Listens at `path`; only `group` besides the owner can reach it when one is given.
 pub fn listen(path: &Path, group: Option<u32>) -> anyhow::Result<UnixListener> {
-    let folder = path.parent().context("the socket has no folder")?;
-    std::fs::create_dir_all(folder)?;
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context("an old socket"),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).with_context(|| format!("listening at {}", path.display()))?;
-    std::os::unix::fs::chown(path, None, group)?;
-    std::fs::set_permissions(path, PermissionsExt::from_mode(if group.is_some() { 0o660 } else { 0o600 }))?;
-    Ok(listener)
+    Ok(UnixListener::from_std(sockets::listen(path, if group.is_some() { 0o660 } else { 0o600 }, group)?)?)
 }
 
 /// Answers until `stop`; only root, our own user and `allowed` are heard.

@@ -16,7 +16,7 @@ mod pages;
 pub mod router;
 mod sign_up;
 
-use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use bundle::Clock;
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, Settings},
     config::Common,
-    db, mails,
+    db, mails, sockets,
 };
 
 pub use error::{Error, Result};
@@ -87,16 +87,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 /// # Errors
 /// When it cannot be made.
 pub fn listen(path: &Path) -> anyhow::Result<UnixListener> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context("an old socket"),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
+    Ok(UnixListener::from_std(sockets::listen(path, 0o660, None)?)?)
 }
 
 /// Serves until `stop`.

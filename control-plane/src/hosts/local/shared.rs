@@ -1,15 +1,6 @@
 //! What all units of a host share, and what they do with a percloud's folder, socket and groups.
 
-use std::{
-    fs, io,
-    os::{
-        fd::OwnedFd,
-        unix::{fs::PermissionsExt, net::UnixListener},
-    },
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use bundle::{TenantId, TenantSpec};
@@ -24,7 +15,7 @@ use super::{
     spawn::Spawner,
     state::{Known, Memory},
 };
-use crate::{config::Paths, egress};
+use crate::{config::Paths, egress, sockets};
 
 /// What all units of a host share.
 pub(super) struct Shared {
@@ -73,13 +64,8 @@ impl Shared {
     pub(super) fn prepare(&self, known: &Known) -> anyhow::Result<OwnedFd> {
         let id = &known.spec.id;
         folders::ensure(&self.folder(id), known.uid, self.ready.as_deref())?;
-        let path = self.paths.tenant_socket(id);
-        remove_file(&path)?;
-        let listener = UnixListener::bind(&path).with_context(|| format!("listening at {}", path.display()))?;
-        listener.set_nonblocking(true)?;
-        std::os::unix::fs::chown(&path, None, self.edge)?;
-        fs::set_permissions(&path, PermissionsExt::from_mode(if self.edge.is_some() { 0o660 } else { 0o600 }))?;
-        Ok(listener.into())
+        let mode = if self.edge.is_some() { 0o660 } else { 0o600 };
+        Ok(sockets::listen(&self.paths.tenant_socket(id), mode, self.edge)?.into())
     }
 
     /// What shall be, written down; the user that its folder belongs to already stays.
@@ -107,19 +93,12 @@ impl Shared {
 
     /// Nothing of it is left.
     pub(super) fn wipe(&self, id: &TenantId) -> anyhow::Result<()> {
-        remove_file(&self.paths.tenant_socket(id))?;
+        sockets::remove(&self.paths.tenant_socket(id))?;
         folders::wipe(&self.folder(id)).context("wiping its folder")?;
         super::logs::remove(&self.log(id))?;
         if let Some(groups) = &self.groups {
             groups.remove(id).context("its control group")?;
         }
         self.memory.forget(id)
-    }
-}
-
-fn remove_file(path: &std::path::Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

@@ -99,14 +99,13 @@ impl Counters {
             self.lane.as_ref().is_some_and(|lane| lane.began(&self.id, process.clone(), &self.busy, suspended));
         if in_lane || self.groups.as_ref().is_some_and(|groups| !groups.by_birth()) {
             let this = self.clone();
-            tokio::task::spawn_blocking(move || this.join(&process, in_lane));
+            tokio::task::spawn_blocking(move || this.join(&process));
         }
     }
 
     /// Into its groups, and to its place in the lane or out of it.
-    fn join(&self, process: &Arc<Process>, in_lane: bool) {
-        let lane = self.lane.as_ref().filter(|_| in_lane);
-        if let Some(lane) = lane {
+    fn join(&self, process: &Arc<Process>) {
+        if let Some(lane) = &self.lane {
             lane.keep_apart(&self.id, process);
         }
         if let Some(groups) = &self.groups
@@ -120,7 +119,7 @@ impl Counters {
                 process.kill();
             }
         }
-        if let Some(lane) = lane {
+        if let Some(lane) = &self.lane {
             lane.settle(&self.id, process);
         }
     }
@@ -317,7 +316,7 @@ mod tests {
             let pid = rustix::process::Pid::from_child(&child);
             let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
             let process = Arc::new(Process::new(process));
-            counters.join(&process, false);
+            counters.join(&process);
             let why = reasons::known_better(&End::Killed(libc::SIGKILL), &counters).await;
             if may_lack {
                 assert!(!process.ended() && why.is_none(), "{why:?}");

@@ -389,8 +389,16 @@ pub(super) mod tests {
 
     /// Groups that are nowhere: they are made and given up, and nobody can be put into one where `folder` is said and is not there.
     pub(in crate::hosts::local) fn played(folder: Option<PathBuf>, may_lack: bool) -> Arc<Groups> {
-        let tree = v1::Tree::played(folder.map(|folder| ("pids", folder)).into_iter().collect());
+        let tree = v1::Tree::played(folder.map(|folder| ("pids", folder)).into_iter().collect(), None);
         Arc::new(Groups { may_lack, ..Groups::new(Tree::V1(tree), limits::tests::LIMITS) })
+    }
+
+    /// Groups for the processor that are folders like others.
+    pub(in crate::hosts::local) fn played_with_last(folder: &Path) -> Arc<Groups> {
+        let [usual, last] = ["usual", "last"].map(|name| folder.join(name));
+        [&usual, &last].into_iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        let tree = v1::Tree::played(vec![("cpu", usual)], Some(last));
+        Arc::new(Groups::new(Tree::V1(tree), limits::tests::LIMITS))
     }
 
     /// Whether its group is among those that may be given up.

@@ -219,8 +219,8 @@ fn put(folder: &Path, name: &str, process: &Process) -> io::Result<()> {
 #[cfg(test)]
 impl Tree {
     /// One in other folders than the kernel's.
-    pub(super) fn played(folders: Vec<(&'static str, PathBuf)>) -> Self {
-        Self { folders, last: None, ceiling: None }
+    pub(super) fn played(folders: Vec<(&'static str, PathBuf)>, last: Option<PathBuf>) -> Self {
+        Self { folders, last, ceiling: None }
     }
 }
 

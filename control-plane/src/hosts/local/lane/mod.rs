@@ -45,12 +45,18 @@ pub(super) type Busy = Arc<AtomicU64>;
 /// One percloud that is awake, or sleeps and is in the lane or on its way there: to leave and come again is no way out.
 struct One {
     run: Option<(Arc<Process>, Clock)>,
-    place: Place,
+    /// None while its process is on its way into its groups.
+    place: Option<Place>,
     tally: Tally,
     busy: Busy,
 }
 
 impl One {
+    /// Whether there is anything to be seen of it: it has arrived, and has run for a while. In the first moments everybody has used little.
+    fn is_due(&self, now: Instant) -> bool {
+        self.place.is_some() && self.tally.since(now) >= EVERY / 2
+    }
+
     /// Its process has used `cpu` until now.
     fn weigh(&mut self, cpu: Duration, now: Instant, rule: Rule, share: f64) -> Verdict {
         let verdict = self.tally.weigh(cpu, now, rule, share);
@@ -59,11 +65,10 @@ impl One {
     }
 }
 
-/// Which percloud's, its process, how that stands, whether it has used little, and what becomes of it.
+/// Which percloud's, its process, whether it has used little, and what becomes of it.
 struct Change {
     id: TenantId,
     process: Arc<Process>,
-    place: Place,
     little: bool,
     verdict: Verdict,
 }
@@ -74,6 +79,8 @@ pub(super) struct Lane {
     /// Where somebody can come last in them.
     groups: Option<Arc<Groups>>,
     known: Mutex<HashMap<TenantId, One>>,
+    /// Held by whoever moves somebody, so that where one stands is what is known of it.
+    moves: Mutex<()>,
     /// Somebody woke.
     woke: Notify,
 }
@@ -82,7 +89,7 @@ impl Lane {
     /// Of an operator who wants one.
     pub(super) fn new(rule: Rule, groups: Option<Arc<Groups>>) -> Option<Arc<Self>> {
         let groups = groups.filter(|groups| groups.has_last());
-        let lane = || Self { rule, groups, known: Mutex::default(), woke: Notify::new() };
+        let lane = || Self { rule, groups, known: Mutex::default(), moves: Mutex::default(), woke: Notify::new() };
         (rule.above > 0).then(|| Arc::new(lane()))
     }
 
@@ -94,31 +101,34 @@ impl Lane {
     /// It is awake, and runs in the lane `always`, however quiet it is, or like everybody else; says whether it has its place in the lane, or is still in it and should not be: then [`Self::settle`] comes next.
     pub(super) fn began(&self, id: &TenantId, process: Arc<Process>, busy: &Busy, always: bool) -> bool {
         let clock = process.clock();
+        let groups = self.groups.as_deref();
+        let (moves, last) = groups.map_or((false, false), |groups| (!groups.by_birth(), groups.comes_last(id)));
         let mut known = self.known();
         let one = known.entry(id.clone()).or_insert_with(|| One {
             run: None,
-            place: Place::default(),
+            place: None,
             tally: Tally::default(),
             busy: busy.clone(),
         });
         one.tally.begin(Instant::now(), self.rule, always);
-        let slow = one.tally.is_slow();
-        (one.run, one.place) = (clock.map(|clock| (process, clock)), Place::default());
+        let settles = one.tally.is_slow() || last;
+        one.run = clock.map(|clock| (process, clock));
+        one.place = (!settles && !moves).then(Place::default);
         drop(known);
         self.woke.notify_one();
-        slow || self.groups.as_ref().is_some_and(|groups| groups.comes_last(id))
+        settles
     }
 
     fn is_slow(&self, id: &TenantId) -> bool {
         self.known().get(id).is_some_and(|one| one.tally.is_slow())
     }
 
-    /// Does with one that has just begun what else the next look would: it may live for less. Asks the kernel for things.
+    /// One that has just begun has been put into its groups, and goes to its place, in the lane or out of it, before any look: it may live
+    /// for less. Asks the kernel for things.
     pub(super) fn settle(&self, id: &TenantId, process: &Arc<Process>) {
-        let slow = self.is_slow(id);
-        let (place, next) = if slow { (Place::default(), Place::LAST) } else { (Place::LAST, Place::default()) };
-        let verdict = if slow { Verdict::Stay } else { Verdict::Leave };
-        self.put(&Change { id: id.clone(), process: process.clone(), place, little: false, verdict }, next);
+        let last = self.groups.as_ref().is_some_and(|groups| groups.comes_last(id));
+        let place = |last| if last { Place::LAST } else { Place::default() };
+        self.put(id, process, |_| (place(last), place(self.is_slow(id))));
     }
 
     /// One that has just begun runs in the lane from the first, if that is its place; before [`Self::settle`], which comes some milliseconds later.
@@ -182,37 +192,46 @@ impl Lane {
         if let Some(few) = few {
             keep_to(&change.process, few);
         }
-        let ready = change.place.last && change.little && wants_to_run(&change.process);
-        self.put(change, change.place.next(change.little, ready));
+        let ready = change.little && wants_to_run(&change.process);
+        self.step(change, |place| place.next(change.little, ready));
     }
 
     fn let_go(&self, change: &Change, all: &CpuSet) {
         keep_to(&change.process, all);
-        self.put(change, Place::default());
+        self.step(change, |_| Place::default());
     }
 
-    /// Puts it where it comes last, or back.
-    fn put(&self, change: &Change, place: Place) {
-        let Some(groups) = &self.groups else { return };
-        let (id, process, last) = (&change.id, &change.process, place.last);
-        let moved = match (change.place.last, last) {
-            (false, true) => groups.put_last(id, process),
-            (true, false) => groups.put_back(id, process),
+    /// One that has arrived goes from its place to another.
+    fn step(&self, change: &Change, next: impl FnOnce(Place) -> Place) {
+        self.put(&change.id, &change.process, |place| (place, next(place)));
+    }
+
+    /// Puts it where it comes last, or back: `way` says from where it stands, as far as that is known, and whereto. Unless another one runs by
+    /// now.
+    fn put(&self, id: &TenantId, process: &Arc<Process>, way: impl FnOnce(Place) -> (Place, Place)) {
+        let _moves = self.moves.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = self.of(id, process, |one| one.place) else { return };
+        let (from, next) = way(place.unwrap_or_default());
+        let moved = match (&self.groups, from.last, next.last) {
+            (Some(groups), false, true) => groups.put_last(id, process),
+            (Some(groups), true, false) => groups.put_back(id, process),
             _ => Ok(()),
         };
-        match moved {
-            Ok(()) => self.note(change, place),
-            Err(error) => tracing::warn!(tenant.id = %id, %error, last, "a busy percloud cannot be put elsewhere"),
-        }
+        let place = match moved {
+            Ok(()) => next,
+            Err(error) => {
+                tracing::warn!(tenant.id = %id, %error, next.last, "a busy percloud cannot be put elsewhere");
+                from
+            }
+        };
+        self.of(id, process, |one| one.place = Some(place));
     }
 
-    /// Unless another one runs by now.
-    fn note(&self, change: &Change, place: Place) {
-        if let Some(one) = self.known().get_mut(&change.id)
-            && one.run.as_ref().is_some_and(|(now, _)| Arc::ptr_eq(now, &change.process))
-        {
-            one.place = place;
-        }
+    /// What is known of it, if it is still this one that runs.
+    fn of<T>(&self, id: &TenantId, process: &Arc<Process>, what: impl FnOnce(&mut One) -> T) -> Option<T> {
+        let mut known = self.known();
+        let same = |one: &&mut One| one.run.as_ref().is_some_and(|(now, _)| Arc::ptr_eq(now, process));
+        known.get_mut(id).filter(same).map(what)
     }
 
     /// What becomes of all that run, in a lane of so many processors.
@@ -220,7 +239,7 @@ impl Lane {
         let (mut running, mut slow) = (Vec::new(), 0_u32);
         for (id, one) in &*self.known() {
             slow += u32::from(one.tally.is_slow());
-            if let Some((process, clock)) = &one.run {
+            if let (Some((process, clock)), true) = (&one.run, one.is_due(now)) {
                 running.push((id.clone(), process.clone(), *clock, one.tally));
             }
         }
@@ -243,8 +262,8 @@ impl Lane {
             }
             let verdict = one.weigh(cpu, now, self.rule, share);
             // Whoever could not be put back is tried again.
-            let (place, little) = (one.place, one.tally.used_little());
-            (verdict != Verdict::Free || place.last).then_some(Change { id, process, place, little, verdict })
+            let (last, little) = (one.place.is_some_and(|place| place.last), one.tally.used_little());
+            (verdict != Verdict::Free || last).then_some(Change { id, process, little, verdict })
         };
         let changes = read.into_iter().filter_map(&mut weigh).collect();
         known.retain(|_, one| one.run.is_some() || one.tally.counts(now, self.rule));
@@ -293,7 +312,7 @@ fn keep_to(process: &Process, processors: &CpuSet) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::cgroups, *};
 
     const RULE: Rule = Rule { above: 50, stay: Duration::from_secs(60) };
 
@@ -336,8 +355,12 @@ mod tests {
         }
         assert!(lane.weigh_all(now, 1).is_empty());
         assert_eq!(lane.known().keys().collect::<Vec<_>>(), [&busy]);
-        assert!(lane.began(&busy, own(), &counted, false), "it is there from the first");
-        let changes = lane.weigh_all(now, 1);
+        let process = own();
+        assert!(lane.began(&busy, process.clone(), &counted, false), "it is there from the first");
+        assert!(lane.weigh_all(now + EVERY, 1).is_empty(), "it is on its way");
+        lane.settle(&busy, &process);
+        assert!(lane.weigh_all(now + EVERY / 4, 1).is_empty(), "nothing is to be seen yet");
+        let changes = lane.weigh_all(now + EVERY, 1);
         assert_eq!((changes.len(), changes[0].verdict), (1, Verdict::Stay));
         lane.ended(&busy, Duration::ZERO);
         lane.weigh_all(now + RULE.stay * 2, 1);
@@ -353,7 +376,9 @@ mod tests {
     #[tokio::test]
     async fn who_is_suspended_is_in_the_lane_from_the_first_and_out_of_it_when_resumed() {
         let (lane, ada, now) = (Lane::new(RULE, None).unwrap(), TenantId::random(), Instant::now());
-        assert!(lane.began(&ada, own(), &Busy::default(), true));
+        let process = own();
+        assert!(lane.began(&ada, process.clone(), &Busy::default(), true));
+        lane.settle(&ada, &process);
         let changes = lane.weigh_all(now + RULE.stay * 2, 1);
         assert_eq!((changes.len(), changes[0].verdict), (1, Verdict::Stay), "it does nothing, and stays");
         lane.ended(&ada, Duration::ZERO);
@@ -361,5 +386,40 @@ mod tests {
         assert!(lane.began(&ada, own(), &Busy::default(), true), "the next time, too");
         lane.ended(&ada, Duration::ZERO);
         assert!(!lane.began(&ada, own(), &Busy::default(), false));
+    }
+
+    #[tokio::test]
+    async fn a_look_just_after_the_start_takes_nobody_out_of_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let lane = Lane::new(RULE, Some(cgroups::tests::played_with_last(folder.path()))).unwrap();
+        let (ada, process, now) = (TenantId::random(), own(), Instant::now());
+        let comes_last = || folder.path().join("last").join(ada.as_str()).join("cgroup.procs").exists();
+        lane.groups.as_ref().unwrap().prepare(&ada).unwrap();
+        for suspended in [false, true] {
+            assert_eq!(lane.began(&ada, process.clone(), &Busy::default(), suspended), suspended);
+            lane.round(now + EVERY);
+            assert!(!comes_last(), "it is on its way into its usual group, and would be moved there afterwards");
+            lane.settle(&ada, &process);
+            assert_eq!(comes_last(), suspended);
+        }
+        let stands = || lane.known()[&ada].place.unwrap();
+        for (look, seen) in [(now, false), (now + EVERY, true), (now + EVERY * 2, true)] {
+            assert_eq!(lane.weigh_all(look, 1).len(), usize::from(seen));
+        }
+        let change = |process: &Arc<Process>| Change {
+            id: ada.clone(),
+            process: process.clone(),
+            little: true,
+            verdict: Verdict::Stay,
+        };
+        assert!(stands().last);
+        lane.step(&change(&process), |place| place.next(true, true));
+        assert!(!stands().last, "it starves at its start: it has its share");
+        lane.step(&change(&own()), |_| Place::LAST);
+        assert!(!stands().last, "that was another process of it");
+        lane.step(&change(&process), |place| place.next(true, false));
+        assert!(stands().last, "until the next look, however little it uses");
+        lane.let_go(&change(&process), &sched_getaffinity(None).unwrap());
+        assert!(!stands().last);
     }
 }

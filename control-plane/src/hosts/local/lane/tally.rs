@@ -93,6 +93,11 @@ impl Tally {
         self.over.saturating_sub(rule.share(since))
     }
 
+    /// How long ago it was last looked at, or began.
+    pub(super) fn since(&self, now: Instant) -> Duration {
+        self.seen.map_or(Duration::MAX, |(then, _)| now.saturating_duration_since(then))
+    }
+
     /// Whether there is anything to be remembered of one that sleeps: it is in the lane, or a little more would lead there.
     pub(super) fn counts(&self, now: Instant, rule: Rule) -> bool {
         self.slow_until.is_some_and(|until| until > now) || !self.over_at(now, rule).is_zero()
@@ -155,9 +160,7 @@ impl Place {
     /// Where it stands from now on, when it has used `little` since then, and is `ready` to run or not.
     pub(super) fn next(self, little: bool, ready: bool) -> Self {
         let waited = self.last && little && ready;
-        // One that has just begun may still be on its way into its usual group: it is moved once it has used something.
-        let last = if self.last { !(waited && self.waited) } else { !little };
-        Self { last, waited }
+        Self { last: !(waited && self.waited), waited }
     }
 }
 
@@ -214,7 +217,7 @@ mod tests {
         /// Used little? Ready to run? Last from then on?
         type Look = (bool, bool, bool);
         let table: [(&str, &[Look]); 5] = [
-            ("has just begun", &[(true, true, false), (true, true, false), (false, true, true)]),
+            ("has just come there", &[(true, true, true), (true, true, true), (true, true, false)]),
             ("has enough", &[(false, true, true), (false, true, true), (false, false, true)]),
             ("is quiet", &[(false, true, true), (true, false, true), (true, false, true)]),
             (
