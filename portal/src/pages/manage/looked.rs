@@ -184,6 +184,8 @@ impl Looked {
                 ),
                 Words::sample("domain.notice.aaaa-elsewhere", &[("found", "2001:db8::9")]),
                 Words::sample("domain.notice.dnssec", &[]),
+                Words::sample("domain.notice.no-addresses", &[]),
+                Words::sample("domain.notice.shared", &[("above", "a-shared-name.example")]),
             ],
             ..Self::new(vec![record(
                 "CNAME",
