@@ -1,4 +1,4 @@
-//! Unix sockets at paths: whoever finds one there may use it, and nobody finds one that is half made.
+//! Unix sockets at paths.
 
 use std::{
     fs, io,
@@ -6,16 +6,17 @@ use std::{
         fs::{PermissionsExt, chown},
         net::UnixListener,
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen as hear, socket_with};
 
 /// Listens at `path` with the permissions `mode`, and `group` as its group when one is given; what listened there before is heard no more.
-/// It does not wait, as tokio wants it.
+/// Until it has both, nobody but its owner is let in. It does not wait, as tokio wants it.
 ///
 /// # Errors
-/// When it cannot be made. What was there before is there still.
+/// When it cannot be made.
 pub(crate) fn listen(path: &Path, mode: u32, group: Option<u32>) -> anyhow::Result<UnixListener> {
     make(path, mode, group).with_context(|| format!("cannot listen at {}", path.display()))
 }
@@ -24,21 +25,17 @@ fn make(path: &Path, mode: u32, group: Option<u32>) -> io::Result<UnixListener> 
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let new = unfinished(path);
-    remove(&new)?;
-    let listener = UnixListener::bind(&new)?;
-    listener.set_nonblocking(true)?;
-    chown(&new, None, group)?;
-    fs::set_permissions(&new, PermissionsExt::from_mode(mode))?;
-    fs::rename(&new, path)?;
-    Ok(listener)
-}
-
-/// Where one is until it is as it shall be; by one byte longer than `path`.
-fn unfinished(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("~");
-    name.into()
+    remove(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // What it has before it has a place is what it has there, whatever this process gives to its files.
+    rustix::fs::fchmod(&socket, rustix::fs::Mode::from_raw_mode(0o600))?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    // As many may wait to be let in as the kernel has room for.
+    hear(&socket, -1)?;
+    chown(path, None, group)?;
+    fs::set_permissions(path, PermissionsExt::from_mode(mode))?;
+    Ok(socket.into())
 }
 
 /// None is there any more.
@@ -56,26 +53,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_finds_a_socket_finds_it_as_it_shall_be_and_one_that_cannot_be_made_leaves_the_old_one() {
+    fn one_that_was_there_is_replaced_and_nobody_else_is_let_in_before_it_is_as_it_shall_be() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/sock");
         let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         let old = listen(&path, 0o600, None).unwrap();
         assert_eq!(mode(), 0o600);
-        // Somebody was killed half way.
-        fs::write(unfinished(&path), "").unwrap();
         let new = listen(&path, 0o666, None).unwrap();
         assert_eq!(mode(), 0o666);
         UnixStream::connect(&path).unwrap();
         assert!(new.accept().is_ok() && old.accept().is_err(), "the new one hears it");
-        assert!(!unfinished(&path).exists());
-
-        fs::create_dir(unfinished(&path)).unwrap();
-        let why = listen(&path, 0o600, None).unwrap_err().to_string();
-        assert!(why.contains("run/sock") && mode() == 0o666, "{why}");
-        UnixStream::connect(&path).unwrap();
-        assert!(new.accept().is_ok());
+        // A group that it cannot be given: it stays shut.
+        if !rustix::process::geteuid().is_root() {
+            assert!(listen(&path, 0o666, Some(0)).is_err() && mode() == 0o600);
+        }
         remove(&path).unwrap();
         assert!(remove(&path).is_ok() && !path.exists(), "twice is no error");
+        let why = listen(&folder.path().join("long".repeat(40)), 0o600, None).unwrap_err();
+        assert!(format!("{why:#}").contains("longlong"), "{why:#}");
     }
 }

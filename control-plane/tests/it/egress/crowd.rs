@@ -12,7 +12,7 @@ use control_plane::{egress::Key, privileges::EGRESS};
 use tokio::net::UnixStream;
 
 use super::{HOST, Internet, answers, head, start, word};
-use crate::{cloud::TestCloud, machine::EGRESS_KEY};
+use crate::{cloud::TestCloud, machine::EGRESS_KEY, postgres::eventually};
 
 /// So many perclouds with nothing to say, and so many connections of each.
 const HOSTILE: u32 = 16;
@@ -72,6 +72,8 @@ async fn sixteen_perclouds_that_say_nothing_keep_nobody_out_and_are_seen_at_it()
     let more = ["--database-url", &url];
     let mut role = Role(start(&internet, program, data.path(), Some(EGRESS), &more, Stdio::inherit()));
     let door = data.path().join("run/egress/sock");
+    let is_open = || std::fs::metadata(&door).is_ok_and(|door| door.permissions().mode() & 0o006 == 0o006);
+    eventually("a door that is open to all", async || is_open().then_some(())).await;
     answers(&door).await;
 
     // From its first good token on everybody knows whose user that is.
