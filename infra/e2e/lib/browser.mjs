@@ -70,7 +70,16 @@ export async function told(story) {
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const seen = new Set();
 
-/** No violation of WCAG 2.2 A and AA, in both themes, on the page as it stands; nothing wider than the window. */
+/** In the page: by how much it is wider than its window, and boxes whose contents go beyond them and show, over whatever is beside them. */
+function sideways() {
+  const root = document.documentElement;
+  const clips = (box) => box !== null && box.localName !== "main" && (getComputedStyle(box).overflowX !== "visible" || clips(box.parentElement));
+  const spills = (box) => getComputedStyle(box).display !== "inline" && box.clientWidth > 1 && box.scrollWidth > box.clientWidth + 1 && !clips(box);
+  const spilt = [...document.querySelectorAll("main *:not(svg *)")].filter(spills);
+  return { wider: root.scrollWidth - root.clientWidth, spilt: spilt.map((box) => box.outerHTML.slice(0, 160)) };
+}
+
+/** No violation of WCAG 2.2 A and AA, in both themes, on the page as it stands; on a phone and at a desk nothing wider than where it is. */
 export async function inspect(page, name) {
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
@@ -79,9 +88,15 @@ export async function inspect(page, name) {
     const words = violations.map((v) => `${v.id}: ${v.help}\n    ${v.nodes.map((n) => n.html).join("\n    ")}`);
     assert.deepEqual(words, [], `${name} (${colorScheme})`);
   }
-  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.ok(wider <= 0, `${name} is ${wider} px wider than the window`);
   await page.emulateMedia({ colorScheme: "light" });
+  const now = page.viewportSize();
+  for (const size of [PHONE, DESK]) {
+    await page.setViewportSize(size);
+    const { wider, spilt } = await page.evaluate(sideways);
+    assert.ok(wider <= 0, `${name} is ${wider} px wider than a window of ${size.width} px`);
+    assert.deepEqual(spilt, [], `${name}, ${size.width} px: what is in these goes beyond them`);
+  }
+  await page.setViewportSize(now);
   seen.add(name);
 }
 

@@ -102,7 +102,7 @@ impl Lane {
     pub(super) fn began(&self, id: &TenantId, process: Arc<Process>, busy: &Busy, always: bool) -> bool {
         let clock = process.clock();
         let groups = self.groups.as_deref();
-        let (moves, last) = groups.map_or((false, false), |groups| (!groups.by_birth(), groups.comes_last(id)));
+        let (is_moved, last) = groups.map_or((false, false), |groups| (!groups.by_birth(), groups.comes_last(id)));
         let mut known = self.known();
         let one = known.entry(id.clone()).or_insert_with(|| One {
             run: None,
@@ -113,7 +113,7 @@ impl Lane {
         one.tally.begin(Instant::now(), self.rule, always);
         let settles = one.tally.is_slow() || last;
         one.run = clock.map(|clock| (process, clock));
-        one.place = (!settles && !moves).then(Place::default);
+        one.place = (!settles && !is_moved).then(Place::default);
         drop(known);
         self.woke.notify_one();
         settles
@@ -220,7 +220,7 @@ impl Lane {
         let place = match moved {
             Ok(()) => next,
             Err(error) => {
-                tracing::warn!(tenant.id = %id, %error, next.last, "a busy percloud cannot be put elsewhere");
+                tracing::warn!(tenant.id = %id, %error, last = next.last, "a busy percloud cannot be put elsewhere");
                 from
             }
         };
