@@ -98,7 +98,7 @@ impl Lane {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It is awake, and runs in the lane `always`, however quiet it is, or like everybody else; says whether it has its place in the lane, or is still in it and should not be: then [`Self::settle`] comes next.
+    /// It is awake, and runs in the lane `always`, however quiet it is, or like everybody else; says whether it has its place in the lane, or is still in it and should not be: then [`Self::settle`] comes next, as it does for whoever is moved into its groups.
     pub(super) fn began(&self, id: &TenantId, process: Arc<Process>, busy: &Busy, always: bool) -> bool {
         let clock = process.clock();
         let groups = self.groups.as_deref();
@@ -126,9 +126,7 @@ impl Lane {
     /// One that has just begun has been put into its groups, and goes to its place, in the lane or out of it, before any look: it may live
     /// for less. Asks the kernel for things.
     pub(super) fn settle(&self, id: &TenantId, process: &Arc<Process>) {
-        let last = self.groups.as_ref().is_some_and(|groups| groups.comes_last(id));
-        let place = |last| if last { Place::LAST } else { Place::default() };
-        self.put(id, process, |_| (place(last), place(self.is_slow(id))));
+        self.put(id, process, |_| Place::first(self.is_slow(id)));
     }
 
     /// One that has just begun runs in the lane from the first, if that is its place; before [`Self::settle`], which comes some milliseconds later.
@@ -192,26 +190,23 @@ impl Lane {
         if let Some(few) = few {
             keep_to(&change.process, few);
         }
-        let ready = change.little && wants_to_run(&change.process);
-        self.step(change, |place| place.next(change.little, ready));
+        let Change { id, process, little, .. } = change;
+        self.put(id, process, |place| place.next(*little, place.last && *little && wants_to_run(process)));
     }
 
     fn let_go(&self, change: &Change, all: &CpuSet) {
         keep_to(&change.process, all);
-        self.step(change, |_| Place::default());
+        self.put(&change.id, &change.process, |_| Place::default());
     }
 
-    /// One that has arrived goes from its place to another.
-    fn step(&self, change: &Change, next: impl FnOnce(Place) -> Place) {
-        self.put(&change.id, &change.process, |place| (place, next(place)));
-    }
-
-    /// Puts it where it comes last, or back: `way` says from where it stands, as far as that is known, and whereto. Unless another one runs by
-    /// now.
-    fn put(&self, id: &TenantId, process: &Arc<Process>, way: impl FnOnce(Place) -> (Place, Place)) {
+    /// Puts it where it comes last, or back: to what is `next` after where it stands. Unless another one runs by now.
+    fn put(&self, id: &TenantId, process: &Arc<Process>, next: impl FnOnce(Place) -> Place) {
         let _moves = self.moves.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(place) = self.of(id, process, |one| one.place) else { return };
-        let (from, next) = way(place.unwrap_or_default());
+        // Who has just come stands where the run before it did.
+        let last = || self.groups.as_ref().is_some_and(|groups| groups.comes_last(id));
+        let from = place.unwrap_or_else(|| Place::first(last()));
+        let next = next(from);
         let moved = match (&self.groups, from.last, next.last) {
             (Some(groups), false, true) => groups.put_last(id, process),
             (Some(groups), true, false) => groups.put_back(id, process),
@@ -406,20 +401,15 @@ mod tests {
         for (look, seen) in [(now, false), (now + EVERY, true), (now + EVERY * 2, true)] {
             assert_eq!(lane.weigh_all(look, 1).len(), usize::from(seen));
         }
-        let change = |process: &Arc<Process>| Change {
-            id: ada.clone(),
-            process: process.clone(),
-            little: true,
-            verdict: Verdict::Stay,
-        };
         assert!(stands().last);
-        lane.step(&change(&process), |place| place.next(true, true));
+        lane.put(&ada, &process, |place| place.next(true, true));
         assert!(!stands().last, "it starves at its start: it has its share");
-        lane.step(&change(&own()), |_| Place::LAST);
+        lane.put(&ada, &own(), |_| Place::LAST);
         assert!(!stands().last, "that was another process of it");
-        lane.step(&change(&process), |place| place.next(true, false));
+        lane.put(&ada, &process, |place| place.next(true, false));
         assert!(stands().last, "until the next look, however little it uses");
-        lane.let_go(&change(&process), &sched_getaffinity(None).unwrap());
+        let change = Change { id: ada.clone(), process, little: true, verdict: Verdict::Leave };
+        lane.let_go(&change, &sched_getaffinity(None).unwrap());
         assert!(!stands().last);
     }
 }

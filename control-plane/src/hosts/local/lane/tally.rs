@@ -157,6 +157,11 @@ impl Place {
     /// That of one that is in the lane already when it begins. Somebody waits for its start: one look is enough to see that it is left nothing.
     pub(super) const LAST: Self = Self { last: true, waited: true };
 
+    /// That of one that has just begun, in the lane or not.
+    pub(super) fn first(last: bool) -> Self {
+        if last { Self::LAST } else { Self::default() }
+    }
+
     /// Where it stands from now on, when it has used `little` since then, and is `ready` to run or not.
     pub(super) fn next(self, little: bool, ready: bool) -> Self {
         let waited = self.last && little && ready;
