@@ -25,7 +25,7 @@ fn make(path: &Path, mode: u32, group: Option<u32>) -> io::Result<UnixListener> 
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    remove(path)?;
+    tls::files::remove(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // What it has before it has a place is what it has there, whatever this process gives to its files.
@@ -38,12 +38,12 @@ fn make(path: &Path, mode: u32, group: Option<u32>) -> io::Result<UnixListener> 
     Ok(socket.into())
 }
 
-/// None is there any more.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+/// Listens at `path` for its owner, and for `group` when one is given.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn listen_for(path: &Path, group: Option<u32>) -> anyhow::Result<UnixListener> {
+    listen(path, if group.is_some() { 0o660 } else { 0o600 }, group)
 }
 
 #[cfg(test)]
@@ -67,8 +67,8 @@ mod tests {
         if !rustix::process::geteuid().is_root() {
             assert!(listen(&path, 0o666, Some(0)).is_err() && mode() == 0o600);
         }
-        remove(&path).unwrap();
-        assert!(remove(&path).is_ok() && !path.exists(), "twice is no error");
+        tls::files::remove(&path).unwrap();
+        assert!(tls::files::remove(&path).is_ok() && !path.exists(), "twice is no error");
         let why = listen(&folder.path().join("long".repeat(40)), 0o600, None).unwrap_err();
         assert!(format!("{why:#}").contains("longlong"), "{why:#}");
     }

@@ -21,7 +21,7 @@ const TEMPLATES: &[Template] = ui::templates!("templates":
     "parts/manage_nav.html", "parts/whose.html", "parts/other.html", "parts/domain_name.html", "parts/entries.html", "parts/checked.html",
     "parts/where.html", "parts/notices.html", "parts/trouble.html", "parts/paused.html", "parts/nobody.html", "parts/connected.html",
     "parts/looked.html", "parts/next.html", "parts/former.html", "parts/meanwhile.html", "parts/refresh.html",
-    "parts/edge.html", "parts/nav.html", "mails/base.html", "mails/parts.html", "mails/domain_page.html",
+    "parts/edge.html", "parts/nav.html", "mails/base.html", "mails/parts.html",
     "mails/confirm/subject.txt", "mails/confirm/body.txt", "mails/confirm/body.html",
     "mails/set_up_link/subject.txt", "mails/set_up_link/body.txt", "mails/set_up_link/body.html",
     "mails/manage_link/subject.txt", "mails/manage_link/body.txt", "mails/manage_link/body.html",

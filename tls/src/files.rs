@@ -30,6 +30,17 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<bool> {
     }
 }
 
+/// Removes what is at `path`; well if there is nothing.
+///
+/// # Errors
+/// When it is there still.
+pub fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Like [`write()`], over a file that is there: who may read it and whose it is stay as they are.
 ///
 /// # Errors

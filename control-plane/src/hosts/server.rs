@@ -20,7 +20,7 @@ const AT_ONCE: usize = 256;
 
 /// Listens at `path`; only `group` besides the owner can reach it when one is given.
 pub fn listen(path: &Path, group: Option<u32>) -> anyhow::Result<UnixListener> {
-    Ok(UnixListener::from_std(sockets::listen(path, if group.is_some() { 0o660 } else { 0o600 }, group)?)?)
+    Ok(UnixListener::from_std(sockets::listen_for(path, group)?)?)
 }
 
 /// Answers until `stop`; only root, our own user and `allowed` are heard.

@@ -123,10 +123,7 @@ pub(super) fn acme_root(options: &Options, paths: &Paths) -> anyhow::Result<()> 
         let pem = options.certificates.root_pem()?.unwrap_or_default();
         return tls::files::write(&path, pem.as_bytes(), 0o644);
     }
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(tls::files::remove(&path)?)
 }
 
 /// Keeps name, port, public CAs and the command for the sealing keys for the next start, and for the commands that are given only the data folder.

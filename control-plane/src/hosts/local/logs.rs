@@ -252,13 +252,8 @@ pub(super) fn reason(line: &str) -> String {
 
 /// Removes a percloud's logs.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
-    for path in [path.to_owned(), path.with_extension("log.1")] {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+    tls::files::remove(path)?;
+    tls::files::remove(&path.with_extension("log.1"))
 }
 
 #[cfg(test)]

@@ -64,8 +64,7 @@ impl Shared {
     pub(super) fn prepare(&self, known: &Known) -> anyhow::Result<OwnedFd> {
         let id = &known.spec.id;
         folders::ensure(&self.folder(id), known.uid, self.ready.as_deref())?;
-        let mode = if self.edge.is_some() { 0o660 } else { 0o600 };
-        Ok(sockets::listen(&self.paths.tenant_socket(id), mode, self.edge)?.into())
+        Ok(sockets::listen_for(&self.paths.tenant_socket(id), self.edge)?.into())
     }
 
     /// What shall be, written down; the user that its folder belongs to already stays.
@@ -93,7 +92,7 @@ impl Shared {
 
     /// Nothing of it is left.
     pub(super) fn wipe(&self, id: &TenantId) -> anyhow::Result<()> {
-        sockets::remove(&self.paths.tenant_socket(id))?;
+        tls::files::remove(&self.paths.tenant_socket(id))?;
         folders::wipe(&self.folder(id)).context("wiping its folder")?;
         super::logs::remove(&self.log(id))?;
         if let Some(groups) = &self.groups {

@@ -137,10 +137,7 @@ impl Memory {
 
     /// Forgets one.
     pub(super) fn forget(&self, id: &TenantId) -> anyhow::Result<()> {
-        match fs::remove_file(self.file(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        Ok(tls::files::remove(&self.file(id))?)
     }
 
     /// All of them. A file that cannot be read stops the host: a percloud must not be forgotten in silence.
