@@ -43,8 +43,9 @@ impl Validity {
     }
 }
 
-/// How long the first order may fail before its owner is told: the retries after 1, 10 and 100 minutes are over then.
-pub const FIRST_PATIENCE: TimeDelta = TimeDelta::hours(2);
+/// How long the first order may fail before its owner is told of a failure: of that of the third retry, 100 minutes after the second, and
+/// not of one before it, however [`super::retry::pause`] spreads them.
+pub const FIRST_PATIENCE: TimeDelta = TimeDelta::minutes(60);
 
 /// A moment inside the window that a CA suggests; at once when it is over. Never so late that the certificate is in danger.
 #[must_use]

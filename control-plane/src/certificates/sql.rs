@@ -162,8 +162,9 @@ crate::statements! {
             tries = 0, last_error = null, waits = null, failing_since = null, trouble = null, mend = null, told_at = null, told_of = null,
             claimed_until = '-infinity'
         where id = $1 and claim = $2";
-    /// Its owner was told of $4's trouble; it is looked at again at once. Lets go.
-    TOLD = "update certificates set told_at = $3, told_of = $4, claimed_until = '-infinity' where id = $1 and claim = $2";
+    /// Its owner was told of $4's trouble. With $5 it lets go, and it is looked at again at once; else who has the claim goes on.
+    TOLD = "update certificates set told_at = $3, told_of = $4, claimed_until = case when $5 then '-infinity' else claimed_until end
+        where id = $1 and claim = $2";
     /// What the percloud that it is for shall be, whether all of its names ($2) are proved to be that one's now (three daily looks in a row
     /// that say otherwise are too many), and whether its domain is paused.
     STANDING = concat!("select t.wanted, exists (

@@ -218,7 +218,7 @@ async fn a_domain_whose_caa_forbids_our_ca_costs_no_order_and_says_so() {
     scene.settle(&noun).await;
     assert_eq!(scene.find("www.ada.test").await.state, State::Issued);
     assert_eq!(ca.orders().len(), 1);
-    // What its owner was told after two hours: what to add, in the words of the page, and nothing as if the CA had said it.
+    // What its owner was told with the third retry, and not of one before it: what to add, in the words of the page, and nothing as if the CA had said it.
     scene.cloud.settle().await;
     let text = "select coalesce(text_body, last_error, observed) from mails where kind = 'certificate-failing'";
     let text: String = scene.cloud.value(text).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tls::{Certified, Issued};
 
-use super::{Certificates, Held, Seen, Standing, plan};
+use super::{Certificates, Held, Seen, Standing, plan, tell::News};
 use crate::{
     certificates::{
         Trouble, Validity,
@@ -66,7 +66,7 @@ impl Certificates {
         let candidates = self.issuers.candidates(&one.names, one.tries);
         if candidates.is_empty() {
             let names = one.names.join(" ");
-            self.note(claimed, Trouble::Operator, None).await?;
+            self.note(claimed, &seen, Trouble::Operator, None).await?;
             return Err(StepError::Stuck(anyhow::anyhow!(
                 "no issuer can do {names}: name a public CA with --acme-directory, and for a wildcard a way to the DNS with \
                  --dns-update or --dns-hook"
@@ -83,7 +83,7 @@ impl Certificates {
                 }
                 // The next CA would see the same, and count it.
                 Err(error @ Error::NotValidated { .. }) => {
-                    self.note(claimed, Trouble::of(&error), mend(&error)).await?;
+                    self.note(claimed, &seen, Trouble::of(&error), mend(&error)).await?;
                     return Err(StepError::later(error));
                 }
                 Err(error) => {
@@ -134,7 +134,7 @@ impl Certificates {
         };
         // Where another CA would have been asked, had it had time, it is not up to the owner alone.
         let trouble = if alone { Trouble::of(&error) } else { Trouble::Operator };
-        self.note(claimed, trouble, mend(&error).filter(|_| alone)).await?;
+        self.note(claimed, &seen, trouble, mend(&error).filter(|_| alone)).await?;
         match error {
             Error::Refused { issuer, source } if alone => {
                 Err(StepError::Stuck(source.context(format!("{issuer} refuses"))))
@@ -143,13 +143,27 @@ impl Certificates {
         }
     }
 
-    /// Whose it is to mend the failure that is about to be written.
-    async fn note(&self, claimed: &Claimed<Held>, trouble: Trouble, mend: Option<Mend>) -> Result<(), db::Error> {
-        let mend = mend.and_then(|mend| serde_json::to_value(mend).ok());
-        let db = self.db.get().await?;
-        let statement = db.prepare_cached(sql::TROUBLE).await?;
-        let id = &claimed.row.certificate.id;
-        ensure_affected(db.execute(&statement, &[id, &claimed.claim, &trouble.as_str(), &mend]).await?, 1)
+    /// Whose it is to mend the failure that is about to be written; its owner hears of it, once it has lasted, with it.
+    async fn note(
+        &self,
+        claimed: &Claimed<Held>,
+        seen: &Seen,
+        trouble: Trouble,
+        mend: Option<Mend>,
+    ) -> Result<(), db::Error> {
+        let (id, now) = (&claimed.row.certificate.id, self.clock.now());
+        let column = mend.as_ref().and_then(|mend| serde_json::to_value(mend).ok());
+        let since = seen.failing_since.or(Some(now));
+        let lasts = plan::lasts(&Seen { trouble: Some(trouble), failing_since: since, now, ..seen.clone() });
+        let mut db = self.db.get().await?;
+        let tx = db.transaction().await?;
+        let statement = tx.prepare_cached(sql::TROUBLE).await?;
+        ensure_affected(tx.execute(&statement, &[id, &claimed.claim, &trouble.as_str(), &column]).await?, 1)?;
+        if lasts {
+            let ends = seen.there.map(|there| there.not_after);
+            self.queue(&tx, claimed, &News { trouble, mend: mend.as_ref(), ends }, false).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Nobody is asked: these names may have none at the moment.

@@ -60,7 +60,7 @@ pub enum Step {
     Issue,
     /// Ask its CA when to renew it.
     Ask,
-    /// Tell its owner: to mend what has been failing for long, or that the end is near through no fault of theirs.
+    /// Tell its owner that the end is near: to mend what is theirs to mend, or that it is no fault of theirs.
     Tell(Trouble),
     /// Order nothing, say why, and look again soon: what there is serves on.
     Wait,
@@ -78,7 +78,7 @@ pub fn plan(wanted: Wanted, seen: &Seen) -> Option<Step> {
         (_, Standing::Gone, _) => Some(Step::Remove),
         (_, Standing::Nobody, _) => Some(Step::Refuse),
         (_, Standing::Suspended | Standing::Paused | Standing::Unproved, _) if order_is_due(seen) => Some(Step::Wait),
-        (_, Standing::Tenant, _) if let Some(trouble) = owner_should_know(seen) => Some(Step::Tell(trouble)),
+        (_, Standing::Tenant, _) if let Some(trouble) = end_is_near(seen) => Some(Step::Tell(trouble)),
         (_, _, None) if seen.bridge => Some(Step::Bridge),
         _ if order_is_due(seen) => Some(Step::Issue),
         _ if seen.ask_at.is_some_and(|at| at <= seen.now) => Some(Step::Ask),
@@ -91,19 +91,26 @@ fn order_is_due(seen: &Seen) -> bool {
     seen.there.is_none() || seen.stopgap || seen.renew_at <= seen.now
 }
 
-/// Once for each trouble: of what the owner can mend long before the end, of what others must when the end is near, failed or only put off.
-fn owner_should_know(seen: &Seen) -> Option<Trouble> {
+/// Once for each trouble, failed or only put off: of what the owner can mend, and of what others must.
+fn end_is_near(seen: &Seen) -> Option<Trouble> {
     // A failure that says nothing of the name is not its owner's.
     let trouble = seen.trouble.or(seen.failing_since.map(|_| Trouble::Operator))?;
-    let patience = seen.there.map_or(FIRST_PATIENCE, |validity| validity.patience());
-    let long = seen.failing_since.is_some_and(|since| since + patience <= seen.now);
     let danger = seen.there.is_some_and(|validity| validity.danger_at() <= seen.now);
-    let (time, news) = match trouble {
-        Trouble::Owner => (danger || long, seen.told != Some(Trouble::Owner)),
-        Trouble::Operator => (danger, seen.told.is_none()),
+    let news = match trouble {
+        Trouble::Owner => seen.told != Some(Trouble::Owner),
+        Trouble::Operator => seen.told.is_none(),
     };
     let open = seen.there.is_none() || seen.renew_at <= seen.now;
-    (open && time && news).then_some(trouble)
+    (open && danger && news).then_some(trouble)
+}
+
+/// Whether the failure that was just seen is news to its owner, who can mend it: it has lasted, long before the end. Of a failure, not of
+/// the clock: what is said is what the last try found, and not what the one before it did.
+pub(super) fn lasts(seen: &Seen) -> bool {
+    let patience = seen.there.map_or(FIRST_PATIENCE, |validity| validity.patience());
+    let long = seen.failing_since.is_some_and(|since| since + patience <= seen.now);
+    let theirs = (seen.standing, seen.trouble) == (Standing::Tenant, Some(Trouble::Owner));
+    theirs && long && seen.told != Some(Trouble::Owner)
 }
 
 /// When to look at one that is put off until then: sooner, where its owner is to hear of that before.
@@ -177,28 +184,42 @@ mod tests {
         }
     }
 
+    /// A first order, or a renewal, that has been failing since then.
+    fn failing(trouble: Trouble, there: bool, since: DateTime<Utc>, now: DateTime<Utc>) -> Seen {
+        Seen { failing_since: Some(since), trouble: Some(trouble), now, ..seen(there, 0) }
+    }
+
     #[test]
-    fn an_owner_is_told_once_and_in_time() {
+    fn an_owner_hears_once_of_a_failure_that_lasts() {
         use Trouble::{Operator, Owner};
-        let hours = |n| day(0) + TimeDelta::hours(n);
-        let first = |trouble, since: i64, now: i64| Seen {
-            failing_since: Some(hours(since)),
-            trouble: Some(trouble),
-            now: hours(now),
-            ..seen(false, 0)
-        };
-        let renewal =
-            |trouble, since, now| Seen { failing_since: Some(day(since)), trouble: Some(trouble), ..seen(true, now) };
+        let first = |trouble, minutes| failing(trouble, false, day(0), day(0) + TimeDelta::minutes(minutes));
+        let renewal = |trouble, now| failing(trouble, true, day(60), day(now));
+        for (what, seen, hears) in [
+            ("a first order that just failed", first(Owner, 0), false),
+            ("after the first two retries, however late they were", first(Owner, 13), false),
+            ("after the third, however early it was", first(Owner, 99), true),
+            ("its owner knows", Seen { told: Some(Owner), ..first(Owner, 5000) }, false),
+            ("the CA is away from the first hour on", first(Operator, 5000), false),
+            ("nobody knows why it fails", Seen { trouble: None, ..first(Owner, 5000) }, false),
+            ("a renewal that just failed", renewal(Owner, 62), false),
+            ("a renewal that fails for days", renewal(Owner, 63), true),
+            ("a CA that refuses us for days", renewal(Operator, 74), false),
+            ("it was the CA, then it is the name", Seen { told: Some(Operator), ..renewal(Owner, 80) }, true),
+            ("the provider's own", Seen { standing: Standing::Provider, ..renewal(Owner, 80) }, false),
+        ] {
+            assert_eq!(lasts(&seen), hears, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_owner_is_told_once_that_the_end_is_near() {
+        use Trouble::{Operator, Owner};
+        let renewal = |trouble, since, now| failing(trouble, true, day(since), day(now));
         let put_off = |trouble, now| Seen { failing_since: None, ..renewal(trouble, 0, now) };
         let (own, late) = (Step::Tell(Owner), Step::Tell(Operator));
         for (what, seen, step) in [
-            ("a first order that just failed", first(Owner, 0, 1), Step::Issue),
-            ("a first order that fails for hours", first(Owner, 0, 2), own),
-            ("its owner knows", Seen { told: Some(Owner), ..first(Owner, 0, 50) }, Step::Issue),
-            ("the CA is away from the first hour on", first(Operator, 0, 50), Step::Issue),
-            ("a renewal that just failed", renewal(Owner, 60, 62), Step::Issue),
-            ("a renewal that fails for days", renewal(Owner, 60, 63), own),
-            ("a CA that refuses us for days", renewal(Operator, 60, 74), Step::Issue),
+            ("a first order has no end", failing(Owner, false, day(0), day(50)), Step::Issue),
+            ("a renewal that fails, long before", renewal(Owner, 60, 74), Step::Issue),
             ("the end is near", renewal(Owner, 76, 76), own),
             ("the end is near, and it is the CA", renewal(Operator, 60, 75), late),
             ("nobody knows why it fails", Seen { trouble: None, ..renewal(Owner, 60, 75) }, late),
