@@ -1513,6 +1513,8 @@ ALTER TABLE ONLY public.usage_rolled
 
 CREATE INDEX acme_attempts_account ON public.acme_attempts USING btree (account, at DESC);
 
+CREATE INDEX acme_attempts_at ON public.acme_attempts USING btree (at);
+
 CREATE INDEX acme_attempts_names ON public.acme_attempts USING gin (names);
 
 CREATE INDEX acme_attempts_registered ON public.acme_attempts USING gin (registered);
@@ -1540,6 +1542,8 @@ CREATE INDEX domains_base ON public.domains USING btree (base);
 CREATE INDEX domains_claimed ON public.domains USING btree (claimed_until) WHERE (claimed_until > '-infinity'::timestamp with time zone);
 
 CREATE INDEX domains_due ON public.domains USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX domains_good_at ON public.domains USING btree (good_at);
 
 CREATE UNIQUE INDEX domains_held ON public.domains USING btree (base) WHERE (observed = ANY (ARRAY['verified'::text, 'active'::text]));
 

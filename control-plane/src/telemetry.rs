@@ -6,7 +6,6 @@
 
 use std::{
     io::{Read, Write},
-    os::unix::net::UnixListener,
     path::Path,
 };
 
@@ -66,8 +65,9 @@ fn exporter(role: &'static str) -> anyhow::Result<SdkTracerProvider> {
 
 /// Answers every connection with the metrics of now. One thread, one connection at a time: its only client is `percloud up`.
 fn serve_metrics(recorder: PrometheusHandle, socket: &Path) -> anyhow::Result<()> {
-    let _ = std::fs::remove_file(socket);
-    let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    let listener = crate::sockets::listen_for(socket, None)?;
+    // It has a thread of its own.
+    listener.set_nonblocking(false)?;
     // What a histogram was told lies there until somebody sorts it into buckets: nobody may ever ask for the metrics.
     let upkeep = recorder.clone();
     std::thread::Builder::new().name("upkeep".to_owned()).spawn(move || {

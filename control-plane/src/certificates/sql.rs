@@ -1,5 +1,7 @@
 //! Certificates: wishes, reading, and what the reconciler writes. `now()` is for leases only.
 
+use crate::domains::misses;
+
 /// The columns that [`super::Certificate`] reads.
 macro_rules! columns {
     () => {
@@ -8,10 +10,17 @@ macro_rules! columns {
     };
 }
 
+/// Whether a domain shall have nothing ordered: it is paused, or not proved any more.
+macro_rules! resting {
+    () => {
+        concat!("(d.paused or d.misses >= ", misses!(), ")")
+    };
+}
+
 /// Whether a domain of a percloud `t` is `$so` that these names belong to: one of its two, or the one that it is still
 /// in use by while another was chosen. No further: below an apex, the same with `www.` is another domain's name.
 macro_rules! domain_is {
-    ($so:literal, $names:literal) => {
+    ($so:expr, $names:literal) => {
         concat!(
             "exists (
                 select from domains d
@@ -98,7 +107,7 @@ crate::statements! {
         from certificates
         where wanted = 'issued' and tenant_id is not null and observed = 'issued' and last_error is null
             and not_after - (not_after - not_before) / 6 < $1
-            and not exists (select from tenants t where t.id = certificates.tenant_id and (t.wanted = 'suspended' or ", domain_is!("(d.paused or d.misses >= 3)", "certificates.names"), "))
+            and not exists (select from tenants t where t.id = certificates.tenant_id and (t.wanted = 'suspended' or ", domain_is!(resting!(), "certificates.names"), "))
         order by not_after
         limit $2");
     /// By id or by one of its names; the one that stands for fewest, when there are several.
@@ -119,7 +128,7 @@ crate::statements! {
             min(not_after) filter (where not resting and c.observed = 'issued' and not_after > $1) as earliest_end
         from (
             select c.paused, c.waits, c.last_error, c.observed, c.not_after, c.renew_at,
-                c.paused or coalesce(t.wanted = 'suspended', false) or ", domain_is!("(d.paused or d.misses >= 3)", "c.names"), " as resting
+                c.paused or coalesce(t.wanted = 'suspended', false) or ", domain_is!(resting!(), "c.names"), " as resting
             from certificates c left join tenants t on t.id = c.tenant_id
             where c.wanted = 'issued') c");
     /// Claims the one that has been due longest.
@@ -169,7 +178,7 @@ crate::statements! {
     /// that say otherwise are too many), and whether its domain is paused.
     STANDING = concat!("select t.wanted, exists (
             select from domains d
-            where d.tenant_id = t.id and d.wanted = 'active' and d.observed in ('verified', 'active') and d.misses < 3
+            where d.tenant_id = t.id and d.wanted = 'active' and d.observed in ('verified', 'active') and d.misses < ", misses!(), "
                 and $2 <@ array[d.name, d.twin, case when d.part = 'main' then t.own_domain end]), ", domain_is!("d.paused", "$2"), "
         from tenants t where t.id = $1");
     /// Whom to tell.

@@ -33,6 +33,7 @@ const ALL: &[(&str, &str)] = &[
     ("V25__usage_steady", include_str!("../../../migrations/0025_usage_steady.sql")),
     ("V26__domains_slow", include_str!("../../../migrations/0026_domains_slow.sql")),
     ("V27__certificate_mend", include_str!("../../../migrations/0027_certificate_mend.sql")),
+    ("V28__found_quickly", include_str!("../../../migrations/0028_found_quickly.sql")),
 ];
 
 /// Any constant; whoever migrates or makes roles holds this advisory lock.

@@ -8,7 +8,7 @@ use crate::{
     certificates,
     config::Common,
     db,
-    domains::{counts, sql},
+    domains::{HEARD_LATELY, counts, sql},
 };
 
 /// Those that ask for somebody, by number.
@@ -23,11 +23,12 @@ struct Troubled {
     paused: i64,
     unproved: i64,
     nowhere: i64,
+    unheard: i64,
 }
 
 pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) -> Result<Vec<Finding>, db::Error> {
     let counts = counts(client).await?;
-    let row = client.query_one(sql::TROUBLED, &[&(now - TimeDelta::minutes(5))]).await?;
+    let row = client.query_one(sql::TROUBLED, &[&(now - TimeDelta::minutes(5)), &(now - HEARD_LATELY)]).await?;
     let troubled = Troubled {
         lost: row.try_get(0)?,
         missed: row.try_get(1)?,
@@ -38,6 +39,7 @@ pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) ->
         paused: row.try_get(6)?,
         unproved: row.try_get(7)?,
         nowhere: row.try_get(8)?,
+        unheard: row.try_get(9)?,
     };
     let mut parts: Vec<String> =
         counts.by_state.iter().map(|(seen, count)| format!("{count} {}", seen.as_str())).collect();
@@ -51,7 +53,7 @@ pub(super) async fn all(common: &Common, client: &Client, now: DateTime<Utc>) ->
 }
 
 fn judge(all: String, troubled: Troubled) -> Vec<Finding> {
-    let Troubled { lost, missed, failing, overdue, waiting, former, paused, unproved, nowhere } = troubled;
+    let Troubled { lost, missed, failing, overdue, waiting, former, paused, unproved, nowhere, unheard } = troubled;
     let list = |all: &[(i64, &str)]| -> Vec<String> {
         all.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect()
     };
@@ -72,6 +74,12 @@ fn judge(all: String, troubled: Troubled) -> Vec<Finding> {
         let said = format!("{former} still lead to a former address of the edge, and are lost when that goes");
         let to_do = "`percloud admin domains list --troubled` has them; no mail tells their owners: write to them";
         findings.push(Finding::warning("own domains", said, to_do));
+    }
+    if unheard > 0 {
+        let said = format!("nobody has answered for {unheard} of them for two days, nor for any other");
+        let to_do = "see whether the resolvers (--dns-server, /etc/resolv.conf) answer, and whether a firewall lets questions out to port 53, by \
+                     UDP and TCP; no name is lost meanwhile";
+        findings.push(Finding::wrong("own domains", said, to_do));
     }
     if nowhere > 0 {
         let said = format!("{nowhere} wait, since nobody knows to which public addresses they must lead");
@@ -120,8 +128,16 @@ mod tests {
             (quiet.len(), quiet[0].state, quiet[0].found.as_str()),
             (1, State::Well, "3 active, 1 paused by you")
         );
-        let troubled =
-            Troubled { lost: 1, unproved: 3, waiting: 2, former: 7, nowhere: 5, overdue: 4, ..Troubled::default() };
+        let troubled = Troubled {
+            lost: 1,
+            unproved: 3,
+            waiting: 2,
+            former: 7,
+            nowhere: 5,
+            unheard: 6,
+            overdue: 4,
+            ..Troubled::default()
+        };
         let all = judge("9 active".into(), troubled);
         let said: Vec<&str> = all.iter().map(|one| one.found.as_str()).collect();
         assert_eq!(
@@ -129,12 +145,13 @@ mod tests {
             [
                 "9 active; 1 lost, 3 without their proof, served until their certificates end, 2 back at their old names until a certificate comes",
                 "7 still lead to a former address of the edge, and are lost when that goes",
+                "nobody has answered for 6 of them for two days, nor for any other",
                 "5 wait, since nobody knows to which public addresses they must lead",
                 "4 wait for longer than five minutes"
             ]
         );
         let states: Vec<State> = all.iter().map(|one| one.state).collect();
-        assert_eq!(states, [State::Warning, State::Warning, State::Wrong, State::Wrong]);
+        assert_eq!(states, [State::Warning, State::Warning, State::Wrong, State::Wrong, State::Wrong]);
     }
 
     #[test]

@@ -144,7 +144,7 @@ fn health_of(wished: &Wished<'_>, facts: &Facts, host: &HostFacts) -> Health {
     let proved = by_target(wished, host) || facts.txt.any(|answer| says(answer, &wished.row.challenge_value()));
     match (Leads::of(wished, host), proved) {
         (Leads::Here | Leads::Both(_), true) => Health::Good,
-        (Leads::Unknown, _) => Health::Unknown,
+        (Leads::Unknown | Leads::Unheard(_), _) => Health::Unknown,
         (Leads::Here | Leads::Both(_), false) if facts.txt.heard().next().is_none() => Health::Unknown,
         (Leads::Here | Leads::Both(_), false) => Health::Unproved,
         (Leads::Elsewhere(_) | Leads::Nowhere, _) => Health::Wrong,
@@ -213,7 +213,10 @@ impl Typed<'_> {
             let target = hosts::value(self.host, &wished.row.target_host_below(wished.edge));
             let record = self.record(RecordKind::Cname, &leads.host, target);
             let record = Record { optional: twin, ..record };
-            return vec![trouble(&record, facts, &leads.a, wished).unwrap_or_else(|| alias(record, wished, leads))];
+            // That it is an alias of another name somebody has said, whoever is silent about that one.
+            let said = matches!(Leads::of(wished, leads), Leads::Unheard(_));
+            let trouble = trouble(&record, facts, &leads.a, wished).filter(|_| !said);
+            return vec![trouble.unwrap_or_else(|| alias(record, wished, leads))];
         }
         let has_v4 = wished.addresses.iter().any(IpAddr::is_ipv4);
         let record = |ip: &IpAddr| {
@@ -325,7 +328,9 @@ fn alias(record: Record, wished: &Wished<'_>, leads: &HostFacts) -> Record {
             told(record, RecordState::Missing, foreign, "domain.record.missing")
         }
         Leads::Both(foreign) => told(record, RecordState::Wrong, foreign, "domain.record.extra"),
-        Leads::Elsewhere(found) => told(record, RecordState::Wrong, found, "domain.record.points-elsewhere"),
+        Leads::Elsewhere(found) | Leads::Unheard(found) => {
+            told(record, RecordState::Wrong, found, "domain.record.points-elsewhere")
+        }
         Leads::Unknown if wished.addresses.is_empty() || wished.follows(leads) => {
             told(record, RecordState::Unknown, Vec::new(), "domain.record.not-known")
         }

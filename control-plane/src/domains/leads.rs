@@ -14,6 +14,8 @@ pub(super) enum Leads {
     Both(Vec<String>),
     /// Elsewhere.
     Elsewhere(Vec<String>),
+    /// To another name, for which nobody answers: it may lead here.
+    Unheard(Vec<String>),
     /// Nowhere.
     Nowhere,
     /// Nobody answered, or nobody knows whose the answer is.
@@ -37,7 +39,7 @@ impl Leads {
         let silent = facts.a.heard().next().is_none() || facts.aaaa.heard().next().is_none();
         if silent && foreign.len() == found.len() {
             let known = !facts.aliases.is_empty() && !wished.follows(facts);
-            return if known { Self::Elsewhere(facts.aliases.clone()) } else { Self::Unknown };
+            return if known { Self::Unheard(facts.aliases.clone()) } else { Self::Unknown };
         }
         // Whoever does not know the own addresses cannot say that one is another's.
         if wished.addresses.is_empty() && !foreign.is_empty() {

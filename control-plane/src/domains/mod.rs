@@ -11,6 +11,13 @@
 //! when its own challenge has gone from DNS and the other's stands there. Claims that nobody proves keep nobody out: the oldest makes room.
 //! Targets of CNAMEs are random and never used again.
 
+/// So many daily looks in a row that fail are too many: nothing is renewed after them. A macro, so that statements can say it, too.
+macro_rules! misses {
+    () => {
+        3
+    };
+}
+
 mod check;
 pub mod connect;
 mod give_up;
@@ -40,9 +47,11 @@ use crate::mails::Message;
 pub use check::{Health, Verdict, Wished, judge};
 pub use give_up::{cancel, remove};
 pub use list::{Counts, Filter, counts, list};
+pub(crate) use misses;
 pub use name::{Kind, Name, Refusal, parse};
 pub use options::Options;
 pub use report::{DnsHost, KEYS, Record, RecordKind, RecordState, Report, Words};
+pub(crate) use schedule::HEARD_LATELY;
 pub use wishes::{Choice, ask_check, change, choose, claim, forget, look, pause, release, resume, resumed};
 
 /// Why something asked of a domain is not done.

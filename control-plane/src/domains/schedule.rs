@@ -5,12 +5,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{DomainRow, Health, Observed, Part};
 use crate::mails::Message;
 
-/// So many daily looks in a row that fail are too many. `certificates/sql.rs` says it once more: nothing is renewed after them.
-pub(super) const MISSES: i32 = 3;
+/// So many daily looks in a row that fail are too many.
+pub(super) const MISSES: i32 = misses!();
 /// A miss counts once a day; a little less than a day, since the daily look has its jitter.
 const MISS_EVERY: TimeDelta = TimeDelta::hours(20);
 /// Nobody answering for a domain is no miss, but not for ever.
 pub(super) const UNKNOWN_FOR: TimeDelta = TimeDelta::days(14);
+/// Other domains are looked at daily: with one of them found as it should be in this time, DNS answers us.
+pub(crate) const HEARD_LATELY: TimeDelta = TimeDelta::days(2);
 /// A claim that nobody proves and nobody asks about goes.
 pub(super) const CLAIM_LASTS: TimeDelta = TimeDelta::days(60);
 /// How long at most to wait for news of a certificate.

@@ -79,16 +79,18 @@ crate::statements! {
         from domains where wanted = 'active'";
     /// Those in trouble: lost, or missed, or failing; those due for long; those that wait at their old names for the next certificate; those
     /// that lead to a former address of the edge; paused ones; those that are not proved any more and go on until their certificates end; and
-    /// those that wait since nobody knows the edge's addresses.
-    TROUBLED = "select count(*) filter (where observed = 'lost'), count(*) filter (where observed = 'active' and misses between 1 and 2),
+    /// those that wait since nobody knows the edge's addresses; and those for which nobody has answered since $2, when that is so of all.
+    TROUBLED = concat!("select count(*) filter (where observed = 'lost'), count(*) filter (where observed = 'active' and misses > 0 and misses < ", misses!(), "),
             count(*) filter (where last_error is not null), count(*) filter (where due_at < $1),
             count(*) filter (where observed = 'verified' and exists (
                 select from certificates c
                 where c.names = array[domains.name] and c.wanted = 'issued' and c.observed = 'issued' and c.trouble is not null)),
             count(*) filter (where observed in ('verified', 'active') and coalesce(report -> 'former', '[]') <> '[]'),
-            count(*) filter (where paused), count(*) filter (where observed = 'active' and misses > 2),
-            count(*) filter (where report -> 'notices' @> '[{\"key\": \"domain.notice.no-addresses\"}]')
-        from domains where wanted = 'active'";
+            count(*) filter (where paused), count(*) filter (where observed = 'active' and misses >= ", misses!(), "),
+            count(*) filter (where report -> 'notices' @> '[{\"key\": \"domain.notice.no-addresses\"}]'),
+            case when max(good_at) >= $2 then 0 else count(*) filter (where observed in ('verified', 'active') and not paused and misses = 0
+                and coalesce(good_at, verified_at) < $2) end
+        from domains where wanted = 'active'");
     /// A look at all of a percloud's, or at one of them ($5), is wanted now, or as soon as it may be ($3).
     ASK = "update domains set check_at = least(check_at, greatest($2, checked_at + $3::bigint * interval '1 second')),
             due_at = least(coalesce(due_at, $2), greatest($2, checked_at + $3::bigint * interval '1 second')),
@@ -154,6 +156,8 @@ crate::statements! {
             challenge_seen_at = coalesce(challenge_seen_at, $12), slow = coalesce($13, slow),
             tries = 0, last_error = null, claimed_until = '-infinity'
         where id = $1 and claim = $2";
+    /// Whether a domain other than $1 was found as it should be since $2.
+    HEARD = "select coalesce((select max(good_at) from domains where base <> $1) >= $2, false)";
     /// The other claim of a name that has been proved; locked, where a transaction is about to change it.
     RIVAL = "select challenge from domains where base = $1 and id <> $2 and observed in ('verified', 'active')";
     /// The same, for the transaction that is about to displace it.

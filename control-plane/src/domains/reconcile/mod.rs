@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::Connect;
 use super::name::both;
 use super::options::Addresses;
-use super::schedule::{Misses, next_check, next_due, tells};
+use super::schedule::{HEARD_LATELY, Misses, next_check, next_due, tells};
 use super::{DomainRow, Observed, Options, RecordState, Verdict, Wanted, Wished, Words, counts, edge_of, judge, sql};
 use crate::certificates;
 use crate::config::Common;
@@ -88,7 +88,9 @@ impl Noun for Domains {
             true => self.ask_in_time(row).await?,
             false => (None, None),
         };
-        Ok(Seen { now, verdict, slow, certificates, observed: row.observed })
+        let unknown = verdict.as_ref().is_some_and(|verdict| verdict.health == super::Health::Unknown);
+        let heard = unknown && self.heard(row, now).await?;
+        Ok(Seen { now, verdict, slow, heard, certificates, observed: row.observed })
     }
 
     fn plan(row: &DomainRow, seen: &Seen) -> Option<Step> {
@@ -229,6 +231,14 @@ impl Domains {
         let challenge: Option<String> =
             found.map(|row| row.try_get("challenge")).transpose().map_err(db::Error::from)?;
         Ok(challenge.map(|challenge| format!("{}{challenge}", super::PREFIX)))
+    }
+
+    /// Whether another domain was found as it should be lately.
+    async fn heard(&self, row: &DomainRow, now: DateTime<Utc>) -> Result<bool, StepError> {
+        let db = self.db.get().await.map_err(db::Error::from)?;
+        let since = now - HEARD_LATELY;
+        let found = db.query_one(sql::HEARD, &[&row.base, &since]).await.map_err(db::Error::from)?;
+        Ok(found.try_get(0).map_err(db::Error::from)?)
     }
 
     /// Where own domains must lead; none when DNS does not say, of both families, or names no public address.

@@ -53,6 +53,8 @@ pub struct Seen {
     pub verdict: Option<Verdict>,
     /// Whether that took long, when it was asked; without a verdict it was cut off.
     pub slow: Option<bool>,
+    /// Where nobody answered for it: somebody else's was found as it should be lately, so that it is not our own way to DNS that is silent.
+    pub heard: bool,
     /// Certificates.
     pub certificates: Certificates,
     /// The state after what was done in this turn.
@@ -105,11 +107,13 @@ fn former(row: &DomainRow, seen: &Seen) -> Option<Step> {
 }
 
 /// Three misses end at once what leads elsewhere. What leads here without its proof, or may do so since nobody answers, goes on with the
-/// certificate that it has, which is not renewed: no visitor is turned away for a text that its owner has tidied away.
+/// certificate that it has, which is not renewed: no visitor is turned away for a text that its owner has tidied away. Silence that may be
+/// our own, of a resolver or a firewall, ends nothing, however long it lasts: it would end all of them in the same hour.
 fn lost(row: &DomainRow, seen: &Seen) -> bool {
     let Some(health) = seen.verdict.as_ref().map(|verdict| verdict.health) else { return false };
     let misses = seen.misses(row);
-    misses.silent(row, health, seen.now) || (misses.too_many() && (health == Health::Wrong || !lasts(row, seen)))
+    (seen.heard && misses.silent(row, health, seen.now))
+        || (misses.too_many() && (health == Health::Wrong || !lasts(row, seen)))
 }
 
 /// Whether there is a certificate, and will be for a while, for what people use: the name in use, or either of those that lead to it.
@@ -208,6 +212,7 @@ mod tests {
                 now: row.asked_at + TimeDelta::days(days),
                 verdict,
                 slow: None,
+                heard: true,
                 certificates: Certificates {
                     wanted: strings(&wanted),
                     lasting: strings(&lasting),
@@ -253,10 +258,32 @@ mod tests {
                 now,
                 verdict: verdict(false, false, health, false),
                 slow: None,
+                heard: true,
                 certificates,
                 observed: row.observed,
             };
             assert_eq!(plan(&row, &seen), step, "{misses} {health:?} {:?}", seen.certificates.lasting);
+        }
+    }
+
+    #[test]
+    fn silence_ends_a_name_only_while_somebody_answers_for_another() {
+        for (days, heard, step) in
+            [(13, true, None), (14, true, Some(Step::Lose)), (14, false, None), (400, false, None)]
+        {
+            let served =
+                DomainRow { observed: Observed::Active, own_domain: Some("ada.test".into()), twin: None, ..row() };
+            let row = DomainRow { good_at: Some(served.asked_at), ..served };
+            let here = vec!["ada.test".to_owned()];
+            let seen = Seen {
+                now: row.asked_at + TimeDelta::days(days),
+                verdict: verdict(false, false, Health::Unknown, false),
+                slow: None,
+                heard,
+                certificates: Certificates { wanted: here.clone(), lasting: here, ..Certificates::default() },
+                observed: row.observed,
+            };
+            assert_eq!(plan(&row, &seen), step, "{days} {heard}");
         }
     }
 
@@ -272,7 +299,7 @@ mod tests {
             let row = DomainRow { observed, own_domain, suspended: true, ..row() };
             let certificates = Certificates { wanted: here(), lasting, ..Certificates::default() };
             let verdict = verdict(true, true, Health::Good, true);
-            let seen = Seen { now: row.asked_at, verdict, slow: None, certificates, observed };
+            let seen = Seen { now: row.asked_at, verdict, slow: None, heard: true, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{observed:?} {:?}", seen.certificates);
         }
     }
@@ -292,7 +319,7 @@ mod tests {
             let row = DomainRow { observed, own_domain, paused: true, misses: 9, ..row() };
             let certificates = Certificates { lasting, ..Certificates::default() };
             let now = row.asked_at + TimeDelta::days(99);
-            let seen = Seen { now, verdict: None, slow: None, certificates, observed };
+            let seen = Seen { now, verdict: None, slow: None, heard: true, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{observed:?} {:?}", seen.certificates);
             let gone = DomainRow { wanted: Wanted::Gone, ..row.clone() };
             assert_eq!(plan(&gone, &seen), Some(Step::Remove), "its owner gives it up");
@@ -333,7 +360,7 @@ mod tests {
                 late: strings(&late),
                 lasts_until: None,
             };
-            let seen = Seen { now: row.asked_at, verdict, slow: None, certificates, observed };
+            let seen = Seen { now: row.asked_at, verdict, slow: None, heard: true, certificates, observed };
             assert_eq!(plan(&row, &seen), step, "{what}");
         }
     }
@@ -351,6 +378,7 @@ mod tests {
             now: chosen.asked_at,
             verdict,
             slow: None,
+            heard: true,
             certificates: Certificates {
                 wanted: lasting.iter().map(|host| (*host).to_owned()).collect(),
                 lasting: lasting.iter().map(|host| (*host).to_owned()).collect(),
@@ -402,8 +430,14 @@ mod tests {
             let strings = |hosts: &[&str]| hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>();
             let certificates =
                 Certificates { wanted: strings(both), lasting: strings(lasting), ..Certificates::default() };
-            let seen =
-                Seen { now: now + TimeDelta::days(days), verdict, slow: None, certificates, observed: row.observed };
+            let seen = Seen {
+                now: now + TimeDelta::days(days),
+                verdict,
+                slow: None,
+                heard: true,
+                certificates,
+                observed: row.observed,
+            };
             assert_eq!(plan(&row, &seen), step, "{what}");
         }
     }

@@ -56,10 +56,13 @@ fn without_addresses_of_our_own_nothing_is_taken_for_anothers() {
 }
 
 #[test]
-fn a_name_of_the_providers_that_does_not_answer_is_not_elsewhere() {
+fn an_alias_of_a_name_that_does_not_answer_is_no_miss_and_its_owner_reads_what_to_set() {
     let silent = |to: &str| HostFacts { aaaa: silence(), ..alias("me.ada.test", &[to], silence()) };
-    for (to, health) in [("percloud.test", Health::Unknown), ("ada.blog.test", Health::Wrong)] {
+    for (to, said) in
+        [("percloud.test", "CNAME unreachable ns1.dns.test"), ("ada.blog.test", "CNAME points-elsewhere ada.blog.test")]
+    {
         let verdict = judged(&sub(), &facts(says(&[PROOF]), vec![silent(to)]), &["192.0.2.7"], None);
-        assert_eq!(verdict.health, health, "{to}");
+        assert_eq!((verdict.health, verdict.ready), (Health::Unknown, false), "{to}");
+        assert!(super::said(&verdict)[1].starts_with(said), "{:?}", super::said(&verdict));
     }
 }
