@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -31,7 +31,8 @@ impl Patience {
 #[derive(Debug)]
 pub(crate) struct Pulse {
     busy: AtomicUsize,
-    born: Instant,
+    /// Since when it is looked whether somebody comes: what came before was the start, which may take its time.
+    born: OnceLock<Instant>,
     visited: Mutex<Option<Instant>>,
     hurried: AtomicBool,
     changed: Notify,
@@ -41,7 +42,7 @@ impl Default for Pulse {
     fn default() -> Self {
         Self {
             busy: AtomicUsize::new(0),
-            born: Instant::now(),
+            born: OnceLock::new(),
             visited: Mutex::new(None),
             hurried: AtomicBool::new(false),
             changed: Notify::new(),
@@ -67,7 +68,8 @@ impl Pulse {
     /// The moment to leave at, if nothing happens before.
     fn leave_at(&self, patience: Patience) -> Instant {
         let visited = *self.visited.lock().unwrap_or_else(PoisonError::into_inner);
-        visited.map_or(self.born + patience.unvisited, |last| last + patience.usual)
+        let born = *self.born.get_or_init(Instant::now);
+        visited.map_or(born + patience.unvisited, |last| last + patience.usual)
     }
 
     /// Waits so long, or until somebody is in a hurry.
@@ -151,7 +153,8 @@ mod tests {
     async fn a_visit_keeps_it_awake_and_what_nobody_waits_for_does_not() {
         let pulse = Arc::new(Pulse::default());
         drop(Busy::chore(pulse.clone()));
-        assert_eq!(pulse.leave_at(PATIENCE), pulse.born + PATIENCE.unvisited, "a crawler came, and nobody else");
+        let born = || *pulse.born.get().unwrap();
+        assert_eq!(pulse.leave_at(PATIENCE), born() + PATIENCE.unvisited, "a crawler came, and nobody else");
         let before = Instant::now();
         drop(Busy::visit(pulse.clone()));
         let leave = pulse.leave_at(PATIENCE);

@@ -21,7 +21,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
 };
 use tower::ServiceExt;
 
@@ -66,6 +66,8 @@ pub(super) struct Connections {
     http: Builder<TokioExecutor>,
     room: Arc<Semaphore>,
     graceful: Mutex<Option<GracefulShutdown>>,
+    /// How many have not handed us a request yet.
+    fresh: watch::Sender<usize>,
 }
 
 impl Connections {
@@ -81,7 +83,7 @@ impl Connections {
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20);
         let graceful = Mutex::new(Some(GracefulShutdown::new()));
-        Self { rt, router, http, room: Arc::new(Semaphore::new(AT_ONCE)), graceful }
+        Self { rt, router, http, room: Arc::new(Semaphore::new(AT_ONCE)), graceful, fresh: watch::Sender::new(0) }
     }
 
     /// Accepts until dropped.
@@ -109,11 +111,15 @@ impl Connections {
         let (rt, router, http) = (self.rt.clone(), self.router.clone(), self.http.clone());
         let graceful = self.graceful.lock().unwrap_or_else(PoisonError::into_inner);
         let watcher = graceful.as_ref().map(GracefulShutdown::watcher);
+        let fresh = Mutex::new(Some(Fresh::new(&self.fresh)));
         async move {
             let (Some(connection), Some(watcher)) = (connection.await, watcher) else { return };
             let client = connection.client;
-            let service =
-                hyper::service::service_fn(move |request| answer(rt.clone(), router.clone(), client, request));
+            let service = hyper::service::service_fn(move |request| {
+                let answer = answer(rt.clone(), router.clone(), client, request);
+                drop(fresh.lock().unwrap_or_else(PoisonError::into_inner).take());
+                answer
+            });
             let http = match connection.version {
                 Version::Guess => http,
                 Version::One => http.http1_only(),
@@ -125,6 +131,12 @@ impl Connections {
         }
     }
 
+    /// Waits until each connection has handed us its first request or is gone, for `patience` at most.
+    pub(super) async fn hear(&self, patience: Duration) {
+        let mut fresh = self.fresh.subscribe();
+        let _late = tokio::time::timeout(patience, fresh.wait_for(|fresh| *fresh == 0)).await;
+    }
+
     /// Closes idle connections and lets the others finish what they are at, for `patience` at most.
     pub(super) async fn drain(&self, patience: Duration) {
         let graceful = self.graceful.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -133,6 +145,22 @@ impl Connections {
         {
             tracing::warn!("some requests were cut off");
         }
+    }
+}
+
+/// A connection that has not handed us a request yet.
+struct Fresh(watch::Sender<usize>);
+
+impl Fresh {
+    fn new(all: &watch::Sender<usize>) -> Self {
+        all.send_modify(|fresh| *fresh += 1);
+        Self(all.clone())
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        self.0.send_modify(|fresh| *fresh -= 1);
     }
 }
 

@@ -20,8 +20,9 @@ use sleep::Sleep;
 /// How long requests that are being answered may go on after we were told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How long a connection that was accepted may take to hand us a request that it has already sent.
-const LAST_CALL: Duration = Duration::from_millis(25);
+/// How long connections that were accepted may take to hand us their first request. Nobody is let in meanwhile: whoever comes waits for the
+/// next start.
+const LAST_CALL: Duration = Duration::from_millis(250);
 
 /// Why serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +49,13 @@ async fn until_the_end(rt: &Runtime, listeners: Vec<Box<dyn Accept>>, sleep: Opt
         .collect();
     imports::resume(rt)?;
     let end = wait(rt, sleep).await?;
+    // Those of whom the kernel has told us already are let in.
+    tokio::task::yield_now().await;
     for task in accepting {
         task.abort();
         let _aborted = task.await;
     }
-    tokio::time::sleep(LAST_CALL).await;
+    connections.hear(LAST_CALL).await;
     connections.drain(DRAIN).await;
     leave(rt, end == End::Idle || end == End::Hurried).await;
     tracing::info!(why = ?end, "stopped");
