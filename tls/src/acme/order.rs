@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Result as AnyResult, anyhow};
 use futures_util::future::join_all;
 use instant_acme::{
-    AuthorizationStatus, CertificateIdentifier, ChallengeType, Error as AcmeError, Identifier, NewOrder, Order,
-    OrderStatus, Problem,
+    AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error as AcmeError, Identifier,
+    NewOrder, Order, OrderStatus, Problem,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls_pki_types::PrivatePkcs8KeyDer;
@@ -170,11 +170,8 @@ async fn read(order: &mut Order) -> Result<Vec<Wanted>, AcmeError> {
     let mut all = order.authorizations();
     while let Some(one) = all.next().await {
         let one = one?;
-        let Identifier::Dns(name) = one.identifier().identifier else {
-            return Err(AcmeError::Str("a name"));
-        };
         found.push(Wanted {
-            name: name.trim_start_matches("*.").to_owned(),
+            name: named(&one)?,
             pending: one.status == AuthorizationStatus::Pending,
             wildcard: one.wildcard,
             offered: one.challenges.iter().filter_map(|c| ours(&c.r#type)).collect(),
@@ -258,7 +255,9 @@ async fn poll(
 /// Whose fault it is that an order is invalid.
 async fn blame(order: &mut Order, all: &[Wanted], chosen: &[(usize, Kind)]) -> Error {
     for &(at, kind) in chosen {
-        let Ok(Some((_, Some(problem)))) = with_nonces!("asking what went wrong", verdict(order, at)) else { continue };
+        let Ok(Some((_, Some(problem)))) = with_nonces!("asking what went wrong", verdict(order, &all[at])) else {
+            continue;
+        };
         return Error::of_challenge(&all[at].name, &problem, kind);
     }
     let words = order.state().error.as_ref().map_or("it says no more".to_owned(), ToString::to_string);
@@ -269,7 +268,9 @@ async fn blame(order: &mut Order, all: &[Wanted], chosen: &[(usize, Kind)]) -> E
 /// Whose fault it is that validation does not end: the name's that the authority still looks at, since it may hang where that leads to.
 async fn slow(order: &mut Order, all: &[Wanted], chosen: &[(usize, Kind)], patience: Duration) -> Error {
     for &(at, kind) in chosen {
-        let Ok(Some((status, _))) = with_nonces!("asking what takes so long", verdict(order, at)) else { continue };
+        let Ok(Some((status, _))) = with_nonces!("asking what takes so long", verdict(order, &all[at])) else {
+            continue;
+        };
         if status == AuthorizationStatus::Pending {
             let source = anyhow!("the authority has not finished looking after {} seconds", patience.as_secs());
             return Error::NotValidated { name: all[at].name.clone(), source: source.context(kind) };
@@ -286,17 +287,31 @@ async fn status(order: &mut Order) -> Result<OrderStatus, AcmeError> {
     order.refresh().await.map(|state| state.status)
 }
 
-/// How the authorisation `at` stands, and what went wrong there, if it did.
-async fn verdict(order: &mut Order, at: usize) -> Result<Option<(AuthorizationStatus, Option<Problem>)>, AcmeError> {
+/// How a name's authorisation stands, and what went wrong there, if it did. It is looked for by its name: an order that was looked at again
+/// may list its authorisations in another order (RFC 8555, section 7.1.3).
+async fn verdict(
+    order: &mut Order,
+    wanted: &Wanted,
+) -> Result<Option<(AuthorizationStatus, Option<Problem>)>, AcmeError> {
     let mut all = order.authorizations();
-    for _ in 0..at {
-        all.next().await;
+    while let Some(one) = all.next().await {
+        let mut one = one?;
+        if one.wildcard != wanted.wildcard || named(&one)? != wanted.name {
+            continue;
+        }
+        let state = one.refresh().await?;
+        let problem = state.challenges.iter().find_map(|c| c.error.clone());
+        return Ok(Some((state.status, problem.filter(|_| state.status == AuthorizationStatus::Invalid))));
     }
-    let Some(one) = all.next().await else { return Ok(None) };
-    let mut one = one?;
-    let state = one.refresh().await?;
-    let problem = state.challenges.iter().find_map(|c| c.error.clone());
-    Ok(Some((state.status, problem.filter(|_| state.status == AuthorizationStatus::Invalid))))
+    Ok(None)
+}
+
+/// The name that an authorisation is for, without `*.`.
+fn named(one: &AuthorizationHandle<'_>) -> Result<String, AcmeError> {
+    match one.identifier().identifier {
+        Identifier::Dns(name) => Ok(name.trim_start_matches("*.").to_owned()),
+        _ => Err(AcmeError::Str("a name")),
+    }
 }
 
 /// Tells the authority that an order will not be pursued: it counts those that are left lying.
