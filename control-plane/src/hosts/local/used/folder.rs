@@ -48,6 +48,8 @@ pub(super) struct Folder {
     pub(super) before: Option<Stored>,
     /// That was far more than it may have.
     far: bool,
+    /// Its percloud was to be stopped for that, and may have gone on writing until its end.
+    stopped: bool,
     /// When it was last told to have too much; and what it had then, or the least that it had since.
     told: Option<(Instant, Stored)>,
     /// Somebody is filling the disk.
@@ -72,8 +74,11 @@ impl Folder {
         self.far = far.is_some();
         self.suspected = false;
         // Whose quota was made smaller than what they hold has not grown, and is left alone.
-        let stop = far.filter(|_| self.before.as_ref().is_some_and(|before| stored.grown_since(before, self.quota)));
-        let least = self.before.filter(|_| self.far && stop.is_none());
+        let grown = self.before.as_ref().is_some_and(|before| stored.grown_since(before, self.quota));
+        let last_words = std::mem::take(&mut self.stopped);
+        let stop = far.filter(|_| grown && !last_words);
+        self.stopped = stop.is_some();
+        let least = self.before.filter(|_| self.far && stop.is_none() && !last_words);
         self.before = Some(least.map_or(stored, |before| before.least(stored)));
         let grown = stored.bytes.saturating_sub(self.bytes.unwrap_or(0));
         self.bytes = Some(stored.bytes);
@@ -146,6 +151,8 @@ mod tests {
         assert!(!stops(3 * GIB) && !stops(3 * GIB), "it may have less than it has from now on");
         assert!(!stops(3 * GIB - (30 << 20)) && !stops(3 * GIB), "its database grows and shrinks");
         assert!(stops(4 * GIB) && !stops(4 * GIB), "it goes on, and is stopped once");
+        assert!(stops(5 * GIB) && !stops(6 * GIB) && !stops(6 * GIB), "what it wrote until its end is no second time");
+        assert!(stops(7 * GIB) && !stops(7 * GIB), "and what it writes then is");
         assert!(!stops(3 * GIB) && !stops(GIB), "its owner makes room");
         assert!(!stops(2 * GIB), "too much, but not far too much");
         assert!(stops(3 * GIB));
