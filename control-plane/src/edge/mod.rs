@@ -161,7 +161,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let copies = https.iter().chain(&http).flatten().map(std::net::TcpListener::try_clone).collect::<Result<_, _>>()?;
     let threads = start(&edge, https, http, &ending)?;
     let offered = handover::offer(&line, copies, ending.leaving.clone());
-    tracing::info!(workers, port = common.port, taken_over = before.is_some(), "the edge listens");
+    let taken_over = before.is_some();
     if let Some(before) = before {
         before.relieve();
     }
@@ -178,6 +178,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             tracing::warn!(error = format!("{error:#}"), "another edge will not be able to take over from this one")
         }
     }
+    // Said once the next one can find it.
+    tracing::info!(workers, port = common.port, taken_over, "the edge listens");
     let served = wait_out(threads, &ending, asked, watch).await;
     edge.log.flush();
     // Another edge that has taken over writes what it counts itself.
