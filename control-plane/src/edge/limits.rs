@@ -12,13 +12,13 @@ const fn seconds(real: u64, in_tests: u64) -> Duration {
 /// From the connection to the end of the TLS handshake.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// For the head of a request, and for silence between two requests on one HTTP/1.1 connection.
-pub(super) const REQUEST_HEAD: Duration = seconds(30, 2);
+pub(super) const REQUEST_HEAD: Duration = seconds(30, 5);
 /// An HTTP/2 connection on which nothing is asked.
 pub(super) const IDLE: Duration = Duration::from_secs(180);
 /// One on which an answer is waited for and the client says nothing: then it is asked whether it is there, and after as long again it is not.
 pub(super) const SILENT: Duration = Duration::from_secs(30);
 /// A client that sends a body, and sends nothing of it.
-pub(super) const REQUEST_BODY: Duration = seconds(60, 2);
+pub(super) const REQUEST_BODY: Duration = seconds(60, 5);
 /// A client that takes nothing of what it asked for. A paused film may take this long; the player asks again with a range.
 pub(super) const CLIENT_TAKES: Duration = seconds(300, 3);
 /// For the first byte of an answer, once the request is all there.
@@ -52,7 +52,7 @@ pub(super) const DRAIN: Duration = Duration::from_secs(10);
 pub(super) const LEAVING: Duration = Duration::from_secs(3600);
 /// Then, how long a silent HTTP/1.1 connection is kept for one last request, whose answer says that it was the last: hanging up
 /// on a client that is just asking would lose its request.
-pub(super) const LAST_CALL: Duration = seconds(15, 2);
+pub(super) const LAST_CALL: Duration = seconds(15, 5);
 
 /// Bytes of a request's head.
 pub(super) const HEAD_BYTES: usize = 32 * 1024;

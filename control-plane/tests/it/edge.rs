@@ -62,7 +62,7 @@ impl Front {
     /// Behind something that leads this port to it.
     async fn open_behind(cloud: &TestCloud, public_port: Option<u16>) -> Self {
         let root = certify(cloud).await;
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = tls::testing::free_port().unwrap();
         let mut common = cloud.common.clone();
         (common.port, common.public_port) = (port, public_port);
         let options = edge::Options {

@@ -235,7 +235,7 @@ async fn an_edge_that_is_replaced_under_load_loses_no_request() {
     let slow = Slow::serve(&socket);
     let update = format!("update tenants set socket = '{}'", socket.display());
     postgres::execute(&cloud.url, &update).await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = tls::testing::free_port().unwrap();
     let world = World::new(port, root);
     let options = ["--take-over"];
     let mut running = Edge::start(&cloud, port, 0, &options);
@@ -287,7 +287,7 @@ async fn an_edge_that_is_replaced_under_load_loses_no_request() {
 async fn a_second_edge_is_refused_unless_it_was_told_to_take_over() {
     let cloud = TestCloud::new().await;
     certify(&cloud).await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = tls::testing::free_port().unwrap();
     let mut first = Edge::start(&cloud, port, 0, &[]);
     first.says("the edge listens").await;
     let mut second = Edge::start(&cloud, port, 1, &[]);

@@ -8,6 +8,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{body::Incoming, client::conn, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tls::testing::free_port;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixListener},
@@ -119,14 +120,10 @@ async fn provider() -> (TestCloud, Arc<String>) {
     (cloud, root)
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_and_websockets_outlive_the_edges_that_they_came_to() {
     let (cloud, root) = provider().await;
-    let world = World::new(free_port(), root);
+    let world = World::new(free_port().unwrap(), root);
     let mut running = Edge::start(&cloud, world.port(), 0, &["--take-over"]);
     running.says("the edge listens").await;
     eventually("a first connection", async || world.tls("h2").await.ok()).await;
@@ -172,7 +169,7 @@ async fn uploads_and_websockets_outlive_the_edges_that_they_came_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_edges_learn_of_changes_and_read_all_anew_after_a_lost_connection() {
     let (cloud, root) = provider().await;
-    let worlds = [World::new(free_port(), root.clone()), World::new(free_port(), root)];
+    let worlds = [World::new(free_port().unwrap(), root.clone()), World::new(free_port().unwrap(), root)];
     let mut edges = Vec::new();
     for (number, world) in worlds.iter().enumerate() {
         let mut edge = Edge::start(&cloud, world.port(), number, &[]);

@@ -119,8 +119,11 @@ async fn who_fills_the_disk_with_what_nobody_can_see_has_to_give_it_back() {
     let neighbours = machine.runtimes(&bob.id);
     // However often: its neighbours hide nothing, and stay.
     for mib in [4, 8] {
-        assert_eq!(get(&unit.socket, "/fill?mib=512&hidden=mapped").await.unwrap(), "filled");
-        assert!(free() < 256, "{}", free());
+        // It may be ended while it is still at it, or before we look.
+        let done = get(&unit.socket, "/fill?mib=512&hidden=mapped").await;
+        let (left, runs) = (free(), !machine.runtimes(&ada.id).is_empty());
+        assert!(done.as_ref().map_or(true, |said| said == "filled"), "{done:?}");
+        assert!(done.is_err() || !runs || left < 256, "{left}");
         eventually("its end, and what it held", async || {
             (machine.runtimes(&ada.id).is_empty() && free() > 600).then_some(())
         })

@@ -40,7 +40,8 @@ async fn a_suspended_percloud_is_started_for_visitors_only_and_by_itself_again_w
     for user in Machine::kinds() {
         let machine = Machine::start(user, 0).await;
         let ((ada, unit), (bob, bob_unit)) = (machine.place("ada").await, machine.place("bob").await);
-        let at = (Clock::system().now() + TimeDelta::seconds(2)).to_rfc3339_opts(SecondsFormat::Millis, true);
+        // Not before the first of them is suspended.
+        let at = (Clock::system().now() + TimeDelta::seconds(5)).to_rfc3339_opts(SecondsFormat::Millis, true);
         for unit in [&unit, &bob_unit] {
             assert_eq!(get(&unit.socket, &format!("/status?wake_at={at}")).await.unwrap(), "written");
         }

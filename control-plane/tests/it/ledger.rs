@@ -92,7 +92,14 @@ impl Visitors {
         for version in [Version::HTTP_11, Version::HTTP_2] {
             let mut client: Client = self.world.client(version).await;
             for _ in 0..times {
-                let answer = client.ask(&format!("/{bytes}")).await.unwrap();
+                // An edge that has just given its place away may say that this was the last on its connection.
+                let answer = match client.ask(&format!("/{bytes}")).await {
+                    Some(answer) => answer,
+                    None => {
+                        client = self.world.client(version).await;
+                        client.ask(&format!("/{bytes}")).await.unwrap()
+                    }
+                };
                 assert_eq!(answer.status(), 200);
                 let body = answer.into_body().collect().await.unwrap().to_bytes();
                 assert_eq!(body.len(), bytes);
@@ -143,7 +150,7 @@ async fn what_visitors_were_sent_is_in_the_hours_to_the_byte() {
         format!("update tenants set socket = '{}'", socket.display())
     };
     postgres::execute(&cloud.url, &moves_to(b'a')).await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = tls::testing::free_port().unwrap();
     let mut visitors = Visitors { world: World::new(port, root), requests: 0, bytes: 0 };
     let mut first = Edge::start(&cloud, port, 0, &["--take-over"]);
     first.says("the edge listens").await;

@@ -77,9 +77,26 @@ async fn a_rotation_that_is_killed_goes_on_and_old_keys_go_when_nothing_needs_th
         "select 1 from certificates where id = (select id from certificates order by id offset 500 limit 1) for update";
     held.query(one, &[]).await.unwrap();
     let mut rotation = command(&shelf, &["rotate"]).stdout(Stdio::null()).spawn().unwrap();
-    eventually("some portions", async || (shelf.by_key().await == [400, 601]).then_some(())).await;
+    let waits = "select pid from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like 'update certificates%'";
+    let pid: i32 = eventually("the rotation waits for the row", async || {
+        shelf.db.query_opt(waits, &[]).await.unwrap().map(|row| row.get(0))
+    })
+    .await;
     rotation.kill().unwrap();
     rotation.wait().unwrap();
+    // Postgres does not notice that nobody waits for this any more, and would do it once the row is free.
+    shelf.db.execute("select pg_terminate_backend($1)", &[&pid]).await.unwrap();
+    eventually("its connection ends", async || {
+        shelf
+            .db
+            .query_opt("select from pg_stat_activity where pid = $1", &[&pid])
+            .await
+            .unwrap()
+            .is_none()
+            .then_some(())
+    })
+    .await;
     held.rollback().await.unwrap();
     assert_eq!(shelf.by_key().await, [400, 601], "what was done is done");
     let refused = command(&shelf, &["prune"]).output().unwrap();

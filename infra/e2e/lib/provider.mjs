@@ -1,7 +1,7 @@
 // A real provider in a folder of its own, and ways to ask it that trust its own authority only.
 
 import { execFile, spawn } from "node:child_process";
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, randomInt, X509Certificate } from "node:crypto";
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import https from "node:https";
 import net from "node:net";
@@ -27,14 +27,24 @@ export function scratch(t, name, end = async () => {}) {
   return folder;
 }
 
-/** A port that nothing listens on. */
-export function freePort() {
-  return new Promise((done, fail) => {
-    const server = net.createServer().once("error", fail);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
+/** Those that were given out, so that none is given twice before it is used. */
+const given = new Set();
+
+/** A port that nothing listens on, below those that the kernel gives to whoever connects somewhere. */
+export async function freePort() {
+  for (let tries = 0; tries < 100; tries++) {
+    const port = randomInt(20_000, 30_000);
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
+  }
+  throw new Error("no port is free");
+}
+
+function isFree(port) {
+  return new Promise((done) => {
+    const server = net.createServer().once("error", () => done(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
   });
 }
 

@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
@@ -27,6 +27,8 @@ struct Home {
     process: Process,
     port: u16,
     lines: mpsc::Receiver<String>,
+    /// Lines that were heard and not asked for yet: its two streams reach us in no order.
+    heard: Mutex<Vec<String>>,
 }
 
 impl Home {
@@ -43,12 +45,15 @@ impl Home {
         let (says, lines) = mpsc::channel();
         listen(process.0.stdout.take().unwrap(), says.clone());
         listen(process.0.stderr.take().unwrap(), says);
-        Self { process, port, lines }
+        Self { process, port, lines, heard: Mutex::default() }
     }
 
     /// Waits until a line holds `words`; gives it.
     fn says(&self, words: &str) -> String {
-        let mut heard = Vec::new();
+        let mut heard = self.heard.lock().unwrap();
+        if let Some(at) = heard.iter().position(|line| line.contains(words)) {
+            return heard.remove(at);
+        }
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             if line.contains(words) {
                 return line;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::files;
 
 /// A program that takes longer is ended; whoever waits for the key would give up soon after.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 10 });
 /// Far more than a person's life of rotations.
 const MOST: u64 = 64 * 1024;
 
@@ -55,7 +55,7 @@ impl Source {
     pub(super) fn read(&self) -> Result<String> {
         let bytes = match self {
             Self::File(path) => files::read_secret(path)?,
-            Self::Command(parts) => run(parts)?,
+            Self::Command(parts) => run(parts, PATIENCE)?,
         };
         String::from_utf8(bytes).context("the sealing keys are not text")
     }
@@ -73,7 +73,7 @@ impl std::fmt::Display for Source {
 
 /// What the program prints. It does not get our own secrets, which travel in the environment; what it says on its standard
 /// error goes to our log.
-fn run(parts: &[String]) -> Result<Vec<u8>> {
+fn run(parts: &[String], patience: Duration) -> Result<Vec<u8>> {
     let [program, arguments @ ..] = parts else { bail!("no program is named") };
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).current_dir("/");
@@ -83,7 +83,7 @@ fn run(parts: &[String]) -> Result<Vec<u8>> {
         }
     }
     let mut child = command.spawn().with_context(|| format!("{program} cannot be run"))?;
-    let printed = printed(&mut child);
+    let printed = printed(&mut child, patience);
     if printed.is_err() {
         let _ = child.kill();
     }
@@ -95,7 +95,7 @@ fn run(parts: &[String]) -> Result<Vec<u8>> {
 
 /// Reads to the end or to the limit, whichever comes first, and waits no longer than it must: a program may leave its output
 /// open in the hands of others.
-fn printed(child: &mut Child) -> Result<Vec<u8>> {
+fn printed(child: &mut Child, patience: Duration) -> Result<Vec<u8>> {
     let mut out = child.stdout.take().context("no output")?.take(MOST + 1);
     let (done, read) = mpsc::channel();
     std::thread::spawn(move || {
@@ -104,10 +104,10 @@ fn printed(child: &mut Child) -> Result<Vec<u8>> {
         let _ = done.send(outcome);
     });
     let began = Instant::now();
-    let bytes = read.recv_timeout(PATIENCE).ok().context("it took too long")??;
+    let bytes = read.recv_timeout(patience).ok().context("it took too long")??;
     ensure!(bytes.len() as u64 <= MOST, "it printed too much");
     while child.try_wait()?.is_none() {
-        ensure!(began.elapsed() < PATIENCE, "it does not end");
+        ensure!(began.elapsed() < patience, "it does not end");
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(bytes)
@@ -141,11 +141,12 @@ mod tests {
         for (parts, words) in [
             (&["/bin/false"][..], "code 1"),
             (&["/bin/cat", "/dev/zero"], "too much"),
-            (&["/bin/sleep", "60"], "too long"),
             (&["/nowhere/at-all"], "cannot be run"),
         ] {
             let error = format!("{:#}", command(parts).read().unwrap_err());
             assert!(error.contains(words), "{error}");
         }
+        let late = run(&["/bin/sleep", "60"].map(ToOwned::to_owned), Duration::from_millis(200));
+        assert!(format!("{:#}", late.unwrap_err()).contains("too long"));
     }
 }

@@ -1,5 +1,6 @@
 //! A double that stands between us and Pebble, and plays what Pebble lacks: renewal information, limits, `Retry-After`.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
@@ -71,6 +72,7 @@ struct Played {
     turned: Mutex<Vec<Turned>>,
     suggests: Mutex<Option<Result<Suggestion, Refusal>>>,
     asked: Mutex<usize>,
+    looked: Mutex<HashSet<String>>,
 }
 
 impl Between {
@@ -104,6 +106,7 @@ impl Between {
             turned: Mutex::default(),
             suggests: Mutex::default(),
             asked: Mutex::default(),
+            looked: Mutex::default(),
         };
         let played = Arc::new(played);
         let (serving, mut tasks) = (played.clone(), JoinSet::new());
@@ -208,6 +211,10 @@ impl Played {
         } else if let Some(replaces) = ordered.as_ref().and_then(|o| o.get("replaces")) {
             content = with(&content, "replaces", replaces)?;
         } else if path.starts_with("/my-order/") {
+            // Who looks once is never too late to have to come again.
+            if lock(&self.looked).insert(path.to_owned()) {
+                content = with(&content, "status", &json!("pending"))?;
+            }
             headers.push(("Retry-After".into(), "3".into()));
         }
         Ok((status, headers, content))

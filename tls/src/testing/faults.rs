@@ -3,7 +3,7 @@
 //! Everything that Pebble looks at for a validation goes through here. It looks three times for each validation and fails it
 //! when one look fails; so each look is refused with that chance which makes the wanted part of all validations fail.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use rand::{RngExt, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
+
+use super::process::free_port;
 
 const LOOKS: f64 = 3.0;
 /// How long the true name server may take.
@@ -94,7 +96,8 @@ impl Faults {
     /// A DNS server that passes questions on to `target`; one for TXT may find it failing. Over UDP, which Debian's Pebble
     /// asks by, and over TCP, which later ones do.
     pub(super) async fn dns(&mut self, target: SocketAddr) -> Result<SocketAddr> {
-        let (listener, at) = listen().await?;
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let listener = TcpListener::bind(at).await.context("no port for the fault proxy")?;
         let socket = Arc::new(UdpSocket::bind(at).await.context("no port for the fault proxy")?);
         let dice = self.dice.clone();
         self.proxies.spawn(async move {

@@ -1,7 +1,9 @@
 //! A program under test: started, listened to, killed.
 
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::SocketAddr as InetAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,15 +25,24 @@ pub(super) fn program(name: &str, package: &str) -> Result<PathBuf> {
     found.with_context(|| format!("this test needs the program {name}: apt-get install {package}"))
 }
 
-/// A port that was free on IPv4's loopback a moment ago. It is below those that the kernel gives to whoever connects somewhere: another
-/// test's client may have one of these before it is used.
+/// A port that is free on IPv4's loopback, for TCP and UDP, and that no other test is given while this process lives. It is below those
+/// that the kernel gives to whoever connects somewhere: another test's client may have one of these before it is used.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> Result<u16> {
     let any = std::iter::repeat_with(|| rand::random_range(20_000..30_000));
-    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let at = |port: u16| (std::net::Ipv4Addr::LOCALHOST, port);
+    let is_free = |port: &u16| {
+        reserve(*port) && std::net::TcpListener::bind(at(*port)).is_ok() && std::net::UdpSocket::bind(at(*port)).is_ok()
+    };
     any.take(100).find(is_free).context("no port is free")
+}
+
+/// Takes a port among tests, by a name that the kernel gives to one only and takes back when this process ends.
+fn reserve(port: u16) -> bool {
+    let name = SocketAddr::from_abstract_name(format!("percloud-test-port-{port}"));
+    name.and_then(|name| UnixDatagram::bind_addr(&name)).map(std::mem::forget).is_ok()
 }
 
 /// Waits until `condition` gives something; looks often. `what` is for the message when it never does.
@@ -88,7 +99,7 @@ impl Process {
     }
 
     /// Waits until it takes connections; an end before that is an error with its last words.
-    pub(super) async fn listens(&mut self, at: SocketAddr) -> Result<()> {
+    pub(super) async fn listens(&mut self, at: InetAddr) -> Result<()> {
         let what = format!("{} listens on {at}", self.name);
         let child = &mut self.child;
         let up = wait_for(&what, async || match child.try_wait() {

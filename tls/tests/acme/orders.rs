@@ -264,7 +264,7 @@ impl tls::acme::Solver for Slow {
 
 #[tokio::test]
 async fn answers_that_are_slow_to_show_cost_the_authority_no_patience_and_wait_together() {
-    let (time, patience) = (Duration::from_secs(6), Duration::from_secs(5));
+    let (time, patience) = (Duration::from_secs(16), Duration::from_secs(15));
     let slow = Slow { answers: Answers::start(&[Kind::Http01]).await, time };
     let pebble = pebble_for(&slow.answers, PebbleOptions::default()).await;
     let account = account(&pebble).await;

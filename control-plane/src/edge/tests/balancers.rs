@@ -27,7 +27,7 @@ async fn behind(house: &House, first: &[u8]) -> std::io::Result<TlsStream<TcpStr
     let config = tls::client_config(house.ca.root_pem(), &["http/1.1"]).unwrap();
     let name = ServerName::try_from(ADA.to_owned()).unwrap();
     let shaken = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    timeout(Duration::from_secs(5), shaken).await.expect("an end")
+    timeout(PATIENCE, shaken).await.expect("an end")
 }
 
 async fn ask(stream: TlsStream<TcpStream>) -> u16 {
@@ -102,7 +102,7 @@ async fn limits_count_clients_and_not_their_balancer() {
     // Whoever comes later from there is turned away, once the crowd has been let in.
     let first = header("203.0.113.7:5001", Command::Proxy);
     let turned_away = async { while behind(&house, &first).await.is_ok() {} };
-    timeout(Duration::from_secs(10), turned_away).await.expect("a limit");
+    timeout(PATIENCE, turned_away).await.expect("a limit");
     assert_eq!(ask(behind(&house, &header("203.0.113.8:5000", Command::Proxy)).await.unwrap()).await, 200);
 }
 

@@ -1,7 +1,5 @@
 //! What is served without the library, and how it hands over to it.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -20,7 +18,7 @@ async fn one_connection_passes_from_one_hand_to_the_other_with_all_that_was_said
     ];
     stream.write_all(all.concat().as_bytes()).await.unwrap();
     let mut said = String::new();
-    timeout(Duration::from_secs(5), stream.read_to_string(&mut said)).await.unwrap().unwrap();
+    timeout(PATIENCE, stream.read_to_string(&mut said)).await.unwrap().unwrap();
     let bodies: Vec<&str> =
         said.split("HTTP/1.1 200 OK\r\n").map(|one| one.rsplit("\r\n\r\n").next().unwrap()).collect();
     assert_eq!(bodies, ["", "GET /one", "", "Ok(5)", "GET /four", "GET /five"], "{said}");
@@ -39,7 +37,7 @@ async fn a_head_in_two_pieces_is_one_head() {
         tokio::task::yield_now().await;
     }
     let mut said = String::new();
-    timeout(Duration::from_secs(5), stream.read_to_string(&mut said)).await.unwrap().unwrap();
+    timeout(PATIENCE, stream.read_to_string(&mut said)).await.unwrap().unwrap();
     assert!(said.ends_with("\r\n\r\nGET /a"), "{said}");
 }
 
@@ -50,7 +48,7 @@ async fn a_long_answer_arrives_as_it_was_given() {
     for version in BOTH {
         for path in ["/film", "/film-in-pieces"] {
             let response = house.ask(version, get(ADA, path)).await;
-            let body = timeout(Duration::from_secs(20), BodyExt::collect(response.into_body())).await.unwrap();
+            let body = timeout(PATIENCE, BodyExt::collect(response.into_body())).await.unwrap();
             assert!(body.unwrap().to_bytes() == fake::film(), "{version:?} {path}");
         }
     }
@@ -73,5 +71,5 @@ async fn who_hangs_up_is_not_answered_any_more() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(5), over).await.expect("the percloud's connection ends with the visitor's");
+    timeout(PATIENCE, over).await.expect("the percloud's connection ends with the visitor's");
 }

@@ -20,7 +20,7 @@ async fn what_is_in_flight_ends_and_nothing_new_begins() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         ada.next.notify_one();
-        let more = timeout(Duration::from_secs(5), events.frame()).await.unwrap().unwrap().unwrap();
+        let more = timeout(PATIENCE, events.frame()).await.unwrap().unwrap().unwrap();
         assert_eq!(more.into_data().unwrap(), "data: 2\n\n", "{version:?}");
     }
 }
@@ -44,11 +44,11 @@ async fn an_edge_that_is_relieved_answers_once_more_and_says_that_it_was_the_las
     // What was asked before goes on for as long as it takes.
     for number in 2..5 {
         ada.next.notify_one();
-        let more = timeout(Duration::from_secs(5), events.frame()).await.unwrap().unwrap().unwrap();
+        let more = timeout(PATIENCE, events.frame()).await.unwrap().unwrap().unwrap();
         assert_eq!(more.into_data().unwrap(), format!("data: {number}\n\n"));
     }
     let Client::H2(multiplexed) = &mut multiplexed else { panic!("asked for HTTP/2") };
-    let gone = timeout(Duration::from_secs(5), async {
+    let gone = timeout(PATIENCE, async {
         while multiplexed.send_request(get(ADA, "/c")).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -198,7 +198,7 @@ async fn a_client_that_has_said_goodbye_is_still_answered() {
         .await
         .unwrap();
     assert_eq!(body(&mut raw, usize::MAX).await.0.len(), super::fake::film().len());
-    let end = timeout(Duration::from_secs(5), raw.frame());
+    let end = timeout(PATIENCE, raw.frame());
     assert!(end.await.unwrap().is_none(), "then the connection ends");
 }
 

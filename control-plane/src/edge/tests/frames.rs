@@ -1,7 +1,5 @@
 //! HTTP/2 spoken by hand, for what no client library would send.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -85,7 +83,7 @@ impl Raw {
     /// The next frame as kind, stream, flags and payload; none when the edge has hung up.
     pub(super) async fn whole(&mut self) -> Option<(u8, u32, u8, Vec<u8>)> {
         let mut head = [0; 9];
-        timeout(Duration::from_secs(10), self.0.read_exact(&mut head)).await.expect("a reaction").ok()?;
+        timeout(PATIENCE, self.0.read_exact(&mut head)).await.expect("a reaction").ok()?;
         let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
         self.0.read_exact(&mut payload).await.ok()?;
         Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), head[4], payload))

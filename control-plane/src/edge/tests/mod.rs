@@ -19,6 +19,7 @@ mod ways;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -40,6 +41,8 @@ use super::routes::{Row, State};
 use super::{Edge, Network, Rooms, listen, worker};
 use fake::Fake;
 
+/// Long enough for a busy machine: what takes it is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
 const BASE: &str = "cloud.localhost";
 const ADA: &str = "ada.cloud.localhost";
 

@@ -1,7 +1,5 @@
 //! Requests that are not passed on.
 
-use std::time::Duration;
-
 use http::{Method, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -13,7 +11,7 @@ async fn raw(house: &House, bytes: &str) -> String {
     let mut stream = house.tls(ADA, &["http/1.1"]).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    let ended = timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+    let ended = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     assert!(ended.is_ok(), "the connection is still open after {bytes:?}: {}", String::from_utf8_lossy(&answer));
     String::from_utf8_lossy(&answer).into_owned()
 }

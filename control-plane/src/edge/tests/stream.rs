@@ -37,7 +37,7 @@ async fn each_piece_arrives_before_the_next_is_sent() {
         for number in 0..10 {
             let sent = Bytes::from(format!("piece {number}"));
             tx.send(Ok(Frame::data(sent.clone()))).await.unwrap();
-            let piece = timeout(Duration::from_secs(5), echo.frame()).await.unwrap().unwrap().unwrap();
+            let piece = timeout(PATIENCE, echo.frame()).await.unwrap().unwrap().unwrap();
             assert_eq!(piece.into_data().unwrap(), sent, "{version:?}");
         }
         drop(tx);
@@ -124,7 +124,7 @@ async fn events_arrive_when_they_happen() {
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut events = response.into_body();
         for number in 1..5 {
-            let event = timeout(Duration::from_secs(5), events.frame()).await.unwrap().unwrap().unwrap();
+            let event = timeout(PATIENCE, events.frame()).await.unwrap().unwrap().unwrap();
             assert_eq!(event.into_data().unwrap(), format!("data: {number}\n\n"), "{version:?}");
             ada.next.notify_one();
         }
@@ -196,7 +196,7 @@ async fn until(stream: &mut (impl AsyncReadExt + Unpin), end: &str) -> String {
     let mut all = Vec::new();
     let mut buffer = [0; 4096];
     while !String::from_utf8_lossy(&all).contains(end) {
-        let read = timeout(Duration::from_secs(5), stream.read(&mut buffer)).await.expect("an answer in time").unwrap();
+        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("an answer in time").unwrap();
         assert!(read > 0, "ended after {:?}", String::from_utf8_lossy(&all));
         all.extend_from_slice(&buffer[..read]);
     }
@@ -231,7 +231,7 @@ async fn an_answer_may_come_before_the_upload_ends() {
         let mut client = house.client(version, ADA).await;
         let request = Request::post(format!("https://{ADA}/refuse")).body(body).unwrap();
         tx.send(Ok(Frame::data(Bytes::from_static(b"a first piece")))).await.unwrap();
-        let response = timeout(Duration::from_secs(5), client.ask(request)).await.unwrap().unwrap();
+        let response = timeout(PATIENCE, client.ask(request)).await.unwrap().unwrap();
         assert_eq!(response.status(), 413, "{version:?}");
     }
 }

@@ -82,7 +82,7 @@ async fn an_answer_that_breaks_off_is_not_taken_for_whole() {
             let mut client = house.client(version, ADA).await;
             let response = client.ask(get(ADA, path)).await.unwrap();
             let body = http_body_util::BodyExt::collect(response.into_body());
-            assert!(timeout(Duration::from_secs(5), body).await.unwrap().is_err(), "{version:?} {path}");
+            assert!(timeout(PATIENCE, body).await.unwrap().is_err(), "{version:?} {path}");
             if version == Version::H2 {
                 assert_eq!(
                     client.ask(get(ADA, "/page")).await.unwrap().status(),
@@ -173,7 +173,7 @@ fn endless() -> Body {
 async fn cut_off(mut stream: TlsStream<TcpStream>) {
     let mut buffer = [0; 4096];
     // An answer that says why may come first; what counts is the end.
-    while let Ok(1..) = timeout(Duration::from_secs(20), stream.read(&mut buffer)).await.expect("it ends") {}
+    while let Ok(1..) = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("it ends") {}
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn a_client_that_takes_nothing_is_cut_off_in_the_end() {
             tokio::time::sleep(super::super::limits::CLIENT_TAKES + super::super::limits::ROUND * 3).await;
         }
         let body = http_body_util::BodyExt::collect(response.into_body());
-        assert!(timeout(Duration::from_secs(20), body).await.unwrap().is_err(), "{version:?}");
+        assert!(timeout(PATIENCE, body).await.unwrap().is_err(), "{version:?}");
         ada.given.store(0, Ordering::SeqCst);
     }
 }

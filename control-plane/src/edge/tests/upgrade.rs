@@ -1,7 +1,5 @@
 //! WebSockets, asked for in the way of either HTTP.
 
-use std::time::Duration;
-
 use http::Request;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,12 +12,12 @@ pub(super) async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let said = format!("frame {number}");
         stream.write_all(said.as_bytes()).await.unwrap();
         let mut heard = vec![0; said.len()];
-        timeout(Duration::from_secs(5), stream.read_exact(&mut heard)).await.unwrap().unwrap();
+        timeout(PATIENCE, stream.read_exact(&mut heard)).await.unwrap().unwrap();
         assert_eq!(heard, said.as_bytes());
     }
     stream.shutdown().await.unwrap();
     let mut rest = Vec::new();
-    timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+    timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
     assert!(rest.is_empty());
 }
 

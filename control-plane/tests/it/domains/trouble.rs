@@ -154,12 +154,7 @@ async fn a_name_server_that_is_away_costs_nobody_a_name_for_two_weeks() {
     assert_eq!(row.observed, Observed::Active);
     let row = settle(5).await;
     assert_eq!(row.observed, Observed::Active, "nobody answers for any domain: that is our own way to DNS");
-    // The command has the machine's clock.
-    cloud
-        .sql(
-            "update domains set good_at = good_at - interval '17 days', verified_at = verified_at - interval '17 days'",
-        )
-        .await;
+    // The command has the machine's clock, which is later still.
     let output = crate::operator::percloud(&cloud, &["doctor", "--json"]).stdout;
     let report: serde_json::Value = serde_json::from_slice(&output).unwrap();
     let said = report["findings"].as_array().unwrap().iter().find(|one| {

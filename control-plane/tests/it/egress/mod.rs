@@ -93,6 +93,14 @@ async fn answers(socket: &Path) {
     eventually("the way out", async || UnixStream::connect(socket).await.ok()).await;
 }
 
+/// The same where all users may come: for a moment only its own may.
+async fn opens(socket: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let is_open = || std::fs::metadata(socket).is_ok_and(|door| door.permissions().mode() & 0o006 == 0o006);
+    eventually("a door that is open to all", async || is_open().then_some(())).await;
+    answers(socket).await;
+}
+
 async fn connect(socket: &Path, token: &str, to: &str) -> (String, UnixStream) {
     let mut stream = UnixStream::connect(socket).await.unwrap();
     let request = format!("CONNECT {to} HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Bearer {token}\r\n\r\n");
@@ -218,7 +226,7 @@ async fn one_percloud_that_uses_up_its_way_out_harms_no_other() {
     let Some(internet) = Internet::new() else { return };
     internet.name("public.example.org", &[&[HOST]]);
     let limits = ["--egress-at-once", "2", "--egress-per-minute", "6", "--egress-connection-bytes", "65536"];
-    let more = ["--egress-day-bytes", "200000", "--egress-idle-seconds", "1"];
+    let more = ["--egress-day-bytes", "200000", "--egress-idle-seconds", "3"];
     let role = Role::start(&internet, &[&limits[..], &more[..]].concat()).await;
     let to = "public.example.org:80";
     let (ada, bob) = (token(&TenantId::random()), token(&TenantId::random()));
@@ -260,7 +268,7 @@ async fn a_connection_ends_in_its_time_and_the_log_says_where_it_led_and_nothing
     internet.name("public.example.org", &[&[HOST]]);
     internet.name("private.example.org", &[&[PRIVATE]]);
     let file = |data: &Path| std::fs::File::create(data.join("log")).unwrap().into();
-    let role = Role::start_with(&internet, &["--egress-connection-seconds", "1"], file).await;
+    let role = Role::start_with(&internet, &["--egress-connection-seconds", "3"], file).await;
     let ada = TenantId::random();
     let (token, to) = (token(&ada), "public.example.org:80");
     let began = std::time::Instant::now();
@@ -269,7 +277,7 @@ async fn a_connection_ends_in_its_time_and_the_log_says_where_it_led_and_nothing
     stream.write_all(asked.as_bytes()).await.unwrap();
     let heard = rest(&mut stream).await;
     assert!(
-        heard.ends_with('x') && began.elapsed() >= Duration::from_secs(1),
+        heard.ends_with('x') && began.elapsed() >= Duration::from_secs(3),
         "it is never silent, and ended: {heard}"
     );
     assert!(role.page(&token, to, "/brief").await.ends_with("/brief"));
@@ -279,7 +287,10 @@ async fn a_connection_ends_in_its_time_and_the_log_says_where_it_led_and_nothing
         let log = std::fs::read_to_string(role.data.path().join("log")).unwrap();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let lines = lines.map(|line| line["fields"].clone());
-        let lines: Vec<_> = lines.filter(|line| line["message"] == "way out" && line["tenant"] != "").collect();
+        let mut lines: Vec<_> = lines.filter(|line| line["message"] == "way out" && line["tenant"] != "").collect();
+        // Who is told first has not always been written down first.
+        let place = |line: &serde_json::Value| ["too-long", "done"].iter().position(|end| line["end"] == *end);
+        lines.sort_by_key(|line| place(line).unwrap_or(2));
         (lines.len() == 3).then_some(lines)
     })
     .await;
@@ -291,7 +302,7 @@ async fn a_connection_ends_in_its_time_and_the_log_says_where_it_led_and_nothing
     let words = |host: &str, end: &str| [ada.to_string(), host.to_owned(), end.to_owned()];
     let long = (words("public.example.org", "too-long"), [80, asked.len() as u64, heard.len() as u64]);
     assert_eq!(said(&lines[0]), long);
-    assert!(lines[0]["ms"].as_u64().unwrap() >= 1000, "{}", lines[0]);
+    assert!(lines[0]["ms"].as_u64().unwrap() >= 3000, "{}", lines[0]);
     assert_eq!(said(&lines[1]).0, words("public.example.org", "done"));
     assert_eq!(said(&lines[2]), (words("private.example.org", "not-public"), [443, 0, 0]));
     let log = std::fs::read_to_string(role.data.path().join("log")).unwrap();

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Child, sync::atomic::Orderi
 use bundle::TenantSpec;
 use control_plane::{hosts::Host, privileges::EGRESS};
 
-use super::{HOST, Internet, PRIVATE, answers, connect, start, word};
+use super::{HOST, Internet, PRIVATE, answers, connect, opens, start, word};
 use crate::{
     machine::{Machine, get},
     postgres::eventually,
@@ -20,7 +20,12 @@ impl Beside {
         fs::set_permissions(metrics.parent().unwrap(), PermissionsExt::from_mode(0o1777)).unwrap();
         let program = machine.paths().root().with_file_name("percloud");
         let child = start(internet, &program, machine.paths().root(), user, &[], std::process::Stdio::inherit());
-        answers(&machine.paths().egress_socket()).await;
+        let door = machine.paths().egress_socket();
+        if user == Some(EGRESS) {
+            opens(&door).await
+        } else {
+            answers(&door).await
+        }
         Self(child)
     }
 
