@@ -135,6 +135,22 @@ async fn an_order_tries_one_way_and_the_next_one_may_try_another() {
 }
 
 #[tokio::test]
+async fn of_several_names_the_one_that_leads_elsewhere_is_blamed() {
+    let answers = Answers::start(&[Kind::Http01]).await;
+    let pebble = pebble_for(&answers, PebbleOptions::default()).await;
+    pebble.point("gone.example", None).await.unwrap();
+    let account = account(&pebble).await;
+    // Pebble lists an order's authorisations in another order each time.
+    for letter in ["p", "q", "r"] {
+        let near = ["a", "b", "c", "d"].map(|name| format!("{name}.{letter}.example"));
+        let all: Vec<String> = near.into_iter().chain(["gone.example".to_owned()]).collect();
+        let Err(error) = account.issue(&all, None, &answers, PATIENCE).await else { panic!("issued") };
+        assert!(matches!(&error, Error::NotValidated { name, .. } if name == "gone.example"), "{}", error.words());
+        assert!(error.words().contains("urn:ietf:params:acme:error:"), "{}", error.words());
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_leads_elsewhere_fails_alone_and_says_why() {
     let answers = Answers::start(&[Kind::TlsAlpn01, Kind::Http01]).await;
     let pebble = pebble_for(&answers, PebbleOptions::default()).await;
