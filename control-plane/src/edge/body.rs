@@ -5,46 +5,22 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep};
 
 use super::h2;
 use super::limits;
 use super::line;
 use super::meter::{Entry, Progress};
+use super::patience::Patience;
 use super::routes::Busy;
 use super::upstream::Lent;
 
 /// Why a body ended early.
 pub(super) type BodyError = Box<dyn StdError + Send + Sync>;
-
-/// A clock that runs only while somebody waits.
-#[derive(Default)]
-struct Patience {
-    timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
-}
-
-impl Patience {
-    /// Ready when `limit` has passed since the waiting began.
-    fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if !self.waiting {
-            self.waiting = true;
-            timer.as_mut().reset(Instant::now() + limit);
-        }
-        timer.as_mut().poll(cx)
-    }
-
-    fn rest(&mut self) {
-        self.waiting = false;
-    }
-}
 
 /// Holds back a body until the percloud has said `100 Continue`, so that it can refuse an upload before a byte of it is sent.
 #[derive(Debug, Default)]
@@ -169,10 +145,11 @@ impl Body for RequestBody {
                 return Poll::Ready(Some(Err("the client sends nothing".into())));
             }
         };
-        body.patience.rest();
         match &frame {
             Some(Ok(frame)) => {
-                body.progress.add(frame.data_ref().map_or(0, Bytes::len));
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                body.patience.goes_on(bytes);
+                body.progress.add(bytes);
                 if body.progress.is_too_large() {
                     return Poll::Ready(Some(Err("more than the percloud may hold".into())));
                 }

@@ -17,9 +17,12 @@ pub(super) const REQUEST_HEAD: Duration = seconds(30, 5);
 pub(super) const IDLE: Duration = Duration::from_secs(180);
 /// One on which an answer is waited for and the client says nothing: then it is asked whether it is there, and after as long again it is not.
 pub(super) const SILENT: Duration = Duration::from_secs(30);
-/// A client that sends a body, and sends nothing of it.
+/// Bytes a second of a body, at least, from who sends or takes one, over what it is waited for in all: less than any line has had since
+/// modems, and enough that nobody holds a place for next to nothing.
+pub(super) const SLOWEST: u64 = 256;
+/// A client that sends a body, and sends nothing of it, or hardly anything ([`SLOWEST`]).
 pub(super) const REQUEST_BODY: Duration = seconds(60, 5);
-/// A client that takes nothing of what it asked for. A paused film may take this long; the player asks again with a range.
+/// A client that takes nothing of what it asked for, or hardly anything. A paused film may take this long; the player asks again with a range.
 pub(super) const CLIENT_TAKES: Duration = seconds(300, 3);
 /// For the first byte of an answer, once the request is all there.
 pub(super) const FIRST_BYTE: Duration = Duration::from_secs(120);

@@ -41,6 +41,7 @@ mod meter;
 mod pace;
 mod pages;
 mod passing;
+mod patience;
 mod plain;
 mod proxy;
 mod request;

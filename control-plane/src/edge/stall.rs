@@ -1,4 +1,4 @@
-//! A connection that ends when its peer takes nothing for too long.
+//! A connection that ends when its peer takes nothing, or next to nothing, for too long.
 
 use std::io;
 use std::pin::Pin;
@@ -6,35 +6,38 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
-/// Wraps a stream; a write that cannot go on for `patience` fails. Reading has its own limits where it is known what is awaited.
+use super::patience::Patience;
+
+/// Wraps a stream; a write fails when its peer has been waited for for `limit` in all, less what it has taken since. Reading has its own limits where it is known what is awaited.
 pub(super) struct Stall<T> {
     inner: T,
-    patience: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    limit: Duration,
+    patience: Patience,
 }
 
 impl<T> Stall<T> {
-    pub(super) fn new(inner: T, patience: Duration) -> Self {
-        Self { inner, patience, timer: None, waiting: false }
+    pub(super) fn new(inner: T, limit: Duration) -> Self {
+        Self { inner, limit, patience: Patience::default() }
     }
 
-    /// Passes on what a write said; starts the clock when it must wait, stops it when it went on.
-    fn watch<R>(&mut self, cx: &mut Context<'_>, said: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        if said.is_ready() {
-            self.waiting = false;
-            return said;
+    /// Passes on what a write said, which took `bytes` of what it returned; the clock runs while it must wait.
+    fn watch<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        said: Poll<io::Result<R>>,
+        bytes: impl FnOnce(&R) -> usize,
+    ) -> Poll<io::Result<R>> {
+        match said {
+            Poll::Ready(said) => {
+                self.patience.goes_on(said.as_ref().map_or(0, bytes));
+                Poll::Ready(said)
+            }
+            Poll::Pending => {
+                ready!(self.patience.poll(cx, self.limit));
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes next to nothing")))
+            }
         }
-        let patience = self.patience;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        if !self.waiting {
-            self.waiting = true;
-            timer.as_mut().reset(Instant::now() + patience);
-        }
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))
     }
 }
 
@@ -47,7 +50,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stall<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Stall<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let said = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.watch(cx, said)
+        self.watch(cx, said, |bytes| *bytes)
     }
 
     fn poll_write_vectored(
@@ -56,7 +59,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stall<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let said = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.watch(cx, said)
+        self.watch(cx, said, |bytes| *bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -65,11 +68,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stall<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let said = Pin::new(&mut self.inner).poll_flush(cx);
-        self.watch(cx, said)
+        self.watch(cx, said, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let said = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.watch(cx, said)
+        self.watch(cx, said, |()| 0)
     }
 }

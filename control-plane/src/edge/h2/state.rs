@@ -13,6 +13,7 @@ use http::HeaderMap;
 use tokio::time::{Duration, Instant};
 
 use super::super::limits;
+use super::super::patience::Waited;
 use super::frame::{self, Code, LARGEST, RST_STREAM, WIDEST, WINDOW};
 use super::hpack::Encoder;
 pub(super) use heard::SMALL;
@@ -34,7 +35,7 @@ impl Shared {
             out: Vec::new(),
             encoder: Encoder::new(),
             window: WINDOW,
-            shut: None,
+            shut: Waited::default(),
             initial: WINDOW,
             room: i64::from(limits::CONNECTION_WINDOW),
             taken: 0,
@@ -61,8 +62,8 @@ pub(super) struct State {
     pub(super) encoder: Encoder,
     /// Bytes of bodies that the client takes, over all streams.
     pub(super) window: i64,
-    /// Somebody has waited for that window since then.
-    shut: Option<Instant>,
+    /// How long somebody has waited for that window.
+    shut: Waited,
     /// Bytes that the client takes on a stream that begins.
     initial: i64,
     /// Bytes of bodies that the client may still send, over all streams.
@@ -91,8 +92,8 @@ pub(super) struct State {
 pub(super) struct Flow {
     /// Bytes of its answer's body that the client takes.
     pub(super) window: i64,
-    /// The client has taken nothing of its answer since then, and there is more.
-    shut: Option<Instant>,
+    /// How long the client has taken nothing of its answer while there was more.
+    shut: Waited,
     /// There is the head of an answer.
     pub(super) answered: bool,
     /// The answer has not ended.
@@ -166,7 +167,7 @@ impl State {
     pub(super) fn open(&mut self, id: u32, open_in: bool, left: Option<u64>) {
         let flow = Flow {
             window: self.initial,
-            shut: None,
+            shut: Waited::default(),
             answered: false,
             open_out: true,
             open_in,
@@ -229,7 +230,7 @@ impl State {
             (_, Some(flow)) => (&mut flow.window, &mut flow.shut),
             (_, None) => return Ok(()),
         };
-        *shut = None;
+        shut.goes_on(by as usize, Instant::now());
         *window += i64::from(by);
         if *window > WIDEST {
             return Err(fault(Code::FlowControl));
@@ -251,7 +252,7 @@ impl State {
                 return Err(Code::FlowControl.into());
             }
             if by > 0 {
-                flow.shut = None;
+                flow.shut.goes_on(by as usize, Instant::now());
                 flow.wake();
             }
         }
@@ -306,14 +307,14 @@ impl State {
         let has_turn = self.turn == Some(id);
         let Some(flow) = self.streams.get_mut(&id) else { return };
         if flow.window <= 0 {
-            flow.shut.get_or_insert_with(Instant::now);
+            flow.shut.begins(Instant::now());
             if has_turn {
                 self.pass_turn();
             }
             return;
         }
         if self.window <= 0 {
-            self.shut.get_or_insert_with(Instant::now);
+            self.shut.begins(Instant::now());
         }
         if !has_turn && !self.waiting.contains(&id) {
             self.waiting.push_back(id);
@@ -328,10 +329,11 @@ impl State {
     /// Ends streams of which a client has let what it asked for lie for too long: a film may be paused, and what else goes on beside it goes
     /// on. True when it lets all of them lie.
     pub(super) fn end_stalled(&mut self, limit: Duration) -> bool {
-        let stalled = |shut: Option<Instant>| shut.is_some_and(|shut| shut.elapsed() > limit);
-        let lie: Vec<u32> = self.streams.iter().filter(|(_, flow)| stalled(flow.shut)).map(|(id, _)| *id).collect();
+        let now = Instant::now();
+        let stalled = |shut: &Waited| shut.is_over(limit, now);
+        let lie: Vec<u32> = self.streams.iter().filter(|(_, flow)| stalled(&flow.shut)).map(|(id, _)| *id).collect();
         lie.into_iter().for_each(|id| self.reset(id, Code::Cancel));
-        stalled(self.shut)
+        stalled(&self.shut)
     }
 
     /// The connection is over, and so is whatever goes on in it.

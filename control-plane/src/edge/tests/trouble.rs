@@ -1,6 +1,7 @@
 //! Perclouds that sleep, die or hang.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Request;
@@ -187,6 +188,27 @@ async fn a_client_that_sends_half_a_head_or_half_a_body_is_cut_off() {
         let mut stream = house.tls(ADA, &["http/1.1"]).await.unwrap();
         stream.write_all(half.as_bytes()).await.unwrap();
         cut_off(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_next_to_nothing_is_cut_off_in_the_end() {
+    let house = House::new();
+    house.ada();
+    for version in BOTH {
+        let sent = Arc::new(AtomicUsize::new(0));
+        // Never silent for as long as it may be.
+        let drops = futures_util::stream::unfold(sent.clone(), async |sent| {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            sent.fetch_add(1, Ordering::SeqCst);
+            Some((Ok(Frame::data(Bytes::from_static(b"x"))), sent))
+        });
+        let body = http_body_util::StreamBody::new(drops);
+        let post = Request::post(format!("https://{ADA}/count")).body(http_body_util::BodyExt::boxed(body)).unwrap();
+        let mut client = house.client(version, ADA).await;
+        let answer = timeout(PATIENCE, client.ask(post)).await.expect("it ends");
+        assert!(answer.as_ref().map_or(true, |answer| !answer.status().is_success()), "{version:?}: {answer:?}");
+        assert!((2..100).contains(&sent.load(Ordering::SeqCst)), "{version:?}: {sent:?}");
     }
 }
 
