@@ -658,6 +658,7 @@ CREATE TABLE public.domains (
     part text DEFAULT 'main'::text NOT NULL,
     leads_until timestamp with time zone,
     slow boolean DEFAULT false NOT NULL,
+    unheard_since timestamp with time zone,
     CONSTRAINT domains_challenge_check CHECK ((challenge ~ '^[a-z2-7]{26,64}$'::text)),
     CONSTRAINT domains_check CHECK (((twin ~ '^[a-z0-9.-]{3,253}$'::text) AND (twin <> name))),
     CONSTRAINT domains_check1 CHECK ((((base = name) OR (base = twin)) OR ((('www.'::text || base) = name) OR (('www.'::text || base) = twin)))),
@@ -737,6 +738,8 @@ COMMENT ON COLUMN public.domains.part IS 'main: the one that it answers at, or s
 COMMENT ON COLUMN public.domains.leads_until IS 'When a former one is let go of at the latest; of one that is on its way back to be the one in use, when it would have been. None for the others.';
 
 COMMENT ON COLUMN public.domains.slow IS 'Whether its last look at DNS took long: such ones have a share of the looks, and no more.';
+
+COMMENT ON COLUMN public.domains.unheard_since IS 'Since when nobody has answered for it at any look, while others'' name servers did; none where somebody has, or where our own way to DNS may be what is silent.';
 
 CREATE TABLE public.tenants (
     id text NOT NULL,

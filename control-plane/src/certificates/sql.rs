@@ -162,8 +162,9 @@ crate::statements! {
     ISSUED = "update certificates set observed = 'issued', issuer = $3, chain_pem = $4, key_sealed = $5, not_before = $6, not_after = $7,
             renew_at = $8, ari_due_at = $9, ari_start = null, ari_end = null, ari_explanation = null
         where id = $1 and claim = $2";
-    /// Its CA suggests when to renew it, and may say why.
-    SUGGESTED = "update certificates set ari_start = $3, ari_end = $4, ari_due_at = $5, renew_at = $6, ari_explanation = $7
+    /// Its CA suggests when to renew it, and may say why. Who wished for something meanwhile, a new one at once perhaps, knows better when.
+    SUGGESTED = "update certificates set ari_start = $3, ari_end = $4, ari_due_at = $5, ari_explanation = $7,
+            renew_at = case when wish = $8 then $6 else renew_at end
         where id = $1 and claim = $2";
     /// All is well until $5; a wish that came meanwhile is due at once ($4). Lets go.
     OBSERVED = "update certificates set

@@ -169,7 +169,8 @@ impl Dns {
             if depth >= ALIASES || is_below(&to, ours) {
                 return HostFacts { aliases: vec![to], a, aaaa, ..HostFacts::default() };
             }
-            let next = if is_below(&to, &zone.origin) { Ok(zone) } else { self.zone(&to).await };
+            // Who was silent just now is not waited for again.
+            let next = if is_below(&to, &zone.origin) { Ok(heard(zone, &a, &aaaa)) } else { self.zone(&to).await };
             let mut facts = match next {
                 Ok(next) => self.follow(next, to.clone(), ours, depth + 1).await,
                 Err(_) => HostFacts::default(),
@@ -189,6 +190,14 @@ impl Dns {
         });
         Answers(join_all(asked).await)
     }
+}
+
+/// The zone with those of its servers that have answered.
+fn heard(mut zone: Zone, a: &Answers, aaaa: &Answers) -> Zone {
+    let all = || a.0.iter().chain(&aaaa.0);
+    let says = |name: &str| all().any(|(server, answer)| server == name && !matches!(answer, Answer::Silent(_)));
+    zone.servers.retain(|server| says(&server.name));
+    zone
 }
 
 fn read(message: &Message, ask: &Ask) -> Answer {

@@ -1,8 +1,9 @@
 //! Whose a name is: its zone, and the zone's servers.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_ok};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 
@@ -14,6 +15,8 @@ use super::Dns;
 const SERVERS: usize = 4;
 /// More addresses than this of one server are not tried.
 const ADDRESSES: usize = 4;
+/// After so long without an answer from one of a server's addresses the next is asked, too.
+const NEXT_ADDRESS: Duration = Duration::from_millis(400);
 
 /// A zone and who serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,14 +168,18 @@ impl Dns {
 
     /// Asks one of a zone's servers directly.
     pub(super) async fn authority(&self, server: &NameServer, ask: &Ask) -> Result<Message, Silence> {
-        let mut last = if server.private { Silence::Private } else { Silence::Timeout };
-        for ip in &server.addresses {
-            match ask.of(SocketAddr::new(*ip, self.authority_port)).await {
-                Ok(answer) => return usable(answer),
-                Err(silence) => last = silence,
-            }
+        if server.addresses.is_empty() {
+            return Err(if server.private { Silence::Private } else { Silence::Timeout });
         }
-        Err(last)
+        // The next one is asked soon when the one before says nothing: all of them are one server, which has the patience of one.
+        let asked = server.addresses.iter().zip(0_u32..).map(|(ip, nth)| {
+            Box::pin(async move {
+                tokio::time::sleep(NEXT_ADDRESS * nth).await;
+                ask.of(SocketAddr::new(*ip, self.authority_port)).await
+            })
+        });
+        let (answer, _) = select_ok(asked).await?;
+        usable(answer)
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Verdict {
     pub health: Health,
     /// The challenge was seen in DNS.
     pub challenged: bool,
+    /// Somebody has answered who knows whether it stands there.
+    pub answered: bool,
     /// What the rival's TXT record would say, whether it stands there or not: which rival was judged about.
     pub rival: Option<String>,
 }
@@ -88,6 +90,7 @@ pub fn judge(wished: &Wished<'_>, facts: &Facts) -> Verdict {
         ready: report.ready,
         health: health(wished, facts),
         challenged: facts.txt.any(|answer| says(answer, &wished.row.challenge_value())),
+        answered: facts.txt.heard().next().is_some() || matches!(facts.zone, Err(Trouble::Unregistered)),
         rival: wished.rival.map(ToOwned::to_owned),
         report,
     }

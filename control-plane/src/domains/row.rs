@@ -57,6 +57,8 @@ pub struct DomainRow {
     pub verified_at: Option<DateTime<Utc>>,
     /// When DNS was last right.
     pub good_at: Option<DateTime<Utc>>,
+    /// Since when nobody has answered for it at any look, while others' name servers did.
+    pub unheard_since: Option<DateTime<Utc>>,
     /// Daily looks in a row that found it wrong.
     pub misses: i32,
     /// When the last of them was.
@@ -120,6 +122,7 @@ impl DomainRow {
             checked_at: row.try_get("checked_at")?,
             verified_at: row.try_get("verified_at")?,
             good_at: row.try_get("good_at")?,
+            unheard_since: row.try_get("unheard_since")?,
             misses: row.try_get("misses")?,
             missed_at: row.try_get("missed_at")?,
             slow: row.try_get("slow")?,

@@ -24,6 +24,8 @@ pub(super) struct Misses {
     pub(super) count: i32,
     pub(super) last: Option<DateTime<Utc>>,
     pub(super) good_at: Option<DateTime<Utc>>,
+    /// Since when nobody has answered at any look, while others' name servers did.
+    pub(super) unheard: Option<DateTime<Utc>>,
 }
 
 impl Misses {
@@ -31,14 +33,18 @@ impl Misses {
     pub(super) fn before(row: &DomainRow) -> Self {
         let over = row.resumed_at.is_some_and(|resumed| row.missed_at.is_none_or(|missed| missed < resumed));
         let (count, last) = if over { (0, None) } else { (row.misses, row.missed_at) };
-        Self { count, last, good_at: row.good_at }
+        let unheard = row.unheard_since.filter(|since| row.resumed_at.is_none_or(|resumed| resumed <= *since));
+        Self { count, last, good_at: row.good_at, unheard }
     }
 
-    /// With one look more.
-    pub(super) fn with(row: &DomainRow, health: Health, now: DateTime<Utc>) -> Self {
+    /// With one look more; `heard` where somebody has answered for another's domain lately.
+    pub(super) fn with(row: &DomainRow, health: Health, heard: bool, now: DateTime<Utc>) -> Self {
         let before = Self::before(row);
+        // A silence that may be our own ends the one that was not: it is counted anew.
+        let unheard = Some(before.unheard.unwrap_or(now)).filter(|_| heard && health == Health::Unknown);
+        let before = Self { unheard, ..before };
         match health {
-            Health::Good => Self { count: 0, last: None, good_at: Some(now) },
+            Health::Good => Self { count: 0, last: None, good_at: Some(now), unheard: None },
             Health::Unknown => before,
             _ if before.last.is_some_and(|last| now - last < MISS_EVERY) => before,
             Health::Wrong | Health::Unproved => Self { count: before.count + 1, last: Some(now), ..before },
@@ -51,10 +57,8 @@ impl Misses {
     }
 
     /// Whether nobody has answered for too long.
-    pub(super) fn silent(&self, row: &DomainRow, health: Health, now: DateTime<Utc>) -> bool {
-        let heard = self.good_at.or(row.verified_at).unwrap_or(row.claimed_at);
-        let since = [self.last, row.resumed_at].into_iter().flatten().fold(heard, DateTime::max);
-        health == Health::Unknown && now - since >= UNKNOWN_FOR
+    pub(super) fn silent(&self, now: DateTime<Utc>) -> bool {
+        self.unheard.is_some_and(|since| now - since >= UNKNOWN_FOR)
     }
 }
 
@@ -155,7 +159,7 @@ mod tests {
         let after = |observed, health, since: TimeDelta, misses: Option<TimeDelta>| {
             let row = DomainRow { own_domain: Some(row().name), ..row() };
             let now = start + since;
-            let misses = Misses { count: 1, last: misses.map(|ago| now - ago), good_at: None };
+            let misses = Misses { count: 1, last: misses.map(|ago| now - ago), good_at: None, unheard: None };
             next_check(&row, observed, health, &misses, now, 0.5) - now
         };
         let (minutes, hours, days) = (TimeDelta::minutes, TimeDelta::hours, TimeDelta::days);
@@ -187,7 +191,8 @@ mod tests {
             (&before, minutes(0), None, hours(24)),
         ] {
             let now = start + since;
-            let misses = Misses { count: 1, last: missed.map(|ago: TimeDelta| now - ago), good_at: None };
+            let misses =
+                Misses { count: 1, last: missed.map(|ago: TimeDelta| now - ago), good_at: None, unheard: None };
             let next = next_check(row, Observed::Active, None, &misses, now, 0.5) - now;
             assert_eq!(next, pause, "what was chosen is not asked about every minute for ever: {since} {missed:?}");
         }
@@ -230,7 +235,7 @@ mod tests {
         let mut held = DomainRow { observed: Observed::Active, good_at: Some(start), ..row() };
         let mut look = |health, hours: i64| {
             let now = start + TimeDelta::hours(hours);
-            let misses = Misses::with(&held, health, now);
+            let misses = Misses::with(&held, health, true, now);
             (held.misses, held.missed_at, held.good_at) = (misses.count, misses.last, misses.good_at);
             (misses.count, misses.too_many())
         };
@@ -250,19 +255,28 @@ mod tests {
         ] {
             assert_eq!(look(health, hours), (count, lost), "{health:?} after {hours} h");
         }
-        let silent = DomainRow { observed: Observed::Active, good_at: Some(start), ..row() };
-        let lost = |days| {
-            let now = start + TimeDelta::days(days);
-            Misses::with(&silent, Health::Unknown, now).silent(&silent, Health::Unknown, now)
+    }
+
+    #[test]
+    fn silence_is_counted_while_others_are_heard_and_ends_a_name_after_two_weeks() {
+        let start = row().asked_at;
+        let mut held = DomainRow { observed: Observed::Active, good_at: Some(start), ..row() };
+        let mut look = |health, heard, day: i64| {
+            let now = start + TimeDelta::days(day);
+            let misses = Misses::with(&held, health, heard, now);
+            (held.misses, held.missed_at, held.unheard_since) = (misses.count, misses.last, misses.unheard);
+            misses.silent(now)
         };
-        assert!(!lost(13) && lost(14), "silence is not taken for a yes for ever");
-        // Whoever answered that it is not as it should be was not silent.
-        let missed = DomainRow { misses: 9, missed_at: Some(start + TimeDelta::days(20)), ..silent.clone() };
-        let silent = |days| {
-            let now = start + TimeDelta::days(days);
-            Misses::with(&missed, Health::Unknown, now).silent(&missed, Health::Unknown, now)
-        };
-        assert!(!silent(33) && silent(34));
+        let (unknown, wrong) = (Health::Unknown, Health::Wrong);
+        assert!(
+            (1..100).all(|day| !look(unknown, false, day)),
+            "nobody answers for anybody: that is our own way to DNS"
+        );
+        assert!(!look(unknown, true, 100), "one look at which others are heard is no two weeks");
+        assert!((101..114).all(|day| !look(unknown, true, day)) && look(unknown, true, 114), "but not for ever");
+        assert!(!look(wrong, true, 115) && !look(unknown, true, 116), "whoever answers is not silent");
+        assert!(!look(unknown, true, 129) && look(unknown, true, 130));
+        assert!(!look(unknown, false, 131) && !look(unknown, true, 132), "it is counted anew");
     }
 
     #[test]
@@ -277,11 +291,12 @@ mod tests {
             ("it is wrong still", &resumed, Health::Wrong, 1, false),
             ("nobody answers", &resumed, Health::Unknown, 0, false),
         ] {
-            let misses = Misses::with(row, health, day(30));
-            let lost = |misses: &Misses| misses.too_many() || misses.silent(row, health, day(30));
-            assert_eq!((misses.count, lost(&misses)), (count, is_lost), "{what}");
+            let misses = Misses::with(row, health, true, day(30));
+            assert_eq!((misses.count, misses.too_many() || misses.silent(day(30))), (count, is_lost), "{what}");
         }
-        let silent = Misses::with(&resumed, Health::Unknown, day(44));
-        assert!(silent.silent(&resumed, Health::Unknown, day(44)), "two weeks after the pause");
+        let silent = DomainRow { unheard_since: Some(day(20)), ..resumed.clone() };
+        assert_eq!(Misses::before(&silent).unheard, None, "what nobody looked at during the pause");
+        let since = DomainRow { unheard_since: Some(day(30)), ..resumed };
+        assert!(Misses::with(&since, Health::Unknown, true, day(44)).silent(day(44)), "two weeks after it");
     }
 }

@@ -4,7 +4,7 @@
 macro_rules! columns {
     () => {
         "d.id, d.tenant_id, d.name, d.twin, d.base, d.target, d.challenge, d.challenge_expires_at, d.wanted, d.observed, d.part, d.leads_until, d.paused, d.resumed_at, d.report,
-            d.claimed_at, d.asked_at, d.check_at, d.checked_at, d.verified_at, d.good_at, d.misses, d.missed_at, d.due_at, d.tries,
+            d.claimed_at, d.asked_at, d.check_at, d.checked_at, d.verified_at, d.good_at, d.unheard_since, d.misses, d.missed_at, d.due_at, d.tries,
             d.slow, d.last_error, d.wish, d.trace_parent, t.domain, t.own_domain, t.language, t.wanted as tenant_wanted, a.email"
     };
 }
@@ -153,7 +153,7 @@ crate::statements! {
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,
             check_at = case when wish = $3 then $6::timestamptz else check_at end,
             report = coalesce($7, report), checked_at = coalesce($8, checked_at), good_at = $9, misses = $10, missed_at = $11,
-            challenge_seen_at = coalesce(challenge_seen_at, $12), slow = coalesce($13, slow),
+            challenge_seen_at = coalesce(challenge_seen_at, $12), slow = coalesce($13, slow), unheard_since = $14,
             tries = 0, last_error = null, claimed_until = '-infinity'
         where id = $1 and claim = $2";
     /// Whether a domain other than $1 was found as it should be since $2.

@@ -29,6 +29,7 @@ pub(crate) fn row() -> DomainRow {
         checked_at: None,
         verified_at: None,
         good_at: None,
+        unheard_since: None,
         misses: 0,
         missed_at: None,
         slow: false,

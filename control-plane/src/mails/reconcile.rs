@@ -1,5 +1,7 @@
 //! Sends what is queued, or spools it; erases what is old.
 
+use std::time::Duration;
+
 use bundle::Clock;
 use chrono::{DateTime, Utc};
 use portal::mails::Mail;
@@ -65,7 +67,13 @@ impl Noun for Mails {
     const CLAIM: &'static str = sql::CLAIM;
     const FAIL: &'static str = sql::FAIL;
     const NEXT: &'static str = sql::NEXT;
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1800);
+    const PATIENCE: Duration = Duration::from_secs(1800);
+    /// A server may look through a mail for ten minutes after it has all of it (RFC 5321, section 4.5.3.2.6); who hangs up before it has
+    /// said that it took it sends it twice.
+    const TURN_LIMIT: Duration = Duration::from_secs(720);
+    const HOLD: Option<&'static str> = Some(sql::HOLD);
+    /// More than for others, since one that is slow takes a place for long.
+    const AT_ONCE: usize = 24;
     type Row = Queued;
     type Seen = Seen;
     type Step = Step;

@@ -27,6 +27,8 @@ crate::statements! {
     FAIL = "update mails set
             due_at = case when $3 = 0::bigint then $5::timestamptz else $4::timestamptz end, last_error = $6, tries = tries + 1, claimed_until = '-infinity'
         where id = $1 and claim = $2";
+    /// Prolongs the lease.
+    HOLD = "update mails set claimed_until = now() + interval '20 seconds' where id = $1 and claim = $2";
     /// When the next is due.
     NEXT = "select min(due_at) from mails where claimed_until < now()";
     /// It went out; what was in it is erased.

@@ -24,6 +24,8 @@ class Sink:
             "data": envelope.content.decode(),
         }
         print(json.dumps(said), flush=True)
+        if any(to.startswith("scanned@") for to in envelope.rcpt_tos):
+            await asyncio.sleep(17)  # it has all of it, and looks through it
         return "250 OK"
 
 

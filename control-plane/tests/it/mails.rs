@@ -67,6 +67,24 @@ async fn a_mail_goes_out_and_nothing_of_it_stays() {
 }
 
 #[tokio::test]
+async fn a_mail_server_that_takes_its_time_over_a_mail_gets_it_once() {
+    let mut server = MailServer::start().await;
+    let cloud = TestCloud::with_smtp(&server.url()).await;
+    cloud.try_sign_up("scanned", "scanned@example.org").await.unwrap();
+    cloud.settle().await;
+    let observed: String = cloud.value("select observed from mails").await;
+    assert_eq!((observed.as_str(), cloud.value::<i32>("select tries from mails").await), ("sent", 0));
+    assert_eq!(server.next().await["to"], serde_json::json!(["scanned@example.org"]));
+    cloud.try_sign_up("bob", "bob@example.org").await.unwrap();
+    cloud.settle().await;
+    assert_eq!(
+        server.next().await["to"],
+        serde_json::json!(["bob@example.org"]),
+        "the next one, and not the same again"
+    );
+}
+
+#[tokio::test]
 async fn a_mail_server_that_says_later_is_asked_again_and_one_that_says_never_is_not() {
     let server = MailServer::start().await;
     let cloud = TestCloud::with_smtp(&server.url()).await;

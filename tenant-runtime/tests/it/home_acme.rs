@@ -11,6 +11,7 @@ use std::{
 
 use chrono::TimeDelta;
 use rustix::process::Signal;
+use sha2::{Digest, Sha256};
 use tls::acme::{Directory, Eab};
 use tls::testing::{
     Acme2certifier, Acme2certifierOptions, Between, Knot, Pebble, PebbleOptions, Refusal, Suggestion, free_port,
@@ -222,6 +223,27 @@ async fn at_home_a_domain_that_forbids_the_authority_is_told_before_it_is_asked(
     knot.set("me.test", "CAA", "0 issue \"ca.example\"").await.unwrap();
     let home = Home::start(&folder.path().join("let"), &ca.directory(), ports(), &["--dns-server", &resolver]);
     home.says("me.test has a certificate of 127.0.0.1");
+    home.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_home_a_certificate_that_cannot_be_written_serves_all_the_same_and_is_not_ordered_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("me");
+    let [port, http_port] = ports();
+    let slow = Some(Duration::from_secs(4));
+    let options = PebbleOptions { http_port, tls_port: port, validation_sleep: slow, ..Default::default() };
+    let pebble = Pebble::start(options).await.unwrap();
+    let home = Home::start(&data, &pebble.directory(), [port, http_port], &[]);
+    home.says("no certificate that browsers trust yet");
+    // As good as a full disk: something is in the way where it is to be written.
+    let authority = hex::encode(&Sha256::digest(pebble.directory().url)[..4]);
+    let kept = data.join("keys").join(format!("me.test-{authority}.pem"));
+    std::fs::create_dir(&kept).unwrap();
+    home.says("The certificate of me.test is in use, but cannot be written");
+    let root = pebble.issuing_root_pem().await.unwrap();
+    assert_eq!(status(&home.visit(&root).await.unwrap().1), 200);
+    assert_eq!(pebble.count("Added order"), 1);
     home.stop();
 }
 

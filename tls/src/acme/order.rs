@@ -244,10 +244,12 @@ async fn poll(
             Err(error) => return Err(error),
         }
         let wait = Heard::last().retry_after.unwrap_or(pause).max(FIRST_LOOK);
-        if Instant::now() + wait > until {
+        // Some say a day. Who has less time than that looks once more when it is over.
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
             return Ok(None);
         }
-        sleep(wait).await;
+        sleep(wait.min(left)).await;
         pause = (pause * 2).min(LAST_LOOK);
     }
 }

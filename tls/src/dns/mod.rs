@@ -6,8 +6,9 @@ mod caa;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hickory_proto::op::Message;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 
 pub use ask::{Ask, Silence};
@@ -18,15 +19,19 @@ const SYSTEM: &str = "/etc/resolv.conf";
 /// More of them than these are not asked, as everywhere.
 const MOST: usize = 3;
 
-/// Recursive resolvers, asked one after the other until one answers. Without any, every question goes unanswered.
+/// Recursive resolvers, asked one after the other until one has an answer; who had one last is asked first, so that one that is away costs
+/// its time once and not with each question. Without any, every question goes unanswered.
 #[derive(Clone, Debug)]
-pub struct Resolvers(Arc<[SocketAddr]>);
+pub struct Resolvers {
+    servers: Arc<[SocketAddr]>,
+    best: Arc<AtomicUsize>,
+}
 
 impl Resolvers {
     /// These.
     #[must_use]
     pub fn new(servers: &[SocketAddr]) -> Self {
-        Self(servers.iter().take(MOST).copied().collect())
+        Self { servers: servers.iter().take(MOST).copied().collect(), best: Arc::default() }
     }
 
     /// The machine's own.
@@ -38,7 +43,7 @@ impl Resolvers {
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.servers.is_empty()
     }
 
     /// Has something found out; `unchecked`: what does not validate is taken, too.
@@ -47,15 +52,25 @@ impl Resolvers {
     /// When none answers.
     pub async fn recurse(&self, name: &Name, kind: RecordType, unchecked: bool) -> Result<Message, Silence> {
         let ask = Ask { name: name.clone(), kind, recurse: true, unchecked };
-        let mut last = Silence::Timeout;
-        for resolver in self.0.iter() {
-            match ask.of(*resolver).await {
-                Ok(answer) => return Ok(answer),
-                Err(silence) => last = silence,
+        let (best, count) = (self.best.load(Ordering::Relaxed), self.servers.len());
+        let mut said = Err(Silence::Timeout);
+        for at in (0..count).map(|n| (best + n) % count) {
+            match ask.of(self.servers[at]).await {
+                // One that cannot find it out, or does not know us, is no reason not to ask the others.
+                Ok(answer) if refuses(&answer) && count > 1 => said = said.or(Ok(answer)),
+                Ok(answer) => {
+                    self.best.store(at, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Err(silence) => said = said.or(Err(silence)),
             }
         }
-        Err(last)
+        said
     }
+}
+
+fn refuses(answer: &Message) -> bool {
+    matches!(answer.metadata.response_code, ResponseCode::ServFail | ResponseCode::Refused)
 }
 
 /// What `resolv.conf` says; who is reached through one network card only (`fe80::1%eth0`) is left out.

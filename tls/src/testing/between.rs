@@ -73,6 +73,7 @@ struct Played {
     suggests: Mutex<Option<Result<Suggestion, Refusal>>>,
     asked: Mutex<usize>,
     looked: Mutex<HashSet<String>>,
+    again: Mutex<u64>,
 }
 
 impl Between {
@@ -107,6 +108,7 @@ impl Between {
             suggests: Mutex::default(),
             asked: Mutex::default(),
             looked: Mutex::default(),
+            again: Mutex::new(3),
         };
         let played = Arc::new(played);
         let (serving, mut tasks) = (played.clone(), JoinSet::new());
@@ -134,6 +136,11 @@ impl Between {
     /// Turns away new orders with a name that ends so, from now on.
     pub fn turn_away(&self, name: &str, refusal: Refusal) {
         lock(&self.played.turned).push((name.to_owned(), refusal));
+    }
+
+    /// Whoever looks at an order shall come again after so many seconds; 3 until this is said.
+    pub fn come_again(&self, seconds: u64) {
+        *lock(&self.played.again) = seconds;
     }
 
     /// Turns away nobody any more.
@@ -215,7 +222,7 @@ impl Played {
             if lock(&self.looked).insert(path.to_owned()) {
                 content = with(&content, "status", &json!("pending"))?;
             }
-            headers.push(("Retry-After".into(), "3".into()));
+            headers.push(("Retry-After".into(), lock(&self.again).to_string()));
         }
         Ok((status, headers, content))
     }

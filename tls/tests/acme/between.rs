@@ -38,6 +38,17 @@ async fn a_renewal_names_what_it_replaces() {
 }
 
 #[tokio::test]
+async fn an_authority_that_wants_to_be_asked_again_tomorrow_is_looked_at_once_more_today() {
+    let answers = Answers::start(&[Kind::Http01]).await;
+    let options = PebbleOptions { http_port: answers.http_port, ..PebbleOptions::default() };
+    let pebble = Pebble::start(options).await.unwrap();
+    let double = Between::start(&pebble).await.unwrap();
+    double.come_again(86_400);
+    let (account, _) = Account::open(&double.directory(), None, None).await.unwrap();
+    account.issue(&["tomorrow.example".to_owned()], None, &answers, Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
 async fn limits_are_told_with_their_time_and_whose_they_are() {
     let answers = Answers::start(&[Kind::Http01]).await;
     let options = PebbleOptions { http_port: answers.http_port, ..PebbleOptions::default() };

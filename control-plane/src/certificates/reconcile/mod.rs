@@ -274,7 +274,7 @@ impl Certificates {
         let db = self.db.get().await.map_err(db::Error::from)?;
         let id = &held.certificate.id;
         let affected = db
-            .execute(sql::SUGGESTED, &[id, &claimed.claim, &start, &end, &ask_at, &renew_at, &because])
+            .execute(sql::SUGGESTED, &[id, &claimed.claim, &start, &end, &ask_at, &renew_at, &because, &claimed.wish])
             .await
             .map_err(db::Error::from)?;
         ensure_affected(affected, 1)?;

@@ -80,6 +80,7 @@ pub fn plan(wanted: Wanted, seen: &Seen) -> Option<Step> {
         (_, Standing::Suspended | Standing::Paused | Standing::Unproved, _) if order_is_due(seen) => Some(Step::Wait),
         (_, Standing::Tenant, _) if let Some(trouble) = end_is_near(seen) => Some(Step::Tell(trouble)),
         (_, _, None) if seen.bridge => Some(Step::Bridge),
+        (_, _, Some(_)) if seen.stopgap && seen.bridge && seen.renew_at <= seen.now => Some(Step::Bridge),
         _ if order_is_due(seen) => Some(Step::Issue),
         _ if seen.ask_at.is_some_and(|at| at <= seen.now) => Some(Step::Ask),
         _ => None,
@@ -152,12 +153,16 @@ mod tests {
         use Standing::{Gone, Nobody, Paused, Provider, Suspended, Unproved};
         let (issued, gone) = (Wanted::Issued, Wanted::Gone);
         let stopgap = Seen { stopgap: true, standing: Provider, ..seen(true, 0) };
+        let bridged = |now| Seen { stopgap: true, bridge: true, standing: Provider, ..seen(true, now) };
         let bridge = Seen { bridge: true, standing: Provider, ..seen(false, 0) };
         let ask = |at, now| Seen { ask_at: Some(day(at)), ..seen(true, now) };
         for (what, wanted, seen, step) in [
             ("new", issued, seen(false, 0), Some(Step::Issue)),
             ("the provider's, new, with a public CA", issued, bridge, Some(Step::Bridge)),
             ("the provider's, from the local CA until then", issued, stopgap, Some(Step::Issue)),
+            ("the local CA's, while it lasts", issued, bridged(59), Some(Step::Issue)),
+            ("no public CA has issued for so long that it ends soon", issued, bridged(60), Some(Step::Bridge)),
+            ("or has ended", issued, bridged(91), Some(Step::Bridge)),
             ("fresh", issued, seen(true, 0), None),
             ("not before its time", issued, seen(true, 59), None),
             ("due", issued, seen(true, 60), Some(Step::Issue)),

@@ -105,7 +105,8 @@ impl Noun for Domains {
         let After::Seen(seen) = after else { return Ok(()) };
         let (row, now) = (&claimed.row, self.clock.now());
         let proved = seen.observed == Observed::Verified && matches!(row.observed, Observed::Pending | Observed::Lost);
-        let misses = if proved { Misses { count: 0, last: None, good_at: Some(now) } } else { seen.misses(row) };
+        let misses =
+            if proved { Misses { count: 0, last: None, good_at: Some(now), unheard: None } } else { seen.misses(row) };
         let health = seen.verdict.as_ref().map(|verdict| verdict.health);
         let cut_off = seen.verdict.is_none() && seen.slow.is_some();
         let check_at = match &seen.verdict {
@@ -144,6 +145,7 @@ impl Noun for Domains {
                     last,
                     &challenged_at,
                     &seen.slow,
+                    &misses.unheard,
                 ],
             )
             .await?;

@@ -64,7 +64,7 @@ pub struct Seen {
 impl Seen {
     pub(super) fn misses(&self, row: &DomainRow) -> Misses {
         match &self.verdict {
-            Some(verdict) => Misses::with(row, verdict.health, self.now),
+            Some(verdict) => Misses::with(row, verdict.health, self.heard, self.now),
             None => Misses::before(row),
         }
     }
@@ -112,8 +112,7 @@ fn former(row: &DomainRow, seen: &Seen) -> Option<Step> {
 fn lost(row: &DomainRow, seen: &Seen) -> bool {
     let Some(health) = seen.verdict.as_ref().map(|verdict| verdict.health) else { return false };
     let misses = seen.misses(row);
-    (seen.heard && misses.silent(row, health, seen.now))
-        || (misses.too_many() && (health == Health::Wrong || !lasts(row, seen)))
+    misses.silent(seen.now) || (misses.too_many() && (health == Health::Wrong || !lasts(row, seen)))
 }
 
 /// Whether there is a certificate, and will be for a while, for what people use: the name in use, or either of those that lead to it.
@@ -122,14 +121,17 @@ fn lasts(row: &DomainRow, seen: &Seen) -> bool {
     if row.part == Part::Former || row.returns() { row.hosts().any(lasting) } else { row.in_use().is_some_and(lasting) }
 }
 
+/// Nobody uses it, and nobody has asked about it for long; for twice as long, where nobody answers who could say whether it is used.
 fn lapsed(row: &DomainRow, seen: &Seen) -> bool {
-    let used = seen.verdict.as_ref().is_none_or(|verdict| verdict.challenged);
-    !used && seen.now - row.asked_at >= CLAIM_LASTS
+    let Some(verdict) = &seen.verdict else { return false };
+    let lasts = if verdict.answered { CLAIM_LASTS } else { CLAIM_LASTS * 2 };
+    !verdict.challenged && seen.now - row.asked_at >= lasts
 }
 
+/// Its text is known not to stand in DNS. One that may stand there is not made useless by a look that nobody answered.
 fn expired(row: &DomainRow, seen: &Seen) -> bool {
-    let used = seen.verdict.as_ref().is_none_or(|verdict| verdict.challenged);
-    !used && row.challenge_expires_at <= seen.now
+    let unused = seen.verdict.as_ref().is_some_and(|verdict| verdict.answered && !verdict.challenged);
+    unused && row.challenge_expires_at <= seen.now
 }
 
 /// Left alone, but for one thing: nothing is ordered, so its certificate ends, and nobody shall be locked out by that.
@@ -174,7 +176,14 @@ mod tests {
     use crate::domains::{Report, testing::row};
 
     fn verdict(ready: bool, twin_ready: bool, health: Health, challenged: bool) -> Option<Verdict> {
-        Some(Verdict { report: Report { twin_ready, ..Report::default() }, ready, health, challenged, rival: None })
+        Some(Verdict {
+            report: Report { twin_ready, ..Report::default() },
+            ready,
+            health,
+            challenged,
+            answered: health != Health::Unknown,
+            rival: None,
+        })
     }
 
     #[test]
@@ -182,6 +191,7 @@ mod tests {
         use Observed::{Active, Lost, Pending, Verified};
         let (name, twin) = ("ada.test", "www.ada.test");
         let nothing = verdict(false, false, Health::Wrong, false);
+        let silent = verdict(false, false, Health::Unknown, false);
         let good = verdict(true, false, Health::Good, true);
         let both = verdict(true, true, Health::Good, true);
         let want = |hosts: &[&str]| Some(Step::Want(hosts.iter().map(|host| (*host).to_owned()).collect()));
@@ -190,6 +200,9 @@ mod tests {
             (Pending, None, vec![], vec![], 8, None),
             (Pending, nothing.clone(), vec![], vec![], 8, Some(Step::Renew)),
             (Pending, nothing.clone(), vec![], vec![], 61, Some(Step::Remove)),
+            (Pending, silent.clone(), vec![], vec![], 8, None),
+            (Pending, silent.clone(), vec![], vec![], 119, None),
+            (Pending, silent.clone(), vec![], vec![], 120, Some(Step::Remove)),
             (Pending, verdict(false, false, Health::Wrong, true), vec![], vec![], 61, None),
             (Pending, good.clone(), vec![], vec![], 0, Some(Step::Verify)),
             (Lost, nothing.clone(), vec![], vec![], 61, None),
@@ -273,7 +286,7 @@ mod tests {
         {
             let served =
                 DomainRow { observed: Observed::Active, own_domain: Some("ada.test".into()), twin: None, ..row() };
-            let row = DomainRow { good_at: Some(served.asked_at), ..served };
+            let row = DomainRow { unheard_since: Some(served.asked_at), ..served };
             let here = vec!["ada.test".to_owned()];
             let seen = Seen {
                 now: row.asked_at + TimeDelta::days(days),

@@ -168,6 +168,39 @@ async fn a_resolver_that_says_half_of_where_the_edge_is_says_nothing_of_it() {
 }
 
 #[tokio::test]
+async fn a_resolver_that_is_away_or_refuses_us_keeps_nobody_waiting() {
+    for does in [|_: &Query| Does::Drop, |_: &Query| Does::Fail] {
+        let mut scene = Scene::new().await;
+        let first = resolver(scene.knot.addr(), does).await;
+        let both = vec![first, scene.knot.addr()];
+        scene.domains.dns = Dns::new(&dns::Options { dns_servers: both, ..options(&scene.knot) });
+        let row = scene.claim(&scene.ada, NAME, true).await;
+        assert_eq!(words(&row), ["TXT missing", "A missing", "CNAME missing"]);
+        scene.set_all(&row).await;
+        assert!(scene.ask(&scene.ada).await.serves());
+        assert!(!scene.row(&scene.ada).await.slow, "it costs its time once");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_server_at_two_addresses_hides_nothing_that_the_living_one_says() {
+    let scene = Scene::new().await;
+    let mut silent = Vec::new();
+    scene.knot.add(NAME, "NS", "ns2.ada.test.").await.unwrap();
+    for ip in ["127.0.0.21", "127.0.0.22"] {
+        silent.push(tokio::net::UdpSocket::bind((ip, scene.knot.addr().port())).await.unwrap());
+        scene.knot.add("ns2.ada.test", "A", ip).await.unwrap();
+    }
+    let row = scene.claim(&scene.ada, NAME, true).await;
+    scene.knot.set(CHALLENGE, "TXT", &row.challenge_value()).await.unwrap();
+    scene.knot.set(NAME, "A", EDGE).await.unwrap();
+    // As many DNS hosts have it from the beginning.
+    scene.knot.set(WWW, "CNAME", "ada.test.").await.unwrap();
+    let row = scene.ask(&scene.ada).await;
+    assert_eq!((words(&row), row.serves()), (["TXT ok", "A ok", "CNAME ok"].map(str::to_owned).to_vec(), true));
+}
+
+#[tokio::test]
 async fn three_resolvers_that_never_answer_about_caa_hide_nothing_else() {
     let mut scene = Scene::new().await;
     let mut silent = Vec::new();

@@ -89,7 +89,10 @@ pub(super) struct Public {
     resolver: Arc<Resolver>,
     challenges: Arc<Challenges>,
     shown: Option<Shown>,
-    failing: bool,
+    /// As they are, whether or not they could be written down.
+    attempts: Attempts,
+    /// A certificate in use that could not be written yet.
+    unwritten: Option<String>,
 }
 
 impl Public {
@@ -102,8 +105,10 @@ impl Public {
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let files = Files::new(data, domain, &options.directory.url);
-        let (domain, shown, failing) = (domain.clone(), None, false);
-        let mut this = Self { options, domain, clock, files, resolver, challenges, shown, failing };
+        let kept = std::fs::read(&files.attempts).ok();
+        let attempts = kept.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+        let (domain, shown, unwritten) = (domain.clone(), None, None);
+        let mut this = Self { options, domain, clock, files, resolver, challenges, shown, attempts, unwritten };
         if let Some(kept) = read(&this.files.certificate)? {
             let text = String::from_utf8(kept)?;
             let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(anyhow::Error::from);
@@ -136,14 +141,15 @@ impl Public {
 
     /// Gets and renews until dropped. `fallback` keeps what is shown until the first certificate fresh.
     pub(super) async fn forever(mut self, fallback: impl Fn() + Send) {
-        let attempts = self.attempts();
-        let wait = timetable::at_start(attempts.failures, self.clock.now() - attempts.last);
-        let mut due = self.renew_at().unwrap_or_else(|| self.clock.now() + wait);
-        let mut ask = self.clock.now();
+        let began = self.clock.now();
+        let wait = timetable::at_start(self.attempts.failures, began - self.attempts.last);
+        let mut due = timetable::first_try(self.renew_at(), wait, began);
+        let mut ask = began;
         loop {
             let now = self.clock.now();
+            self.write_what_is_not();
             // While renewing fails, the timetable of failures counts, and no suggestion.
-            let asks = self.shown.is_some() && !self.failing;
+            let asks = self.shown.is_some() && self.attempts.failures == 0;
             if now >= due {
                 due = now + self.attempt().await;
                 if self.shown.is_none() {
@@ -186,16 +192,18 @@ impl Public {
     /// One attempt, told to the person at the terminal; how long to wait after it.
     async fn attempt(&mut self) -> Duration {
         match self.order().await {
-            Ok((text, certified)) => {
+            Ok((issued, certified)) => {
                 let life = certified.not_after() - certified.not_before();
                 println!("{}", words::got(&self.domain, &self.authority(), certified.not_after()));
-                self.show(text, certified);
+                self.unwritten = Some(in_one(&issued));
+                self.show(issued.chain_pem, certified);
+                self.write_what_is_not();
                 self.note(0);
                 let due = self.renew_at().unwrap_or_else(|| self.clock.now());
                 (due - self.clock.now()).to_std().unwrap_or_default().max(timetable::least_pause(life))
             }
             Err(error) => {
-                let failures = self.attempts().failures + 1;
+                let failures = self.attempts.failures.saturating_add(1);
                 let asked = match &error {
                     Error::Away { after, .. } | Error::Limited { after, .. } => *after,
                     Error::NotValidated { .. } | Error::Refused(_) => None,
@@ -210,10 +218,10 @@ impl Public {
         }
     }
 
-    async fn order(&self) -> Result<(String, Certified), Error> {
+    async fn order(&self) -> Result<(Issued, Certified), Error> {
         let names = [self.domain.as_str().to_owned()];
         let replaces = self.shown.as_ref().map(|shown| shown.chain_pem.as_str());
-        self.challenges.failed(self.attempts().failures);
+        self.challenges.failed(self.attempts.failures);
         let account = self.account().await?;
         self.lets(&account).await?;
         let issued = match account.issue(&names, replaces, &*self.challenges, PATIENCE).await {
@@ -224,7 +232,9 @@ impl Public {
             }
             answer => answer?,
         };
-        self.keep(issued).map_err(Error::Refused)
+        let key = PrivatePkcs8KeyDer::from(issued.key_der.secret_pkcs8_der().to_vec());
+        let certified = Certified::new(&issued.chain_pem, key.into()).map_err(Error::Refused)?;
+        Ok((issued, certified))
     }
 
     /// Whether the domain lets the authority issue: one that forbids it is told so here, and costs none of the authority's patience. Where
@@ -262,31 +272,30 @@ impl Public {
         Ok(account)
     }
 
-    /// Key and chain in one file: both or neither.
-    fn keep(&self, issued: Issued) -> anyhow::Result<(String, Certified)> {
-        let key = STANDARD.encode(issued.key_der.secret_pkcs8_der());
-        let lines: Vec<&str> = key.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-        let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
-        let text = format!("{key}{}", issued.chain_pem);
-        tls::files::write(&self.files.certificate, text.as_bytes(), 0o600)?;
-        let key = PrivatePkcs8KeyDer::from(issued.key_der.secret_pkcs8_der().to_vec());
-        Ok((issued.chain_pem.clone(), Certified::new(&issued.chain_pem, key.into())?))
+    /// What was issued counts at the authority, and serves although there is no room for it: it is written as soon as there is.
+    fn write_what_is_not(&mut self) {
+        let Some(text) = &self.unwritten else { return };
+        match tls::files::write(&self.files.certificate, text.as_bytes(), 0o600) {
+            Ok(()) => self.unwritten = None,
+            Err(error) => eprintln!("{}", words::not_kept(&self.domain, &self.files.certificate, &error)),
+        }
     }
 
-    fn attempts(&self) -> Attempts {
-        let kept = std::fs::read(&self.files.attempts).ok();
-        kept.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
-    }
-
-    /// A disk that is full costs politeness at the next start, no more.
+    /// How the last attempt went. Where that cannot be written it counts until the next start.
     fn note(&mut self, failures: u32) {
-        self.failing = failures > 0;
-        let attempts = Attempts { failures, last: self.clock.now() };
-        let json = serde_json::to_vec(&attempts).unwrap_or_default();
+        self.attempts = Attempts { failures, last: self.clock.now() };
+        let json = serde_json::to_vec(&self.attempts).unwrap_or_default();
         if let Err(error) = tls::files::write(&self.files.attempts, &json, 0o600) {
             tracing::warn!(error = format!("{error:#}"), "attempts cannot be counted");
         }
     }
+}
+
+/// Key and chain in one file: both or neither.
+fn in_one(issued: &Issued) -> String {
+    let key = STANDARD.encode(issued.key_der.secret_pkcs8_der());
+    let lines: Vec<&str> = key.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n{}", lines.join("\n"), issued.chain_pem)
 }
 
 fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {

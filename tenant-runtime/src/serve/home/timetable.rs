@@ -39,6 +39,12 @@ pub(super) fn at_start(failures: u32, ago: TimeDelta) -> Duration {
     wait.saturating_sub(ago.to_std().unwrap_or_default())
 }
 
+/// When to try first after a start at `now`: when the one that there is is to be renewed, or at once without one, but not before `wait` is over.
+pub(super) fn first_try(renew_at: Option<DateTime<Utc>>, wait: Duration, now: DateTime<Utc>) -> DateTime<Utc> {
+    let soonest = now + wait;
+    renew_at.map_or(soonest, |at| at.max(soonest))
+}
+
 /// The shortest pause after a success: clocks that disagree must not make us ask without end.
 pub(super) fn least_pause(life: TimeDelta) -> Duration {
     share(life, 0.25).to_std().unwrap_or_default().min(Duration::from_secs(3600))
@@ -79,6 +85,11 @@ mod tests {
         assert_eq!(retry_after(1, Some(minutes(7 * 1440)), left, 0.0), minutes(18 * 60));
         assert_eq!(retry_after(4, None, left, 0.0), minutes(18 * 60));
         assert_eq!(retry_after(2, None, left, 0.0), minutes(10));
+        assert_eq!(first_try(None, minutes(0), day(0)), day(0));
+        assert_eq!(first_try(None, minutes(6), day(0)), day(0) + minutes(6));
+        assert_eq!(first_try(Some(day(9)), minutes(6), day(0)), day(9));
+        let overdue = first_try(Some(day(-1)), minutes(6), day(0));
+        assert_eq!(overdue, day(0) + minutes(6), "to be started again and again is no way around");
         assert_eq!(at_start(0, TimeDelta::zero()), minutes(0));
         assert_eq!(at_start(7, TimeDelta::minutes(4)), minutes(6));
         assert_eq!(at_start(7, TimeDelta::days(1)), minutes(0));

@@ -57,6 +57,14 @@ pub(super) fn got(domain: &Domain, authority: &str, until: DateTime<Utc>) -> Str
     format!("{domain} has a certificate of {authority}, good until {}. It will be renewed in time.", day(until))
 }
 
+pub(super) fn not_kept(domain: &Domain, at: &Path, error: &anyhow::Error) -> String {
+    format!(
+        "The certificate of {domain} is in use, but cannot be written to {}: {error:#}.\n\
+         Make room, or let this program write there: until then it is lost when this program ends, and authorities make only a few a week.",
+        at.display()
+    )
+}
+
 pub(super) async fn failed(
     domain: &Domain,
     authority: &str,
