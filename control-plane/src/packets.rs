@@ -49,6 +49,18 @@ pub(crate) fn send<T: Serialize>(
 /// # Errors
 /// When a message was cut, or is not what was expected.
 pub(crate) fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    take(socket, ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+}
+
+/// The same, of a message that is worth something without what comes with it: this process may have no room for one descriptor more.
+///
+/// # Errors
+/// As [`receive`].
+pub(crate) fn receive_what_fits<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    take(socket, ReturnFlags::TRUNC)
+}
+
+fn take<T: DeserializeOwned>(socket: BorrowedFd<'_>, wrong: ReturnFlags) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut bytes = vec![0; MESSAGE_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -67,7 +79,7 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result
             descriptors.extend(these);
         }
     }
-    if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if got.flags.intersects(wrong) {
         return Err(io::Error::other("a message was cut"));
     }
     if got.bytes == 0 {

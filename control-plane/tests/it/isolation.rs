@@ -287,3 +287,24 @@ fn what_the_page_on_security_promises_is_tested() {
     let missing: Vec<_> = tests.filter(|name| !sources.contains(&format!("fn {name}("))).collect();
     assert!(missing.is_empty(), "no such tests: {missing:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_placed_is_failing_until_what_is_in_the_way_has_gone() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("not tried: only root gives folders to others");
+    }
+    let machine = Machine::start(None, 300).await;
+    let spec = Machine::spec("ada");
+    let folder = machine.folder(&spec.id);
+    // As one that was restored and is somebody else's.
+    std::fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::chown(&folder, Some(1000), Some(1000)).unwrap();
+    let error = machine.host.place(&spec).await.unwrap_err().to_string();
+    let state = async || machine.host.look(&spec.id).await.unwrap().unwrap().state;
+    let State::Failing(why) = state().await else { panic!("{:?}", state().await) };
+    assert!(why.contains("user 1000") && error.contains(&why), "{error}: {why}");
+    std::fs::remove_dir(&folder).unwrap();
+    let unit = machine.host.retry(&spec.id).await.unwrap().unwrap();
+    assert_eq!(unit.state, State::Awake);
+    get(&unit.socket, "/").await.unwrap();
+}

@@ -158,8 +158,9 @@ impl Machine {
         self.child.as_ref().unwrap().id()
     }
 
-    pub(crate) async fn place(&self, name: &str) -> (TenantSpec, Unit) {
-        let spec = TenantSpec {
+    /// A new percloud of this name.
+    pub(crate) fn spec(name: &str) -> TenantSpec {
+        TenantSpec {
             id: TenantId::random(),
             domain: format!("{name}.percloud.localhost").parse().unwrap(),
             also: Vec::new(),
@@ -169,7 +170,11 @@ impl Machine {
             setup_sha256: None,
             suspended: None,
             provider: None,
-        };
+        }
+    }
+
+    pub(crate) async fn place(&self, name: &str) -> (TenantSpec, Unit) {
+        let spec = Self::spec(name);
         let unit = self.host.place(&spec).await.unwrap();
         (spec, unit)
     }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use bundle::TenantSpec;
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 use super::state::Known;
 use crate::hosts::{Error, State};
@@ -38,8 +41,8 @@ pub(super) struct Seen {
     pub(super) known: Arc<Known>,
     /// Whether it runs.
     pub(super) state: State,
-    /// [`crate::hosts::Unit::filled`], as it was when anything last happened.
-    pub(super) filled: bool,
+    /// Until when it counts as one that has filled the disk ([`crate::hosts::Unit::filled`]).
+    pub(super) filled_until: Option<Instant>,
 }
 
 /// The desk of one unit.

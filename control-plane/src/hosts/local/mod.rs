@@ -287,12 +287,11 @@ impl Local {
         self.leave_counts()
     }
 
-    /// Puts one to sleep that fills the disk. Should it be too busy to hear that, it is told again when it is next counted.
-    fn stop_filling(&self, id: &TenantId, why: String) {
+    /// Puts one to sleep that fills the disk; whether it has heard it. Should it be too busy for that, it is told again when it is next
+    /// counted.
+    fn stop_filling(&self, id: &TenantId, why: String) -> bool {
         let desk = self.units().get(id).map(|handle| handle.desk.clone());
-        if let Some(desk) = desk {
-            desk.offer(Order::StopFilling(why));
-        }
+        desk.is_some_and(|desk| desk.offer(Order::StopFilling(why)))
     }
 
     /// Gives a unit an order. One that is just being removed is waited for, and followed by a new one.
@@ -319,7 +318,8 @@ impl Local {
 
     fn unit(&self, id: &TenantId, seen: Seen, status: super::Status) -> Unit {
         let socket = self.shared.paths.tenant_socket(id);
-        Unit { spec_hash: seen.known.spec.hash(), socket, state: seen.state, status, filled: seen.filled }
+        let filled = seen.filled_until.is_some_and(|until| tokio::time::Instant::now() < until);
+        Unit { spec_hash: seen.known.spec.hash(), socket, state: seen.state, status, filled }
     }
 
     async fn status(&self, id: &TenantId) -> super::Status {

@@ -127,9 +127,9 @@ impl Troubles {
         }
     }
 
-    /// Whether it was put to sleep for that lately.
-    pub(super) fn has_filled(&self, now: Instant) -> bool {
-        self.fills.is_some_and(|(_, last)| now.duration_since(last) < FILLS_FORGOTTEN)
+    /// Until when it counts as one that was put to sleep for that lately.
+    pub(super) fn has_filled_until(&self) -> Option<Instant> {
+        self.fills.map(|(_, last)| last + FILLS_FORGOTTEN)
     }
 
     /// It has run for [`SETTLED`], or somebody who may says so. Starts in vain are forgiven by time only.
@@ -270,9 +270,10 @@ mod tests {
             now = troubles.not_before().unwrap();
             troubles.forget();
             assert_eq!((troubles.failing(), troubles.not_before()), (None, None));
-            assert!(troubles.has_filled(now), "its owner has still to hear of it");
+            assert!(troubles.has_filled_until().is_some_and(|until| now < until), "its owner has still to hear of it");
         }
-        assert!(!Troubles::default().has_filled(now) && !troubles.has_filled(now + FILLS_FORGOTTEN));
+        assert_eq!(Troubles::default().has_filled_until(), None);
+        assert!(troubles.has_filled_until() <= Some(now + FILLS_FORGOTTEN), "and not for ever");
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 360, 360]);
         troubles.fills("again".into(), now + FILLS_FORGOTTEN);
         assert_eq!(troubles.not_before(), Some(now + FILLS_FORGOTTEN + FILLS_WAIT));
@@ -314,7 +315,7 @@ mod tests {
         for (filled, ago) in [(&filled, 10), (&filled, 600), (&forgiven, 4)] {
             let mut troubles = Troubles::resumed(filled, at + TimeDelta::minutes(ago), now);
             assert_eq!((troubles.failing(), troubles.not_before()), (None, None), "{ago}");
-            assert!(troubles.has_filled(now), "its owner has still to hear of it");
+            assert!(troubles.has_filled_until().is_some_and(|until| now < until), "its owner has still to hear of it");
             assert_eq!(troubles.fills("again".into(), now), 3, "and it waits longer the next time");
         }
         let mut troubles = Troubles::resumed(&filled, at + TimeDelta::hours(25), now);

@@ -67,8 +67,9 @@ fn plan(wish: Option<DateTime<Utc>>, now: DateTime<Utc>, since: Option<Duration>
     // What is past has a negative distance: it is due.
     let wait = (wish - now).to_std().unwrap_or_default();
     let pause = since.map_or(Duration::ZERO, |since| PAUSE.saturating_sub(since));
-    let wait = wait.max(pause).saturating_add(late);
-    if wait > HORIZON { Plan::LookAgain(HORIZON) } else { Plan::Start(wait) }
+    let wait = wait.max(pause);
+    // By its own time, and not by its place in the spread, which may be beyond what is looked ahead.
+    if wait > HORIZON { Plan::LookAgain(HORIZON) } else { Plan::Start(wait.saturating_add(late)) }
 }
 
 /// A percloud's own place within the spread: always the same, and different from its neighbours'.
@@ -183,7 +184,10 @@ mod tests {
             (at(0), Some(MINUTE * 15), 0, start(0)),
             (at(15), never, 0, start(15)),
             // Ahead, far ahead, and as far as there are dates.
-            (at(15), never, 1, Plan::LookAgain(HORIZON)),
+            (at(15), never, 1, start(16)),
+            (at(16), never, 1, Plan::LookAgain(HORIZON)),
+            (at(-5), never, 20, start(20)),
+            (at(5), never, 30, start(35)),
             (at(24 * 60), never, 0, Plan::LookAgain(HORIZON)),
             (at(60 * 24 * 365), never, 0, Plan::LookAgain(HORIZON)),
             (Some(DateTime::<Utc>::MAX_UTC), never, 0, Plan::LookAgain(HORIZON)),

@@ -93,7 +93,7 @@ impl Spawner {
     }
 
     async fn hear(&self) -> io::Result<Option<(Report, Vec<OwnedFd>)>> {
-        self.socket.async_io(Interest::READABLE, |socket| wire::receive(socket.as_fd())).await
+        self.socket.async_io(Interest::READABLE, |socket| wire::receive_what_fits(socket.as_fd())).await
     }
 
     async fn listen(&self) {
@@ -101,8 +101,14 @@ impl Spawner {
             match self.hear().await {
                 Ok(Some((Report::Began(key), mut descriptors))) => {
                     let used = self.waiting().get(&key).map(|waiting| waiting.used.clone());
-                    if let (Some(used), Some(process)) = (used, descriptors.pop()) {
-                        used.began(Process::new(process));
+                    match (used, descriptors.pop()) {
+                        (Some(used), Some(process)) => used.began(Process::new(process)),
+                        (_, Some(_)) => {}
+                        (_, None) => {
+                            // Nobody could hold it to anything.
+                            tracing::error!("the host has no descriptor left for a runtime, which is ended");
+                            self.kill(key).await;
+                        }
                     }
                 }
                 Ok(Some((Report::Ended(key, end, spent), _))) => {

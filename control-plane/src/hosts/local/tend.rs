@@ -142,7 +142,8 @@ fn give_back(bytes: u64, whom: Whom, handles: Vec<Handle>) {
 async fn count_one(local: &Local, counters: Arc<Counters>) -> u64 {
     let folder = local.shared.paths.tenants().join(counters.id().as_str());
     let stop = local.shared.stop.clone();
-    let id = counters.id().clone();
+    let one = counters.clone();
+    let begun = counters.count_begins();
     let counted = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
         let stored = disk::count(&folder, &|| !stop.is_cancelled());
@@ -157,14 +158,19 @@ async fn count_one(local: &Local, counters: Arc<Counters>) -> u64 {
                 return verdict;
             }
             Err(_) if disk::gone(&folder) || stop.is_cancelled() => {}
-            Err(error) => tracing::warn!(tenant.id = %counters.id(), %error, "a percloud's folder cannot be counted"),
+            Err(error) => {
+                counters.count_fails(&begun);
+                tracing::warn!(tenant.id = %counters.id(), %error, "a percloud's folder cannot be counted");
+            }
         }
         Verdict::default()
     });
     match counted.await {
         Ok(Verdict { stop, grown, .. }) => {
-            if let Some(why) = stop {
-                local.stop_filling(&id, why);
+            if let Some(why) = stop
+                && local.stop_filling(one.id(), why)
+            {
+                one.stops();
             }
             grown
         }

@@ -1,6 +1,8 @@
 //! One percloud on this machine: a task that owns its listening socket, waits for the first connection, has the runtime
 //! started with that socket, and waits for its end.
 
+mod filling;
+
 use std::{ops::ControlFlow, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -18,7 +20,7 @@ use super::{
     shared::Shared,
     spawn::Running,
     starts::is_hasty,
-    state::{Filled, Known},
+    state::Known,
     used::Counters,
     waiting::{end_of, is_deaf, wanted},
     wire::End,
@@ -29,6 +31,8 @@ use crate::hosts::{Error, State};
 const DRAIN: Duration = Duration::from_secs(12);
 /// And less when its percloud is removed.
 const LEAVE: Duration = Duration::from_secs(3);
+/// One that cannot listen is tried again so often by itself.
+const BROKEN_AGAIN: Duration = Duration::from_secs(300);
 
 /// How a unit is reached.
 #[derive(Clone)]
@@ -45,7 +49,7 @@ pub(super) struct Handle {
 pub(super) fn live(shared: &Arc<Shared>, id: TenantId, known: Option<Known>) -> Handle {
     let known = known.map(Arc::new);
     let desk =
-        Desk::new(known.as_ref().map(|known| Seen { known: known.clone(), state: State::Asleep, filled: false }));
+        Desk::new(known.as_ref().map(|known| Seen { known: known.clone(), state: State::Asleep, filled_until: None }));
     let quota = known.as_ref().map(|known| known.spec.quota_bytes);
     let used = Counters::new(id.clone(), shared.groups.clone(), shared.lane.clone(), quota);
     let activity = Activity::default();
@@ -121,6 +125,8 @@ pub(super) enum Event {
     Overstays,
     /// Its socket hears nobody any more, for this reason.
     Deaf(String),
+    /// It cannot listen, and what is in the way may be gone.
+    Mend,
     /// The host ends.
     Stop,
 }
@@ -160,7 +166,7 @@ impl Unit {
                     // Before anybody hears of it: what is wanted next is for another one.
                     self.desk.close();
                 }
-                let _ = answer.send(done.map_err(|why| Error::Refused(format!("{why:#}"))));
+                let _ = answer.send(done.map_err(refusal));
                 if gone {
                     return ControlFlow::Break(());
                 }
@@ -177,6 +183,7 @@ impl Unit {
             Event::Waited => self.troubles.waited(),
             Event::Overstays => self.overstays().await,
             Event::Deaf(why) => self.hear_again(&why).await,
+            Event::Mend => self.mend().await,
         }
         ControlFlow::Continue(())
     }
@@ -189,12 +196,12 @@ impl Unit {
             (None, None, Some(_)) => State::Awake,
             (None, None, None) => State::Asleep,
         };
-        let filled = self.troubles.has_filled(Instant::now());
-        self.desk.show(self.known.clone().map(|known| Seen { known, state, filled }));
+        let filled_until = self.troubles.has_filled_until();
+        self.desk.show(self.known.clone().map(|known| Seen { known, state, filled_until }));
     }
 
     async fn next(&mut self) -> Event {
-        let Self { id, desk, shared, run, listener, troubles, alarm, known, .. } = self;
+        let Self { id, desk, shared, run, listener, troubles, alarm, known, broken, .. } = self;
         let suspended = known.as_ref().is_some_and(|known| known.is_suspended());
         tokio::select! {
             biased;
@@ -206,6 +213,10 @@ impl Unit {
                     (None, Some(listener)) => {
                         let alarm = (!suspended).then(|| alarm.rings(shared, id));
                         wanted(listener, troubles, &shared.gate, alarm).await
+                    }
+                    (None, None) if broken.is_some() => {
+                        Box::pin(tokio::time::sleep(BROKEN_AGAIN)).await;
+                        Event::Mend
                     }
                     (None, None) => std::future::pending().await,
                 }
@@ -239,10 +250,19 @@ impl Unit {
                 anyhow::Ok((known, listener))
             });
             let (known, listener) = settled.await??;
+            self.used.may_store(known.spec.quota_bytes);
             self.known = Some(known);
-            if let Some(listener) = listener {
-                self.listener = Some(listener?);
-                self.broken = None;
+            match listener {
+                Some(Ok(listener)) => {
+                    self.listener = Some(listener);
+                    self.broken = None;
+                }
+                Some(Err(why)) => {
+                    // It is placed, and nobody is heard: that is what everybody shall see, and what is tried again.
+                    self.broken = Some(format!("{why:#}"));
+                    return Err(why);
+                }
+                None => {}
             }
             // Connections that come meanwhile wait in the socket's queue for the next one.
             self.drain(DRAIN).await;
@@ -256,7 +276,7 @@ impl Unit {
     async fn retry(&mut self) -> anyhow::Result<Option<Seen>> {
         self.troubles.forget();
         if self.known.as_mut().is_some_and(|known| Arc::make_mut(known).forgive()) {
-            self.remember();
+            self.remember().await;
         }
         if self.listener.is_none() {
             self.resume().await?;
@@ -273,10 +293,12 @@ impl Unit {
         self.listener = None;
         if let Some(known) = &mut self.known {
             Arc::make_mut(known).leaving = true;
-            self.shared.memory.remember(known)?;
         }
+        self.write_down().await?;
         // As long as it runs it can put into its folder what was just taken out, and where we look.
-        anyhow::ensure!(self.drain(LEAVE).await, "its runtime has not ended yet; ask again");
+        if !self.drain(LEAVE).await {
+            return Err(Error::Unavailable("its runtime has not ended yet".into()).into());
+        }
         let (shared, id) = (self.shared.clone(), self.id.clone());
         tokio::task::spawn_blocking(move || shared.wipe(&id)).await??;
         self.known = None;
@@ -316,6 +338,9 @@ impl Unit {
         if self.listener.as_ref().is_some_and(is_deaf) {
             return self.hear_again("it was shut down").await;
         }
+        if self.troubles.is_stopped(Instant::now()) {
+            return; // it was asked to end, and took its time: it waits on
+        }
         let hasty =
             matches!(end, End::Left(0)) && run.may_stay && is_hasty(run.since.elapsed(), self.shared.idle_seconds);
         self.troubles.left(self.listener.as_ref().and_then(queue::first), hasty, Instant::now());
@@ -344,6 +369,11 @@ impl Unit {
         self.troubles.deaf(why, Instant::now());
     }
 
+    /// What kept it from listening may be mended.
+    async fn mend(&mut self) {
+        self.broken = self.resume().await.err().map(|why| format!("{why:#}"));
+    }
+
     /// The machine needs the memory.
     async fn sleep(&mut self, firmly: bool) {
         match &mut self.run {
@@ -353,30 +383,6 @@ impl Unit {
                 self.shared.spawner.hurry(run.running.key).await;
             }
             None => {}
-        }
-    }
-
-    /// It fills the disk.
-    async fn stop_filling(&mut self, why: String) {
-        if self.run.is_none() && self.troubles.is_stopped(Instant::now()) {
-            return; // what it wrote until its end, counted late
-        }
-        self.drain(LEAVE).await;
-        metrics::counter!("percloud_host_stopped_for_disk_total").increment(1);
-        tracing::warn!(tenant.id = %self.id, reason = why, "a percloud is put to sleep");
-        let times = self.troubles.fills(why.clone(), Instant::now());
-        if let Some(known) = &mut self.known {
-            let filled = Filled { times, at: self.shared.timetable.now(), why, forgiven: false };
-            Arc::make_mut(known).filled = Some(Box::new(filled));
-            self.remember();
-        }
-    }
-
-    /// For the next host. This one goes by what it knows, should there be no room to write that down.
-    fn remember(&self) {
-        let written = self.known.as_ref().map_or(Ok(()), |known| self.shared.memory.remember(known));
-        if let Err(error) = written {
-            tracing::warn!(tenant.id = %self.id, %error, "whether a percloud has filled the disk is not known after a restart");
         }
     }
 
@@ -409,4 +415,9 @@ impl Unit {
         }
         ended
     }
+}
+
+/// Somebody must look at it, unless it says itself that it passes.
+fn refusal(why: anyhow::Error) -> Error {
+    why.downcast::<Error>().unwrap_or_else(|why| Error::Refused(format!("{why:#}")))
 }

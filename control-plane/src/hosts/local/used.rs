@@ -12,7 +12,7 @@ use std::{
 use bundle::TenantId;
 use tokio::time::Instant;
 
-pub(super) use self::folder::{Due, Verdict};
+pub(super) use self::folder::{Begun, Due, Verdict};
 use self::{
     count::{Count, Run},
     folder::Folder,
@@ -205,6 +205,24 @@ impl Counters {
     /// It may have so much on the disk.
     pub(super) fn may_store(&self, quota: u64) {
         self.count().folder.quota = quota;
+    }
+
+    /// Its folder is counted from now on.
+    pub(super) fn count_begins(&self) -> Begun {
+        self.count().folder.begins()
+    }
+
+    /// That came to nothing.
+    pub(super) fn count_fails(&self, begun: &Begun) {
+        self.count().folder.fails(begun);
+    }
+
+    /// It was told to stop for what its folder holds; one that runs may write on until its end.
+    pub(super) fn stops(&self) {
+        let mut count = self.count();
+        if count.run.is_some() {
+            count.folder.stops();
+        }
     }
 
     /// Its folder was counted, which took so long.

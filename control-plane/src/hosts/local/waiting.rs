@@ -9,6 +9,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags},
+    io::Errno,
     net::SocketFlags,
 };
 use tokio::{
@@ -26,10 +27,13 @@ use super::{
 
 /// The socket of one who is awake is looked at this often: it is in the runtime's hands.
 const LOOKED_AT: Duration = Duration::from_secs(5);
+/// How long the host waits for descriptors or memory when it has none to let somebody in with.
+const RELIEF: Duration = Duration::from_millis(50);
 
 /// The end of a run, or that it has lasted, or for too long, or that its socket has become deaf.
 pub(super) async fn end_of(run: &mut Run, listener: Option<&OwnedFd>, troubles: &Troubles) -> Event {
     let settled = run.since + SETTLED;
+    let tried_again = is_another_try(troubles, run.since);
     let until = run.until;
     let mut end = std::pin::pin!(async {
         // No answer means that the spawner is gone, and the runtime with it.
@@ -38,7 +42,7 @@ pub(super) async fn end_of(run: &mut Run, listener: Option<&OwnedFd>, troubles: 
     loop {
         tokio::select! {
             end = &mut end => return Event::Ended(end),
-            () = tokio::time::sleep_until(settled), if troubles.failing().is_some() => return Event::Settled,
+            () = tokio::time::sleep_until(settled), if tried_again => return Event::Settled,
             () = tokio::time::sleep_until(until.unwrap_or(settled)), if until.is_some() => return Event::Overstays,
             () = tokio::time::sleep(LOOKED_AT) => {}
         }
@@ -46,6 +50,11 @@ pub(super) async fn end_of(run: &mut Run, listener: Option<&OwnedFd>, troubles: 
             return Event::Deaf(DEAF.to_owned());
         }
     }
+}
+
+/// Whether a run since then is one after a failure: not the one that is told to end for it, and takes its time.
+fn is_another_try(troubles: &Troubles, since: Instant) -> bool {
+    troubles.failing().is_some() && troubles.not_before() <= Some(since)
 }
 
 /// A reason to start it: a connection; or the time that it named itself; or, when it fails, the time to try it again. Without an alarm the first only.
@@ -137,7 +146,12 @@ async fn turn_away(listener: &OwnedFd, until: Option<Instant>) -> io::Result<()>
             let mut ready = connections.readable().await?;
             // Asked each time: the socket's own mode belongs to the runtime, so taking one too many would wait.
             while rustix::event::poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now))? > 0 {
-                drop(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?);
+                match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+                    Ok(connection) => drop(connection),
+                    // The machine's trouble, and none of this socket's.
+                    Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => tokio::time::sleep(RELIEF).await,
+                    Err(error) => return Err(error.into()),
+                }
             }
             ready.clear_ready();
         }
@@ -185,6 +199,16 @@ mod tests {
         let (folder, listener) = socket();
         let _visitor = UnixStream::connect(folder.path().join("sock")).unwrap();
         assert!(matches!(next(&listener, &well, &open).await, Event::Start(None)));
+    }
+
+    #[test]
+    fn one_that_is_told_to_end_and_takes_its_time_is_not_called_well() {
+        let now = Instant::now();
+        let mut troubles = Troubles::default();
+        assert!(!is_another_try(&troubles, now));
+        troubles.fills("holds much".into(), now);
+        assert!(!is_another_try(&troubles, now), "this is the run that was stopped");
+        assert!(is_another_try(&troubles, now + Duration::from_secs(3600)), "this is the next one");
     }
 
     #[tokio::test]

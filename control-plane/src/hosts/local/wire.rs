@@ -6,7 +6,7 @@ use bundle::TenantId;
 use serde::{Deserialize, Serialize};
 
 use super::layers::{Finding, Kind};
-pub(super) use crate::packets::{receive, send};
+pub(super) use crate::packets::{receive, receive_what_fits, send};
 
 /// What the host tells the spawner.
 #[derive(Debug, Serialize, Deserialize)]

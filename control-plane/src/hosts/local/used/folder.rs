@@ -26,6 +26,13 @@ pub(in crate::hosts::local) struct Verdict {
     pub(in crate::hosts::local) grown: u64,
 }
 
+/// What was to be said of a folder when a count of it began.
+#[derive(Debug)]
+pub(in crate::hosts::local) struct Begun {
+    changed: bool,
+    suspected: bool,
+}
+
 /// How urgent it is to count a folder, the most urgent first; and among the same, who was counted when, or never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::hosts::local) enum Due {
@@ -68,22 +75,35 @@ impl Folder {
         Self { quota, ..Self::default() }
     }
 
+    /// It is counted from now on: what changes meanwhile is not among what is found.
+    pub(super) fn begins(&mut self) -> Begun {
+        Begun { changed: std::mem::take(&mut self.changed), suspected: std::mem::take(&mut self.suspected) }
+    }
+
+    /// That came to nothing.
+    pub(super) fn fails(&mut self, begun: &Begun) {
+        self.changed |= begun.changed;
+        self.suspected |= begun.suspected;
+    }
+
+    /// Its percloud, which runs, was told to stop for what was found: it may write on until it has ended.
+    pub(super) fn stops(&mut self) {
+        self.stopped = true;
+    }
+
     /// It was counted, which took so long.
     pub(super) fn counted(&mut self, stored: Stored, took: Duration, now: Instant) -> Verdict {
         let far = stored.far_too_much(self.quota);
         self.far = far.is_some();
-        self.suspected = false;
         // Whose quota was made smaller than what they hold has not grown, and is left alone.
         let grown = self.before.as_ref().is_some_and(|before| stored.grown_since(before, self.quota));
         let last_words = std::mem::take(&mut self.stopped);
         let stop = far.filter(|_| grown && !last_words);
-        self.stopped = stop.is_some();
         let least = self.before.filter(|_| self.far && stop.is_none() && !last_words);
         self.before = Some(least.map_or(stored, |before| before.least(stored)));
         let grown = stored.bytes.saturating_sub(self.bytes.unwrap_or(0));
         self.bytes = Some(stored.bytes);
         self.counted = Some((now, took));
-        self.changed = false;
         Verdict { too_much: self.news(stored, now), stop, grown }
     }
 
@@ -107,7 +127,9 @@ impl Folder {
             let since = when.elapsed();
             // Those who wake and sleep all day cost a twentieth of a processor at most.
             let again = self.suspected || since > if self.far { COUNTED_FAR } else { COUNTED_AWAKE };
-            since > took * 20 && (self.changed || awake && again)
+            // Who may be filling the disk is looked for, whatever it costs.
+            let often = if self.suspected { 2 } else { 20 };
+            since > took * often && (self.changed || awake && again)
         });
         let when = self.counted.map(|(when, _)| when);
         is_due.then_some(match (awake, self.suspected) {
@@ -151,11 +173,45 @@ mod tests {
         assert!(!stops(3 * GIB) && !stops(3 * GIB), "it may have less than it has from now on");
         assert!(!stops(3 * GIB - (30 << 20)) && !stops(3 * GIB), "its database grows and shrinks");
         assert!(stops(4 * GIB) && !stops(4 * GIB), "it goes on, and is stopped once");
-        assert!(stops(5 * GIB) && !stops(6 * GIB) && !stops(6 * GIB), "what it wrote until its end is no second time");
-        assert!(stops(7 * GIB) && !stops(7 * GIB), "and what it writes then is");
         assert!(!stops(3 * GIB) && !stops(GIB), "its owner makes room");
         assert!(!stops(2 * GIB), "too much, but not far too much");
         assert!(stops(3 * GIB));
+    }
+
+    #[test]
+    fn what_is_written_until_the_end_is_no_second_time_and_who_did_not_run_has_no_end() {
+        let (mut folder, now) = (Folder::of(GIB), Instant::now());
+        assert!(folder.counted(stored(GIB), Duration::ZERO, now).stop.is_none());
+        assert!(folder.counted(stored(3 * GIB), Duration::ZERO, now).stop.is_some());
+        folder.stops();
+        assert!(folder.counted(stored(4 * GIB), Duration::ZERO, now).stop.is_none(), "it wrote on until its end");
+        assert!(folder.counted(stored(4 * GIB), Duration::ZERO, now).stop.is_none());
+        assert!(folder.counted(stored(5 * GIB), Duration::ZERO, now).stop.is_some(), "and what it writes then is new");
+        assert!(folder.counted(stored(6 * GIB), Duration::ZERO, now).stop.is_some(), "it slept: nothing was its end");
+    }
+
+    #[test]
+    fn what_changes_while_a_folder_is_counted_is_counted_again() {
+        let (mut folder, now) = (Folder::of(GIB), Instant::now());
+        folder.counted(stored(1), Duration::ZERO, now);
+        folder.changed = true;
+        let begun = folder.begins();
+        assert_eq!(folder.due(false), None, "it is being counted");
+        folder.changed = true;
+        folder.counted(stored(1), Duration::ZERO, now);
+        assert!(folder.due(false).is_some(), "it was awake meanwhile");
+        folder.changed = false;
+        folder.fails(&begun);
+        assert!(folder.due(false).is_some(), "nothing came of it");
+    }
+
+    #[test]
+    fn who_has_very_much_is_looked_at_soon_all_the_same_when_the_disk_fills() {
+        let (mut folder, took) = (Folder::of(GIB), Duration::from_secs(20));
+        let before = Instant::now().checked_sub(Duration::from_secs(60)).expect("a machine that is up for a minute");
+        folder.counted(stored(1), took, before);
+        assert_eq!(folder.due(true), None);
+        assert!(folder.wrote(GIB) && folder.due(true).is_some());
     }
 
     #[test]
