@@ -283,7 +283,7 @@ async fn what_is_in_memory_serves_while_postgres_is_away_and_the_rest_waits_for_
     assert!(shelf.shake("nobodys.example").await.is_err(), "what nobody has needs no database");
     assert!(!waiting.is_finished());
     let begun = std::time::Instant::now();
-    tokio::task::spawn_blocking(move || {
+    let _cluster = tokio::task::spawn_blocking(move || {
         cluster.start();
         cluster
     })
