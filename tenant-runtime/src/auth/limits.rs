@@ -62,6 +62,17 @@ pub fn failed(tx: &Transaction<'_>, visitor: &Visitor, now: DateTime<Utc>) -> an
     Ok(tx.query_row("select count(*) from sign_in_failures", [], |row| row.get(0))?)
 }
 
+/// Takes back what was counted last for a visitor.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn take_back(tx: &Transaction<'_>, visitor: &Visitor) -> anyhow::Result<()> {
+    let sql = "delete from sign_in_failures where rowid =
+        (select max(rowid) from sign_in_failures where visitor = ?1)";
+    tx.execute(sql, [&visitor.0])?;
+    Ok(())
+}
+
 /// Forgets a visitor's failures: they have proved who they are.
 ///
 /// # Errors
