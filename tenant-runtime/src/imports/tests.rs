@@ -285,6 +285,31 @@ async fn killed_at_any_step_and_started_again_it_ends_the_same() {
 }
 
 #[tokio::test]
+async fn housekeeping_takes_nothing_from_under_an_import_however_long_that_takes() {
+    let zip = take_everything(&lived_in().await, "").await.body;
+    let here = TestRuntime::new();
+    let blob = here.runtime.blobs().put(&zip).unwrap();
+    let now = here.clock.now();
+    let begin = move |tx: &rusqlite::Transaction<'_>| rows::insert(tx, "ada.zip", &rows::Source::Blob(blob), now);
+    let id = here.runtime.store().write(begin).await.unwrap();
+    turn(&here, &id, usize::MAX).await;
+    let key = id.clone();
+    let start = move |tx: &rusqlite::Transaction<'_>| rows::set_importing(tx, &key, &[], false);
+    assert!(here.runtime.store().write(start).await.unwrap());
+    let contents = checked(&zip).items().keys().filter(|path| path.starts_with("data/")).count();
+    assert!(turn(&here, &id, contents).await, "all is stored, and no section is in");
+    let stored = here.runtime.blobs().used();
+    for folder in std::fs::read_dir(here.folder().join("blobs")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let file = std::fs::File::options().write(true).open(file.unwrap().path()).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        }
+    }
+    crate::serve::tidy::once(&here.runtime).await.unwrap();
+    assert_eq!(here.runtime.blobs().used(), stored);
+}
+
+#[tokio::test]
 async fn the_command_line_fills_a_folder_from_the_file_or_the_unzipped_folder() {
     let ada = lived_in().await;
     let zip = take_everything(&ada, PASSPHRASE).await.body;

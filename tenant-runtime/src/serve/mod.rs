@@ -60,6 +60,15 @@ impl Told {
     }
 }
 
+/// Runs `serving` to its end. Work that still blocks a thread then (a bundle that is being read) ends with the process: it may be
+/// killed at any moment anyway, and who was told to stop is quick.
+fn run<T>(serving: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let executor = crate::cli::executor()?;
+    let end = executor.block_on(serving);
+    executor.shutdown_background();
+    end
+}
+
 /// Serves until told to stop, asleep by its own rules (`sleep`; none: never), or deleted; then drains and closes the store.
 async fn until_the_end(rt: &Runtime, listeners: Vec<Box<dyn Accept>>, sleep: Option<Sleep>) -> anyhow::Result<End> {
     let connections = Arc::new(Connections::new(rt.clone(), router::router(rt)));
