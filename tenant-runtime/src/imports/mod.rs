@@ -16,6 +16,7 @@ mod web;
 mod work;
 
 use axum::{Router, routing::get};
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction};
 
 pub use file::{Imported, check_file, from_file};
@@ -53,7 +54,7 @@ pub struct Section<'a> {
     /// Opened secrets by file; empty without the passphrase.
     pub secrets: &'a [(String, serde_json::Value)],
     /// The moment of the import.
-    pub now: chrono::DateTime<chrono::Utc>,
+    pub now: DateTime<Utc>,
 }
 
 impl Section<'_> {
@@ -89,6 +90,16 @@ impl Counts {
     pub fn balances(&self) -> bool {
         self.counted == self.imported + self.transformed + self.preserved + self.refused.len() as u64
     }
+}
+
+/// A moment that every program can write: one before the year 0 or after 9999 becomes the nearest of those years.
+#[must_use]
+pub fn plain(at: DateTime<Utc>) -> DateTime<Utc> {
+    const YEARS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+    if YEARS.contains(&at.timestamp()) {
+        return at;
+    }
+    DateTime::from_timestamp(at.timestamp().clamp(*YEARS.start(), *YEARS.end()), 0).unwrap_or_default()
 }
 
 /// What an upload of purpose `import` becomes.
@@ -133,7 +144,7 @@ pub fn blobs(db: &Connection) -> anyhow::Result<Vec<Hash>> {
 ///
 /// # Errors
 /// When the store does not answer.
-pub fn tidy(tx: &Transaction<'_>, now: chrono::DateTime<chrono::Utc>) -> anyhow::Result<()> {
+pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     rows::delete_old(tx, now)
 }
 
@@ -141,7 +152,7 @@ pub fn tidy(tx: &Transaction<'_>, now: chrono::DateTime<chrono::Utc>) -> anyhow:
 ///
 /// # Errors
 /// When the tables cannot be read.
-pub fn due(db: &Connection) -> anyhow::Result<Option<chrono::DateTime<chrono::Utc>>> {
+pub fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
     rows::due(db)
 }
 
@@ -150,10 +161,7 @@ pub fn due(db: &Connection) -> anyhow::Result<Option<chrono::DateTime<chrono::Ut
 ///
 /// # Errors
 /// When the tables cannot be read.
-pub fn unfinished(
-    db: &Connection,
-    now: chrono::DateTime<chrono::Utc>,
-) -> anyhow::Result<Option<chrono::DateTime<chrono::Utc>>> {
+pub fn unfinished(db: &Connection, now: DateTime<Utc>) -> anyhow::Result<Option<DateTime<Utc>>> {
     let day = chrono::TimeDelta::days(1);
     let last = rows::at_work(db)?.into_iter().map(|import| import.created_at).max();
     Ok(last.map(|began| if now - began < day { now } else { now + day }))
