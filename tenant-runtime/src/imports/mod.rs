@@ -5,6 +5,7 @@
 
 mod core;
 mod file;
+mod kept;
 mod pages;
 mod progress;
 mod report;

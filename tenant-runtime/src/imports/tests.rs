@@ -102,6 +102,50 @@ async fn export_import_export_gives_the_same_and_unknown_sections_survive_two_ho
     assert!(origins.contains(&checked(&first).percloud().id));
 }
 
+/// A percloud that keeps files of sections that nobody here knows, and its bundle.
+async fn strange(sections: &[(&str, &str, &[&str])]) -> bytes::Bytes {
+    let this = TestRuntime::signed_in().await;
+    for (id, path, files) in sections {
+        let section = serde_json::json!({"id": id, "spec": "https://game.example", "version": "1", "path": path,
+            "count": files.len(), "bytes": 0});
+        let files: Vec<_> = files
+            .iter()
+            .map(|file| (format!("{path}/{file}"), this.runtime.blobs().put(file.as_bytes()).unwrap()))
+            .collect();
+        let keep = move |tx: &rusqlite::Transaction<'_>| {
+            crate::exports::keep_section(tx, &serde_json::from_value(section)?)?;
+            files.iter().try_for_each(|(path, blob)| crate::exports::keep_file(tx, path, blob))
+        };
+        this.runtime.store().write(keep).await.unwrap();
+    }
+    take_everything(&this, "").await.body
+}
+
+#[tokio::test]
+async fn whatever_two_bundles_bring_of_sections_that_nobody_knows_there_can_be_an_export() {
+    let first = [
+        ("x/game", "data/x/game", ["Save.dat", "level"].as_slice()),
+        ("x/other", "data/x/other", &["a"]),
+        ("x/upper", "data/Y/upper", &["b"]),
+    ];
+    let second = [
+        ("x/game", "data/x/game", ["save.dat", "level/1"].as_slice()),
+        ("x/inside", "data/x/other/b", &["c"]),
+        ("x/lower", "data/y/lower", &["d"]),
+        ("x/files", "data/Files/x", &["e"]),
+    ];
+    let here = TestRuntime::signed_in().await;
+    bring(&here, &strange(&first).await, &[]).await;
+    let done = bring(&here, &strange(&second).await, &[]).await.text();
+    assert!(done.contains("something else is kept under this name already"), "{done}");
+    let added = [("folder", "", b"top".as_slice()), ("file", "a.txt", b"mine")];
+    assert!(here.post_multipart("/app/files/upload", &added).await.status.is_redirection());
+    let bundle = checked(&take_everything(&here, "").await.body);
+    let ours = |path: &&String| ["data/x/", "data/y/"].iter().any(|place| path.to_lowercase().starts_with(place));
+    let kept = bundle.items().keys().filter(ours).collect::<Vec<_>>();
+    assert_eq!(kept, ["data/Y/upper/b", "data/x/game/level/1", "data/x/game/save.dat", "data/x/other/a"]);
+}
+
 #[tokio::test]
 async fn nothing_is_changed_before_the_owner_says_so() {
     let ada = lived_in().await;
