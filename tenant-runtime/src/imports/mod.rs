@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// The tables, oldest step first.
-pub const SCHEMA: &[&str] = &[include_str!("schema.sql")];
+pub const SCHEMA: &[&str] = &[include_str!("schema.sql"), include_str!("tries.sql")];
 
 /// What the pages are made of; their messages are with [`crate::exports::PAGES`].
 pub const PAGES: crate::pages::Part = crate::pages::Part {
@@ -179,6 +179,17 @@ pub fn resume(rt: &Runtime) -> anyhow::Result<()> {
     }
     for row in rt.store().read_now(rows::at_work)? {
         work::ensure(rt, &row.id);
+    }
+    Ok(())
+}
+
+/// We were told to stop: what was at work has not ended us, and its try does not count.
+///
+/// # Errors
+/// When the store does not answer.
+pub(crate) async fn told_to_stop(rt: &Runtime) -> anyhow::Result<()> {
+    if !rt.store().is_untouched() && rt.store().read(is_any_at_work).await? {
+        rt.store().write(rows::take_tries_back).await?;
     }
     Ok(())
 }

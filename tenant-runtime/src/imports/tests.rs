@@ -354,6 +354,30 @@ async fn housekeeping_takes_nothing_from_under_an_import_however_long_that_takes
 }
 
 #[tokio::test]
+async fn a_bundle_that_ends_the_process_each_time_is_not_tried_for_ever() {
+    let t = TestRuntime::signed_in().await;
+    for (id, state, at_last) in [("c", "checking", "refused"), ("i", "importing", "failed")] {
+        let insert = move |tx: &rusqlite::Transaction<'_>| {
+            let sql = "insert into imports (id, file_name, sha256, size, state, created_at)
+                values (?1, 'ada.zip', zeroblob(32), 1, ?2, '2026-03-14 09:26:53+00:00')";
+            Ok(tx.execute(sql, [id, state])?)
+        };
+        t.runtime.store().write(insert).await.unwrap();
+        // Three times the process ended as soon as it had begun; once it was only told to stop.
+        super::told_to_stop(&t.runtime).await.unwrap();
+        for _ in 0..4 {
+            t.runtime.store().write(move |tx| rows::count_try(tx, id)).await.unwrap();
+        }
+        super::told_to_stop(&t.runtime).await.unwrap();
+        work::turn_of(&t.runtime, id, Arc::new(Turn::take(id).unwrap()), Arc::new(|_: &str| Ok(()))).await.unwrap();
+        let row = t.runtime.store().read(move |db| rows::find(db, id)).await.unwrap().unwrap();
+        assert_eq!(status(&t, &format!("/control/import/{id}")).await["state"], at_last, "{row:?}");
+        let gone = t.post(&format!("/control/import/{id}/discard"), &[]).await;
+        assert_eq!(gone.location(), "/control/import");
+    }
+}
+
+#[tokio::test]
 async fn the_command_line_fills_a_folder_from_the_file_or_the_unzipped_folder() {
     let ada = lived_in().await;
     let zip = take_everything(&ada, PASSPHRASE).await.body;

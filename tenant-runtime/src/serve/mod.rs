@@ -89,6 +89,11 @@ async fn until_the_end(rt: &Runtime, listeners: Vec<Box<dyn Accept>>, sleep: Opt
         open = connections.open(listeners);
     };
     connections.drain(DRAIN).await;
+    if end == End::Told
+        && let Err(error) = imports::told_to_stop(rt).await
+    {
+        tracing::error!(error = format!("{error:#}"), "the tries of imports cannot be taken back");
+    }
     leave(rt, end.is_sleep()).await;
     tracing::info!(why = ?end, "stopped");
     Ok(end)
