@@ -142,7 +142,7 @@ reasons! {
     Stray "stray" "This file belongs to no section.",
     Signature "signature" "The signature does not fit: the bundle was changed after it was written, or signed for another.",
     Json "json" "This file is not valid JSON.",
-    JsonBig "json-big" "This JSON file is larger than 64 MiB.",
+    JsonBig "json-big" "This JSON file or list is larger than it may be.",
     JsonDeep "json-deep" "This JSON file is nested more than 64 levels deep.",
     Doctype "doctype" "This XML file has a document type declaration, which is not allowed.",
     Age "age" "This secret is not an age file.",

@@ -82,8 +82,10 @@ struct Shared {
     sweep: RwLock<()>,
 }
 
-/// How long a blob may lie without a row that names it, in case its row is still being made (a long import).
+/// How long a blob may lie without a row that names it, in case its row is still being made.
 const GRACE: Duration = Duration::from_secs(24 * 3600);
+/// How long nothing may have been written to a file that comes in before it counts as left over.
+const WRITTEN: Duration = Duration::from_secs(3600);
 
 impl Blobs {
     /// Opens (and makes) `folder/blobs`.
@@ -128,8 +130,7 @@ impl Blobs {
             }
             let _alone = self.shared.sweep.write().unwrap_or_else(PoisonError::into_inner);
             let Ok(meta) = std::fs::metadata(&path) else { continue };
-            let old = meta.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age > GRACE);
-            if old && std::fs::remove_file(&path).is_ok() {
+            if is_older(&meta, GRACE) && std::fs::remove_file(&path).is_ok() {
                 freed += meta.len();
                 if let Some(used) = self.counter().as_mut() {
                     *used = used.saturating_sub(meta.len());
@@ -137,6 +138,15 @@ impl Blobs {
             }
         }
         freed
+    }
+
+    /// Removes what came in only in part: its process was ended, and nobody writes to it any more. Answers how many bytes were freed.
+    #[must_use]
+    pub fn sweep_incoming(&self) -> u64 {
+        let files = std::fs::read_dir(self.folder.join("incoming")).into_iter().flatten().flatten();
+        let files = files.filter_map(|file| Some((file.path(), file.metadata().ok()?)));
+        let left = files.filter(|(_, meta)| is_older(meta, WRITTEN));
+        left.filter(|(path, _)| std::fs::remove_file(path).is_ok()).map(|(_, meta)| meta.len()).sum()
     }
 
     /// Removes a blob that nothing names any more, unless somebody brought the same content in again since `since`.
@@ -213,6 +223,10 @@ impl Blobs {
         std::io::copy(from, &mut incoming)?;
         incoming.finish()
     }
+}
+
+fn is_older(meta: &std::fs::Metadata, than: Duration) -> bool {
+    meta.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age > than)
 }
 
 /// The sweep leaves young blobs until their rows are there.

@@ -22,7 +22,8 @@ pub fn next(db: &Connection, now: DateTime<Utc>) -> anyhow::Result<Option<DateTi
         dates.push(service.due(db)?);
     }
     // A second later, so that what is kept until then is over then.
-    let housekeeping = dates.into_iter().flatten().min().map(|at| (at + TimeDelta::seconds(1)).max(from));
+    let first = dates.into_iter().flatten().min().and_then(|at| at.checked_add_signed(TimeDelta::seconds(1)));
+    let housekeeping = first.map(|at| at.max(from));
     Ok(soonest([housekeeping, imports::unfinished(db, now)?]))
 }
 
@@ -46,7 +47,8 @@ pub fn soonest<const N: usize>(moments: [Option<DateTime<Utc>>; N]) -> Option<Da
 /// When the store does not answer.
 pub fn first(db: &Connection, sql: &str, later: TimeDelta) -> anyhow::Result<Option<DateTime<Utc>>> {
     let at: Option<DateTime<Utc>> = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    Ok(at.map(|at| at + later))
+    // What would end after the end of all calendars never does.
+    Ok(at.and_then(|at| at.checked_add_signed(later)))
 }
 
 #[cfg(test)]
@@ -96,6 +98,17 @@ mod tests {
         t.clock.advance(TimeDelta::days(40));
         crate::serve::tidy::once(&t.runtime).await.unwrap();
         assert_eq!(due(&t).await, None, "nothing is left that ends");
+    }
+
+    #[tokio::test]
+    async fn a_date_at_the_end_of_the_calendar_is_no_date_to_wake_for() {
+        let t = TestRuntime::new();
+        let write = |tx: &rusqlite::Transaction<'_>| {
+            let sql = "insert into bookmarks values ('b', 1, 'u', 'u', '', '', 'private', '', ?1, ?1, ?1)";
+            Ok(tx.execute(sql, [DateTime::<Utc>::MAX_UTC])?)
+        };
+        t.runtime.store().write(write).await.unwrap();
+        assert_eq!(due(&t).await, None);
     }
 
     #[tokio::test]

@@ -72,6 +72,11 @@ impl Pulse {
         visited.map_or(born + patience.unvisited, |last| last + patience.usual)
     }
 
+    /// Whether something is going on.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::SeqCst) > 0
+    }
+
     /// Waits so long, or until somebody is in a hurry.
     pub(crate) async fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
@@ -92,7 +97,7 @@ impl Pulse {
         loop {
             // What changes between the looks below and the waiting is kept for the waiting.
             let changed = self.changed.notified();
-            if self.busy.load(Ordering::SeqCst) > 0 {
+            if self.is_busy() {
                 changed.await;
                 continue;
             }

@@ -177,6 +177,12 @@ impl Runtime {
         Busy::chore(self.0.pulse.clone())
     }
 
+    /// Whether something is going on.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.0.pulse.is_busy()
+    }
+
     /// Waits until nothing is going on, and has not for as long as `patience` says.
     pub async fn idle(&self, patience: Patience) {
         self.0.pulse.idle(patience).await;

@@ -40,7 +40,7 @@ struct Inner {
     touched: AtomicBool,
     written: AtomicBool,
     readers: std::sync::Mutex<Vec<Connection>>,
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 /// The one connection that may change something. Opened when something is to be changed: most visits change nothing.
@@ -82,7 +82,7 @@ impl Store {
             touched: AtomicBool::new(false),
             written: AtomicBool::new(false),
             readers: std::sync::Mutex::default(),
-            room: Semaphore::new(READERS),
+            room: Arc::new(Semaphore::new(READERS)),
         })))
     }
 
@@ -146,9 +146,14 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> anyhow::Result<T> + Send + 'static,
     {
-        let _room = self.0.room.acquire().await?;
+        let room = self.0.room.clone().acquire_owned().await?;
         let inner = self.0.clone();
-        tokio::task::spawn_blocking(move || inner.read(work)).await?
+        tokio::task::spawn_blocking(move || {
+            // Here, not outside: the work goes on though whoever asked for it hangs up.
+            let _room = room;
+            inner.read(work)
+        })
+        .await?
     }
 
     /// Runs `work` in one immediate transaction; commits when it returns Ok, else rolls back.

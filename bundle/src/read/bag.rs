@@ -1,28 +1,44 @@
 //! The bag's lists, read as strictly as they are written.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    io::{BufRead, Read},
+};
 
+use super::content;
 use crate::{
     paths,
-    refusal::{Refusal, Why},
+    refusal::{Error, Refusal, Why},
 };
 
 /// A manifest: path to SHA-256.
 pub(super) type Sums = HashMap<String, [u8; 32]>;
 
-/// Reads `manifest-sha256.txt` or `tagmanifest-sha256.txt`.
-pub(super) fn sums(file: &str, bytes: &[u8]) -> Result<Sums, Refusal> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Why::List.at(file))?;
+/// Bytes of a line: a hash, two characters, a path and the end.
+const MAX_LINE: u64 = 64 + 2 + paths::MAX_PATH as u64 + 2;
+
+/// Reads `manifest-sha256.txt` or `tagmanifest-sha256.txt`, line by line: of a bundle of so many `files` it has no more lines.
+pub(super) fn sums(file: &str, mut list: impl BufRead, files: usize) -> Result<Sums, Error> {
     let mut sums = Sums::new();
-    for (number, line) in text.lines().enumerate() {
-        let bad = || Why::List.at(format!("{file}, line {}", number + 1));
+    let mut line = Vec::new();
+    for number in 1_usize.. {
+        let bad = || Why::List.at(format!("{file}, line {number}"));
+        line.clear();
+        if list.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(content::refusal)? == 0 {
+            break;
+        }
+        if sums.len() == files {
+            return Err(bad().into());
+        }
+        let line = std::str::from_utf8(&line).map_err(|_| bad())?;
+        let line = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
         let (hash, path) = line.split_once(' ').ok_or_else(bad)?;
         let path = path.trim_start_matches([' ', '*']);
         let mut sum = [0; 32];
         hex::decode_to_slice(hash, &mut sum).map_err(|_| bad())?;
         paths::check(path)?;
         if sums.insert(path.to_owned(), sum).is_some() {
-            return Err(bad());
+            return Err(bad().into());
         }
     }
     Ok(sums)
@@ -74,16 +90,19 @@ mod tests {
     #[test]
     fn a_list_holds_a_hash_and_a_good_path_on_each_line() {
         let hash = "ab".repeat(32);
-        assert_eq!(sums("m", format!("{hash}  data/a b\n{hash} *data/c\n").as_bytes()).unwrap().len(), 2);
+        let two = format!("{hash}  data/a b\n{hash} *data/c\r\n");
+        assert_eq!(sums("m", two.as_bytes(), 2).unwrap().len(), 2);
+        assert!(sums("m", two.as_bytes(), 1).is_err(), "more lines than files");
         let bad = [
             format!("{hash}\n"),
             format!("{hash}  data/a\n{hash}  data/a\n"),
             format!("{}  data/a\n", "ab".repeat(31)),
             format!("{hash}  ../a\n"),
             format!("{hash}  data/a\n\n"),
+            format!("{hash}  data/{}\n", "a".repeat(1 << 20)),
         ];
         for list in bad {
-            assert!(sums("m", list.as_bytes()).is_err(), "{list}");
+            assert!(sums("m", list.as_bytes(), 9).is_err(), "{list}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The whole check: structure, lists, hashes, versions, signature, sections.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
+use std::io::{BufReader, Read};
 
 use super::{Found, Package, bag, content};
 use crate::{
@@ -14,8 +14,11 @@ use crate::{
 
 mod semantics;
 
-/// Tag files are text; larger ones are refused.
-const MAX_TAG: u64 = 1 << 30;
+/// What a bundle says of itself is read whole before anything else is known of it, and takes many times its size while it is: larger
+/// tag files are refused.
+const MAX_TAG: u64 = 1 << 20;
+/// Sections that a bundle may have.
+const MAX_SECTIONS: usize = 256;
 /// JSON that is read whole.
 pub(super) const MAX_JSON: u64 = 64 << 20;
 const SIGNATURE: &str = "tagmanifest-sha256.txt.minisig";
@@ -126,15 +129,16 @@ impl Head {
             return Err(Why::NotPercloud.into());
         }
         no_strange_tags(package)?;
-        let percloud = percloud(&text("percloud.json", MAX_JSON)?)?;
+        let percloud = percloud(&text("percloud.json", MAX_TAG)?)?;
         for tag in TAGS {
             find(tag).ok_or_else(|| Why::NoTag.at(tag))?;
         }
-        let tagmanifest = text(TAGMANIFEST, MAX_JSON)?;
-        let tags = bag::sums(TAGMANIFEST, &tagmanifest)?;
-        let payload = bag::sums(MANIFEST, &text(MANIFEST, MAX_TAG)?)?;
+        let tagmanifest = text(TAGMANIFEST, MAX_TAG)?;
+        let tags = bag::sums(TAGMANIFEST, tagmanifest.as_slice(), package.found.len())?;
+        let manifest = &package.found[find(MANIFEST).ok_or_else(|| Why::NoTag.at(MANIFEST))?];
+        let payload = bag::sums(MANIFEST, BufReader::new(package.content(manifest)?), package.found.len())?;
         listed_both_ways(package, &tags, &payload, by_path)?;
-        check_info(package, &bag::Info::read(&text("bag-info.txt", MAX_JSON)?)?, &percloud)?;
+        check_info(package, &bag::Info::read(&text("bag-info.txt", MAX_TAG)?)?, &percloud)?;
         let signature = match find(SIGNATURE) {
             Some(index) => check_signature(&percloud, &tagmanifest, &package.text(index, 4096)?)?,
             None => Signature::None,
@@ -236,6 +240,9 @@ fn percloud(bytes: &[u8]) -> Result<Percloud, Refusal> {
 }
 
 fn check_section_list(percloud: &Percloud) -> Result<(), Refusal> {
+    if percloud.sections.len() > MAX_SECTIONS {
+        return Err(Why::TooMany.at("percloud.json"));
+    }
     for (index, section) in percloud.sections.iter().enumerate() {
         let path = section.path.strip_prefix("data/").ok_or_else(|| Why::Section.at(&section.id))?;
         crate::paths::check(path)?;

@@ -57,6 +57,16 @@ fn what_is_no_percloud_bundle_is_told_apart() {
 }
 
 #[test]
+fn what_a_bundle_says_of_itself_is_short() {
+    let long = " ".repeat(1 << 20);
+    assert_eq!(crafted(|b| b.put("percloud.json", format!("{{}}{long}"))), Some(Why::JsonBig));
+    assert_eq!(crafted(|b| b.put("bag-info.txt", format!("A: {long}"))), Some(Why::JsonBig));
+    let section = |n: usize| serde_json::json!({"id": format!("x/{n}"), "spec": "", "version": "1", "path": format!("data/x/{n}"), "count": 0, "bytes": 0});
+    let many = percloud(|p| p["sections"].as_array_mut().unwrap().extend((0..256).map(section)));
+    assert_eq!(many, Some(Why::TooMany));
+}
+
+#[test]
 fn nothing_is_fetched_and_no_other_checksum_believed() {
     assert_eq!(crafted(|b| b.put("fetch.txt", "http://192.0.2.1/ 1 data/x\n")), Some(Why::Fetch));
     assert_eq!(crafted(|b| b.put("Fetch.TXT", "x")), Some(Why::Fetch));

@@ -36,9 +36,11 @@ impl Visitor {
 /// # Errors
 /// When the store does not answer.
 pub fn wait(db: &Connection, visitor: &Visitor, now: DateTime<Utc>) -> anyhow::Result<Option<TimeDelta>> {
-    let sql = "select count(*), max(at) from sign_in_failures where at > ?1 and visitor = ?2";
+    // What happened when the clock was ahead counts, but nobody waits until it is as late again.
+    let sql =
+        "select count(*), max(case when at <= ?3 then at end) from sign_in_failures where at > ?1 and visitor = ?2";
     let (failures, last): (u32, Option<DateTime<Utc>>) =
-        db.query_row(sql, (now - WINDOW, &visitor.0), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        db.query_row(sql, (now - WINDOW, &visitor.0, now), |row| Ok((row.get(0)?, row.get(1)?)))?;
     let all: u32 =
         db.query_row("select count(*) from sign_in_failures where at > ?1", [now - WINDOW], |row| row.get(0))?;
     let mut pause = TimeDelta::zero();
@@ -48,8 +50,8 @@ pub fn wait(db: &Connection, visitor: &Visitor, now: DateTime<Utc>) -> anyhow::R
     if all >= IN_ALL {
         pause = pause.max(TimeDelta::seconds(30));
     }
-    let until = last.unwrap_or(now - WINDOW) + pause;
-    Ok((until > now).then(|| until - now))
+    let until = last.map(|last| last + pause);
+    Ok(until.filter(|until| *until > now).map(|until| until - now))
 }
 
 /// Counts a failure; answers how many there were in the last hour, of all visitors.
@@ -62,6 +64,17 @@ pub fn failed(tx: &Transaction<'_>, visitor: &Visitor, now: DateTime<Utc>) -> an
     Ok(tx.query_row("select count(*) from sign_in_failures", [], |row| row.get(0))?)
 }
 
+/// Takes back what was counted last for a visitor.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn take_back(tx: &Transaction<'_>, visitor: &Visitor) -> anyhow::Result<()> {
+    let sql = "delete from sign_in_failures where rowid =
+        (select max(rowid) from sign_in_failures where visitor = ?1)";
+    tx.execute(sql, [&visitor.0])?;
+    Ok(())
+}
+
 /// Forgets a visitor's failures: they have proved who they are.
 ///
 /// # Errors
@@ -69,4 +82,29 @@ pub fn failed(tx: &Transaction<'_>, visitor: &Visitor, now: DateTime<Utc>) -> an
 pub fn forget(tx: &Transaction<'_>, visitor: &Visitor) -> anyhow::Result<()> {
     tx.execute("delete from sign_in_failures where visitor = ?1", [&visitor.0])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestRuntime, start};
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_makes_nobody_wait_until_it_is_as_late_again() {
+        let t = TestRuntime::new();
+        let visitor = Visitor::new(None, "key");
+        let look = move |tx: &Transaction<'_>| {
+            let mut waits = Vec::new();
+            for _ in 0..FREE {
+                failed(tx, &visitor, start())?;
+                waits.push(wait(tx, &visitor, start() - TimeDelta::days(1))?);
+            }
+            let before = start() - TimeDelta::days(1);
+            failed(tx, &visitor, before)?;
+            Ok((waits, wait(tx, &visitor, before)?, wait(tx, &visitor, before + TimeDelta::seconds(4))?))
+        };
+        let (waits, slow, over) = t.runtime.store().write(look).await.unwrap();
+        assert_eq!(waits, [None; FREE as usize]);
+        assert_eq!((slow, over), (Some(TimeDelta::seconds(4)), None), "guessing is as slow as ever");
+    }
 }

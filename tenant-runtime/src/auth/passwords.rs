@@ -73,6 +73,13 @@ impl Hasher {
         self.hashing.run(work).await
     }
 
+    /// Takes every turn, as if so much was being hashed; until dropped.
+    #[cfg(test)]
+    pub(crate) async fn occupy(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let all = u32::try_from(AT_ONCE).unwrap();
+        self.hashing.running.clone().acquire_many_owned(all).await.unwrap()
+    }
+
     /// Judges a password's strength, off the async thread too.
     ///
     /// # Errors
@@ -84,8 +91,13 @@ impl Hasher {
 
 impl Pool {
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> web::Result<T> {
-        let Ok(_queued) = self.waiting.clone().try_acquire_owned() else { return Err(web::Error::TooMany(5)) };
-        let _turn = self.running.clone().acquire_owned().await.map_err(anyhow::Error::from)?;
+        let Ok(queued) = self.waiting.clone().try_acquire_owned() else { return Err(web::Error::TooMany(5)) };
+        let turn = self.running.clone().acquire_owned().await.map_err(anyhow::Error::from)?;
+        // The work keeps both: it goes on though whoever asked for it hangs up.
+        let work = move || {
+            let _held = (queued, turn);
+            work()
+        };
         Ok(tokio::task::spawn_blocking(work).await.map_err(anyhow::Error::from)?)
     }
 }
@@ -175,6 +187,25 @@ mod tests {
             assert_eq!(judge(password, &["ada.percloud".into()]).enough, enough, "{password}");
         }
         assert!(!judge(&"x".repeat(300), &[]).enough);
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_does_not_make_room_for_more_work_before_theirs_is_done() {
+        let pool = Hasher::default().judging;
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let work = pool.run(move || {
+            begun.send(()).unwrap();
+            ends.recv().unwrap();
+        });
+        tokio::select! {
+            _ = work => panic!("it is not done"),
+            begun = begins => begun.unwrap(), // and nobody waits for it any more
+        }
+        assert_eq!((pool.running.available_permits(), pool.waiting.available_permits()), (0, WAITING));
+        end.send(()).unwrap();
+        let _turn = pool.running.acquire().await.unwrap();
+        assert_eq!(pool.waiting.available_permits(), WAITING + 1);
     }
 
     #[tokio::test]

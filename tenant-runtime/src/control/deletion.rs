@@ -7,10 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     activity, auth,
-    auth::{
-        limits,
-        web::{attempt, check_password},
-    },
+    auth::web::{attempt, check_password},
     runtime::{Place, Runtime},
     status,
     web::{Error, Request, Result, page_with_status, redirect, redirect_with_toast},
@@ -88,7 +85,6 @@ pub(super) async fn want(State(rt): State<Runtime>, req: Request, Form(wish): Fo
     }
     let (now, device) = (rt.clock().now(), req.device.clone());
     let wanted = rt.store().write(move |tx| {
-        limits::forget(tx, &attempt.visitor)?;
         auth::want_deletion(tx, Some(now + auth::DELETION_GRACE))?;
         activity::note(tx, now, "activity.deletion-wanted", &[("device", &device)])
     });

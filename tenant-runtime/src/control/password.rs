@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     activity, auth,
     auth::{
-        codes, limits, sessions,
+        codes, sessions,
         web::{Attempt, Codes, attempt, check_password, known_words},
     },
     runtime::Runtime,
@@ -91,7 +91,6 @@ pub(super) async fn change(State(rt): State<Runtime>, req: Request, Form(wish): 
     let own = req.session.as_ref().ok_or(Error::SignedOut)?.id.clone();
     let ended = rt.store().write(move |tx| {
         auth::change_password(tx, &hash, now)?;
-        limits::forget(tx, &attempt.visitor)?;
         activity::note(tx, now, "activity.password-changed", &[("device", &device)])?;
         sessions::end_others(tx, Some(&own))
     });
@@ -113,7 +112,6 @@ pub(super) async fn renew_codes(State(rt): State<Runtime>, req: Request, Form(wi
     }
     let (now, device) = (rt.clock().now(), req.device.clone());
     let codes = rt.store().write(move |tx| {
-        limits::forget(tx, &attempt.visitor)?;
         activity::note(tx, now, "activity.codes-renewed", &[("device", &device)])?;
         codes::renew(tx)
     });

@@ -108,4 +108,4 @@ pub fn due(db: &Connection) -> anyhow::Result<Option<chrono::DateTime<chrono::Ut
     rows::due(db)
 }
 
-pub(crate) use rows::{keep_file, keep_line, keep_section, set_key};
+pub(crate) use rows::{forget_section, keep_file, keep_line, keep_section, kept_files, kept_sections, set_key};

@@ -147,6 +147,17 @@ pub(crate) fn keep_section(tx: &Transaction<'_>, section: &Section) -> anyhow::R
     Ok(())
 }
 
+/// Forgets an unknown section and its files.
+pub(crate) fn forget_section(tx: &Transaction<'_>, id: &str) -> anyhow::Result<()> {
+    let sql = "delete from kept_sections where id = ?1 returning json_extract(description, '$.path')";
+    let path: Option<String> = tx.query_row(sql, [id], |row| row.get(0)).optional()?;
+    if let Some(path) = path {
+        let sql = "delete from kept_files where path = ?1 or substr(path, 1, length(?1) + 1) = ?1 || '/'";
+        tx.execute(sql, [path])?;
+    }
+    Ok(())
+}
+
 /// Keeps a file of an unknown section.
 pub(crate) fn keep_file(tx: &Transaction<'_>, path: &str, blob: &Blob) -> anyhow::Result<()> {
     let sql = "insert into kept_files (path, sha256, crc32, size) values (?1, ?2, ?3, ?4)
@@ -155,13 +166,15 @@ pub(crate) fn keep_file(tx: &Transaction<'_>, path: &str, blob: &Blob) -> anyhow
     Ok(())
 }
 
-pub(super) fn kept_sections(db: &Connection) -> anyhow::Result<Vec<Section>> {
+/// What is kept of unknown sections.
+pub(crate) fn kept_sections(db: &Connection) -> anyhow::Result<Vec<Section>> {
     let mut query = db.prepare("select description from kept_sections order by id")?;
     let texts = query.query_map([], |row| row.get::<_, String>(0))?;
     texts.map(|text| Ok(serde_json::from_str(&text?)?)).collect()
 }
 
-pub(super) fn kept_files(db: &Connection) -> anyhow::Result<Vec<(String, Sum)>> {
+/// The files that are kept of them.
+pub(crate) fn kept_files(db: &Connection) -> anyhow::Result<Vec<(String, Sum)>> {
     let mut query = db.prepare("select path, sha256, crc32, size from kept_files order by path")?;
     let rows = query.query_map([], |row| {
         let Count(size) = row.get(3)?;

@@ -1,7 +1,7 @@
 //! The sections that belong to no service.
 
 use anyhow::Context;
-use bundle::{manifest, sign::Key};
+use bundle::sign::Key;
 use chrono::{DateTime, Utc};
 use rusqlite::Transaction;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::Digest;
 
 use super::{
-    Counts, Report,
+    Counts, Report, kept,
     work::{Job, Step},
 };
 use crate::{
@@ -27,7 +27,7 @@ pub(super) fn before_services() -> &'static [Step] {
 pub(super) fn after_services() -> &'static [Step] {
     &[
         Step { section: "urls", take: urls },
-        Step { section: "kept", take: kept },
+        Step { section: "kept", take: kept::take },
         Step { section: "provenance", take: provenance },
         Step { section: "settings", take: settings },
         Step { section: "secrets", take: secrets },
@@ -66,26 +66,6 @@ fn urls(tx: &Transaction<'_>, job: &Job) -> anyhow::Result<Option<Counts>> {
         }
     }
     Ok(Some(counts))
-}
-
-/// Sections and members that this version does not know go out again as they came in.
-fn kept(tx: &Transaction<'_>, job: &Job) -> anyhow::Result<Option<Counts>> {
-    let percloud = job.checked.percloud();
-    let mut counts = Counts::default();
-    for section in percloud.sections.iter().filter(|s| !manifest::is_known(&s.id)) {
-        exports::keep_section(tx, section)?;
-        for (path, blob) in job.entries.iter().map(|(path, blob)| (format!("data/{path}"), blob)) {
-            if section.holds(&path) {
-                exports::keep_file(tx, &path, blob)?;
-                counts.counted += 1;
-                counts.preserved += 1;
-            }
-        }
-    }
-    if !percloud.other.is_empty() {
-        exports::keep_line(tx, "members", &serde_json::to_string(&percloud.other)?)?;
-    }
-    Ok((counts.counted > 0).then_some(counts))
 }
 
 fn provenance(tx: &Transaction<'_>, job: &Job) -> anyhow::Result<Option<Counts>> {

@@ -5,6 +5,7 @@
 
 mod core;
 mod file;
+mod kept;
 mod pages;
 mod progress;
 mod report;
@@ -16,6 +17,7 @@ mod web;
 mod work;
 
 use axum::{Router, routing::get};
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction};
 
 pub use file::{Imported, check_file, from_file};
@@ -29,7 +31,7 @@ use crate::{
 };
 
 /// The tables, oldest step first.
-pub const SCHEMA: &[&str] = &[include_str!("schema.sql")];
+pub const SCHEMA: &[&str] = &[include_str!("schema.sql"), include_str!("tries.sql")];
 
 /// What the pages are made of; their messages are with [`crate::exports::PAGES`].
 pub const PAGES: crate::pages::Part = crate::pages::Part {
@@ -53,7 +55,7 @@ pub struct Section<'a> {
     /// Opened secrets by file; empty without the passphrase.
     pub secrets: &'a [(String, serde_json::Value)],
     /// The moment of the import.
-    pub now: chrono::DateTime<chrono::Utc>,
+    pub now: DateTime<Utc>,
 }
 
 impl Section<'_> {
@@ -89,6 +91,16 @@ impl Counts {
     pub fn balances(&self) -> bool {
         self.counted == self.imported + self.transformed + self.preserved + self.refused.len() as u64
     }
+}
+
+/// A moment that every program can write: one before the year 0 or after 9999 becomes the nearest of those years.
+#[must_use]
+pub fn plain(at: DateTime<Utc>) -> DateTime<Utc> {
+    const YEARS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+    if YEARS.contains(&at.timestamp()) {
+        return at;
+    }
+    DateTime::from_timestamp(at.timestamp().clamp(*YEARS.start(), *YEARS.end()), 0).unwrap_or_default()
 }
 
 /// What an upload of purpose `import` becomes.
@@ -133,7 +145,7 @@ pub fn blobs(db: &Connection) -> anyhow::Result<Vec<Hash>> {
 ///
 /// # Errors
 /// When the store does not answer.
-pub fn tidy(tx: &Transaction<'_>, now: chrono::DateTime<chrono::Utc>) -> anyhow::Result<()> {
+pub fn tidy(tx: &Transaction<'_>, now: DateTime<Utc>) -> anyhow::Result<()> {
     rows::delete_old(tx, now)
 }
 
@@ -141,7 +153,7 @@ pub fn tidy(tx: &Transaction<'_>, now: chrono::DateTime<chrono::Utc>) -> anyhow:
 ///
 /// # Errors
 /// When the tables cannot be read.
-pub fn due(db: &Connection) -> anyhow::Result<Option<chrono::DateTime<chrono::Utc>>> {
+pub fn due(db: &Connection) -> anyhow::Result<Option<DateTime<Utc>>> {
     rows::due(db)
 }
 
@@ -150,10 +162,7 @@ pub fn due(db: &Connection) -> anyhow::Result<Option<chrono::DateTime<chrono::Ut
 ///
 /// # Errors
 /// When the tables cannot be read.
-pub fn unfinished(
-    db: &Connection,
-    now: chrono::DateTime<chrono::Utc>,
-) -> anyhow::Result<Option<chrono::DateTime<chrono::Utc>>> {
+pub fn unfinished(db: &Connection, now: DateTime<Utc>) -> anyhow::Result<Option<DateTime<Utc>>> {
     let day = chrono::TimeDelta::days(1);
     let last = rows::at_work(db)?.into_iter().map(|import| import.created_at).max();
     Ok(last.map(|began| if now - began < day { now } else { now + day }))
@@ -170,6 +179,17 @@ pub fn resume(rt: &Runtime) -> anyhow::Result<()> {
     }
     for row in rt.store().read_now(rows::at_work)? {
         work::ensure(rt, &row.id);
+    }
+    Ok(())
+}
+
+/// We were told to stop: what was at work has not ended us, and its try does not count.
+///
+/// # Errors
+/// When the store does not answer.
+pub(crate) async fn told_to_stop(rt: &Runtime) -> anyhow::Result<()> {
+    if !rt.store().is_untouched() && rt.store().read(is_any_at_work).await? {
+        rt.store().write(rows::take_tries_back).await?;
     }
     Ok(())
 }

@@ -195,7 +195,8 @@ impl ui::Page for Refused {
             at: (*why != bundle::Why::NotZip).then(|| "data/files/tree/a.txt".to_owned()),
             name: "holiday.zip".into(),
         };
-        bundle::Why::ALL.iter().map(one).collect()
+        let given_up = Self { key: super::work::GIVEN_UP.to_owned(), at: None, ..one(&bundle::Why::NotZip) };
+        bundle::Why::ALL.iter().map(one).chain([given_up]).collect()
     }
 }
 

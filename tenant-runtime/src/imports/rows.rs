@@ -120,6 +120,18 @@ pub(super) fn list(db: &Connection) -> anyhow::Result<Vec<Import>> {
     Ok(db.prepare_cached(&sql)?.query_map([], from_row)?.collect::<Result<_, _>>()?)
 }
 
+/// Counts a try, before it begins; answers how many there were in this state.
+pub(super) fn count_try(tx: &Transaction<'_>, id: &str) -> anyhow::Result<u32> {
+    let sql = "update imports set tries = tries + 1 where id = ?1 returning tries";
+    Ok(tx.query_row(sql, [id], |row| row.get(0))?)
+}
+
+/// Takes the tries of those that are at work back.
+pub(super) fn take_tries_back(tx: &Transaction<'_>) -> anyhow::Result<()> {
+    tx.execute("update imports set tries = max(tries - 1, 0) where state in ('checking', 'importing')", [])?;
+    Ok(())
+}
+
 /// Uploaded bundles that a worker should be busy with.
 pub(super) fn at_work(db: &Connection) -> anyhow::Result<Vec<Import>> {
     let sql = format!("select {COLUMNS} from imports where sha256 is not null and state in ('checking', 'importing')");
@@ -153,7 +165,7 @@ pub(super) fn insert(
 }
 
 pub(super) fn set_ready(tx: &Transaction<'_>, id: &str, summary: &Summary) -> anyhow::Result<()> {
-    let sql = "update imports set state = 'ready', summary = ?2 where id = ?1 and state = 'checking'";
+    let sql = "update imports set state = 'ready', tries = 0, summary = ?2 where id = ?1 and state = 'checking'";
     tx.execute(sql, (id, serde_json::to_string(summary)?))?;
     Ok(())
 }
@@ -171,7 +183,7 @@ pub(super) fn set_importing(
     secrets: &[(String, serde_json::Value)],
     take_password: bool,
 ) -> anyhow::Result<bool> {
-    let sql = "update imports set state = 'importing', secrets = ?2, take_password = ?3
+    let sql = "update imports set state = 'importing', tries = 0, secrets = ?2, take_password = ?3
         where id = ?1 and state in ('ready', 'failed')";
     Ok(tx.execute(sql, (id, serde_json::to_string(secrets)?, take_password))? == 1)
 }

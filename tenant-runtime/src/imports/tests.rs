@@ -102,6 +102,50 @@ async fn export_import_export_gives_the_same_and_unknown_sections_survive_two_ho
     assert!(origins.contains(&checked(&first).percloud().id));
 }
 
+/// A percloud that keeps files of sections that nobody here knows, and its bundle.
+async fn strange(sections: &[(&str, &str, &[&str])]) -> bytes::Bytes {
+    let this = TestRuntime::signed_in().await;
+    for (id, path, files) in sections {
+        let section = serde_json::json!({"id": id, "spec": "https://game.example", "version": "1", "path": path,
+            "count": files.len(), "bytes": 0});
+        let files: Vec<_> = files
+            .iter()
+            .map(|file| (format!("{path}/{file}"), this.runtime.blobs().put(file.as_bytes()).unwrap()))
+            .collect();
+        let keep = move |tx: &rusqlite::Transaction<'_>| {
+            crate::exports::keep_section(tx, &serde_json::from_value(section)?)?;
+            files.iter().try_for_each(|(path, blob)| crate::exports::keep_file(tx, path, blob))
+        };
+        this.runtime.store().write(keep).await.unwrap();
+    }
+    take_everything(&this, "").await.body
+}
+
+#[tokio::test]
+async fn whatever_two_bundles_bring_of_sections_that_nobody_knows_there_can_be_an_export() {
+    let first = [
+        ("x/game", "data/x/game", ["Save.dat", "level"].as_slice()),
+        ("x/other", "data/x/other", &["a"]),
+        ("x/upper", "data/Y/upper", &["b"]),
+    ];
+    let second = [
+        ("x/game", "data/x/game", ["save.dat", "level/1"].as_slice()),
+        ("x/inside", "data/x/other/b", &["c"]),
+        ("x/lower", "data/y/lower", &["d"]),
+        ("x/files", "data/Files/x", &["e"]),
+    ];
+    let here = TestRuntime::signed_in().await;
+    bring(&here, &strange(&first).await, &[]).await;
+    let done = bring(&here, &strange(&second).await, &[]).await.text();
+    assert!(done.contains("something else is kept under this name already"), "{done}");
+    let added = [("folder", "", b"top".as_slice()), ("file", "a.txt", b"mine")];
+    assert!(here.post_multipart("/app/files/upload", &added).await.status.is_redirection());
+    let bundle = checked(&take_everything(&here, "").await.body);
+    let ours = |path: &&String| ["data/x/", "data/y/"].iter().any(|place| path.to_lowercase().starts_with(place));
+    let kept = bundle.items().keys().filter(ours).collect::<Vec<_>>();
+    assert_eq!(kept, ["data/Y/upper/b", "data/x/game/level/1", "data/x/game/save.dat", "data/x/other/a"]);
+}
+
 #[tokio::test]
 async fn nothing_is_changed_before_the_owner_says_so() {
     let ada = lived_in().await;
@@ -281,6 +325,55 @@ async fn killed_at_any_step_and_started_again_it_ends_the_same() {
             assert!(stop > contents + 5, "there are {stop} steps");
             break;
         }
+    }
+}
+
+#[tokio::test]
+async fn housekeeping_takes_nothing_from_under_an_import_however_long_that_takes() {
+    let zip = take_everything(&lived_in().await, "").await.body;
+    let here = TestRuntime::new();
+    let blob = here.runtime.blobs().put(&zip).unwrap();
+    let now = here.clock.now();
+    let begin = move |tx: &rusqlite::Transaction<'_>| rows::insert(tx, "ada.zip", &rows::Source::Blob(blob), now);
+    let id = here.runtime.store().write(begin).await.unwrap();
+    turn(&here, &id, usize::MAX).await;
+    let key = id.clone();
+    let start = move |tx: &rusqlite::Transaction<'_>| rows::set_importing(tx, &key, &[], false);
+    assert!(here.runtime.store().write(start).await.unwrap());
+    let contents = checked(&zip).items().keys().filter(|path| path.starts_with("data/")).count();
+    assert!(turn(&here, &id, contents).await, "all is stored, and no section is in");
+    let stored = here.runtime.blobs().used();
+    for folder in std::fs::read_dir(here.folder().join("blobs")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let file = std::fs::File::options().write(true).open(file.unwrap().path()).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        }
+    }
+    crate::serve::tidy::once(&here.runtime).await.unwrap();
+    assert_eq!(here.runtime.blobs().used(), stored);
+}
+
+#[tokio::test]
+async fn a_bundle_that_ends_the_process_each_time_is_not_tried_for_ever() {
+    let t = TestRuntime::signed_in().await;
+    for (id, state, at_last) in [("c", "checking", "refused"), ("i", "importing", "failed")] {
+        let insert = move |tx: &rusqlite::Transaction<'_>| {
+            let sql = "insert into imports (id, file_name, sha256, size, state, created_at)
+                values (?1, 'ada.zip', zeroblob(32), 1, ?2, '2026-03-14 09:26:53+00:00')";
+            Ok(tx.execute(sql, [id, state])?)
+        };
+        t.runtime.store().write(insert).await.unwrap();
+        // Three times the process ended as soon as it had begun; once it was only told to stop.
+        super::told_to_stop(&t.runtime).await.unwrap();
+        for _ in 0..4 {
+            t.runtime.store().write(move |tx| rows::count_try(tx, id)).await.unwrap();
+        }
+        super::told_to_stop(&t.runtime).await.unwrap();
+        work::turn_of(&t.runtime, id, Arc::new(Turn::take(id).unwrap()), Arc::new(|_: &str| Ok(()))).await.unwrap();
+        let row = t.runtime.store().read(move |db| rows::find(db, id)).await.unwrap().unwrap();
+        assert_eq!(status(&t, &format!("/control/import/{id}")).await["state"], at_last, "{row:?}");
+        let gone = t.post(&format!("/control/import/{id}/discard"), &[]).await;
+        assert_eq!(gone.location(), "/control/import");
     }
 }
 

@@ -30,6 +30,11 @@ use crate::{
 /// Entries that a bundle may have here; each takes some 300 bytes of memory while it is read.
 pub(super) const ENTRIES: u64 = 1_000_000;
 
+/// How often a bundle may be begun with, if it does not come to an end.
+const TRIES: u32 = 3;
+/// The message for one that was not even looked through in as many tries.
+pub(super) const GIVEN_UP: &str = "import.refused.given-up";
+
 /// What the disk must keep free for the database to go on working.
 const RESERVE: u64 = 32 << 20;
 
@@ -69,6 +74,9 @@ pub(super) async fn turn_of(rt: &Runtime, id: &str, turn: Arc<Turn>, before: Arc
     let key = id.to_owned();
     let Some(row) = rt.store().read(move |db| rows::find(db, &key)).await? else { return Ok(()) };
     let Source::Blob(blob) = row.source else { return Ok(()) };
+    if is_given_up(rt, &row).await? {
+        return Ok(());
+    }
     let path = rt.blobs().path(&blob.sha256);
     match row.state {
         State::Checking => {
@@ -101,6 +109,26 @@ pub(super) async fn turn_of(rt: &Runtime, id: &str, turn: Arc<Turn>, before: Arc
         }
         State::Ready | State::Refused | State::Done | State::Failed => Ok(()),
     }
+}
+
+/// Counts this try, and ends the import instead when there were enough: a bundle that ends the process whenever it is looked at would
+/// do so at each start, and nobody could come in to discard it.
+async fn is_given_up(rt: &Runtime, row: &Import) -> anyhow::Result<bool> {
+    if !matches!(row.state, State::Checking | State::Importing) {
+        return Ok(false);
+    }
+    let (id, state, now) = (row.id.clone(), row.state, rt.clock().now());
+    let given_up = rt.store().write(move |tx| {
+        if rows::count_try(tx, &id)? <= TRIES {
+            return Ok(false);
+        }
+        match state {
+            State::Checking => rows::set_refused(tx, &id, &Refusal { key: GIVEN_UP.to_owned(), at: None })?,
+            _ => rows::set_end(tx, &id, State::Failed, None, now)?,
+        }
+        Ok(true)
+    });
+    given_up.await
 }
 
 fn limits(spec: &TenantSpec) -> Limits {

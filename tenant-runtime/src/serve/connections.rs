@@ -22,7 +22,9 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Semaphore, watch},
+    task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::visits;
@@ -86,8 +88,22 @@ impl Connections {
         Self { rt, router, http, room: Arc::new(Semaphore::new(AT_ONCE)), graceful, fresh: watch::Sender::new(0) }
     }
 
+    /// Accepts from all these until told to stop.
+    pub(super) fn open(self: &Arc<Self>, listeners: Vec<Box<dyn Accept>>) -> Open {
+        let over = CancellationToken::new();
+        let accept = |mut listener: Box<dyn Accept>| {
+            let (connections, over) = (self.clone(), over.clone());
+            tokio::spawn(async move {
+                let _stopped = over.run_until_cancelled(connections.accept(&mut *listener)).await;
+                listener
+            })
+        };
+        let tasks = listeners.into_iter().map(accept).collect();
+        Open { over, tasks }
+    }
+
     /// Accepts until dropped.
-    pub(super) async fn accept(&self, mut listener: Box<dyn Accept>) {
+    async fn accept(&self, listener: &mut dyn Accept) {
         loop {
             let Ok(room) = self.room.clone().acquire_owned().await else { return };
             match listener.accept().await {
@@ -145,6 +161,20 @@ impl Connections {
         {
             tracing::warn!("some requests were cut off");
         }
+    }
+}
+
+/// Listeners from which connections are accepted.
+pub(super) struct Open {
+    over: CancellationToken,
+    tasks: Vec<JoinHandle<Box<dyn Accept>>>,
+}
+
+impl Open {
+    /// Lets nobody in any more, and gives the listeners back: whoever comes waits in their queues.
+    pub(super) async fn close(self) -> anyhow::Result<Vec<Box<dyn Accept>>> {
+        self.over.cancel();
+        Ok(futures_util::future::try_join_all(self.tasks).await?)
     }
 }
 

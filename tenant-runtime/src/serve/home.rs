@@ -52,7 +52,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     quiet.with_writer(std::io::stderr).with_target(false).init();
     ::tls::files::private_folder(&options.data)?;
     let _lock = super::lock::take(&options.data, Duration::ZERO)?;
-    crate::cli::executor()?.block_on(serve(options))
+    super::run(serve(options))
 }
 
 async fn serve(mut options: Options) -> anyhow::Result<()> {

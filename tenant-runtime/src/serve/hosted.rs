@@ -39,7 +39,7 @@ pub fn run() -> anyhow::Result<()> {
         Ok(program) => Runtime::wake(&folder, spec, Clock::system(), &program)?,
         Err(_) => Runtime::open(&folder, spec, Place::Hosted, Clock::system())?,
     };
-    crate::cli::executor()?.block_on(async {
+    super::run(async {
         let listener: Box<dyn Accept> = Box::new(Unix(UnixListener::from_std(listener)?));
         super::until_the_end(&rt, vec![listener], Some(Sleep::from_environment()?)).await
     })?;

@@ -5,13 +5,15 @@ pub mod home;
 pub mod hosted;
 pub(crate) mod lock;
 mod sleep;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tidy;
 mod visits;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{home::keepsake, imports, router, runtime::Runtime, status};
 use connections::{Accept, Connections};
@@ -37,27 +39,62 @@ enum End {
     Deleted,
 }
 
+impl End {
+    /// It goes by itself, and comes again for whoever asks next.
+    fn is_sleep(self) -> bool {
+        matches!(self, Self::Idle | Self::Hurried)
+    }
+}
+
+/// How a process is told to stop.
+struct Told {
+    term: Signal,
+    int: Signal,
+}
+
+impl Told {
+    fn listen() -> anyhow::Result<Self> {
+        let term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let int = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+        Ok(Self { term, int })
+    }
+}
+
+/// Runs `serving` to its end. Work that still blocks a thread then (a bundle that is being read) ends with the process: it may be
+/// killed at any moment anyway, and who was told to stop is quick.
+fn run<T>(serving: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let executor = crate::cli::executor()?;
+    let end = executor.block_on(serving);
+    executor.shutdown_background();
+    end
+}
+
 /// Serves until told to stop, asleep by its own rules (`sleep`; none: never), or deleted; then drains and closes the store.
 async fn until_the_end(rt: &Runtime, listeners: Vec<Box<dyn Accept>>, sleep: Option<Sleep>) -> anyhow::Result<End> {
     let connections = Arc::new(Connections::new(rt.clone(), router::router(rt)));
-    let accepting: Vec<_> = listeners
-        .into_iter()
-        .map(|listener| {
-            let connections = connections.clone();
-            tokio::spawn(async move { connections.accept(listener).await })
-        })
-        .collect();
+    // Once for all: what is told between two looks must not be lost.
+    let mut told = Told::listen()?;
+    let mut open = connections.open(listeners);
     imports::resume(rt)?;
-    let end = wait(rt, sleep).await?;
-    // Those of whom the kernel has told us already are let in.
-    tokio::task::yield_now().await;
-    for task in accepting {
-        task.abort();
-        let _aborted = task.await;
-    }
-    connections.hear(LAST_CALL).await;
+    let end = loop {
+        let end = wait(rt, sleep, &mut told).await?;
+        // Those of whom the kernel has told us already are let in.
+        tokio::task::yield_now().await;
+        let listeners = open.close().await?;
+        connections.hear(LAST_CALL).await;
+        if !(end.is_sleep() && rt.is_busy()) {
+            break end;
+        }
+        // Somebody came at the last moment, and nobody has told us to stop: what they asked for may take longer than a drain.
+        open = connections.open(listeners);
+    };
     connections.drain(DRAIN).await;
-    leave(rt, end == End::Idle || end == End::Hurried).await;
+    if end == End::Told
+        && let Err(error) = imports::told_to_stop(rt).await
+    {
+        tracing::error!(error = format!("{error:#}"), "the tries of imports cannot be taken back");
+    }
+    leave(rt, end.is_sleep()).await;
     tracing::info!(why = ?end, "stopped");
     Ok(end)
 }
@@ -75,9 +112,7 @@ pub(crate) async fn leave(rt: &Runtime, falls_asleep: bool) {
     }
 }
 
-async fn wait(rt: &Runtime, sleep: Option<Sleep>) -> anyhow::Result<End> {
-    let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut int = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+async fn wait(rt: &Runtime, sleep: Option<Sleep>, told: &mut Told) -> anyhow::Result<End> {
     let idle = async {
         match sleep {
             Some(sleep) => sleep.time_to_leave(rt).await,
@@ -85,8 +120,8 @@ async fn wait(rt: &Runtime, sleep: Option<Sleep>) -> anyhow::Result<End> {
         }
     };
     Ok(tokio::select! {
-        _ = term.recv() => End::Told,
-        _ = int.recv() => End::Told,
+        _ = told.term.recv() => End::Told,
+        _ = told.int.recv() => End::Told,
         why = idle => why?,
         () = tidy::forever(rt, sleep.is_some_and(|sleep| sleep.scheduled)) => End::Deleted,
     })

@@ -27,6 +27,12 @@ pub(super) struct Sleep {
 }
 
 impl Sleep {
+    /// With this patience; for tests.
+    #[cfg(test)]
+    pub(super) fn after(patience: Patience) -> Self {
+        Self { patience, scheduled: false }
+    }
+
     /// As the host says: `PERCLOUD_IDLE_SECONDS`, and `PERCLOUD_WOKEN=schedule` when nobody has come.
     pub(super) fn from_environment() -> anyhow::Result<Self> {
         let usual = match std::env::var("PERCLOUD_IDLE_SECONDS") {
@@ -124,7 +130,7 @@ mod tests {
         t.sign_in().await;
         t.clock.advance(crate::auth::sessions::LIFE - TimeDelta::seconds(100));
         assert!(soon(&t.runtime).await.is_some_and(|wait| wait > Duration::from_secs(90)));
-        let sleep = Sleep { patience: Patience::of(Duration::ZERO), scheduled: false };
+        let sleep = Sleep::after(Patience::of(Duration::ZERO));
         let mut leaves = std::pin::pin!(sleep.idle(&t.runtime));
         let a_while = tokio::time::timeout(Duration::from_millis(500), &mut leaves).await;
         assert!(a_while.is_err(), "it stays for it");

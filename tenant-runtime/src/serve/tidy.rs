@@ -89,12 +89,36 @@ async fn sweep(rt: &Runtime) {
     let blobs = rt.blobs().clone();
     let swept = rt.store().read(move |db| {
         uploads::sweep(db, &blobs)?;
-        Ok(blobs.sweep(&quota::named(db)?))
+        // No row names what an import has stored before its section is in, and that may take longer than any time of grace.
+        if imports::is_any_at_work(db)? {
+            return Ok(0);
+        }
+        Ok(blobs.sweep_incoming() + blobs.sweep(&quota::named(db)?))
     });
     let swept = swept.await;
     match swept {
         Ok(0) => {}
         Ok(freed) => tracing::info!(freed, "swept"),
         Err(error) => tracing::error!(error = format!("{error:#}"), "cannot sweep"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestRuntime;
+
+    #[tokio::test]
+    async fn what_a_stop_left_half_written_goes_once_nobody_can_be_writing_to_it() {
+        let t = TestRuntime::new();
+        let incoming = t.folder().join("blobs/incoming");
+        let (left, written) = (incoming.join("left"), incoming.join("written"));
+        for file in [&left, &written] {
+            std::fs::write(file, "half").unwrap();
+        }
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        std::fs::File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
+        once(&t.runtime).await.unwrap();
+        assert_eq!((left.exists(), written.exists()), (false, true));
     }
 }

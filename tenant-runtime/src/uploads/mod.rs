@@ -165,7 +165,7 @@ pub fn sweep(db: &Connection, blobs: &Blobs) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let known = match entry.file_name().to_str() {
-            Some(id) => rows::find(db, id)?.is_some_and(|upload| upload.blob.is_none()),
+            Some(id) => rows::find(db, id)?.is_some_and(|upload| needs_partial(&upload, blobs)),
             None => false,
         };
         // A plain form's file has no row; it is left alone while it may still grow.
@@ -176,6 +176,11 @@ pub fn sweep(db: &Connection, blobs: &Blobs) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whole is not yet a blob: between the two we may be killed, or the disk may fail.
+fn needs_partial(upload: &Upload, blobs: &Blobs) -> bool {
+    upload.result.is_none() && upload.blob.is_none_or(|blob| !blobs.path(&blob.sha256).exists())
 }
 
 fn purpose(name: &str) -> web::Result<&'static dyn Purpose> {

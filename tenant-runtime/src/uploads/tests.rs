@@ -158,6 +158,22 @@ async fn a_crash_between_the_blob_and_its_row_ends_in_a_file() {
 }
 
 #[tokio::test]
+async fn housekeeping_between_the_last_byte_and_the_blob_takes_nothing_away() {
+    let t = TestRuntime::signed_in().await;
+    let url = create(&t, 5, "x").await.location().to_owned();
+    let id = url.rsplit('/').next().unwrap().to_owned();
+    let upload = t.runtime.store().read(move |db| Ok(rows::find(db, &id)?.unwrap())).await.unwrap();
+    let over = tokio_util::sync::CancellationToken::new();
+    let body = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"hello"))]);
+    receive::append(&t.runtime, upload, body, &over).await.unwrap();
+    // Here the process dies, and the next one keeps house before the client comes back.
+    let blobs = t.runtime.blobs().clone();
+    t.runtime.store().read(move |db| super::sweep(db, &blobs)).await.unwrap();
+    assert!(look(&t, &url).await.header("upload-result").starts_with("/app/files/file/"));
+    assert_eq!(std::fs::read_dir(t.runtime.blobs().partial_folder()).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn nobody_but_the_owner_uploads() {
     let mut t = TestRuntime::signed_in().await;
     t.cookie = None;

@@ -100,6 +100,31 @@ fn told_to_stop_it_finishes_what_it_is_at_and_closes_what_is_idle() {
 }
 
 #[test]
+fn told_to_stop_it_does_not_wait_for_a_bundle_that_is_being_read() {
+    let unit = Unit::new();
+    let data = unit.folder.path().join("data");
+    let mut first = unit.start("60");
+    assert_eq!(unit.ask("GET", "/healthz", "", "").0, 200);
+    first.signal(Signal::TERM);
+    assert!(first.wait(PATIENCE).success());
+    // An import that was broken off, and a bundle that never comes to its end.
+    std::fs::create_dir(data.join("blobs/00")).unwrap();
+    let bundle = data.join("blobs/00").join("0".repeat(62));
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, bundle, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let row = "insert into imports (id, file_name, sha256, size, state, created_at)
+        values ('i', 'ada.zip', zeroblob(32), 1, 'checking', '2026-03-14 09:26:53+00:00')";
+    rusqlite::Connection::open(data.join("percloud.db")).unwrap().execute(row, []).unwrap();
+
+    let mut second = unit.start("60");
+    for _ in 0..3 {
+        assert_eq!(unit.ask("GET", "/healthz", "", "").0, 200);
+    }
+    second.signal(Signal::TERM);
+    assert!(second.wait(PATIENCE).success());
+}
+
+#[test]
 fn no_connection_is_lost_however_often_it_leaves() {
     let unit = Unit::new();
     let over = AtomicBool::new(false);

@@ -132,26 +132,34 @@ pub(crate) async fn attempt(rt: &Runtime, req: &Request) -> Result<std::result::
     Ok(wait.map_or(Ok(attempt), Err))
 }
 
-/// Whether the password is the owner's; a failure is counted. Takes as long when there is no owner.
+/// Whether the password is the owner's; a failure is counted, and earlier ones are forgotten when it is right. Takes as long when
+/// there is no owner.
 pub(crate) async fn check_password(rt: &Runtime, attempt: &Attempt, password: String) -> Result<bool> {
-    let good = rt.hasher().verify(password, attempt.hash.clone()).await?;
-    if !good {
-        failed(rt, attempt).await?;
-    }
-    Ok(good)
+    let count = count(rt, attempt).await?;
+    let looked = rt.hasher().verify(password, attempt.hash.clone()).await;
+    let (now, visitor, right) = (rt.clock().now(), attempt.visitor.clone(), looked.as_ref().ok().copied());
+    let noted = rt.store().write(move |tx| match right {
+        Some(true) => limits::forget(tx, &visitor),
+        // The owner hears of the first failure and of many, not of each: the log is for reading.
+        Some(false) if matches!(count, 1 | 10 | 100) => {
+            activity::note(tx, now, "activity.sign-in-failed", &[("count", &count.to_string())])
+        }
+        Some(false) => Ok(()),
+        None => limits::take_back(tx, &visitor), // too much to do: nobody has looked at it
+    });
+    noted.await?;
+    looked
 }
 
-async fn failed(rt: &Runtime, attempt: &Attempt) -> Result<()> {
+/// Counts a try as a failure before it is looked at, so that tries at the same time count too, and those of whoever hangs up
+/// before they are told.
+async fn count(rt: &Runtime, attempt: &Attempt) -> Result<u32> {
     let (now, visitor) = (rt.clock().now(), attempt.visitor.clone());
-    let noted = rt.store().write(move |tx| {
-        // The owner hears of the first failure and of many, not of each: the log is for reading.
-        let count = limits::failed(tx, &visitor, now)?;
-        if matches!(count, 1 | 10 | 100) {
-            activity::note(tx, now, "activity.sign-in-failed", &[("count", &count.to_string())])?;
-        }
-        Ok(())
+    let counted = rt.store().write(move |tx| match limits::wait(tx, &visitor, now)? {
+        Some(wait) => Ok(Err(wait)),
+        None => limits::failed(tx, &visitor, now).map(Ok),
     });
-    Ok(noted.await?)
+    counted.await?.map_err(|wait| Error::TooMany(wait.num_seconds().max(1).unsigned_abs()))
 }
 
 /// POST: checks the password and starts a session.
@@ -165,7 +173,6 @@ pub(super) async fn sign_in(State(rt): State<Runtime>, req: Request, Form(wish):
     }
     let (now, device, before) = (rt.clock().now(), req.device.clone(), req.session.as_ref().map(|s| s.id.clone()));
     let token = rt.store().write(move |tx| {
-        limits::forget(tx, &attempt.visitor)?;
         if let Some(before) = before {
             sessions::end(tx, &before)?;
         }
@@ -189,4 +196,33 @@ pub(super) async fn sign_out(State(rt): State<Runtime>, req: Request) -> Result<
     let mut response = web::redirect_with_toast("/", "toast.signed-out", &[], None);
     response.headers_mut().append(header::SET_COOKIE, web::no_session_cookie());
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{PASSWORD, TestRuntime};
+
+    #[tokio::test]
+    async fn a_try_counts_though_whoever_tries_hangs_up_before_they_are_told() {
+        let mut percloud = TestRuntime::signed_in().await;
+        percloud.cookie = None;
+        let turns = percloud.runtime.hasher().occupy().await;
+        for tries in 1..=5 {
+            let counted = async {
+                let sql = "select count(*) from sign_in_failures";
+                let count =
+                    || percloud.runtime.store().read(|db| Ok(db.query_row(sql, [], |row| row.get::<_, u32>(0))?));
+                while count().await.unwrap() != tries {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                _ = percloud.post("/sign-in", &[("password", "wrong")]) => panic!("nobody has looked at it"),
+                counted = tokio::time::timeout(std::time::Duration::from_secs(30), counted) => counted.unwrap(),
+            }
+        }
+        drop(turns);
+        let right = percloud.post("/sign-in", &[("password", PASSWORD)]).await;
+        assert_eq!(right.status, http::StatusCode::TOO_MANY_REQUESTS);
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{Bookmark, Entry, Visibility, netscape, store, urls};
 use crate::{
     exports::Folder,
-    imports::{Counts, Section},
+    imports::{Counts, Section, plain},
     text,
 };
 
@@ -106,12 +106,12 @@ fn take(tx: &Transaction<'_>, line: Line, now: DateTime<Utc>, counts: &mut Count
     }
     let same_page = store::of_page(tx, &entry.url)?.is_some_and(|other| other.id != line.id);
     if same_page && line.deleted.is_none() {
-        store::add(tx, entry, line.created, now)?;
+        store::add(tx, entry, plain(line.created), now)?;
         counts.transformed += 1;
         return Ok(());
     }
-    let (created_at, updated_at) = (line.created, line.updated);
-    store::put(tx, &Bookmark { id: line.id, revision, entry, created_at, updated_at, deleted_at: line.deleted })?;
+    let (created_at, updated_at, deleted_at) = (plain(line.created), plain(line.updated), line.deleted.map(plain));
+    store::put(tx, &Bookmark { id: line.id, revision, entry, created_at, updated_at, deleted_at })?;
     counts.imported += 1;
     Ok(())
 }

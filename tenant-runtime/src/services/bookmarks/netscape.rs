@@ -167,7 +167,7 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
         100_000_000_000..100_000_000_000_000 => number / 1_000,
         _ => number / 1_000_000,
     };
-    DateTime::from_timestamp(seconds, 0)
+    DateTime::from_timestamp(seconds, 0).map(crate::imports::plain)
 }
 
 /// Writes a file that browsers, Pinboard, Shaarli, linkding and this program read: flat, with tags.

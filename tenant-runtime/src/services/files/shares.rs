@@ -156,7 +156,9 @@ pub fn try_password(tx: &Transaction<'_>, id: &Id, now: DateTime<Utc>) -> web::R
     let sql = "select failures, failed_at from files_shares where id = ?1";
     let (failures, failed_at): (i64, Option<DateTime<Utc>>) =
         tx.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let wait = failed_at.map(|at| at + PAUSE - now).filter(|wait| *wait > TimeDelta::zero());
+    // When the clock was ahead and is set right, nobody waits until it is as late again.
+    let last = failed_at.filter(|at| *at <= now);
+    let wait = last.map(|at| at + PAUSE - now).filter(|wait| *wait > TimeDelta::zero());
     if let (true, Some(wait)) = (failures >= FREE_TRIES, wait) {
         return Err(web::Error::TooMany(wait.num_seconds().unsigned_abs().max(1)));
     }

@@ -65,7 +65,9 @@ mod moment {
         };
         let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
         let exact = DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
-        exact.or_else(|| naive().or_else(day).map(|at| at.and_utc()))
+        let at = exact.or_else(|| naive().or_else(day).map(|at| at.and_utc()));
+        // WordPress's "no date", 0000-00-00, comes as a day before the first year.
+        at.filter(|at| *at == crate::imports::plain(*at))
     }
 }
 
@@ -211,6 +213,15 @@ mod tests {
         let file = write(&post, &old).unwrap();
         assert!(file.contains(&format!("(../uploads/{hash}.png)")), "{file}");
         assert_eq!(read("x", file.as_bytes(), now()).unwrap(), (post, old));
+    }
+
+    #[test]
+    fn a_date_that_no_calendar_of_ours_has_is_no_date() {
+        for date in ["-0001-11-30", "-0001-11-30 00:00:00", "+262142-12-31", "+10000-01-01T00:00:00"] {
+            let file = format!("---\ntitle: Hello\nstatus: published\ndate: \"{date}\"\n---\nText\n");
+            let (post, _) = read("hello", file.as_bytes(), now()).unwrap();
+            assert_eq!(post.published_at, Some(now()), "{date}");
+        }
     }
 
     #[test]

@@ -301,6 +301,20 @@ async fn an_older_copy_never_takes_the_place_of_a_newer_post() {
 }
 
 #[tokio::test]
+async fn a_post_from_before_the_first_year_stops_no_export() {
+    let rt = TestRuntime::new();
+    on(&rt, |tx| {
+        let post = store::publish(tx, &text::new_id(), 0, &draft("Old", "x"), None, time(0))?;
+        let at = "-0001-11-30T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
+        Ok(store::put(tx, &Post { published_at: Some(at), ..post })?)
+    })
+    .await;
+    let export = exported(&rt).await;
+    let (_, wxr) = export.texts.iter().find(|(path, _)| path == "blog/site.wxr.xml").unwrap();
+    assert!(String::from_utf8_lossy(wxr).contains("<pubDate>Tue, 30 Nov -0001 00:00:00 +0000</pubDate>"));
+}
+
+#[tokio::test]
 async fn what_is_no_picture_or_no_post_is_refused_with_a_reason() {
     let rt = TestRuntime::new();
     let mut hostile = Folder::default();

@@ -89,7 +89,8 @@ fn item(out: &mut Out, site: &Site, post: &Post, number: usize) -> anyhow::Resul
     text(out, "title", &post.text.title)?;
     text(out, "link", &site.url(&path))?;
     let at = post.published_at.unwrap_or(post.updated_at);
-    text(out, "pubDate", &at.to_rfc2822())?;
+    // As `to_rfc2822` has it, which panics when a year has not four digits.
+    text(out, "pubDate", &at.format("%a, %-d %b %Y %H:%M:%S %z").to_string())?;
     text(out, "dc:creator", "owner")?;
     let guid = BytesStart::new("guid").with_attributes([("isPermaLink", "false")]);
     cdata(out, guid, &format!("urn:uuid:{}", post.id))?;

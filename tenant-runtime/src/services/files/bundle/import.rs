@@ -11,7 +11,7 @@ use rusqlite::Transaction;
 use super::{DEEP, Kind, Line, META, SECRET, Secret, TOKENS, TRASH, TREE};
 use crate::{
     blobs::Blob,
-    imports::{Counts, Section},
+    imports::{Counts, Section, plain},
     services::files::{
         names::Name,
         node::{Id, Node},
@@ -116,11 +116,11 @@ fn node(tx: &Transaction<'_>, from: &Section<'_>, line: &Line) -> Result<Node, &
         name: name.as_str().to_owned(),
         mime: if line.kind == Kind::File { mime(line) } else { String::new() },
         blob,
-        modified_at: line.modified,
-        created_at: line.created,
-        public_at: line.public,
+        modified_at: plain(line.modified),
+        created_at: plain(line.created),
+        public_at: line.public.map(plain),
         trash: line.trash.clone(),
-        trashed_at: line.trashed_at.filter(|_| line.trash.as_ref() == Some(&line.id)),
+        trashed_at: line.trashed_at.map(plain).filter(|_| line.trash.as_ref() == Some(&line.id)),
         revision: line.revision.max(1),
     })
 }
@@ -144,10 +144,10 @@ fn restore_links(tx: &Transaction<'_>, line: &Line, secrets: &HashMap<Id, Secret
             node: line.id.clone(),
             token: secret.token.clone(),
             password: secret.password.clone(),
-            expires_at: share.expires,
-            created_at: share.created,
+            expires_at: share.expires.map(plain),
+            created_at: plain(share.created),
             opened: share.opened,
-            opened_at: share.opened_at,
+            opened_at: share.opened_at.map(plain),
         };
         shares::insert(tx, &share)?;
     }

@@ -187,6 +187,22 @@ async fn names_that_are_taken_get_numbers_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn dates_that_no_program_can_write_come_in_as_the_nearest_that_all_can() {
+    let t = TestRuntime::new();
+    let (first, last) = ("-0001-11-30T00:00:00Z", "+262142-12-31T23:59:59Z");
+    let line = format!(
+        r#"{{"id":"dddddddddddddddd","kind":"folder","name":"old","modified":"{last}","created":"{first}","trash":"dddddddddddddddd","trashed_at":"{last}","revision":1}}"#
+    );
+    let entries = BTreeMap::from([(META.to_owned(), t.runtime.blobs().put(line.as_bytes()).unwrap())]);
+    assert_eq!(take(entries, Vec::new(), &t.runtime).await.imported, 1);
+    crate::status::write(&t.runtime).await.unwrap();
+    let sql = "select substr(modified_at, 1, 4) || substr(created_at, 1, 4) || substr(trashed_at, 1, 4)
+        from files_nodes where name = 'old'";
+    let years: String = t.runtime.store().read(|db| Ok(db.query_row(sql, [], |row| row.get(0))?)).await.unwrap();
+    assert_eq!(years, "999900009999");
+}
+
+#[tokio::test]
 async fn a_tree_without_lines_comes_in_too_and_bad_lines_are_refused() {
     let t = TestRuntime::new();
     let put = |text: &str| t.runtime.blobs().put(text.as_bytes()).unwrap();
