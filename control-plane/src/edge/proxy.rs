@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant};
 use tokio_util::task::TaskTracker;
 
 use super::access::Scribe;
@@ -24,6 +24,7 @@ use super::headers::{self, Origin, Outward, Said};
 use super::ids::RequestId;
 use super::line::{self, Mapped, Question};
 use super::meter::{self, Class, Entry, Progress};
+use super::patience::patiently;
 use super::request::{self, Asked, Refusal, Upgrade};
 use super::routes::Busy;
 use super::slots::Whence;
@@ -313,7 +314,7 @@ async fn exchange(
     busy: Busy,
 ) -> Result<Response<ResponseBody>, Failure> {
     let Outbound { request, origin, progress, gate, client } = out;
-    let mut response = patiently(connection.pool.send(socket, request, origin), progress).await?;
+    let mut response = patiently(connection.pool.send(socket, request, origin), progress, limits::FIRST_BYTE).await?;
     if let Some(gate) = gate {
         gate.close();
     }
@@ -344,24 +345,6 @@ async fn exchange(
         }
     };
     Ok(response.map(|_| heard))
-}
-
-/// Waits for an answer as long as the client's body moves and then a while.
-async fn patiently<T>(
-    answer: impl Future<Output = Result<T, Failure>>,
-    progress: Option<Arc<Progress>>,
-) -> Result<T, Failure> {
-    let mut answer = std::pin::pin!(answer);
-    let mut seen = 0;
-    loop {
-        match timeout(limits::FIRST_BYTE, &mut answer).await {
-            Ok(answer) => return answer,
-            Err(_) => match &progress {
-                Some(p) if !p.is_done() && p.bytes() != seen => seen = p.bytes(),
-                _ => return Err(Failure::Slow),
-            },
-        }
-    }
 }
 
 /// The log's line, begun: what is dropped without an answer (the client is gone) is noted as such.
