@@ -264,6 +264,8 @@ pub(crate) struct Edge {
     portal: Arc<Path>,
     /// The portal's requests.
     portal_slots: Arc<slots::Slots>,
+    /// Connections to perclouds that are kept for the next request.
+    kept: Arc<slots::Kept>,
     /// Bytes of requests' bodies that were read and not passed on yet, over HTTP/2.
     unread: Arc<AtomicUsize>,
     /// Tells addresses apart.
@@ -305,6 +307,7 @@ impl Edge {
             public_port: common.public_port(),
             portal: common.paths().web_socket().into(),
             portal_slots: Arc::default(),
+            kept: Arc::default(),
             unread: Arc::default(),
             addresses: RandomState::new(),
             routes: Routes::default(),
@@ -329,9 +332,9 @@ impl Edge {
         }))
     }
 
-    /// Requests that one percloud, or the portal, may have at the same time.
-    fn busy_max(&self) -> usize {
-        limits::BUSY_PER_TENANT * self.workers.max(1)
+    /// Requests that the portal may have at the same time.
+    fn portal_busy_max(&self) -> usize {
+        limits::BUSY_PORTAL * self.workers.max(1)
     }
 
     /// Whether the certificate that the client was shown stands for `host` too. Browsers use one connection for several names
