@@ -28,6 +28,7 @@ use super::patience::patiently;
 use super::request::{self, Asked, Refusal, Upgrade};
 use super::routes::Busy;
 use super::slots::Whence;
+use super::tunnel::Counted;
 use super::upstream::{self, Failure, Pool};
 use super::way;
 use super::websocket::{self, Key};
@@ -333,14 +334,21 @@ async fn exchange(
         // Nobody asked for this: what follows on that connection is nothing that we could pass on.
         None => return Err(Failure::Unasked),
         Some(Client::Library(client)) => {
-            connection.tasks.spawn(tunnel::join(tunnel::upgraded(client), percloud, meter, busy, asked));
+            connection.tasks.spawn(tunnel::join(
+                tunnel::upgraded(client),
+                percloud,
+                meter,
+                (busy, Counted::Here),
+                asked,
+            ));
             ResponseBody::own(bytes::Bytes::new())
         }
         Some(Client::Stream(_, _, key)) if !key.is_accepted(response.headers()) => {
             return Err(Failure::Nonsense("it does not know what a WebSocket is"));
         }
         Some(Client::Stream(client, heard, _)) => {
-            connection.tasks.spawn(tunnel::join(std::future::ready(Some(client)), percloud, meter, busy, asked));
+            let client = std::future::ready(Some(client));
+            connection.tasks.spawn(tunnel::join(client, percloud, meter, (busy, Counted::AsBody), asked));
             heard
         }
     };
