@@ -170,7 +170,15 @@ pub(super) fn offer(path: &Path, listeners: Vec<TcpListener>, leaving: Cancellat
     let ours = offered.clone();
     std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
         while ours.is_there() {
-            let Ok(line) = accept_with(&door, SocketFlags::CLOEXEC) else { continue };
+            let line = match accept_with(&door, SocketFlags::CLOEXEC) {
+                Ok(line) => line,
+                Err(error) => {
+                    // Descriptors have run out: to ask again at once would take a processor until some are given back.
+                    tracing::warn!(%error, "the next edge cannot be let in");
+                    std::thread::sleep(Duration::from_millis(100));
+                    continue;
+                }
+            };
             let (ours, leaving) = (ours.clone(), leaving.clone());
             // Whoever connects may think for long, or die: the next must not wait for it.
             let spawned = std::thread::Builder::new().name("handover-line".to_owned()).spawn(move || {
