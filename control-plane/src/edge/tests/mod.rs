@@ -16,7 +16,7 @@ mod trouble;
 mod upgrade;
 mod ways;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,7 +93,7 @@ impl House {
         let data = folder.path().to_str().unwrap();
         let mut common = Told::parse_from(["edge", "--data", data, "--base-domain", BASE]).common;
         let bind = || {
-            let mut all = listen::open(&["127.0.0.1:0".parse().unwrap()], 1, None).unwrap();
+            let mut all = listen::open(&listen::addresses(&[Ipv4Addr::LOCALHOST.into()], BASE, 0), 1, None).unwrap();
             all.remove(0)
         };
         let (https, http) = (bind(), bind());
