@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::super::limits;
 use super::super::proxy::Connection;
@@ -65,6 +66,8 @@ pub(super) struct Driver<T> {
     pub(super) leaving: Leaving,
     /// Nothing is read, since there is too much already that nobody reads.
     sated: bool,
+    /// After which it is looked whether that is still so: others' streams do not wake us.
+    pause: Option<Pin<Box<Sleep>>>,
     silence: Silence,
     /// Rounds since the client was told that it should go, and then since all is said.
     told: u32,
@@ -118,6 +121,7 @@ impl<T> Driver<T> {
             promised: WIDEST as u32,
             leaving: Leaving::No,
             sated: false,
+            pause: None,
             silence: Silence::default(),
             told: 0,
         }
@@ -131,9 +135,13 @@ impl<T> Driver<T> {
         !self.shared.lock().streams.is_empty()
     }
 
-    /// Whether nothing is read for now: then it has to be polled again after a while.
-    pub(super) fn is_sated(&self) -> bool {
-        self.sated
+    /// Has itself polled again after a pause.
+    fn pause(&mut self, cx: &mut Context<'_>) {
+        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(limits::UNREAD_PAUSE)));
+        pause.as_mut().reset(Instant::now() + limits::UNREAD_PAUSE);
+        if pause.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// Tells the client that nothing new should begin here; what is on its way is still answered (RFC 9113 §6.8).
@@ -214,7 +222,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 self.sated = state.is_sated();
                 state.is_full()
             };
-            if self.sated || sent.is_pending() && full {
+            if self.sated {
+                self.pause(cx);
+                return Poll::Pending;
+            }
+            if sent.is_pending() && full {
                 return Poll::Pending;
             }
             match ready!(self.poll_hear(cx)) {
