@@ -3,6 +3,7 @@
 //! SQL stands in each noun's `sql.rs`, one const per statement, declared with [`statements!`](crate::statements!) so that one test can prepare
 //! every one of them against the real schema. Functions take `&impl GenericClient`; the caller decides on the transaction.
 
+mod answer;
 pub mod listen;
 pub mod migrate;
 mod pool;
@@ -10,6 +11,7 @@ pub mod roles;
 pub mod statements;
 mod words;
 
+pub use answer::in_time;
 pub use deadpool_postgres::{GenericClient, Pool, Transaction};
 pub use listen::{Wake, listen};
 pub use pool::{config, pool};

@@ -33,6 +33,8 @@ pub(super) enum Own {
     Slow,
     /// The portal is away, for a moment as a rule.
     PortalAway,
+    /// The edge does not know yet who has this name.
+    Unready,
     /// Somebody speaks plain HTTP where TLS is spoken; where to go instead, when that is known.
     PlainHttp(Option<String>),
     /// Elsewhere, for good.
@@ -46,9 +48,12 @@ impl Own {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NoSuchPercloud => StatusCode::NOT_FOUND,
-            Self::Preparing | Self::Suspended | Self::CannotStart | Self::Crowded | Self::PortalAway => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Preparing
+            | Self::Suspended
+            | Self::CannotStart
+            | Self::Crowded
+            | Self::PortalAway
+            | Self::Unready => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::GATEWAY_TIMEOUT,
             Self::Moved(_) => StatusCode::PERMANENT_REDIRECT,
@@ -69,6 +74,7 @@ impl Own {
             Self::TooLarge => "too-large",
             Self::Slow => "no-answer-in-time",
             Self::PortalAway => "portal-away",
+            Self::Unready => "unready",
             Self::PlainHttp(_) => "plain-http",
             Self::Moved(_) => "moved",
         }
@@ -77,7 +83,7 @@ impl Own {
     fn retry_after(&self) -> Option<&'static str> {
         match self {
             Self::Preparing | Self::Crowded | Self::PortalAway => Some("1"),
-            Self::CannotStart => Some("10"),
+            Self::CannotStart | Self::Unready => Some("10"),
             Self::Suspended => Some("3600"),
             _ => None,
         }

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
+use deadpool_postgres::Client;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use rustls::ServerConfig;
@@ -19,11 +20,12 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 use super::body::ResponseBody;
 use super::certificates::Source;
 use super::{Edge, request, sql};
+use crate::db;
 
 const PATH: &str = "/.well-known/acme-challenge/";
 /// Between two looks at the table.
 const PAUSE: Duration = Duration::from_millis(200);
-/// For one look.
+/// For a connection, and for one look on it.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is open, as it was read last.
@@ -61,7 +63,7 @@ impl Challenges {
                     sleep_until(began + PAUSE).await;
                 }
                 let began = Instant::now();
-                match timeout(PATIENCE, read(&source)).await.unwrap_or_else(|late| Err(late.into())) {
+                match read(&source).await {
                     Ok(fresh) => *open.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh),
                     Err(error) => tracing::warn!(error = format!("{error:#}"), "challenges cannot be read"),
                 }
@@ -84,7 +86,12 @@ impl Challenges {
 }
 
 async fn read(source: &Source) -> anyhow::Result<Open> {
-    let db = source.db.get().await?;
+    let db = timeout(PATIENCE, source.db.get()).await??;
+    let open = timeout(PATIENCE, read_from(&db)).await;
+    db::in_time(db, open)
+}
+
+async fn read_from(db: &Client) -> anyhow::Result<Open> {
     let mut open = Open::default();
     for row in db.query(sql::CHALLENGES, &[]).await? {
         let (name, answer): (String, String) = (row.try_get("name")?, row.try_get("key_authorization")?);

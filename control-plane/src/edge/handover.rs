@@ -12,8 +12,12 @@
 //! The sockets themselves move (`SCM_RIGHTS`), not just the port: connections that wait in their queues are nobody's to lose.
 //! With `SO_REUSEPORT` alone they would die with the listener they happen to wait at. A new edge that dies before its "go"
 //! has changed nothing.
+//!
+//! One at a time: two that had asked the same edge would both serve, and only one of them would be found by the next. So who comes holds
+//! `run/edge/PORT.turn` until it is the one, and who comes after it asks it ([`turn`]).
 
 use std::collections::HashMap;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -44,6 +48,8 @@ struct Go;
 
 /// How long an old edge may take to answer; it has nothing to look up.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks whether it is one's turn.
+const TURN: Duration = Duration::from_millis(200);
 
 /// Where the edge of a port hands over.
 pub(super) fn socket(run: &Path, port: u16) -> PathBuf {
@@ -53,6 +59,35 @@ pub(super) fn socket(run: &Path, port: u16) -> PathBuf {
 /// Where the one that comes next listens until it is the one.
 fn beside(path: &Path) -> PathBuf {
     path.with_extension("next")
+}
+
+/// Waits for one's turn to take the place of the edge at `path`: it lasts for as long as what is given back is kept.
+///
+/// # Errors
+/// When there can be no turns there.
+pub(super) async fn turn(path: &Path) -> io::Result<File> {
+    make_folder(path);
+    let turns = File::options().create(true).append(true).open(path.with_extension("turn"))?;
+    let mut waits = false;
+    loop {
+        match turns.try_lock() {
+            Ok(()) => return Ok(turns),
+            Err(TryLockError::WouldBlock) if !waits => {
+                tracing::info!("another edge is about to take this place; it is waited for");
+                waits = true;
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        tokio::time::sleep(TURN).await;
+    }
+}
+
+/// `percloud up` has made it; who starts an edge alone may not have.
+fn make_folder(path: &Path) {
+    if let Some(folder) = path.parent() {
+        let _ = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(folder);
+    }
 }
 
 /// An edge that is ready to leave, and what it listened on.
@@ -125,10 +160,7 @@ impl Offered {
 /// When the socket cannot be made.
 pub(super) fn offer(path: &Path, listeners: Vec<TcpListener>, leaving: CancellationToken) -> anyhow::Result<Offered> {
     let door = packets_socket()?;
-    if let Some(folder) = path.parent() {
-        // `percloud up` has made it; who starts an edge alone may not have.
-        let _ = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(folder);
-    }
+    make_folder(path);
     let beside = beside(path);
     // One who died at this very point left it.
     let _ = std::fs::remove_file(&beside);
@@ -138,7 +170,15 @@ pub(super) fn offer(path: &Path, listeners: Vec<TcpListener>, leaving: Cancellat
     let ours = offered.clone();
     std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
         while ours.is_there() {
-            let Ok(line) = accept_with(&door, SocketFlags::CLOEXEC) else { continue };
+            let line = match accept_with(&door, SocketFlags::CLOEXEC) {
+                Ok(line) => line,
+                Err(error) => {
+                    // Descriptors have run out: to ask again at once would take a processor until some are given back.
+                    tracing::warn!(%error, "the next edge cannot be let in");
+                    std::thread::sleep(Duration::from_millis(100));
+                    continue;
+                }
+            };
             let (ours, leaving) = (ours.clone(), leaving.clone());
             // Whoever connects may think for long, or die: the next must not wait for it.
             let spawned = std::thread::Builder::new().name("handover-line".to_owned()).spawn(move || {

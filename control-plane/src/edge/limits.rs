@@ -36,11 +36,14 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 pub(super) const CONTINUE: Duration = Duration::from_secs(1);
 /// How long a connection to a percloud is kept for the next request. Short: it must not look like use.
 pub(super) const POOLED: Duration = Duration::from_secs(20);
-/// Connections kept for one percloud by one worker: as many as two busy HTTP/2 connections ask for at once.
-pub(super) const POOLED_PER_SOCKET: usize = 256;
-/// Requests of one percloud, or of the portal, at the same time, by one worker: one percloud's crowd must not take the edge from all
-/// others. One address has a fourth of them.
-pub(super) const BUSY_PER_TENANT: usize = 512;
+/// Connections kept for one percloud by all workers: as many as one busy HTTP/2 connection asks for at once.
+pub(super) const POOLED_PER_SOCKET: usize = 104;
+/// Requests of one percloud at the same time: its crowd must not take the edge from all others, and whoever has all that it may must
+/// leave others something of the percloud. One address has a fourth of them, and all that one HTTP/2 connection may ask ([`STREAMS`]).
+/// With those that are kept they are not more than a runtime takes at the same time (512), however many workers there are.
+pub(super) const BUSY_PER_TENANT: usize = 400;
+/// Requests of the portal at the same time, by one worker. One address has a fourth of them.
+pub(super) const BUSY_PORTAL: usize = 512;
 /// How much larger than a percloud's quota a body may be: a form says something around the file.
 pub(super) const BODY_EXTRA: u64 = 1024 * 1024;
 /// Connections of one address (an IPv6 network) at the same time, by one worker. Whole villages share an address, so it is high.
@@ -61,8 +64,8 @@ pub(super) const LAST_CALL: Duration = seconds(15, 5);
 pub(super) const HEAD_BYTES: usize = 32 * 1024;
 /// Headers of a request: what the HTTP library takes without being told.
 pub(super) const HEADERS: usize = 100;
-/// Requests at the same time on one HTTP/2 connection.
-pub(super) const STREAMS: u32 = 128;
+/// Requests at the same time on one HTTP/2 connection: as few as RFC 9113 (§6.5.2) recommends.
+pub(super) const STREAMS: u32 = 100;
 /// Requests that one HTTP/2 connection may break off before their answer, when they are most of what it asked: each costs us and
 /// a percloud a beginning, and the client nothing. Who leaves pages in a hurry breaks off some.
 pub(super) const BROKEN_OFF: usize = 200;
@@ -81,3 +84,18 @@ pub(super) const UNREAD_FREE: usize = 64 * 1024;
 pub(super) const UNREAD_PAUSE: Duration = Duration::from_millis(100);
 /// Buffer of an HTTP/1.1 connection.
 pub(super) const H1_BUFFER: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_percloud_is_asked_more_at_once_than_its_runtime_serves_and_one_address_takes_it_from_nobody() {
+        let runtime = include_str!("../../../tenant-runtime/src/serve/connections.rs");
+        let said = runtime.lines().find_map(|line| line.strip_prefix("const AT_ONCE: usize = ")?.strip_suffix(';'));
+        let serves: usize = said.expect("how many connections a runtime has").parse().unwrap();
+        assert!(BUSY_PER_TENANT + POOLED_PER_SOCKET <= serves);
+        assert!(BUSY_PER_TENANT / 4 < serves / 4);
+        assert!(STREAMS as usize <= BUSY_PER_TENANT / 4, "a page full of pictures comes whole");
+    }
+}

@@ -26,6 +26,7 @@ use super::batch;
 use super::headers::{Origin, Outward, holds};
 use super::limits;
 use super::request::Asked;
+use super::slots::Place;
 use super::upstream::{Failure, Pool};
 
 /// Room for what comes in one read: most answers.
@@ -36,6 +37,8 @@ pub(super) struct Line {
     stream: UnixStream,
     buffer: BytesMut,
     pub(super) since: Instant,
+    /// While it is kept.
+    pub(super) place: Option<Place>,
     /// Kept with the connection: to put off a timer costs nothing, to set up one for each request does.
     patience: Pin<Box<Sleep>>,
 }
@@ -43,7 +46,7 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(stream: UnixStream) -> Self {
         let patience = Box::pin(tokio::time::sleep(limits::FIRST_BYTE));
-        Self { stream, buffer: BytesMut::with_capacity(ROOM), since: Instant::now(), patience }
+        Self { stream, buffer: BytesMut::with_capacity(ROOM), since: Instant::now(), place: None, patience }
     }
 
     /// Whether the other end is still there and silent, as it should be. Costs a system call only where something has come.

@@ -17,34 +17,42 @@ use super::{Edge, forwarded, limits, slots};
 
 const BACKLOG: i32 = 4096;
 
+/// The addresses to listen on.
+pub(super) struct Addresses {
+    pub(super) all: Vec<SocketAddr>,
+    /// Somebody asked for them: then they are listened on, too, where this machine has them later only, as one that is still looked for a
+    /// twin of when the machine starts, or one that moves between two machines.
+    pub(super) asked: bool,
+}
+
 /// The addresses to listen on: those asked for, or this machine only for a name that is this machine's, or all.
-pub(super) fn addresses(asked: &[IpAddr], base_domain: &str, port: u16) -> Vec<SocketAddr> {
+pub(super) fn addresses(asked: &[IpAddr], base_domain: &str, port: u16) -> Addresses {
     let local = base_domain == "localhost" || base_domain.ends_with(".localhost");
     let ips = match (asked, local) {
         ([], true) => vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
         ([], false) => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
         (asked, _) => asked.to_vec(),
     };
-    ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
+    Addresses { all: ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect(), asked: !asked.is_empty() }
 }
 
 /// What each worker listens on: what an edge before us had at an address, else sockets of our own, one for each worker
 /// (`SO_REUSEPORT`: the kernel spreads connections, no thread waits for another). Addresses of a family that this machine
-/// lacks are left out, as long as one is left.
+/// lacks are left out, as long as one is left, and nobody asked for them.
 ///
 /// # Errors
 /// When an address is taken or may not be had, or none is left.
 pub(super) fn open(
-    addresses: &[SocketAddr],
+    addresses: &Addresses,
     workers: usize,
     mut before: Option<&mut Predecessor>,
 ) -> anyhow::Result<Vec<Vec<std::net::TcpListener>>> {
     let mut of_workers: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-    for &address in addresses {
+    for &address in &addresses.all {
         let inherited = before.as_mut().map_or_else(Vec::new, |before| before.take(address));
         let listeners = if inherited.is_empty() {
-            match bind(address, workers) {
-                Err(e) if addresses.len() > 1 && no_such_family(&e) => {
+            match bind(address, workers, addresses.asked) {
+                Err(e) if addresses.all.len() > 1 && no_such_family(&e) => {
                     tracing::info!(
                         ip_version = if address.is_ipv6() { 6 } else { 4 },
                         "this machine lacks an address family; listening without it"
@@ -74,20 +82,27 @@ fn share(listeners: Vec<std::net::TcpListener>, of_workers: &mut [Vec<std::net::
     Ok(())
 }
 
-fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
+fn bind(address: SocketAddr, workers: usize, asked: bool) -> io::Result<Vec<std::net::TcpListener>> {
     // With SO_REUSEPORT a second edge of the same user would silently share the port: look first.
-    let probe = socket(address, false)?;
+    let (probe, not_yet) = match socket(address, false, false) {
+        Err(error) if asked && error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
+            tracing::warn!(%address, "this machine does not have this address yet; who comes when it does is served");
+            (socket(address, false, true)?, true)
+        }
+        other => (other?, false),
+    };
     // Port 0 (tests): the probe's port is everybody's.
     let address = probe.local_addr()?;
     drop(probe);
-    (0..workers).map(|_| socket(address, true)).collect()
+    (0..workers).map(|_| socket(address, true, not_yet)).collect()
 }
 
 fn no_such_family(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
-fn socket(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+/// One of several that share the port, or the only one; at an address that the machine need not have yet.
+fn socket(address: SocketAddr, shared: bool, not_yet: bool) -> io::Result<std::net::TcpListener> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
@@ -95,6 +110,11 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener
     sockopt::set_socket_reuseport(&socket, shared)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    match address {
+        SocketAddr::V4(_) if not_yet => sockopt::set_ip_freebind(&socket, true)?,
+        SocketAddr::V6(_) if not_yet => sockopt::set_ipv6_freebind(&socket, true)?,
+        _ => {}
     }
     bind(&socket, &address)?;
     if shared {
@@ -229,5 +249,33 @@ pub(super) async fn accept<F>(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_was_asked_for_is_listened_on_before_the_machine_has_it() {
+        let port = tls::testing::free_port().unwrap();
+        let six = std::net::TcpListener::bind("[::1]:0").is_ok();
+        // Nobody's, kept for examples (RFC 5737, RFC 3849).
+        for later in ["192.0.2.1", "2001:db8::1"].into_iter().take(if six { 2 } else { 1 }) {
+            let asked = addresses(&["127.0.0.1".parse().unwrap(), later.parse().unwrap()], "percloud.example", port);
+            let opened = open(&asked, 2, None).unwrap();
+            let at: Vec<Vec<_>> =
+                opened.iter().map(|all| all.iter().map(|one| one.local_addr().unwrap()).collect()).collect();
+            assert_eq!(at, [asked.all.clone(), asked.all]);
+        }
+    }
+
+    #[test]
+    fn an_address_that_nobody_asked_for_is_left_out_where_it_is_not() {
+        let port = tls::testing::free_port().unwrap();
+        let all = ["127.0.0.1", "192.0.2.1"].map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
+        let opened = open(&Addresses { all: all.to_vec(), asked: false }, 1, None).unwrap();
+        assert_eq!(opened[0].iter().map(|one| one.local_addr().unwrap()).collect::<Vec<_>>(), all[..1]);
+        assert!(open(&Addresses { all: all[1..].to_vec(), asked: false }, 1, None).is_err(), "and one is to be left");
     }
 }

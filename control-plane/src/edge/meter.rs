@@ -2,7 +2,7 @@
 //! own percloud is theirs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Method, StatusCode, Version};
@@ -87,29 +87,36 @@ impl Meter {
 #[derive(Debug)]
 pub(super) struct Progress {
     bytes: AtomicU64,
-    done: AtomicBool,
     most: u64,
+    began: Instant,
+    /// When it moved last, in milliseconds since it began.
+    moved: AtomicU64,
 }
 
 impl Progress {
     /// Of a body that may have so many bytes.
     pub(super) fn of_at_most(most: u64) -> Self {
-        Self { bytes: AtomicU64::new(0), done: AtomicBool::new(false), most }
+        Self { bytes: AtomicU64::new(0), most, began: Instant::now(), moved: AtomicU64::new(0) }
     }
     pub(super) fn is_too_large(&self) -> bool {
         self.bytes() > self.most
     }
     pub(super) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.moves();
     }
     pub(super) fn finish(&self) {
-        self.done.store(true, Ordering::Relaxed);
+        self.moves();
     }
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
-    pub(super) fn is_done(&self) -> bool {
-        self.done.load(Ordering::Relaxed)
+    /// When a piece of it came last, or its end.
+    pub(super) fn moved(&self) -> Instant {
+        self.began + Duration::from_millis(self.moved.load(Ordering::Relaxed))
+    }
+    fn moves(&self) {
+        self.moved.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 }
 

@@ -144,6 +144,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut watch = std::pin::pin!(watch::Watch::new(edge.clone(), source).run(url, ending.over.clone()));
     let mut asked = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let line = handover::socket(&common.paths().handover(), common.port);
+    let turn = if options.take_over {
+        match meanwhile(handover::turn(&line), watch.as_mut(), &mut asked).await? {
+            Some(turn) => Some(turn.with_context(|| format!("no turn at {}", line.display()))?),
+            None => return Ok(()),
+        }
+    } else {
+        None
+    };
     let mut before = if options.take_over { Predecessor::find(&line)? } else { None };
     let addresses = |port| listen::addresses(&options.listen, &edge.base_domain, port);
     let https = listen::open(&addresses(common.port), workers, before.as_mut())?;
@@ -152,11 +160,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     descriptors();
     if before.is_some() {
         // The one before us serves until we know what it knows.
-        tokio::select! {
-            () = edge.informed.cancelled() => {}
-            ended = watch.as_mut() => return ended,
-            _ = asked.0.recv() => return Ok(()),
-            _ = asked.1.recv() => return Ok(()),
+        if meanwhile(edge.informed.cancelled(), watch.as_mut(), &mut asked).await?.is_none() {
+            return Ok(());
         }
     }
     let copies = https.iter().chain(&http).flatten().map(std::net::TcpListener::try_clone).collect::<Result<_, _>>()?;
@@ -179,6 +184,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             tracing::warn!(error = format!("{error:#}"), "another edge will not be able to take over from this one")
         }
     }
+    drop(turn);
     // Said once the next one can find it.
     tracing::info!(workers, port = common.port, taken_over, "the edge listens");
     let served = wait_out(threads, &ending, asked, watch).await;
@@ -186,6 +192,20 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // Another edge that has taken over writes what it counts itself.
     keeping.end().await;
     served
+}
+
+/// Waits for something before there is anybody to serve; none when the edge is asked to end meanwhile.
+async fn meanwhile<T>(
+    what: impl Future<Output = T>,
+    watch: std::pin::Pin<&mut impl Future<Output = anyhow::Result<()>>>,
+    asked: &mut (Signal, Signal),
+) -> anyhow::Result<Option<T>> {
+    tokio::select! {
+        done = what => Ok(Some(done)),
+        ended = watch => ended.map(|()| None),
+        _ = asked.0.recv() => Ok(None),
+        _ = asked.1.recv() => Ok(None),
+    }
 }
 
 /// Waits for the end, and through it.
@@ -264,6 +284,8 @@ pub(crate) struct Edge {
     portal: Arc<Path>,
     /// The portal's requests.
     portal_slots: Arc<slots::Slots>,
+    /// Connections to perclouds that are kept for the next request.
+    kept: Arc<slots::Kept>,
     /// Bytes of requests' bodies that were read and not passed on yet, over HTTP/2.
     unread: Arc<AtomicUsize>,
     /// Tells addresses apart.
@@ -305,6 +327,7 @@ impl Edge {
             public_port: common.public_port(),
             portal: common.paths().web_socket().into(),
             portal_slots: Arc::default(),
+            kept: Arc::default(),
             unread: Arc::default(),
             addresses: RandomState::new(),
             routes: Routes::default(),
@@ -329,9 +352,9 @@ impl Edge {
         }))
     }
 
-    /// Requests that one percloud, or the portal, may have at the same time.
-    fn busy_max(&self) -> usize {
-        limits::BUSY_PER_TENANT * self.workers.max(1)
+    /// Requests that the portal may have at the same time.
+    fn portal_busy_max(&self) -> usize {
+        limits::BUSY_PORTAL * self.workers.max(1)
     }
 
     /// Whether the certificate that the client was shown stands for `host` too. Browsers use one connection for several names

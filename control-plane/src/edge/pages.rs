@@ -96,7 +96,7 @@ impl Pages {
             Own::Misdirected => self.detour("misdirected", Some(portal), id, &view),
             Own::Crowded => self.detour("busy", None, id, &view),
             Own::TooLarge => self.detour("too-large", None, id, &view),
-            Own::PortalAway => self.detour("away", None, id, &view),
+            Own::PortalAway | Own::Unready => self.detour("away", None, id, &view),
             Own::Malformed => self.detour("wrong", None, id, &view),
             Own::Method => self.detour("method", None, id, &view),
         }
@@ -140,6 +140,7 @@ mod tests {
             Own::TooLarge,
             Own::Slow,
             Own::PortalAway,
+            Own::Unready,
             Own::PlainHttp(None),
             Own::PlainHttp(Some("https://ada.example/".into())),
             Own::Moved("https://bob.example/".into()),

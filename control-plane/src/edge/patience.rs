@@ -2,11 +2,14 @@
 //! counts until what comes makes up for it, so that a byte now and then holds no place for ever.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::time::{Duration, Instant, Sleep};
+use tokio::time::{Duration, Instant, Sleep, timeout_at};
 
 use super::limits;
+use super::meter::Progress;
+use super::upstream::Failure;
 
 /// How long was waited, without a clock of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +73,26 @@ impl Patience {
     }
 }
 
+/// Waits for an answer as long as the client's body moves, and then a while: its end is movement, too.
+pub(super) async fn patiently<T>(
+    answer: impl Future<Output = Result<T, Failure>>,
+    progress: Option<Arc<Progress>>,
+    patience: Duration,
+) -> Result<T, Failure> {
+    let mut answer = std::pin::pin!(answer);
+    let mut end = Instant::now() + patience;
+    loop {
+        match timeout_at(end, &mut answer).await {
+            Ok(answer) => return answer,
+            // Counted from the last piece: by the beginning, who is done just before a round number would have a moment left.
+            Err(_) => match progress.as_ref().map(|progress| progress.moved() + patience) {
+                Some(later) if later > end => end = later,
+                _ => return Err(Failure::Slow),
+            },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +138,37 @@ mod tests {
         assert!(waited.is_over(LIMIT, much_later + Duration::from_millis(1)), "what was waited before counts");
         waited.goes_on(1 << 20, much_later);
         assert_eq!(waited, Waited::default(), "and is made up for");
+    }
+
+    const PATIENCE: Duration = Duration::from_millis(400);
+
+    #[tokio::test]
+    async fn who_is_done_sending_just_before_the_time_is_over_still_gets_the_answer() {
+        let progress = Arc::new(Progress::of_at_most(10));
+        let sent = progress.clone();
+        let answer = async move {
+            sent.add(1);
+            tokio::time::sleep(PATIENCE.mul_f64(0.9)).await;
+            sent.finish();
+            tokio::time::sleep(PATIENCE.mul_f64(0.5)).await;
+            Ok("stored")
+        };
+        assert_eq!(patiently(answer, Some(progress), PATIENCE).await.ok(), Some("stored"));
+    }
+
+    #[tokio::test]
+    async fn who_gives_no_answer_is_waited_for_from_the_last_movement_on_and_no_longer() {
+        for body in [None, Some(Arc::new(Progress::of_at_most(10)))] {
+            let (sent, began) = (body.clone(), Instant::now());
+            let answer = async move {
+                tokio::time::sleep(PATIENCE.mul_f64(0.5)).await;
+                sent.inspect(|sent| sent.finish());
+                std::future::pending::<Result<(), Failure>>().await
+            };
+            let from = if body.is_some() { PATIENCE.mul_f64(0.5) } else { Duration::ZERO };
+            assert!(matches!(patiently(answer, body, PATIENCE).await, Err(Failure::Slow)));
+            // By the clock that movement is noted with, which knows thousandths.
+            assert!(began.elapsed() + Duration::from_millis(2) >= from + PATIENCE, "{:?}", began.elapsed());
+        }
     }
 }

@@ -19,23 +19,33 @@ use super::{Edge, challenge, limits, request};
 
 /// Tells somebody who speaks HTTP on the HTTPS port what to do, and ends.
 pub(super) async fn explain(edge: Arc<Edge>, stream: TcpStream) {
-    serve(edge, stream, |edge, request| Own::PlainHttp(elsewhere(edge, request))).await;
+    serve(edge, stream, |_, to| Own::PlainHttp(to)).await;
 }
 
 /// Sends everybody to HTTPS.
 pub(super) async fn redirect(edge: Arc<Edge>, stream: TcpStream) {
-    serve(edge, stream, |edge, request| elsewhere(edge, request).map_or(Own::NoSuchPercloud, Own::Moved)).await;
+    let say = |edge: &Edge, to: Option<String>| match to {
+        Some(to) => Own::Moved(to),
+        None if edge.certificates.are_known() => Own::NoSuchPercloud,
+        None => Own::Unready,
+    };
+    serve(edge, stream, say).await;
 }
 
-/// The same address with TLS, when the host is one of ours: an open redirect would lend our name to anybody.
-fn elsewhere(edge: &Edge, request: &Request<Incoming>) -> Option<String> {
+/// The same address with TLS, when the host is one of ours: an open redirect would lend our name to anybody. Who asks before it is known which
+/// are ours waits for that, as in a handshake.
+async fn elsewhere(edge: &Edge, request: &Request<Incoming>) -> Option<String> {
     let host = request::plain_host(request)?;
-    let known = host == edge.base_domain || edge.routes.find(&host).is_some();
+    let known = host == edge.base_domain || {
+        let _late = timeout(limits::HANDSHAKE, edge.certificates.until_known()).await;
+        edge.routes.find(&host).is_some()
+    };
     let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     (known && path.starts_with('/')).then(|| format!("{}{path}", bundle::spec::origin(host, edge.public_port)))
 }
 
-async fn serve(edge: Arc<Edge>, stream: TcpStream, say: fn(&Edge, &Request<Incoming>) -> Own) {
+/// Says something to everybody who asks, given where to go instead.
+async fn serve(edge: Arc<Edge>, stream: TcpStream, say: fn(&Edge, Option<String>) -> Own) {
     let service = service_fn(move |request: Request<Incoming>| {
         let edge = edge.clone();
         async move {
@@ -47,7 +57,7 @@ async fn serve(edge: Arc<Edge>, stream: TcpStream, say: fn(&Edge, &Request<Incom
                 return Ok::<Response<ResponseBody>, Infallible>(asset);
             }
             let asker = Asker::of(request.method(), request.headers());
-            let own = say(&edge, &request);
+            let own = say(&edge, elsewhere(&edge, &request).await);
             let host = request::plain_host(&request).unwrap_or_default();
             let id = format!("{:032x}", rand::random::<u128>());
             Ok(answers::answer(&edge.pages, &own, &asker, &host, &id))

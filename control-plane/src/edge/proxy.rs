@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant};
 use tokio_util::task::TaskTracker;
 
 use super::access::Scribe;
@@ -24,9 +24,11 @@ use super::headers::{self, Origin, Outward, Said};
 use super::ids::RequestId;
 use super::line::{self, Mapped, Question};
 use super::meter::{self, Class, Entry, Progress};
+use super::patience::patiently;
 use super::request::{self, Asked, Refusal, Upgrade};
 use super::routes::Busy;
 use super::slots::Whence;
+use super::tunnel::Counted;
 use super::upstream::{self, Failure, Pool};
 use super::way;
 use super::websocket::{self, Key};
@@ -313,7 +315,7 @@ async fn exchange(
     busy: Busy,
 ) -> Result<Response<ResponseBody>, Failure> {
     let Outbound { request, origin, progress, gate, client } = out;
-    let mut response = patiently(connection.pool.send(socket, request, origin), progress).await?;
+    let mut response = patiently(connection.pool.send(socket, request, origin), progress, limits::FIRST_BYTE).await?;
     if let Some(gate) = gate {
         gate.close();
     }
@@ -332,36 +334,25 @@ async fn exchange(
         // Nobody asked for this: what follows on that connection is nothing that we could pass on.
         None => return Err(Failure::Unasked),
         Some(Client::Library(client)) => {
-            connection.tasks.spawn(tunnel::join(tunnel::upgraded(client), percloud, meter, busy, asked));
+            connection.tasks.spawn(tunnel::join(
+                tunnel::upgraded(client),
+                percloud,
+                meter,
+                (busy, Counted::Here),
+                asked,
+            ));
             ResponseBody::own(bytes::Bytes::new())
         }
         Some(Client::Stream(_, _, key)) if !key.is_accepted(response.headers()) => {
             return Err(Failure::Nonsense("it does not know what a WebSocket is"));
         }
         Some(Client::Stream(client, heard, _)) => {
-            connection.tasks.spawn(tunnel::join(std::future::ready(Some(client)), percloud, meter, busy, asked));
+            let client = std::future::ready(Some(client));
+            connection.tasks.spawn(tunnel::join(client, percloud, meter, (busy, Counted::AsBody), asked));
             heard
         }
     };
     Ok(response.map(|_| heard))
-}
-
-/// Waits for an answer as long as the client's body moves and then a while.
-async fn patiently<T>(
-    answer: impl Future<Output = Result<T, Failure>>,
-    progress: Option<Arc<Progress>>,
-) -> Result<T, Failure> {
-    let mut answer = std::pin::pin!(answer);
-    let mut seen = 0;
-    loop {
-        match timeout(limits::FIRST_BYTE, &mut answer).await {
-            Ok(answer) => return answer,
-            Err(_) => match &progress {
-                Some(p) if !p.is_done() && p.bytes() != seen => seen = p.bytes(),
-                _ => return Err(Failure::Slow),
-            },
-        }
-    }
 }
 
 /// The log's line, begun: what is dropped without an answer (the client is gone) is noted as such.

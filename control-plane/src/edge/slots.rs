@@ -2,16 +2,23 @@
 //!
 //! Whoever asks and then takes nothing, or sends a body a byte at a time, costs nothing to keep up and keeps a place: so one address has
 //! a part of the places and no more, and the others stay for everybody else.
+//!
+//! And how many connections are kept for each percloud when they are done: those, too, are places of its runtime's.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::OnceLock;
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use super::limits;
 
 /// Addresses are told apart as so many: two that meet in one share a part, and nobody can choose to meet another.
 const PLACES: usize = 64;
 /// One address has one of so many parts.
 const PART: usize = 4;
+/// Sockets are told apart as so many: two that meet in one share what is kept.
+const SOCKETS: usize = 4096;
 
 /// What an address counts as: an IPv6 network of one customer, at least, as one; this machine itself as none.
 pub(super) fn network(address: IpAddr) -> Option<IpAddr> {
@@ -69,6 +76,40 @@ impl Slots {
     fn place(&self, whence: Whence) -> Option<&AtomicU16> {
         let at = usize::from(whence.0?);
         Some(&self.by_place.get_or_init(|| Box::new([const { AtomicU16::new(0) }; PLACES]))[at])
+    }
+}
+
+/// Connections that are kept for the next request, by all workers together.
+pub(super) struct Kept {
+    hasher: RandomState,
+    by_socket: Box<[AtomicU16]>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { hasher: RandomState::new(), by_socket: (0..SOCKETS).map(|_| AtomicU16::new(0)).collect() }
+    }
+}
+
+impl Kept {
+    /// A place for one more to this socket; none when as many are kept as may be.
+    pub(super) fn take(self: &Arc<Self>, socket: &Path) -> Option<Place> {
+        // By its bytes: a path is hashed part by part.
+        let at = (self.hasher.hash_one(socket.as_os_str()) % SOCKETS as u64) as usize;
+        let place = Place { kept: self.clone(), at };
+        (usize::from(self.by_socket[at].fetch_add(1, Relaxed)) < limits::POOLED_PER_SOCKET).then_some(place)
+    }
+}
+
+/// That of a connection that is kept; dropped, it is another's.
+pub(super) struct Place {
+    kept: Arc<Kept>,
+    at: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.kept.by_socket[self.at].fetch_sub(1, Relaxed);
     }
 }
 

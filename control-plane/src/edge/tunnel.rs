@@ -15,12 +15,20 @@ use super::meter::Meter;
 use super::routes::Busy;
 use crate::ledger::Account;
 
+/// Where what a client hears is counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    Here,
+    /// Where it passes as the body of an answer.
+    AsBody,
+}
+
 /// Joins the two sides. It ends with them, or when the edge is asked to end: it has no end of its own to wait for.
 pub(super) async fn join(
     client: impl Future<Output = Option<impl AsyncRead + AsyncWrite>>,
     percloud: OnUpgrade,
     meter: Arc<Meter>,
-    busy: Busy,
+    (busy, counted): (Busy, Counted),
     asked: CancellationToken,
 ) {
     let (Some(client), Some(percloud)) = tokio::join!(client, upgraded(percloud)) else { return };
@@ -28,7 +36,7 @@ pub(super) async fn join(
     let (client_in, client_out) = tokio::io::split(client);
     let (percloud_in, percloud_out) = tokio::io::split(percloud);
     let heard = Heard::default();
-    let account = busy.account();
+    let account = busy.account().filter(|_| counted == Counted::Here);
     // When one direction fails the other has nobody to talk to; when it ends in order, the other may still have something to say.
     let both = async {
         tokio::try_join!(

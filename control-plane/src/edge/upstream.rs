@@ -23,6 +23,7 @@ use super::headers::Origin;
 use super::limits;
 use super::line::Line;
 use super::meter::Meter;
+use super::slots::{Kept, Place};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -50,12 +51,15 @@ pub(super) enum Failure {
 struct Idle {
     sender: SendRequest<RequestBody>,
     since: Instant,
+    _place: Place,
 }
 
 /// One worker's kept connections, by socket.
 pub(super) struct Pool {
     idle: Mutex<HashMap<PathBuf, Vec<Idle>>>,
     lines: Mutex<HashMap<OsString, Vec<Line>>>,
+    /// How many all workers keep.
+    kept: Arc<Kept>,
     pub(super) meter: Arc<Meter>,
 }
 
@@ -71,19 +75,19 @@ impl Lent {
         if self.sender.is_closed() {
             return;
         }
+        let Some(place) = self.pool.kept.take(&self.socket) else { return };
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = Idle { sender: self.sender, since: Instant::now() };
+        let kept = Idle { sender: self.sender, since: Instant::now(), _place: place };
         match idle.get_mut(&*self.socket) {
-            Some(all) if all.len() < limits::POOLED_PER_SOCKET => all.push(kept),
-            Some(_) => {}
+            Some(all) => all.push(kept),
             None => drop(idle.insert(self.socket.to_path_buf(), vec![kept])),
         }
     }
 }
 
 impl Pool {
-    pub(super) fn new(meter: Arc<Meter>) -> Arc<Self> {
-        Arc::new(Self { idle: Mutex::default(), lines: Mutex::default(), meter })
+    pub(super) fn new(meter: Arc<Meter>, kept: Arc<Kept>) -> Arc<Self> {
+        Arc::new(Self { idle: Mutex::default(), lines: Mutex::default(), kept, meter })
     }
 
     /// Closes what has lain too long.
@@ -102,7 +106,9 @@ impl Pool {
 
     /// The kept connection of our own client that was used last; dead ones in front of it go.
     pub(super) fn kept_line(&self, socket: &Path) -> Option<Line> {
-        living(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner), socket)?.pop()
+        let mut line = living(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner), socket)?.pop()?;
+        line.place = None;
+        Some(line)
     }
 
     /// Whether one is kept; dead ones go.
@@ -111,13 +117,16 @@ impl Pool {
         living(&mut lines, socket).is_some_and(|all| !all.is_empty())
     }
 
-    /// Keeps a connection for the next request.
+    /// Keeps a connection for the next request, if there is a place.
     pub(super) fn keep_line(&self, socket: &Path, mut line: Line) {
+        line.place = self.kept.take(socket);
+        if line.place.is_none() {
+            return;
+        }
         line.since = Instant::now();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         match lines.get_mut(socket.as_os_str()) {
-            Some(all) if all.len() < limits::POOLED_PER_SOCKET => all.push(line),
-            Some(_) => {}
+            Some(all) => all.push(line),
             None => drop(lines.insert(socket.as_os_str().to_owned(), vec![line])),
         }
     }
@@ -223,5 +232,35 @@ async fn connect(socket: &Path) -> io::Result<UnixStream> {
             }
             other => return other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn all_workers_together_keep_so_many_connections_to_a_percloud_and_no_more() {
+        let (kept, meter) = (Arc::default(), Arc::new(Meter::new()));
+        let pools: Vec<_> = (0..8).map(|_| Pool::new(Arc::clone(&meter), Arc::clone(&kept))).collect();
+        let (socket, mut ends) = (Path::new("/run/ada.sock"), Vec::new());
+        let mut keep = |pool: &Pool| {
+            let (line, end) = UnixStream::pair().unwrap();
+            pool.keep_line(socket, Line::new(line));
+            ends.push(end);
+        };
+        let lines = |pool: &Arc<Pool>| pool.lines.lock().unwrap().get(socket.as_os_str()).map_or(0, Vec::len);
+        let all = || pools.iter().map(lines).sum::<usize>();
+        for _ in 0..100 {
+            for pool in &pools {
+                keep(pool);
+            }
+        }
+        assert_eq!(all(), limits::POOLED_PER_SOCKET);
+        let used = pools[0].kept_line(socket).expect("one that is kept");
+        keep(&pools[1]);
+        assert_eq!(all(), limits::POOLED_PER_SOCKET, "the place of one that is in use is another's");
+        pools[0].keep_line(socket, used);
+        assert_eq!(all(), limits::POOLED_PER_SOCKET);
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use deadpool_postgres::Client;
 use futures_util::{StreamExt, TryStreamExt};
-use tokio::time::{Duration, Instant, sleep, sleep_until};
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 use tokio_postgres::Row as DbRow;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,6 +26,8 @@ use crate::db::{self, Wake};
 const AGAIN: Duration = Duration::from_secs(600);
 /// More single changes than this at once, and reading everything is cheaper.
 const MANY: usize = 2000;
+/// How long one round of reading may take: a statement has a third of it.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Reads the database for the edge.
 pub(super) struct Watch {
@@ -114,9 +116,14 @@ impl Watch {
 
     async fn read(&self, due: &Due) -> anyhow::Result<()> {
         let db = self.source.db.get().await.context("no connection")?;
+        let read = timeout(PATIENCE, self.read_from(&db, due)).await;
+        db::in_time(db, read)
+    }
+
+    async fn read_from(&self, db: &Client, due: &Due) -> anyhow::Result<()> {
         if due.everything {
-            self.all_certificates(&db).await?;
-            self.all_routes(&db).await?;
+            self.all_certificates(db).await?;
+            self.all_routes(db).await?;
             self.edge.certificates.known();
             return Ok(());
         }

@@ -51,7 +51,7 @@ pub(super) fn start(
 }
 
 async fn work(edge: Arc<Edge>, doors: Doors, ending: Ending) -> anyhow::Result<()> {
-    let pool = Pool::new(edge.meter.clone());
+    let pool = Pool::new(edge.meter.clone(), edge.kept.clone());
     let ahead = Arc::new(Ahead::new());
     let tasks = TaskTracker::new();
     let doorman = Doorman::new(edge.clone(), tasks.clone());

@@ -1,4 +1,4 @@
-//! A way to Postgres that can be cut, and mended.
+//! A way to Postgres that can be cut, and mended, and fall silent.
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ enum Way {
 pub(crate) struct ChaosProxy {
     folder: tempfile::TempDir,
     way: watch::Sender<Way>,
+    silence: watch::Sender<()>,
     task: JoinHandle<()>,
 }
 
@@ -29,8 +30,9 @@ impl ChaosProxy {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
         let (way, watched) = watch::channel(Way::Open);
-        let task = tokio::spawn(pass(listener, socket.to_owned(), watched));
-        Self { folder, way, task }
+        let (silence, _) = watch::channel(());
+        let task = tokio::spawn(pass(listener, socket.to_owned(), watched, silence.clone()));
+        Self { folder, way, silence, task }
     }
 
     /// A database's URL, through here.
@@ -41,6 +43,11 @@ impl ChaosProxy {
 
     pub(crate) fn cut(&self) {
         self.way.send_replace(Way::Cut);
+    }
+
+    /// All connections that there are stay open and nothing passes any more, as when the other machine is gone; new ones are good.
+    pub(crate) fn silence(&self) {
+        self.silence.send_replace(());
     }
 
     pub(crate) fn mend(&self) {
@@ -54,17 +61,21 @@ impl Drop for ChaosProxy {
     }
 }
 
-async fn pass(listener: UnixListener, to: PathBuf, watched: watch::Receiver<Way>) {
+async fn pass(listener: UnixListener, to: PathBuf, watched: watch::Receiver<Way>, silence: watch::Sender<()>) {
     while let Ok((mut from, _)) = listener.accept().await {
-        let (to, mut watched) = (to.clone(), watched.clone());
+        let (to, mut watched, mut silent) = (to.clone(), watched.clone(), silence.subscribe());
         tokio::spawn(async move {
             if *watched.borrow() == Way::Cut {
                 return;
             }
             let Ok(mut to) = UnixStream::connect(&to).await else { return };
-            tokio::select! {
-                _ = copy_bidirectional(&mut from, &mut to) => {}
-                _ = watched.wait_for(|way| *way == Way::Cut) => {}
+            let silent = tokio::select! {
+                _ = copy_bidirectional(&mut from, &mut to) => false,
+                _ = watched.wait_for(|way| *way == Way::Cut) => false,
+                Ok(()) = silent.changed() => true,
+            };
+            if silent {
+                let _ = watched.wait_for(|way| *way == Way::Cut).await;
             }
         });
     }

@@ -41,6 +41,11 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn start(cloud: &TestCloud, port: u16, number: usize, more: &[&str]) -> Self {
+        Self::start_with(cloud, &cloud.url, port, number, more)
+    }
+
+    /// One that finds the database there.
+    pub(crate) fn start_with(cloud: &TestCloud, url: &str, port: u16, number: usize, more: &[&str]) -> Self {
         std::fs::create_dir_all(cloud.common.data.join("run/metrics")).unwrap();
         let log = cloud.common.data.join(format!("edge-{number}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_percloud"))
@@ -50,7 +55,7 @@ impl Edge {
             .args(more)
             .arg("--data")
             .arg(&cloud.common.data)
-            .env("PERCLOUD_DATABASE_URL", &cloud.url)
+            .env("PERCLOUD_DATABASE_URL", url)
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
             .spawn()

@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
+    chaos_proxy::ChaosProxy,
     cloud::TestCloud,
     edge::certify,
     edge_restart::{Edge, HOST, World},
@@ -194,4 +195,31 @@ async fn several_edges_learn_of_changes_and_read_all_anew_after_a_lost_connectio
     for edge in &mut edges {
         assert!(edge.child.try_wait().unwrap().is_none());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_would_take_over_while_the_database_is_away_one_is_left_when_it_is_back() {
+    let (cloud, root) = provider().await;
+    let world = World::new(free_port().unwrap(), root);
+    let way = ChaosProxy::before(&postgres::shared().socket());
+    let url = way.url(&cloud.url);
+    let start = |number| Edge::start_with(&cloud, &url, world.port(), number, &["--take-over"]);
+    let mut edges = vec![start(0)];
+    edges[0].says("the edge listens").await;
+    way.cut();
+    edges.extend([start(1), start(2)]);
+    for edge in &mut edges[1..] {
+        edge.says("cannot be read").await;
+    }
+    way.mend();
+    for edge in &mut edges {
+        edge.says("the edge listens").await;
+    }
+    eventually("two to leave", async || {
+        let ended: Vec<_> = edges.iter_mut().filter_map(|edge| edge.child.try_wait().unwrap()).collect();
+        assert!(ended.iter().all(std::process::ExitStatus::success), "{ended:?}");
+        (ended.len() == 2).then_some(())
+    })
+    .await;
+    world.tls("h2").await.expect("it serves");
 }

@@ -1,6 +1,9 @@
 //! Postgres goes away and comes back: visitors get a 503 with a page, nothing is lost, and everything goes on by itself.
 
-use control_plane::reconcile;
+use std::time::Duration;
+
+use control_plane::{db, reconcile};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -64,4 +67,24 @@ async fn postgres_is_killed_and_started_again_and_everything_goes_on() {
     eventually("the test's own pool", async || cloud.db.get().await.ok()?.query_one("select 1", &[]).await.ok()).await;
     runs("carol").await;
     assert_eq!(cloud.value::<i64>("select count(*) from tenants").await, 2, "bob was told to come again");
+}
+
+async fn ask(pool: &db::Pool, patience: Duration) -> Result<(), db::Error> {
+    let db = pool.get().await?;
+    let answer = timeout(patience, async { Ok::<_, db::Error>(db.batch_execute("select 1").await?) }).await;
+    db::in_time(db, answer)
+}
+
+#[tokio::test]
+async fn a_connection_that_is_dead_without_saying_so_is_waited_for_once_and_those_beside_it_never() {
+    let cloud = TestCloud::new().await;
+    let proxy = ChaosProxy::before(&postgres::shared().socket());
+    let pool = db::pool(&proxy.url(&cloud.url)).unwrap();
+    let (long, short) = (Duration::from_secs(20), Duration::from_millis(200));
+    let all = futures_util::future::join_all((0..3).map(|_| ask(&pool, long))).await;
+    assert!(all.iter().all(Result::is_ok) && pool.status().size > 1, "{all:?}");
+    proxy.silence();
+    assert!(matches!(ask(&pool, short).await, Err(db::Error::Unavailable(_))));
+    ask(&pool, long).await.expect("another connection");
+    assert_eq!(pool.status().size, 1, "the others lay there as long");
 }

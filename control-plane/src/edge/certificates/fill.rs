@@ -7,16 +7,19 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use tokio::sync::Notify;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 
 use super::load::{opened, version};
 use super::{AGAIN, Certificates, Id};
+use crate::db;
 use crate::edge::sql;
 
 /// Read at once.
 const BATCH: usize = 200;
 /// Between two batches, so that visitors come in between.
 const BREATH: Duration = Duration::from_millis(10);
+/// How long the answer may take: longer than a statement may.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is not kept as it is meant.
 #[derive(Default)]
@@ -69,7 +72,9 @@ impl Certificates {
     /// Those with these ids.
     async fn fill_in(&self, ids: &[String]) -> anyhow::Result<()> {
         let source = self.source.get().context("nobody said where certificates are")?;
-        let rows = source.db.get().await?.query(sql::CERTIFICATES_TO_KEEP, &[&ids]).await?;
+        let db = source.db.get().await?;
+        let rows = timeout(PATIENCE, async { anyhow::Ok(db.query(sql::CERTIFICATES_TO_KEEP, &[&ids]).await?) }).await;
+        let rows = db::in_time(db, rows)?;
         let (seal, kept) = (source.seal.clone(), self.kept.clone());
         let put = move || -> anyhow::Result<()> {
             for row in rows {

@@ -9,7 +9,7 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use tls::{Certified, Seal};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::kept::Kept;
@@ -21,6 +21,8 @@ use crate::{certificates, db};
 const AT_ONCE: usize = 8;
 /// Between two questions to a database that is away.
 const PAUSE: Duration = Duration::from_millis(200);
+/// For one answer: a handshake has time to ask again on another connection.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where certificates are, and what opens them.
 #[derive(Clone)]
@@ -46,8 +48,8 @@ impl Source {
     async fn row(&self, id: &str) -> Result<Option<(String, Vec<u8>)>, db::Error> {
         let _place = self.places.acquire().await;
         let db = self.db.get().await?;
-        let row = db.query_opt(sql::CERTIFICATE, &[&id]).await?;
-        row.map(|row| Ok((row.try_get("chain_pem")?, row.try_get("key_sealed")?))).transpose()
+        let row = timeout(PATIENCE, async { Ok::<_, db::Error>(db.query_opt(sql::CERTIFICATE, &[&id]).await?) }).await;
+        db::in_time(db, row)?.map(|row| Ok((row.try_get("chain_pem")?, row.try_get("key_sealed")?))).transpose()
     }
 
     /// The same; with `patience`, a database that is away is waited for.

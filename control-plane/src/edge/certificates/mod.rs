@@ -132,9 +132,7 @@ impl Certificates {
 
     /// The certificate for a name, loaded if it has to be; who names none is shown the provider's. None when there is none, or none to be had.
     pub(super) async fn shown(&self, name: Option<&str>) -> Option<Shown> {
-        if !self.known.initialized() {
-            self.known.wait().await;
-        }
+        self.until_known().await;
         let entry = self.entry(name)?;
         let held = match self.held.get(&entry.id) {
             Some(held) if held.version == entry.version && held.config.is_some() => held,
@@ -248,6 +246,18 @@ impl Certificates {
     /// Everything was read once: handshakes need not wait any more.
     pub(super) fn known(&self) {
         let _ = self.known.set(());
+    }
+
+    /// Whether it was.
+    pub(super) fn are_known(&self) -> bool {
+        self.known.initialized()
+    }
+
+    /// Waits for that: routes are known then, too.
+    pub(super) async fn until_known(&self) {
+        if !self.are_known() {
+            self.known.wait().await;
+        }
     }
 
     fn measure(&self) {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::super::limits;
 use super::super::proxy::Connection;
@@ -65,10 +66,30 @@ pub(super) struct Driver<T> {
     pub(super) leaving: Leaving,
     /// Nothing is read, since there is too much already that nobody reads.
     sated: bool,
-    /// Rounds since something was heard.
-    silent: u32,
+    /// After which it is looked whether that is still so: others' streams do not wake us.
+    pause: Option<Pin<Box<Sleep>>>,
+    silence: Silence,
     /// Rounds since the client was told that it should go, and then since all is said.
     told: u32,
+}
+
+/// How long nothing has come from the client: no word, nor a sign that it takes what it is sent. One that fetches something large says
+/// next to nothing meanwhile, and our question whether it is there lies behind all that is on its way.
+#[derive(Default)]
+struct Silence {
+    rounds: u32,
+    /// What is to be sent waits for the client to take what was sent before.
+    waits: bool,
+}
+
+impl Silence {
+    /// What goes out at once says nothing of the client: it may lie in our own machine. What had to wait and goes on says that it takes.
+    fn wrote<R>(&mut self, said: &Poll<io::Result<R>>) {
+        let waited = std::mem::replace(&mut self.waits, said.is_pending());
+        if waited && matches!(said, Poll::Ready(Ok(_))) {
+            self.rounds = 0;
+        }
+    }
 }
 
 /// A header block in pieces.
@@ -100,7 +121,8 @@ impl<T> Driver<T> {
             promised: WIDEST as u32,
             leaving: Leaving::No,
             sated: false,
-            silent: 0,
+            pause: None,
+            silence: Silence::default(),
             told: 0,
         }
     }
@@ -113,9 +135,13 @@ impl<T> Driver<T> {
         !self.shared.lock().streams.is_empty()
     }
 
-    /// Whether nothing is read for now: then it has to be polled again after a while.
-    pub(super) fn is_sated(&self) -> bool {
-        self.sated
+    /// Has itself polled again after a pause.
+    fn pause(&mut self, cx: &mut Context<'_>) {
+        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(limits::UNREAD_PAUSE)));
+        pause.as_mut().reset(Instant::now() + limits::UNREAD_PAUSE);
+        if pause.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// Tells the client that nothing new should begin here; what is on its way is still answered (RFC 9113 §6.8).
@@ -152,14 +178,14 @@ impl<T> Driver<T> {
     pub(super) fn round(&mut self) -> Option<usize> {
         let mut state = self.shared.lock();
         state.forgive();
-        self.silent += u32::from(!self.sated);
-        let gone = self.silent > GONE && !state.streams.is_empty();
+        self.silence.rounds += u32::from(!self.sated);
+        let gone = self.silence.rounds > GONE && !state.streams.is_empty();
         // Whoever does not take the last that is said will not hear it.
         if gone || self.leaving == Leaving::Over && self.told > SILENT {
             return None;
         }
         let stalled = state.end_stalled(limits::CLIENT_TAKES);
-        if self.silent > SILENT && !state.streams.is_empty() {
+        if self.silence.rounds > SILENT && !state.streams.is_empty() {
             frame::put(&mut state.out, PING, 0, 0, b"anybody?");
         }
         let asked = state.asked;
@@ -196,7 +222,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 self.sated = state.is_sated();
                 state.is_full()
             };
-            if self.sated || sent.is_pending() && full {
+            if self.sated {
+                self.pause(cx);
+                return Poll::Pending;
+            }
+            if sent.is_pending() && full {
                 return Poll::Pending;
             }
             match ready!(self.poll_hear(cx)) {
@@ -212,7 +242,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             while self.sent < self.sending.len() {
-                let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.sending[self.sent..]))?;
+                let said = Pin::new(&mut self.io).poll_write(cx, &self.sending[self.sent..]);
+                self.silence.wrote(&said);
+                let sent = ready!(said)?;
                 if sent == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
@@ -228,7 +260,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
             state.wake_waiting();
         }
         if self.unsent {
-            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            let said = Pin::new(&mut self.io).poll_flush(cx);
+            self.silence.wrote(&said);
+            ready!(said)?;
             self.unsent = false;
         }
         Poll::Ready(Ok(()))
@@ -242,7 +276,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         if room.filled().is_empty() {
             return Poll::Ready(Ok(false));
         }
-        self.silent = 0;
+        self.silence.rounds = 0;
         let mut heard = std::mem::take(&mut self.heard);
         heard.extend_from_slice(room.filled());
         if let Err(code) = self.hear(&mut heard) {
@@ -283,4 +317,30 @@ fn greet(out: &mut Vec<u8>) {
         settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
     frame::put(out, SETTINGS, 0, 0, &settings);
     frame::put(out, WINDOW_UPDATE, 0, 0, &(limits::CONNECTION_WINDOW - WINDOW as u32).to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_takes_what_it_is_sent_is_not_silent_and_one_that_does_not_is() {
+        let (went, waits) = (Poll::Ready(Ok(1)), Poll::<io::Result<usize>>::Pending);
+        let rounds = |said: &[&Poll<io::Result<usize>>]| {
+            let mut silence = Silence::default();
+            for _ in 0..=GONE {
+                silence.rounds += 1;
+                said.iter().for_each(|said| silence.wrote(said));
+            }
+            silence.rounds
+        };
+        assert_eq!(rounds(&[&waits, &went]), 0);
+        assert_eq!(rounds(&[&waits, &waits, &went, &waits]), 0, "and waits again");
+        for gone in [&[&went][..], &[&went, &went], &[&waits], &[&waits, &waits], &[]] {
+            assert!(rounds(gone) > GONE, "{gone:?}");
+        }
+        let mut silence = Silence { rounds: 1, waits: true };
+        silence.wrote::<usize>(&Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())));
+        assert_eq!(silence.rounds, 1);
+    }
 }

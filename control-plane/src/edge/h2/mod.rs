@@ -25,7 +25,7 @@ mod tunnel;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 pub(super) use body::Body;
 pub(super) use tunnel::Tunnel;
@@ -67,7 +67,6 @@ where
                 continue;
             }
             _ = round.tick() => driver.round(),
-            () = sleep(limits::UNREAD_PAUSE), if driver.is_sated() => continue,
         };
         match asked {
             // Nobody is there any more, or takes what it asked for.

@@ -66,7 +66,7 @@ async fn no_percloud_is_woken_whose_visitor_will_be_told_something_else() {
 #[tokio::test]
 async fn who_shakes_hands_at_many_names_wakes_few_perclouds() {
     let house = House::new();
-    let (ahead, pool) = (Ahead::new(), Pool::new(Arc::new(Meter::new())));
+    let (ahead, pool) = (Ahead::new(), Pool::new(Arc::new(Meter::new()), Arc::default()));
     let mut names = (0..).map(|n| format!("n{n}.{BASE}"));
     let mut wave = |seconds: u64| {
         let woken = |name: &String| {

@@ -80,3 +80,14 @@ async fn what_is_long_counts_as_it_goes_and_a_changed_route_loses_nothing() {
     upgrade::talk(&mut socket).await;
     counted(&house, ADA, 0, frames as u64, 0).await;
 }
+
+#[tokio::test]
+async fn what_a_websocket_over_http2_says_counts_once() {
+    let house = House::new();
+    house.ada();
+    let mut response = upgrade::open(&house, "/socket").await;
+    let frames: usize = (0..5).map(|number| format!("frame {number}").len()).sum();
+    upgrade::talk(TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap())).await;
+    // Before that, a page was asked for.
+    counted(&house, ADA, 2, ("GET /".len() + frames) as u64, 0).await;
+}

@@ -16,7 +16,7 @@ mod trouble;
 mod upgrade;
 mod ways;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,11 +89,27 @@ impl House {
 
     /// One that believes these balancers.
     fn behind(balancers: Vec<Network>) -> Self {
+        let house = Self::build(balancers);
+        let certified = |names: &[&str]| {
+            let issued = house.ca.issue(names, 30, now()).unwrap();
+            Certified::new(&issued.chain_pem, issued.key_der.into()).unwrap()
+        };
+        let all = [certified(&[BASE, "*.cloud.localhost"]), certified(&["own.example"])];
+        house.edge.certificates.keep(&all);
+        house
+    }
+
+    /// One that has read nothing yet.
+    fn unknowing() -> Self {
+        Self::build(Vec::new())
+    }
+
+    fn build(balancers: Vec<Network>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().to_str().unwrap();
         let mut common = Told::parse_from(["edge", "--data", data, "--base-domain", BASE]).common;
         let bind = || {
-            let mut all = listen::open(&["127.0.0.1:0".parse().unwrap()], 1, None).unwrap();
+            let mut all = listen::open(&listen::addresses(&[Ipv4Addr::LOCALHOST.into()], BASE, 0), 1, None).unwrap();
             all.remove(0)
         };
         let (https, http) = (bind(), bind());
@@ -104,12 +120,6 @@ impl House {
         let standing = super::headers::Standing::new(Some("h3=\":4443\"".parse().unwrap()));
         let edge = Edge::new(&common, 1, balancers, standing, rooms, pace).unwrap();
         let ca = LocalCa::open_or_create(&folder.path().join("keys"), "Test", &[], now()).unwrap();
-        let certified = |names: &[&str]| {
-            let issued = ca.issue(names, 30, now()).unwrap();
-            Certified::new(&issued.chain_pem, issued.key_der.into()).unwrap()
-        };
-        let all = [certified(&[BASE, "*.cloud.localhost"]), certified(&["own.example"])];
-        edge.certificates.keep(&all);
         let ending = Ending::new();
         worker::start(0, edge.clone(), worker::Doors { https, http }, ending.clone()).unwrap();
         Self { edge, ca, at, plain, ending, folder }

@@ -151,3 +151,27 @@ async fn plain_http_is_explained_on_one_port_and_redirected_on_the_other() {
     assert!(nobody.starts_with("HTTP/1.1 404") && !nobody.contains("location:"), "{nobody}");
     assert_eq!(ada.seen(), 0);
 }
+
+#[tokio::test]
+async fn by_plain_http_too_nobody_is_said_to_have_no_percloud_before_it_is_known_who_has_one() {
+    let house = House::unknowing();
+    let say = async |host: &str| {
+        let mut stream = tokio::net::TcpStream::connect(house.plain).await.unwrap();
+        stream.write_all(format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    assert!(say(BASE).await.starts_with("HTTP/1.1 308"), "the provider's own name is known");
+    let not_yet = say(ADA).await;
+    assert!(not_yet.starts_with("HTTP/1.1 503") && not_yet.contains("retry-after: 10\r\n"), "{not_yet}");
+    let learns = async {
+        // Long enough for the question to be there; what is tested does not depend on it.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        house.ada();
+        house.edge.certificates.known();
+    };
+    let (answer, ()) = tokio::join!(say(ADA), learns);
+    assert!(answer.starts_with("HTTP/1.1 308"), "{answer}");
+    assert!(say("elsewhere.example").await.starts_with("HTTP/1.1 404"));
+}

@@ -117,7 +117,7 @@ async fn a_percloud_has_its_share_and_no_more() {
     let route = house.edge.routes.find(ADA).unwrap();
     let whence = Whence::of(&house.edge.addresses, std::net::Ipv4Addr::LOCALHOST.into());
     let enter = || route.enter(&house.edge, whence, Duration::ZERO);
-    let crowd: Vec<_> = (0..house.edge.busy_max()).map(|_| enter().unwrap()).collect();
+    let crowd: Vec<_> = (0..super::super::limits::BUSY_PER_TENANT).map(|_| enter().unwrap()).collect();
     assert_eq!(house.get(ADA, "/").await.status(), 503);
     drop(crowd);
     assert_eq!(house.get(ADA, "/").await.status(), 200, "a full house empties again");

@@ -45,7 +45,7 @@ async fn a_websocket_over_http1() {
 }
 
 /// What is answered to somebody who opens a WebSocket over HTTP/2.
-async fn open(house: &House, path: &str) -> Response<Incoming> {
+pub(super) async fn open(house: &House, path: &str) -> Response<Incoming> {
     let mut client = house.client(Version::H2, ADA).await;
     // The server's settings, which allow this, come with its first answer.
     client.ask(get(ADA, "/")).await.unwrap();
