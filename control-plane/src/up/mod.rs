@@ -4,6 +4,7 @@
 //! answers through the edge → say so. On SIGINT or SIGTERM the same way back. Everything that is made is made so that a kill
 //! at any point leaves what the next start finishes.
 
+mod balanced;
 mod binaries;
 pub mod cluster;
 mod detach;
