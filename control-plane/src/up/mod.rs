@@ -146,20 +146,21 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
         outcome = bring_up(&options, paths, &secrets, &mut supervisor) => outcome,
         () = stop.clone().wait() => Ok(()),
     };
+    let mut told = Ok(());
     if outcome.is_ok() && !stop.is_set() {
         announce(&options);
         let found = local::last_found(paths).ok().flatten();
         if let Some(told) = found.and_then(|found| sandbox::told(&found.layers, &options.allow_missing)) {
             say(format_args!("{told}"));
         }
-        if options.detached {
-            detach::ready()?;
+        told = if options.detached { detach::ready() } else { Ok(()) };
+        if told.is_ok() {
+            supervisor.watch(stop, replace).await;
         }
-        supervisor.watch(stop, replace).await;
         say(format_args!("Stopping…"));
     }
     supervisor.stop().await;
-    outcome?;
+    outcome.and(told)?;
     say(format_args!("Stopped. Everything is kept in {}.", paths.root().display()));
     Ok(())
 }
