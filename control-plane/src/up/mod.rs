@@ -220,6 +220,7 @@ async fn private_postgres(paths: &Paths, secrets: &Secrets, supervisor: &mut Sup
     supervisor
         .start(Program::new("postgres", move |_| server.server()).stopped_by(nix::sys::signal::Signal::SIGINT))?;
     cluster.wait_ready(&secrets.owner, Duration::from_secs(60)).await?;
+    supervisor.is_well();
     let url = |user: &str, password: &str| cluster.url(user, password, cluster::DATABASE);
     Ok(Urls {
         owner: url(cluster::OWNER, &secrets.owner),
