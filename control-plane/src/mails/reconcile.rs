@@ -65,6 +65,7 @@ impl Noun for Mails {
     const CLAIM: &'static str = sql::CLAIM;
     const FAIL: &'static str = sql::FAIL;
     const NEXT: &'static str = sql::NEXT;
+    const SET_RIGHT: &'static str = sql::SET_RIGHT;
     const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1800);
     type Row = Queued;
     type Seen = Seen;

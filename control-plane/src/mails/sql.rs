@@ -27,6 +27,8 @@ crate::statements! {
     FAIL = "update mails set
             due_at = case when $3 = 0::bigint then $5::timestamptz else $4::timestamptz end, last_error = $6, tries = tries + 1, claimed_until = '-infinity'
         where id = $1 and claim = $2";
+    /// What is queued is tried again within an hour; all else waits for its time to be over.
+    SET_RIGHT = "update mails set due_at = $1 where observed = 'queued' and due_at > $1::timestamptz + interval '1 day'";
     /// When the next is due.
     NEXT = "select min(due_at) from mails where claimed_until < now()";
     /// It went out; what was in it is erased.

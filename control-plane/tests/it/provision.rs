@@ -11,8 +11,8 @@ use control_plane::{
         simulated::{Call, Fault},
     },
     names::Refusal,
-    reconcile::{Stages, Turn, turn},
-    tenants::{self, Filter, Observed, Wanted},
+    reconcile::{Stages, Turn, set_right, turn},
+    tenants::{self, Filter, Observed, Wanted, reconcile::Tenants},
     usage::roll,
 };
 use futures_util::future::BoxFuture;
@@ -155,7 +155,8 @@ async fn a_clock_that_leaps_ahead_deletes_nobody_before_it_has_stayed_there() {
     assert_eq!(there().await, [true, true], "it leapt only just now");
     // It is set right, and later it is that late.
     cloud.pass(-TimeDelta::days(40)).await;
-    cloud.sql("update tenants set due_at = 'epoch'").await;
+    assert_eq!(set_right::<Tenants>(&cloud.worker, &cloud.clock).await.unwrap(), 2, "both are looked at again");
+    assert_eq!(set_right::<Tenants>(&cloud.worker, &cloud.clock).await.unwrap(), 0);
     cloud.pass_steadily(TimeDelta::hours(5)).await;
     assert_eq!(there().await, [true, true]);
     cloud.clock.advance(TimeDelta::days(40));

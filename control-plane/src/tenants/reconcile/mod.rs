@@ -66,6 +66,7 @@ impl Noun for Tenants {
     const CLAIM: &'static str = sql::CLAIM;
     const FAIL: &'static str = sql::FAIL;
     const NEXT: &'static str = sql::NEXT;
+    const SET_RIGHT: &'static str = sql::SET_RIGHT;
     type Row = Tenant;
     type Seen = Seen;
     type Step = Step;

@@ -36,6 +36,8 @@ crate::statements! {
     RELEASE = "update tenants set claimed_until = '-infinity' where id = $1 and claim = $2";
     /// The row goes.
     FORGET = "delete from tenants where id = $1 and claim = $2";
+    /// Each is looked at several times an hour, and tried again within one.
+    SET_RIGHT = "update tenants set due_at = $1 where due_at > $1::timestamptz + interval '1 day'";
     /// When the next is due.
     NEXT = "select min(due_at) from tenants where claimed_until < now()";
 }
