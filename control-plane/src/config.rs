@@ -8,6 +8,7 @@ use bundle::Domain;
 use serde::{Deserialize, Serialize};
 
 use crate::certificates::{self, acme::budgets::Budgets};
+use crate::edge::Network;
 
 /// Options that all roles share. `percloud up` hands them on; each has an environment variable, so that secrets stay off command lines.
 #[derive(Clone, Debug, clap::Args)]
@@ -117,6 +118,9 @@ pub struct Remembered {
     /// The program that prints the sealing keys, as its option says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seal_key_command: Option<String>,
+    /// Networks of the edge's balancers: who looks at the portal from one of them must speak as they do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    proxy_protocol: Vec<String>,
 }
 
 impl Remembered {
@@ -131,7 +135,21 @@ impl Remembered {
             public_port: common.public_port,
             provider_name: common.provider_name.clone(),
             database_url: common.database_url.clone(),
+            proxy_protocol: Vec::new(),
         }
+    }
+
+    /// And of these networks of balancers.
+    #[must_use]
+    pub fn behind(mut self, balancers: &[Network]) -> Self {
+        self.proxy_protocol = balancers.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// The networks of the edge's balancers.
+    #[must_use]
+    pub fn balancers(&self) -> Vec<Network> {
+        self.proxy_protocol.iter().filter_map(|network| network.parse().ok()).collect()
     }
 
     /// Where the sealing keys are: without this, a start that forgot to say it would look for them in a file.

@@ -158,6 +158,10 @@ crate::statements! {
         where id = $1 and claim = $2";
     /// When the next is due that could be claimed: whoever ends a turn looks again, so nobody need ask for those that wait for a place.
     NEXT = concat!("select min(due_at) from certificates where ", free!());
+    /// A CA that wants to be left alone, and a budget, put one off for a week at most; all else is sooner.
+    SET_RIGHT = "update certificates set due_at = least(due_at, $1),
+            ari_due_at = case when ari_due_at > $1::timestamptz + interval '8 days' then $1 else ari_due_at end
+        where greatest(due_at, ari_due_at) > $1::timestamptz + interval '8 days'";
     /// There is a new one.
     ISSUED = "update certificates set observed = 'issued', issuer = $3, chain_pem = $4, key_sealed = $5, not_before = $6, not_after = $7,
             renew_at = $8, ari_due_at = $9, ari_start = null, ari_end = null, ari_explanation = null

@@ -8,7 +8,10 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::Finding;
-use crate::{config::Common, up::health};
+use crate::{
+    config::{Common, Remembered},
+    up::health,
+};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -16,10 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn portal(common: &Common) -> Vec<Finding> {
     let about = "portal";
     let paths = common.paths();
+    let balancers = Remembered::read(&paths).map(|remembered| remembered.balancers()).unwrap_or_default();
     let mut last = None;
     for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         let began = Instant::now();
-        match timeout(PATIENCE, health::portal_answers(SocketAddr::new(ip, common.port), common, &paths)).await {
+        let asked = health::portal_answers(SocketAddr::new(ip, common.port), &balancers, common, &paths);
+        match timeout(PATIENCE, asked).await {
             Ok(Ok(())) => {
                 let said = format!("{}/ answers ({} ms)", common.portal_origin(), began.elapsed().as_millis());
                 return vec![Finding::well(about, said)];

@@ -148,6 +148,9 @@ crate::statements! {
         from domains, (
             select count(*) as all_of_them, count(*) filter (where slow or tries > 0) as slow_ones from domains where ", worked_at!(), ") at_work
         where claimed_until < now() and all_of_them < 20 and (slow_ones < 8 or not (slow or tries > 0))");
+    /// DNS is looked at daily or sooner. One that is paused is due when its certificate ends, which may be long.
+    SET_RIGHT = "update domains set due_at = least(due_at, $1), check_at = least(check_at, $1)
+        where not paused and greatest(due_at, check_at) > $1::timestamptz + interval '8 days'";
     /// Writes what was found, lets go, and says when to look next: at once, when a wish came meanwhile.
     LOOKED = "update domains set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end,

@@ -74,6 +74,7 @@ impl Noun for Mails {
     const HOLD: Option<&'static str> = Some(sql::HOLD);
     /// More than for others, since one that is slow takes a place for long.
     const AT_ONCE: usize = 24;
+    const SET_RIGHT: &'static str = sql::SET_RIGHT;
     type Row = Queued;
     type Seen = Seen;
     type Step = Step;

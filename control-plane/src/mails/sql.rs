@@ -29,6 +29,8 @@ crate::statements! {
         where id = $1 and claim = $2";
     /// Prolongs the lease.
     HOLD = "update mails set claimed_until = now() + interval '20 seconds' where id = $1 and claim = $2";
+    /// What is queued is tried again within an hour; all else waits for its time to be over.
+    SET_RIGHT = "update mails set due_at = $1 where observed = 'queued' and due_at > $1::timestamptz + interval '1 day'";
     /// When the next is due.
     NEXT = "select min(due_at) from mails where claimed_until < now()";
     /// It went out; what was in it is erased.

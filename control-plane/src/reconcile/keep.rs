@@ -12,6 +12,8 @@ use crate::db::{self, GenericClient, Pool};
 
 /// How long at most to trust that nothing is due; also covers clocks that differ.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// How often what a wrong clock has put off is looked for.
+const SET_RIGHT_EVERY: Duration = Duration::from_secs(60);
 
 /// Keeps a noun true. Ends when `stop` is cancelled, after the turns that run have ended (10 s at most; leases cover the rest).
 ///
@@ -27,8 +29,12 @@ pub async fn keep<N: Noun>(
     let mut news = db::listen(url, &[N::NAME])?;
     let mut running = JoinSet::new();
     let mut journal = Journal::new(N::NAME, db.clone(), clock.clone());
-    let (mut hungry, mut until) = (true, time::Instant::now());
+    let (mut hungry, mut until, mut set_right_at) = (true, time::Instant::now(), time::Instant::now());
     while !stop.is_cancelled() {
+        if set_right_at <= time::Instant::now() {
+            set_right_at = time::Instant::now() + SET_RIGHT_EVERY;
+            hungry |= some_set_right::<N>(&db, &clock).await;
+        }
         if hungry && running.len() < N::AT_ONCE {
             // Not inside the select below: a claim that is given up half-way would hold its row until the lease ends.
             match turn::claim::<N>(&db, &clock).await {
@@ -64,6 +70,31 @@ pub async fn keep<N: Noun>(
     }
     let _ = time::timeout(Duration::from_secs(10), async { while running.join_next().await.is_some() {} }).await;
     Ok(())
+}
+
+/// Rows that were written while the clock was far ahead would wait until it is that late: they are due now. Says how many.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn set_right<N: Noun>(db: &Pool, clock: &Clock) -> Result<u64, db::Error> {
+    let db = db.get().await?;
+    let statement = db.prepare_cached(N::SET_RIGHT).await?;
+    Ok(db.execute(&statement, &[&clock.now()]).await?)
+}
+
+/// Whether there were any; what fails is done the next time.
+async fn some_set_right<N: Noun>(db: &Pool, clock: &Clock) -> bool {
+    match set_right::<N>(db, clock).await {
+        Ok(0) => false,
+        Ok(rows) => {
+            tracing::warn!(noun = N::NAME, rows, "put off by a clock that was far ahead; looked at now");
+            true
+        }
+        Err(error) => {
+            tracing::debug!(noun = N::NAME, %error, "what a wrong clock has put off cannot be looked for");
+            false
+        }
+    }
 }
 
 /// How long until the next row is due.

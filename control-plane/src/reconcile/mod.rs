@@ -25,7 +25,7 @@ use tokio_postgres::Row;
 
 use crate::{db, hosts};
 
-pub use keep::keep;
+pub use keep::{keep, set_right};
 pub use run::{Options, run};
 pub use turn::{Stage, Stages, Turn, turn};
 
@@ -43,6 +43,8 @@ pub trait Noun: Send + Sync + 'static {
     const FAIL: &'static str;
     /// When the next row is due.
     const NEXT: &'static str;
+    /// Makes due at `$1`, which is now, whatever is due later than anything can be: a clock that was far ahead for a while has left that.
+    const SET_RIGHT: &'static str;
     /// The longest pause between two tries.
     const PATIENCE: Duration = Duration::from_secs(300);
     /// How long a turn may take; longer than the lease only where there is [`Noun::HOLD`].

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use nix::unistd::{Uid, User};
 use rustix::fs::OFlags;
 
-use super::plain;
+use super::{binaries, plain};
 
 /// The superuser of a private cluster: it migrates, and an operator's commands run as it.
 pub const OWNER: &str = "percloud_owner";
@@ -59,10 +59,9 @@ impl Cluster {
     /// A cluster with its data in `data` and its socket in the folder `socket`.
     ///
     /// # Errors
-    /// When no Postgres is installed, when we are root and there is no user `postgres`, or when the socket's path is too long for the kernel.
+    /// When no Postgres is installed, or not the one that made the cluster, when we are root and there is no user `postgres`, or when the socket's path is too long for the kernel.
     pub fn new(data: PathBuf, socket: PathBuf) -> anyhow::Result<Self> {
-        let bin = find_binaries()
-            .context("no Postgres server was found: install Debian's package postgresql, or pass --database-url")?;
+        let bin = binaries::find(&data)?;
         let length = socket.as_os_str().len() + "/.s.PGSQL.5432.lock".len();
         if length > 107 {
             bail!(
@@ -222,20 +221,6 @@ fn write_into(path: &Path, how: OFlags, mode: u32, text: &str) -> anyhow::Result
     let mut file = plain::open(path, how)?.with_context(|| format!("{} is not what initdb makes", path.display()))?;
     file.set_permissions(PermissionsExt::from_mode(mode))?;
     Ok(file.write_all(text.as_bytes())?)
-}
-
-/// The newest installed server's folder of programs.
-fn find_binaries() -> Option<PathBuf> {
-    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = debian
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))))
-        .filter(|(_, bin)| bin.join("initdb").exists() && bin.join("postgres").exists())
-        .max();
-    let on_path = || {
-        std::env::split_paths(&std::env::var_os("PATH")?)
-            .find(|dir| dir.join("initdb").exists() && dir.join("postgres").exists())
-    };
-    newest.map(|(_, bin)| bin).or_else(on_path)
 }
 
 #[cfg(test)]

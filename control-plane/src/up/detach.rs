@@ -32,19 +32,25 @@ pub(super) fn start() -> anyhow::Result<()> {
     // SAFETY: between fork and exec only `setsid` is called, which is async-signal-safe.
     unsafe { command.pre_exec(new_session) };
     let mut child = command.spawn().context("cannot start in the background")?;
-    let mut stdout = child.stdout.take().context("the pipe is ours")?;
+    let stdout = child.stdout.take().context("the pipe is ours")?;
+    if !pass_on(stdout, std::io::stdout())? {
+        let status = child.wait()?;
+        bail!("it did not start ({status})");
+    }
+    say(format_args!("It goes on in the background; infra/down ends it."));
+    Ok(())
+}
+
+/// Passes on what is said until all is well; false when it ends before.
+fn pass_on(mut from: impl Read, mut to: impl Write) -> std::io::Result<bool> {
     let mut buffer = [0; 1024];
     loop {
-        let n = stdout.read(&mut buffer)?;
-        if n == 0 {
-            let status = child.wait()?;
-            bail!("it did not start ({status})");
-        }
+        let n = from.read(&mut buffer)?;
         let ready = buffer[..n].iter().position(|&byte| byte == READY);
-        std::io::stdout().write_all(&buffer[..ready.unwrap_or(n)])?;
-        if ready.is_some() {
-            say(format_args!("It goes on in the background; infra/down ends it."));
-            return Ok(());
+        // Nobody may be listening any more (a pipe to `grep -q`): what starts must not end by that, nor our answer whether it did.
+        let _ = to.write_all(&buffer[..ready.unwrap_or(n)]);
+        if n == 0 || ready.is_some() {
+            return Ok(ready.is_some());
         }
     }
 }
@@ -52,8 +58,8 @@ pub(super) fn start() -> anyhow::Result<()> {
 /// Tells whoever waits in [`start`] that all is well, and lets go of the terminal.
 pub(super) fn ready() -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    out.write_all(&[READY])?;
-    out.flush()?;
+    // Whoever waited may be gone (a lost ssh), and it is all as well.
+    let _ = out.write_all(&[READY]).and_then(|()| out.flush());
     let null = std::fs::File::options().write(true).open("/dev/null")?;
     nix::unistd::dup2_stdout(&null)?;
     nix::unistd::dup2_stderr(&null)?;
@@ -90,4 +96,32 @@ pub fn down(options: &Down) -> anyhow::Result<()> {
     }
     say(format_args!("Stopped. Everything is kept in {}.", data.display()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe whose reader has gone.
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn whoever_does_not_listen_to_the_end_does_not_end_what_starts() {
+        let said = [b"Starting...\n".as_slice(), b"It is up.\n", &[READY]];
+        let from = || said[0].chain(said[1]).chain(said[2]);
+        assert!(pass_on(from(), Broken).unwrap());
+        let mut heard = Vec::new();
+        assert!(pass_on(from(), &mut heard).unwrap());
+        assert_eq!(heard, b"Starting...\nIt is up.\n");
+        assert!(!pass_on(said[0], Broken).unwrap(), "it ended before");
+    }
 }

@@ -7,8 +7,11 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use super::Options;
-use crate::config::{Common, Paths};
+use super::{Options, balanced::Door};
+use crate::{
+    config::{Common, Paths},
+    edge::Network,
+};
 
 /// Refuses early, with words, when something else has the port.
 pub(super) fn port_is_free(options: &Options) -> anyhow::Result<()> {
@@ -34,9 +37,8 @@ fn address(options: &Options) -> SocketAddr {
 pub(super) async fn wait(options: &Options, paths: &Paths, patience: Duration) -> anyhow::Result<()> {
     let deadline = tokio::time::Instant::now() + patience;
     loop {
-        let attempt =
-            tokio::time::timeout(Duration::from_secs(5), portal_answers(address(options), &options.common, paths));
-        let error = match attempt.await {
+        let attempt = portal_answers(address(options), &options.proxy_protocol, &options.common, paths);
+        let error = match tokio::time::timeout(Duration::from_secs(5), attempt).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
             Err(_) => anyhow::anyhow!("no answer within 5 seconds"),
@@ -49,22 +51,39 @@ pub(super) async fn wait(options: &Options, paths: &Paths, patience: Duration) -
     }
 }
 
-/// Asks for the portal's first page through the edge, trusting the local CA, and the public ones where they are asked for certificates.
+/// Asks for the portal's first page through the edge, as one of its balancers where we are one of their networks, trusting the local CA, and the public ones where they are asked for certificates.
 ///
 /// # Errors
 /// When there is no connection, no valid certificate, or another answer than 200.
-pub(crate) async fn portal_answers(address: SocketAddr, common: &Common, paths: &Paths) -> anyhow::Result<()> {
+pub(crate) async fn portal_answers(
+    address: SocketAddr,
+    balancers: &[Network],
+    common: &Common,
+    paths: &Paths,
+) -> anyhow::Result<()> {
+    let door = Door::to(address, balancers).context("a way to the edge")?;
     let local = std::fs::read(paths.ca_pem()).context("the local CA's root")?;
     let mut roots = reqwest::Certificate::from_pem_bundle(&local)?;
     let public = std::fs::read(paths.acme_root()).ok();
     roots.extend(reqwest::Certificate::from_pem_bundle(public.as_deref().unwrap_or_default())?);
     let client = reqwest::Client::builder().no_proxy().resolve(common.base_domain.as_str(), address);
+    let client = match &door {
+        Some(door) => client.unix_socket(door.path()),
+        None => client,
+    };
     let client = match public {
         Some(private) if private.is_empty() => client.tls_certs_merge(roots),
         _ => client.tls_certs_only(roots),
     };
     let url = format!("{}/", bundle::spec::origin(&common.base_domain, address.port()));
-    let answer = client.build()?.get(url).send().await?;
+    let asked = client.build()?.get(url).send();
+    let answer = match &door {
+        None => asked.await?,
+        Some(door) => tokio::select! {
+            answer = asked => answer?,
+            never = door.serve() => match never {},
+        },
+    };
     if answer.status() != reqwest::StatusCode::OK {
         bail!("the portal answered {}", answer.status());
     }

@@ -4,6 +4,8 @@
 //! answers through the edge → say so. On SIGINT or SIGTERM the same way back. Everything that is made is made so that a kill
 //! at any point leaves what the next start finishes.
 
+mod balanced;
+mod binaries;
 pub mod cluster;
 mod detach;
 pub(crate) mod health;
@@ -144,20 +146,21 @@ async fn supervise_all(options: Options, paths: &Paths) -> anyhow::Result<()> {
         outcome = bring_up(&options, paths, &secrets, &mut supervisor) => outcome,
         () = stop.clone().wait() => Ok(()),
     };
+    let mut told = Ok(());
     if outcome.is_ok() && !stop.is_set() {
         announce(&options);
         let found = local::last_found(paths).ok().flatten();
         if let Some(told) = found.and_then(|found| sandbox::told(&found.layers, &options.allow_missing)) {
             say(format_args!("{told}"));
         }
-        if options.detached {
-            detach::ready()?;
+        told = if options.detached { detach::ready() } else { Ok(()) };
+        if told.is_ok() {
+            supervisor.watch(stop, replace).await;
         }
-        supervisor.watch(stop, replace).await;
         say(format_args!("Stopping…"));
     }
     supervisor.stop().await;
-    outcome?;
+    outcome.and(told)?;
     say(format_args!("Stopped. Everything is kept in {}.", paths.root().display()));
     Ok(())
 }
@@ -217,6 +220,7 @@ async fn private_postgres(paths: &Paths, secrets: &Secrets, supervisor: &mut Sup
     supervisor
         .start(Program::new("postgres", move |_| server.server()).stopped_by(nix::sys::signal::Signal::SIGINT))?;
     cluster.wait_ready(&secrets.owner, Duration::from_secs(60)).await?;
+    supervisor.is_well();
     let url = |user: &str, password: &str| cluster.url(user, password, cluster::DATABASE);
     Ok(Urls {
         owner: url(cluster::OWNER, &secrets.owner),

@@ -126,10 +126,10 @@ pub(super) fn acme_root(options: &Options, paths: &Paths) -> anyhow::Result<()> 
     Ok(tls::files::remove(&path)?)
 }
 
-/// Keeps name, port, public CAs and the command for the sealing keys for the next start, and for the commands that are given only the data folder.
+/// Keeps name, port, balancers, public CAs and the command for the sealing keys for the next start, and for the commands that are given only the data folder.
 pub(super) fn remember(options: &Options) -> anyhow::Result<()> {
     let common = &options.common;
-    let remembered = Remembered::of(common, &options.certificates, &options.seal);
+    let remembered = Remembered::of(common, &options.certificates, &options.seal).behind(&options.proxy_protocol);
     // It may hold the address of a database with its password.
     tls::files::write(&common.paths().remembered(), &serde_json::to_vec_pretty(&remembered)?, 0o600)
 }

@@ -151,6 +151,12 @@ impl Supervisor {
         }
     }
 
+    /// What was started so far answers: falls before that are forgiven. A server that was killed may be in the way of its successor until it
+    /// has written what it had in memory.
+    pub(super) fn is_well(&mut self) {
+        while self.hopeless.1.try_recv().is_ok() {}
+    }
+
     /// Returns when it is time to stop; children that fall meanwhile are started again for ever, and SIGUSR2 replaces the edge.
     pub(super) async fn watch(&mut self, stop: Stop, mut replace: tokio::signal::unix::Signal) {
         let mut stop = std::pin::pin!(stop.wait());
@@ -314,4 +320,37 @@ pub(super) fn stop_signal() -> anyhow::Result<Stop> {
         }
     });
     Ok(Stop(receiver))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_fell_five_times_and_answers_then_is_not_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let starts = folder.path().join("starts");
+        let script =
+            format!("echo >> {0}; [ $(wc -l < {0}) -gt {HOPELESS} ] && exec sleep 1000; exit 1", starts.display());
+        let mut supervisor = Supervisor::new(folder.path().to_owned());
+        let program = Program::new("postgres", move |_| {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", &script]);
+            command
+        });
+        supervisor.start(program).unwrap();
+        let started =
+            || std::fs::read_to_string(&starts).is_ok_and(|starts| starts.lines().count() > HOPELESS as usize);
+        let stays = async {
+            while !started() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), stays).await.unwrap();
+        supervisor.is_well();
+        assert_eq!(supervisor.gives_up().now_or_never(), None);
+        supervisor.stop().await;
+    }
 }

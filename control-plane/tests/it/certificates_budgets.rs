@@ -216,3 +216,17 @@ async fn many_reconcilers_at_once_never_exceed_a_budget() {
     assert_eq!(reserved.iter().filter(|made| **made).count(), 10);
     assert_eq!(cloud.value::<i64>("select count(*) from acme_attempts").await, 10);
 }
+
+#[tokio::test]
+async fn what_was_ordered_by_a_clock_that_was_ahead_counts_from_now_on_and_not_until_it_is_that_late() {
+    let cloud = TestCloud::new().await;
+    let fails = async || order(&cloud, "ada.test", Outcome::NotValidated, |_| ()).await;
+    cloud.clock.advance(TimeDelta::days(365));
+    fails().await.unwrap();
+    fails().await.unwrap();
+    cloud.clock.advance(TimeDelta::days(-365));
+    let full = fails().await.unwrap_err();
+    assert_eq!(full.until, cloud.now() + TimeDelta::hours(1), "{full:?}");
+    cloud.clock.advance(TimeDelta::minutes(61));
+    fails().await.unwrap();
+}

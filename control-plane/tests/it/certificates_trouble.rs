@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use control_plane::certificates::{self, State, reconcile::Certificates};
+use control_plane::{
+    certificates::{self, State, reconcile::Certificates},
+    reconcile::set_right,
+};
 
 use crate::{
     ca::Scene,
@@ -34,6 +37,27 @@ async fn days(scene: &Scene, noun: &Certificates, days: usize) {
 async fn mails(scene: &Scene) -> Vec<String> {
     let kinds = "select coalesce(array_agg(kind order by id), '{}') from mails where kind like 'certificate-%'";
     scene.cloud.value(kinds).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_a_year_ahead_for_a_while_keeps_no_certificate_from_being_renewed() {
+    let (scene, ca, noun) = served().await;
+    ca.say(Says::Away);
+    let ahead = TimeDelta::days(365);
+    scene.pass(ahead, &noun).await;
+    scene.pass(TimeDelta::minutes(5), &noun).await;
+    assert_eq!(scene.find("ada.test").await.state, State::Failing);
+    // Set right, on the 70th day.
+    ca.say(Says::Days(90));
+    scene.pass(TimeDelta::days(70) - ahead, &noun).await;
+    assert!(scene.find("ada.test").await.due_at.unwrap() > scene.cloud.now() + TimeDelta::days(200));
+    let (db, clock) = (&scene.cloud.worker, &scene.cloud.clock);
+    assert_eq!(set_right::<Certificates>(db, clock).await.unwrap(), 1);
+    scene.settle(&noun).await;
+    let one = scene.find("ada.test").await;
+    assert_eq!((one.state, one.last_error), (State::Issued, None));
+    assert!(one.validity.unwrap().not_after > scene.cloud.now() + TimeDelta::days(80), "renewed");
+    assert_eq!(set_right::<Certificates>(db, clock).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

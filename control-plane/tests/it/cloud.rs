@@ -15,6 +15,7 @@ use control_plane::{
     names,
     reconcile::{Stages, Turn, turn},
     tenants::{self, Created, New, Tenant, reconcile::Tenants},
+    usage::roll,
 };
 use tempfile::TempDir;
 
@@ -169,6 +170,19 @@ impl TestCloud {
     pub(crate) async fn pass(&self, time: TimeDelta) -> Vec<Turn> {
         self.clock.advance(time);
         self.settle().await
+    }
+
+    /// The same with hours added up meanwhile, so that the clock is seen to go steadily and is believed when something is over.
+    pub(crate) async fn pass_steadily(&self, time: TimeDelta) -> Vec<Turn> {
+        let until = self.now() + time;
+        loop {
+            roll::when_due(&self.worker, self.now()).await.unwrap();
+            let left = until - self.now();
+            if left <= TimeDelta::zero() {
+                return self.settle().await;
+            }
+            self.clock.advance(left.min(TimeDelta::hours(23)));
+        }
     }
 
     /// The leases of dead workers run out.

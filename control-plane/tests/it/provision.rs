@@ -11,8 +11,9 @@ use control_plane::{
         simulated::{Call, Fault},
     },
     names::Refusal,
-    reconcile::{Stages, Turn, turn},
-    tenants::{self, Filter, Observed, Wanted},
+    reconcile::{Stages, Turn, set_right, turn},
+    tenants::{self, Filter, Observed, Wanted, reconcile::Tenants},
+    usage::roll,
 };
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -99,9 +100,9 @@ async fn a_sign_up_that_nobody_confirms_lapses_and_sets_its_name_free() {
     let (ada, bob) = (cloud.sign_up("ada").await, cloud.sign_up("bob").await);
     cloud.confirm(&bob).await;
     cloud.settle().await;
-    cloud.pass(TimeDelta::hours(47)).await;
+    cloud.pass_steadily(TimeDelta::hours(47)).await;
     assert!(cloud.find(&ada.id).await.is_some());
-    cloud.pass(TimeDelta::hours(2)).await;
+    cloud.pass_steadily(TimeDelta::hours(2)).await;
     assert!(cloud.find(&ada.id).await.is_none());
     assert!(cloud.host.spec(&ada.id).is_none());
     assert!(cloud.find(&bob.id).await.is_some());
@@ -129,12 +130,38 @@ async fn an_owner_who_asked_to_leave_is_let_go_when_the_grace_is_over() {
     cloud
         .host
         .set_status(&ada.id, Status { set_up: true, used_bytes: 7, delete_after: Some(after), ..Status::default() });
-    cloud.pass(TimeDelta::days(29)).await;
+    cloud.pass_steadily(TimeDelta::days(29)).await;
     assert!(cloud.find(&ada.id).await.is_some());
-    cloud.pass(TimeDelta::days(1)).await;
+    cloud.pass_steadily(TimeDelta::days(1)).await;
     assert!(cloud.find(&ada.id).await.is_none());
     let actor: String = cloud.value("select actor from audit where action = 'tenant.deleted'").await;
     assert_eq!(actor, "owner");
+}
+
+#[tokio::test]
+async fn a_clock_that_leaps_ahead_deletes_nobody_before_it_has_stayed_there() {
+    let cloud = TestCloud::new().await;
+    let (ada, bob) = (cloud.sign_up("ada").await, cloud.sign_up("bob").await);
+    cloud.confirm(&ada).await;
+    let after = Some(cloud.now() + TimeDelta::days(30));
+    cloud.settle().await;
+    cloud.host.set_status(&ada.id, Status { set_up: true, delete_after: after, ..Status::default() });
+    let there = async || [cloud.find(&ada.id).await.is_some(), cloud.find(&bob.id).await.is_some()];
+    cloud.pass_steadily(TimeDelta::hours(5)).await;
+    cloud.pass(TimeDelta::days(40)).await;
+    assert_eq!(there().await, [true, true], "nobody has added up since");
+    roll::when_due(&cloud.worker, cloud.now()).await.unwrap();
+    cloud.pass(TimeDelta::minutes(30)).await;
+    assert_eq!(there().await, [true, true], "it leapt only just now");
+    // It is set right, and later it is that late.
+    cloud.pass(-TimeDelta::days(40)).await;
+    assert_eq!(set_right::<Tenants>(&cloud.worker, &cloud.clock).await.unwrap(), 2, "both are looked at again");
+    assert_eq!(set_right::<Tenants>(&cloud.worker, &cloud.clock).await.unwrap(), 0);
+    cloud.pass_steadily(TimeDelta::hours(5)).await;
+    assert_eq!(there().await, [true, true]);
+    cloud.clock.advance(TimeDelta::days(40));
+    cloud.pass_steadily(TimeDelta::hours(3)).await;
+    assert_eq!(there().await, [false, false], "a machine that was off for so long is believed, too");
 }
 
 #[tokio::test]

@@ -220,7 +220,7 @@ async fn links_that_ran_out_or_never_were_say_so() {
     portal.post("/sign-up", &[("name", "ada"), ("email", "ada@example.org")]).await;
     cloud.settle().await;
     let link = mailed_link(&cloud).await;
-    cloud.pass(TimeDelta::hours(49)).await;
+    cloud.pass_steadily(TimeDelta::hours(49)).await;
     let never = format!("/confirm/{}", "a".repeat(52));
     for path in [link.as_str(), never.as_str(), "/confirm/short", "/confirm/%00", "/confirm/..%2F..%2Fetc"] {
         let (status, page) = read(portal.get(path).await).await;

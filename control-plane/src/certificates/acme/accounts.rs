@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::{GenericClient, Pool};
 use tls::{
     Seal,
@@ -164,7 +164,7 @@ impl Kept {
     pub(super) async fn away(&self, now: DateTime<Utc>) -> Result<Option<Away>, db::Error> {
         let db = self.db.get().await?;
         let row = db.query_opt(&db.prepare_cached(sql::ACCOUNT).await?, &[&self.id]).await?;
-        Ok(row.map(|row| read(&self.id, &row)).transpose()?.flatten().filter(|away| now < away.until))
+        Ok(row.map(|row| read(&self.id, &row)).transpose()?.flatten().filter(|away| away.holds(now)))
     }
 
     /// It did not answer as a CA should.
@@ -186,6 +186,13 @@ impl Kept {
     }
 }
 
+impl Away {
+    /// Whether it is so now. What is further ahead than it can be was noted by a clock that was ahead, and is over.
+    fn holds(&self, now: DateTime<Utc>) -> bool {
+        now < self.until && self.until - now <= TimeDelta::seconds(LONGEST as i64) + TimeDelta::minutes(1)
+    }
+}
+
 fn read(id: &str, row: &Row) -> Result<Option<Away>, db::Error> {
     let (until, because): (Option<DateTime<Utc>>, Option<String>) =
         (row.try_get("away_until")?, row.try_get("away_because")?);
@@ -200,12 +207,26 @@ pub async fn away(db: &impl GenericClient, now: DateTime<Utc>) -> Result<Vec<Awa
     let rows = db.query(sql::ACCOUNTS, &[]).await?;
     let read = |row: &Row| read(row.try_get("id")?, row);
     let all = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(all.into_iter().flatten().filter(|away| now < away.until).collect())
+    Ok(all.into_iter().flatten().filter(|away| away.holds(now)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ca_is_not_away_for_longer_than_it_can_be() {
+        let now: DateTime<Utc> = "2026-11-30T12:00:00Z".parse().unwrap();
+        for (until, holds) in [
+            (TimeDelta::seconds(-1), false),
+            (TimeDelta::seconds(1), true),
+            (TimeDelta::minutes(15), true),
+            (TimeDelta::days(365), false),
+        ] {
+            let away = Away { account: "ca".into(), until: now + until, because: "HTTP 503".into() };
+            assert_eq!(away.holds(now), holds, "{until}");
+        }
+    }
 
     #[test]
     fn an_account_is_named_after_its_directory() {

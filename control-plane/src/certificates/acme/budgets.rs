@@ -125,6 +125,8 @@ impl Budgets {
         order: &Order<'_>,
     ) -> Result<Result<Attempt, UsedUp>, db::Error> {
         let mut client = db.get().await?;
+        // By itself: it holds also where a budget stands against the order.
+        client.execute(&client.prepare_cached(sql::SET_RIGHT).await?, &[&order.now]).await?;
         let tx = client.transaction().await?;
         tx.execute(&tx.prepare_cached(sql::LOCK).await?, &[]).await?;
         if let Some(used_up) = self.used_up(&tx, account, order).await? {

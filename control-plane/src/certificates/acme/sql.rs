@@ -36,6 +36,9 @@ crate::statements! {
     OF_REGISTERED = "select at from acme_attempts
         where account = $1 and registered && $2 and at > $3 and not renewal and outcome in ('pending', 'issued')
         order by at desc offset $4 limit 1";
+    /// What was ordered by a clock that was far ahead was ordered just now, and would else count until it is that late; when a CA wanted to be
+    /// asked again is not known any more.
+    SET_RIGHT = "update acme_attempts set at = $1, again_at = null where at > $1::timestamptz + interval '1 hour'";
     /// When a CA wants to be asked again for exactly these names, after $3.
     AGAIN = "select max(again_at) from acme_attempts where account = $1 and names = $2 and again_at > $3";
     /// The same of certificates for exactly these names.

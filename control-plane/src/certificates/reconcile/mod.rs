@@ -67,6 +67,7 @@ impl Noun for Certificates {
     const CLAIM: &'static str = sql::CLAIM;
     const FAIL: &'static str = sql::FAIL;
     const NEXT: &'static str = sql::NEXT;
+    const SET_RIGHT: &'static str = sql::SET_RIGHT;
     const TURN_LIMIT: Duration = TURN_LIMIT;
     const HOLD: Option<&'static str> = Some(sql::HOLD);
     const AT_ONCE: usize = 12;

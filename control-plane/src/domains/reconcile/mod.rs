@@ -58,6 +58,7 @@ impl Noun for Domains {
     const CLAIM: &'static str = sql::CLAIM;
     const FAIL: &'static str = sql::FAIL;
     const NEXT: &'static str = sql::NEXT;
+    const SET_RIGHT: &'static str = sql::SET_RIGHT;
     /// Some more than looks at once, so that what needs none finds a place.
     const AT_ONCE: usize = 24;
     type Row = DomainRow;

@@ -89,6 +89,30 @@ async fn a_balancer_must_say_so_and_nobody_else_may() {
 }
 
 #[tokio::test]
+async fn who_looks_whether_the_portal_answers_speaks_as_a_balancer_where_one_must() {
+    let networks = |network: &str| vec![network.parse::<Network>().unwrap()];
+    let (behind, open) = (House::behind(networks("127.0.0.0/8")), House::new());
+    for house in [&behind, &open] {
+        Fake::serve(house.edge.portal.to_path_buf());
+    }
+    for (house, told, answers) in [
+        (&behind, networks("127.0.0.0/8"), true),
+        (&behind, networks("10.0.0.0/8"), false),
+        (&open, networks("10.0.0.0/8"), true),
+        (&open, networks("127.0.0.0/8"), false),
+    ] {
+        let data = house.folder.path().to_str().unwrap();
+        let mut common = Told::parse_from(["edge", "--data", data, "--base-domain", BASE]).common;
+        common.port = house.at.port();
+        let paths = common.paths();
+        std::fs::write(paths.ca_pem(), house.ca.root_pem()).unwrap();
+        let asked = crate::up::health::portal_answers(house.at, &told, &common, &paths);
+        let answered = timeout(PATIENCE, asked).await.expect("an end");
+        assert_eq!(answered.is_ok(), answers, "{told:?} {answered:?}");
+    }
+}
+
+#[tokio::test]
 async fn limits_count_clients_and_not_their_balancer() {
     let house = House::behind(vec!["127.0.0.1/32".parse().unwrap()]);
     house.ada();

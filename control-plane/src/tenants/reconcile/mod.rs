@@ -66,6 +66,7 @@ impl Noun for Tenants {
     const CLAIM: &'static str = sql::CLAIM;
     const FAIL: &'static str = sql::FAIL;
     const NEXT: &'static str = sql::NEXT;
+    const SET_RIGHT: &'static str = sql::SET_RIGHT;
     type Row = Tenant;
     type Seen = Seen;
     type Step = Step;
@@ -86,13 +87,15 @@ impl Noun for Tenants {
         let unit = self.host.look(&tenant.id).await?;
         let now = self.clock.now();
         let unused = tenant.confirmed_at.is_none() && tenant.set_up_at.is_none();
+        let lapsed =
+            unused && now >= tenant.created_at + LAPSES_AFTER && !unit.as_ref().is_some_and(|unit| unit.status.set_up);
+        let delete_due = unit.as_ref().and_then(|unit| unit.status.delete_after).is_some_and(|after| after <= now);
+        let believed = (lapsed || delete_due) && self.is_steady(now).await?;
         Ok(Seen {
             spec_hash: tenant.spec(&self.provider, self.port).hash(),
             retry: tenant.retry,
-            lapsed: unused
-                && now >= tenant.created_at + LAPSES_AFTER
-                && !unit.as_ref().is_some_and(|unit| unit.status.set_up),
-            delete_due: unit.as_ref().and_then(|unit| unit.status.delete_after).is_some_and(|after| after <= now),
+            lapsed: lapsed && believed,
+            delete_due: delete_due && believed,
             unit,
         })
     }
@@ -191,10 +194,17 @@ fn next_look(tenant: &Tenant, seen: &Seen, status: &hosts::Status, now: DateTime
     let look = now + every.checked_mul(80 + rand::random_range(0..40)).map_or(every, |t| t / 100);
     let lapse = (tenant.confirmed_at.is_none() && tenant.set_up_at.is_none() && !status.set_up)
         .then_some(tenant.created_at + LAPSES_AFTER);
-    [Some(look), lapse, status.delete_after].into_iter().flatten().min().unwrap_or(look).max(now)
+    // What is over already and waits for a clock that is believed is looked at like all else.
+    [Some(look), lapse, status.delete_after].into_iter().flatten().filter(|at| *at > now).min().unwrap_or(look)
 }
 
 impl Tenants {
+    /// Whether what is over by the clock is over: what is deleted stays so when a clock that leapt ahead is set right again.
+    async fn is_steady(&self, now: DateTime<Utc>) -> Result<bool, db::Error> {
+        let db = self.db.get().await?;
+        Ok(db.query_one(&db.prepare_cached(sql::STEADY).await?, &[&now]).await?.try_get(0)?)
+    }
+
     /// The last step: its name is kept out of use (or set free, if nobody ever used it), and the row and an empty account go.
     async fn forget(&self, claimed: &Claimed<Tenant>) -> Result<(), db::Error> {
         let (tenant, now) = (&claimed.row, self.clock.now());

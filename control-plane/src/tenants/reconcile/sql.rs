@@ -27,10 +27,17 @@ crate::statements! {
     FAIL = "update tenants set
             due_at = case when wish = $3 then $5::timestamptz else $4::timestamptz end, last_error = $6, tries = tries + 1, claimed_until = '-infinity'
         where id = $1 and claim = $2";
+    /// Whether the clock has gone steadily for an hour or more, as whoever adds hours up has noted: by the hour, so that only two hours are
+    /// one for sure. Not, where nobody has added up lately.
+    STEADY = "select coalesce(bool_or(hour between $1::timestamptz - interval '2 hours' and $1
+            and steady_since <= $1::timestamptz - interval '2 hours'), false)
+        from usage_rolled";
     /// Lets go.
     RELEASE = "update tenants set claimed_until = '-infinity' where id = $1 and claim = $2";
     /// The row goes.
     FORGET = "delete from tenants where id = $1 and claim = $2";
+    /// Each is looked at several times an hour, and tried again within one.
+    SET_RIGHT = "update tenants set due_at = $1 where due_at > $1::timestamptz + interval '1 day'";
     /// When the next is due.
     NEXT = "select min(due_at) from tenants where claimed_until < now()";
 }

@@ -1,8 +1,23 @@
 //! Misses, silence, workers that die: what was proved stays in doubt, and goes for good reasons only.
 
 use super::*;
-use control_plane::reconcile::Stage;
+use control_plane::reconcile::{Stage, set_right};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[tokio::test]
+async fn a_clock_that_was_a_year_ahead_for_a_while_keeps_nobody_from_being_looked_at() {
+    let scene = Scene::active().await;
+    let ahead = TimeDelta::days(365);
+    scene.pass(ahead).await;
+    let row = scene.pass(-ahead).await;
+    assert!(row.check_at > scene.now() + TimeDelta::days(300), "{row:?}");
+    let set_right = async || set_right::<Domains>(&scene.cloud.worker, &scene.cloud.clock).await.unwrap();
+    assert_eq!(set_right().await, 1);
+    scene.settle().await;
+    let row = scene.row(&scene.ada).await;
+    assert_eq!((row.observed, row.checked_at), (Observed::Active, Some(scene.now())));
+    assert_eq!(set_right().await, 0);
+}
 
 #[tokio::test]
 async fn three_daily_misses_lose_the_name_and_right_records_bring_it_back() {
