@@ -131,7 +131,7 @@ async fn a_ca_that_hangs_keeps_no_new_name_and_no_other_ca_waiting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ca_that_is_away_is_not_asked_when_to_renew() {
     let (scene, _second, noun, came) = to_be_asked().await;
-    let until = scene.cloud.now() + TimeDelta::hours(1);
+    let until = scene.cloud.now() + TimeDelta::minutes(10);
     let away = "insert into acme_accounts (id, directory, created_at, failures, away_until, away_because)
         select distinct issuer, 'https://ca.example', created_at, 3, $1::timestamptz, 'it hangs' from certificates limit 1";
     postgres::client(&scene.cloud.url).await.execute(away, &[&until]).await.unwrap();
