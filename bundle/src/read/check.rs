@@ -18,7 +18,7 @@ mod semantics;
 /// tag files are refused.
 const MAX_TAG: u64 = 1 << 20;
 /// Sections that a bundle may have.
-const MAX_SECTIONS: usize = 256;
+pub const MAX_SECTIONS: usize = 256;
 /// JSON that is read whole.
 pub(super) const MAX_JSON: u64 = 64 << 20;
 const SIGNATURE: &str = "tagmanifest-sha256.txt.minisig";

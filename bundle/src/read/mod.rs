@@ -10,7 +10,7 @@ mod folder;
 
 use std::{fs::File, io::Read, path::Path, sync::Arc};
 
-pub use check::{Checked, Item, Signature};
+pub use check::{Checked, Item, MAX_SECTIONS, Signature};
 
 use crate::{
     refusal::{Error, Why},

@@ -12,6 +12,9 @@ const ATTEMPTS_KEPT: TimeDelta = TimeDelta::days(8);
 /// Sweeps, and says how things are.
 pub(super) async fn once(db: &Pool, now: DateTime<Utc>) -> Result<(), db::Error> {
     let db = db.get().await?;
+    if db.query_one(crate::reconcile::sql::CLOCKS_AGREE, &[&now]).await?.try_get(0)? {
+        acme::budgets::set_right(&db, now).await?;
+    }
     db.execute(acme::sql::FORGET_CHALLENGES, &[&now]).await?;
     db.execute(acme::sql::FORGET_ATTEMPTS, &[&(now - ATTEMPTS_KEPT)]).await?;
     db.execute(acme::sql::CUT_OFF, &[&(now - TURN_LIMIT)]).await?;

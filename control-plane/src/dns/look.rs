@@ -173,6 +173,11 @@ impl Dns {
             let next = if is_below(&to, &zone.origin) { Ok(heard(zone, &a, &aaaa)) } else { self.zone(&to).await };
             let mut facts = match next {
                 Ok(next) => self.follow(next, to.clone(), ours, depth + 1).await,
+                // That is an answer, too: it leads nowhere.
+                Err(Trouble::Unregistered) => {
+                    let none = Answers(vec![(to.clone(), Answer::NoSuchName)]);
+                    HostFacts { a: none.clone(), aaaa: none, ..HostFacts::default() }
+                }
                 Err(_) => HostFacts::default(),
             };
             facts.aliases.insert(0, to);

@@ -33,7 +33,9 @@ impl Misses {
     pub(super) fn before(row: &DomainRow) -> Self {
         let over = row.resumed_at.is_some_and(|resumed| row.missed_at.is_none_or(|missed| missed < resumed));
         let (count, last) = if over { (0, None) } else { (row.misses, row.missed_at) };
-        let unheard = row.unheard_since.filter(|since| row.resumed_at.is_none_or(|resumed| resumed <= *since));
+        // An older release that ran meanwhile leaves it as it was.
+        let since_then = [row.resumed_at, row.good_at, row.missed_at];
+        let unheard = row.unheard_since.filter(|since| since_then.iter().flatten().all(|at| at <= since));
         Self { count, last, good_at: row.good_at, unheard }
     }
 
@@ -41,7 +43,8 @@ impl Misses {
     pub(super) fn with(row: &DomainRow, health: Health, heard: bool, now: DateTime<Utc>) -> Self {
         let before = Self::before(row);
         // A silence that may be our own ends the one that was not: it is counted anew.
-        let unheard = Some(before.unheard.unwrap_or(now)).filter(|_| heard && health == Health::Unknown);
+        let unheard =
+            Some(before.unheard.map_or(now, |since| since.min(now))).filter(|_| heard && health == Health::Unknown);
         let before = Self { unheard, ..before };
         match health {
             Health::Good => Self { count: 0, last: None, good_at: Some(now), unheard: None },

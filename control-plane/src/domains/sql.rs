@@ -88,7 +88,7 @@ crate::statements! {
             count(*) filter (where observed in ('verified', 'active') and coalesce(report -> 'former', '[]') <> '[]'),
             count(*) filter (where paused), count(*) filter (where observed = 'active' and misses >= ", misses!(), "),
             count(*) filter (where report -> 'notices' @> '[{\"key\": \"domain.notice.no-addresses\"}]'),
-            case when max(good_at) >= $2 then 0 else count(*) filter (where observed in ('verified', 'active') and not paused and misses = 0
+            case when max(good_at) filter (where good_at < $2::timestamptz + interval '3 days') >= $2 then 0 else count(*) filter (where observed in ('verified', 'active') and not paused and misses = 0
                 and coalesce(good_at, verified_at) < $2) end
         from domains where wanted = 'active'");
     /// A look at all of a percloud's, or at one of them ($5), is wanted now, or as soon as it may be ($3).
@@ -159,8 +159,8 @@ crate::statements! {
             challenge_seen_at = coalesce(challenge_seen_at, $12), slow = coalesce($13, slow), unheard_since = $14,
             tries = 0, last_error = null, claimed_until = '-infinity'
         where id = $1 and claim = $2";
-    /// Whether a domain other than $1 was found as it should be since $2.
-    HEARD = "select coalesce((select max(good_at) from domains where base <> $1) >= $2, false)";
+    /// Whether a domain other than $1 was found as it should be since $2; not in days that have not come yet, by a clock that was ahead.
+    HEARD = "select coalesce((select max(good_at) from domains where base <> $1 and good_at < $2::timestamptz + interval '3 days') >= $2, false)";
     /// The other claim of a name that has been proved; locked, where a transaction is about to change it.
     RIVAL = "select challenge from domains where base = $1 and id <> $2 and observed in ('verified', 'active')";
     /// The same, for the transaction that is about to displace it.

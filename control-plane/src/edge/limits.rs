@@ -39,9 +39,11 @@ pub(super) const POOLED: Duration = Duration::from_secs(20);
 /// Connections kept for one percloud by all workers: as many as one busy HTTP/2 connection asks for at once.
 pub(super) const POOLED_PER_SOCKET: usize = 104;
 /// Requests of one percloud at the same time: its crowd must not take the edge from all others, and whoever has all that it may must
-/// leave others something of the percloud. One address has a fourth of them, and all that one HTTP/2 connection may ask ([`STREAMS`]).
-/// With those that are kept they are not more than a runtime takes at the same time (512), however many workers there are.
+/// leave others something of the percloud. With those that are kept they are not more than a runtime takes at the same time (512), however
+/// many workers an edge has.
 pub(super) const BUSY_PER_TENANT: usize = 400;
+/// And of those from one address: half, which is all that two HTTP/2 connections may ask ([`STREAMS`]). A library's readers share one.
+pub(super) const BUSY_PER_ADDRESS: usize = BUSY_PER_TENANT / 2;
 /// Requests of the portal at the same time, by one worker. One address has a fourth of them.
 pub(super) const BUSY_PORTAL: usize = 512;
 /// How much larger than a percloud's quota a body may be: a form says something around the file.
@@ -95,7 +97,7 @@ mod tests {
         let said = runtime.lines().find_map(|line| line.strip_prefix("const AT_ONCE: usize = ")?.strip_suffix(';'));
         let serves: usize = said.expect("how many connections a runtime has").parse().unwrap();
         assert!(BUSY_PER_TENANT + POOLED_PER_SOCKET <= serves);
-        assert!(BUSY_PER_TENANT / 4 < serves / 4);
-        assert!(STREAMS as usize <= BUSY_PER_TENANT / 4, "a page full of pictures comes whole");
+        assert!(BUSY_PER_ADDRESS < serves / 2);
+        assert!(STREAMS as usize * 2 <= BUSY_PER_ADDRESS, "a page full of pictures comes whole, beside another one");
     }
 }

@@ -159,9 +159,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let http = http.transpose()?.unwrap_or_default();
     descriptors();
     if before.is_some() {
-        // The one before us serves until we know what it knows.
-        if meanwhile(edge.informed.cancelled(), watch.as_mut(), &mut asked).await?.is_none() {
-            return Ok(());
+        // The one before us serves until we know what it knows. Who never does makes room for the next.
+        let informed = tokio::time::timeout(INFORMED, edge.informed.cancelled());
+        match meanwhile(informed, watch.as_mut(), &mut asked).await? {
+            Some(informed) => informed.context("what there is cannot be read; the edge before this one serves on")?,
+            None => return Ok(()),
         }
     }
     let copies = https.iter().chain(&http).flatten().map(std::net::TcpListener::try_clone).collect::<Result<_, _>>()?;
@@ -193,6 +195,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     keeping.end().await;
     served
 }
+
+/// How long one that takes another's place may take to learn what there is.
+const INFORMED: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Waits for something before there is anybody to serve; none when the edge is asked to end meanwhile.
 async fn meanwhile<T>(

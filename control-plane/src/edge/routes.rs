@@ -108,7 +108,9 @@ impl Busy {
     /// Counts a request of the portal's; none when it has as many as it may.
     pub(super) fn of_portal(edge: &Edge, whence: Whence) -> Option<Self> {
         let slots = &edge.portal_slots;
-        slots.take(edge.portal_busy_max(), whence).then(|| Self { of: Of::Portal(slots.clone()), whence })
+        slots
+            .take(edge.portal_busy_max(), edge.portal_busy_max().div_ceil(4), whence)
+            .then(|| Self { of: Of::Portal(slots.clone()), whence })
     }
 
     /// Where it is put down what passes, if it is a percloud's.
@@ -170,7 +172,7 @@ impl Route {
 
     /// Counts a request that comes so long after the edge began; none when this percloud has as many as it may, at once or in a while.
     pub(super) fn enter(self: &Arc<Self>, edge: &Edge, whence: Whence, now: Duration) -> Option<Busy> {
-        let taken = self.slots.take(limits::BUSY_PER_TENANT, whence);
+        let taken = self.slots.take(limits::BUSY_PER_TENANT, limits::BUSY_PER_ADDRESS, whence);
         let busy = taken.then(|| Busy { of: Of::Percloud(self.clone()), whence });
         let busy = busy.filter(|_| self.share.take(edge.pace, now));
         let account = self.account(&edge.ledger);

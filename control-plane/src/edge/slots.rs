@@ -15,8 +15,6 @@ use super::limits;
 
 /// Addresses are told apart as so many: two that meet in one share a part, and nobody can choose to meet another.
 const PLACES: usize = 64;
-/// One address has one of so many parts.
-const PART: usize = 4;
 /// Sockets are told apart as so many: two that meet in one share what is kept.
 const SOCKETS: usize = 4096;
 
@@ -49,10 +47,10 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// Takes one of `most`, for as long as what is given back lives; false, and nothing is taken, when there is none for this address.
-    pub(super) fn take(&self, most: usize, whence: Whence) -> bool {
-        let of_place =
-            self.place(whence).is_none_or(|place| usize::from(place.fetch_add(1, Relaxed)) < most.div_ceil(PART));
+    /// Takes one of `most`, of which one address may have `of_one`, until it is given back; false, and nothing is taken, when there is none
+    /// for this address.
+    pub(super) fn take(&self, most: usize, of_one: usize, whence: Whence) -> bool {
+        let of_place = self.place(whence).is_none_or(|place| usize::from(place.fetch_add(1, Relaxed)) < of_one);
         let taken = self.taken.fetch_add(1, Relaxed) < most && of_place;
         if !taken {
             self.give_back(whence);
@@ -121,7 +119,7 @@ mod tests {
     fn one_address_has_a_part_and_the_others_have_the_rest() {
         let (slots, hasher) = (Slots::default(), RandomState::new());
         let whence = |last: u8| Whence::of(&hasher, IpAddr::from([203, 0, 113, last]));
-        let taken = |last| (0..1000).filter(|_| slots.take(100, whence(last))).count();
+        let taken = |last| (0..1000).filter(|_| slots.take(100, 25, whence(last))).count();
         assert_eq!(taken(1), 25);
         assert_eq!(taken(1), 0);
         let others: usize = (2..=255).map(taken).sum();
@@ -140,6 +138,6 @@ mod tests {
         let places: std::collections::HashSet<_> = (0..=255).map(|last| place(&format!("203.0.113.{last}"))).collect();
         assert!(places.len() > PLACES / 2, "{}", places.len());
         let slots = Slots::default();
-        assert!((0..10).all(|_| slots.take(10, Whence(None))) && !slots.take(10, Whence(None)));
+        assert!((0..10).all(|_| slots.take(10, 2, Whence(None))) && !slots.take(10, 2, Whence(None)));
     }
 }

@@ -13,6 +13,9 @@ use url::Url;
 use super::reconcile::Seen;
 use crate::{config::Common, reconcile::StepError};
 
+/// How long a mail server may take to say that it is there.
+const GREETING: Duration = Duration::from_secs(15);
+
 /// How mail goes out.
 #[derive(Clone, Debug, clap::Args)]
 #[group(id = "mail")] // flattened into other `Options`, whose name is taken
@@ -73,6 +76,10 @@ impl Mailer {
             .subject(mail.subject)
             .multipart(MultiPart::alternative_plain_html(mail.text, mail.html))
             .map_err(|error| StepError::Stuck(error.into()))?;
+        // A server that says nothing at all is not one that looks through a mail: it keeps no place for as long as that may take.
+        if !tokio::time::timeout(GREETING, way.test_connection()).await.is_ok_and(|there| there.unwrap_or(true)) {
+            return Err(StepError::later(anyhow::anyhow!("the mail server did not take it (no answer)")));
+        }
         match way.send(letter).await {
             Ok(_) => Ok(Seen::Sent),
             // That it does not let us in says nothing about this mail: the operator mends the password, and it goes out.

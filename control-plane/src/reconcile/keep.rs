@@ -13,7 +13,7 @@ use crate::db::{self, GenericClient, Pool};
 /// How long at most to trust that nothing is due; also covers clocks that differ.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// How often what a wrong clock has put off is looked for.
-const SET_RIGHT_EVERY: Duration = Duration::from_secs(60);
+const SET_RIGHT_EVERY: Duration = Duration::from_secs(900);
 
 /// Keeps a noun true. Ends when `stop` is cancelled, after the turns that run have ended (10 s at most; leases cover the rest).
 ///
@@ -84,7 +84,14 @@ pub async fn set_right<N: Noun>(db: &Pool, clock: &Clock) -> Result<u64, db::Err
 
 /// Whether there were any; what fails is done the next time.
 async fn some_set_right<N: Noun>(db: &Pool, clock: &Clock) -> bool {
-    match set_right::<N>(db, clock).await {
+    let done = async {
+        let client = db.get().await?;
+        // By a clock that is far behind, as before the machine has set it, all would look as if it were far ahead.
+        let agree: bool = client.query_one(sql::CLOCKS_AGREE, &[&clock.now()]).await?.try_get(0)?;
+        drop(client);
+        if agree { set_right::<N>(db, clock).await } else { Ok(0) }
+    };
+    match done.await {
         Ok(0) => false,
         Ok(rows) => {
             tracing::warn!(noun = N::NAME, rows, "put off by a clock that was far ahead; looked at now");

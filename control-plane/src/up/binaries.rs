@@ -13,8 +13,6 @@ use std::{
 use anyhow::{Context, bail};
 use rustix::fs::OFlags;
 
-use super::plain;
-
 /// Where Debian's packages put servers, each in a folder named after its major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
@@ -49,14 +47,14 @@ fn find_among(made_by: Option<u32>, debian: &Path, on_path: Option<PathBuf>) -> 
 /// The major version whose `initdb` made the cluster, if there is one.
 fn made_by(data: &Path) -> anyhow::Result<Option<u32>> {
     let path = data.join("PG_VERSION");
-    let file = match plain::open(&path, OFlags::RDONLY) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        file => file.with_context(|| format!("cannot read {}", path.display()))?,
+    // Whatever else it is called: a copy of the folder may share it, and nothing but a number is taken from it.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = match rustix::fs::open(&path, flags, rustix::fs::Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        file => std::fs::File::from(file.with_context(|| format!("cannot read {}", path.display()))?),
     };
     let mut text = String::new();
-    if let Some(file) = file {
-        file.take(16).read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
-    }
+    file.take(16).read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
     text.trim().parse().map(Some).map_err(|_| anyhow::anyhow!("{} does not hold a version of Postgres", path.display()))
 }
 

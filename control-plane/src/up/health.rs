@@ -21,13 +21,20 @@ pub(super) fn port_is_free(options: &Options) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             bail!("port {port} is in use by another program: choose another with --port")
         }
+        // The machine may have it later: the edge listens at it all the same.
+        Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable && !options.listen.is_empty() => Ok(()),
         Err(error) => Err(error).with_context(|| format!("port {port} cannot be used")),
     }
 }
 
 fn address(options: &Options) -> SocketAddr {
-    let ip = options.listen.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    SocketAddr::new(ip, options.common.port)
+    let asked = options.listen.iter().find(|ip| is_here(**ip)).or(options.listen.first());
+    SocketAddr::new(asked.copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), options.common.port)
+}
+
+/// Whether the machine has this address now.
+fn is_here(ip: IpAddr) -> bool {
+    TcpListener::bind((ip, 0)).is_ok()
 }
 
 /// Waits until the portal answers 200 over TLS at its own name.
@@ -35,6 +42,12 @@ fn address(options: &Options) -> SocketAddr {
 /// # Errors
 /// When it has not within `patience`; why not, is in the error.
 pub(super) async fn wait(options: &Options, paths: &Paths, patience: Duration) -> anyhow::Result<()> {
+    if !options.listen.is_empty() && !is_here(address(options).ip()) {
+        tracing::warn!(
+            "the machine has none of the addresses of --listen yet: whether the portal answers is not looked at"
+        );
+        return Ok(());
+    }
     let deadline = tokio::time::Instant::now() + patience;
     loop {
         let attempt = portal_answers(address(options), &options.proxy_protocol, &options.common, paths);

@@ -151,7 +151,7 @@ impl Supervisor {
         }
     }
 
-    /// What was started so far answers: falls before that are forgiven. A server that was killed may be in the way of its successor until it
+    /// What was started so far answers: that it was given up before is forgotten. A server that was killed may be in the way of its successor until it
     /// has written what it had in memory.
     pub(super) fn is_well(&mut self) {
         while self.hopeless.1.try_recv().is_ok() {}

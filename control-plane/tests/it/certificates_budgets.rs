@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use control_plane::certificates::{
     Validity,
-    acme::budgets::{Budgets, Outcome, UsedUp, ended},
+    acme::budgets::{self, Budgets, Outcome, UsedUp, ended},
     issuer::Order,
 };
 
@@ -225,6 +225,7 @@ async fn what_was_ordered_by_a_clock_that_was_ahead_counts_from_now_on_and_not_u
     fails().await.unwrap();
     fails().await.unwrap();
     cloud.clock.advance(TimeDelta::days(-365));
+    budgets::set_right(&cloud.db.get().await.unwrap(), cloud.now()).await.unwrap();
     let full = fails().await.unwrap_err();
     assert_eq!(full.until, cloud.now() + TimeDelta::hours(1), "{full:?}");
     cloud.clock.advance(TimeDelta::minutes(61));

@@ -3,20 +3,35 @@
 use bundle::{
     manifest::{self, Section},
     paths::Clashes,
+    read::MAX_SECTIONS,
 };
 use rusqlite::Transaction;
 
 use super::{Counts, work::Job};
 use crate::exports;
 
+/// Bytes that are kept of what bundles say of their sections: `percloud.json` has room for the rest beside them.
+const DESCRIBED: usize = 768 * 1024;
+
 /// Keeps them. A section that was kept before is replaced as a whole; what would clash with something else in the next export is
 /// refused, since no bundle could be made of both.
 pub(super) fn take(tx: &Transaction<'_>, job: &Job) -> anyhow::Result<Option<Counts>> {
     let percloud = job.checked.percloud();
     let mut counts = Counts::default();
-    let here = exports::kept_sections(tx)?;
+    let mut here = exports::kept_sections(tx)?;
     let unknown = percloud.sections.iter().filter(|s| !manifest::is_known(&s.id));
-    let (apart, astray): (Vec<&Section>, Vec<_>) = unknown.partition(|section| is_apart(section, &here));
+    let (mut apart, mut astray) = (Vec::<&Section>::new(), Vec::<&Section>::new());
+    let members = serde_json::to_string(&percloud.other)?.len();
+    for section in unknown {
+        let mut then: Vec<Section> = here.iter().filter(|other| other.id != section.id).cloned().collect();
+        then.push(section.clone());
+        if is_apart(section, &here) && is_readable(&then, members)? {
+            apart.push(section);
+            here = then;
+        } else {
+            astray.push(section);
+        }
+    }
     for section in &apart {
         exports::forget_section(tx, &section.id)?;
         exports::keep_section(tx, section)?;
@@ -43,6 +58,12 @@ pub(super) fn take(tx: &Transaction<'_>, job: &Job) -> anyhow::Result<Option<Cou
 
 fn known() -> impl Iterator<Item = String> {
     manifest::KNOWN.iter().map(|(_, place)| format!("data/{place}"))
+}
+
+/// Whether a bundle with all these would be read: its list of sections and what it says of itself are short.
+fn is_readable(sections: &[Section], members: usize) -> anyhow::Result<bool> {
+    let described = serde_json::to_string(sections)?.len() + members;
+    Ok(sections.len() + manifest::KNOWN.len() <= MAX_SECTIONS && described < DESCRIBED)
 }
 
 /// Whether a section lies in none of the others, and none of them in it: a file would belong to two.

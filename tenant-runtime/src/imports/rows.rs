@@ -126,6 +126,12 @@ pub(super) fn count_try(tx: &Transaction<'_>, id: &str) -> anyhow::Result<u32> {
     Ok(tx.query_row(sql, [id], |row| row.get(0))?)
 }
 
+/// Takes one try back: it ended in an error, and not the process.
+pub(super) fn take_try_back(tx: &Transaction<'_>, id: &str) -> anyhow::Result<()> {
+    tx.execute("update imports set tries = max(tries - 1, 0) where id = ?1", [id])?;
+    Ok(())
+}
+
 /// Takes the tries of those that are at work back.
 pub(super) fn take_tries_back(tx: &Transaction<'_>) -> anyhow::Result<()> {
     tx.execute("update imports set tries = max(tries - 1, 0) where state in ('checking', 'importing')", [])?;

@@ -59,6 +59,10 @@ pub(super) async fn begin(rt: &Runtime, id: &str) -> anyhow::Result<()> {
 async fn work(rt: Runtime, id: String, turn: Turn, _busy: Busy) {
     if let Err(error) = turn_of(&rt, &id, Arc::new(turn), Arc::new(|_: &str| Ok(()))).await {
         tracing::error!(error = format!("{error:#}"), import = id, "an import stopped");
+        // What reads it may be the trouble, and whoever looks at the page begins the next try.
+        if let Err(error) = rt.store().write(move |tx| rows::take_try_back(tx, &id)).await {
+            tracing::error!(error = format!("{error:#}"), "the try of an import cannot be taken back");
+        }
         return;
     }
     // The owner may have begun it while this turn was not quite over: then nobody else took it.

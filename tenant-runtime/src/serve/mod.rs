@@ -88,12 +88,15 @@ async fn until_the_end(rt: &Runtime, listeners: Vec<Box<dyn Accept>>, sleep: Opt
         // Somebody came at the last moment, and nobody has told us to stop: what they asked for may take longer than a drain.
         open = connections.open(listeners);
     };
-    connections.drain(DRAIN).await;
-    if end == End::Told
-        && let Err(error) = imports::told_to_stop(rt).await
-    {
-        tracing::error!(error = format!("{error:#}"), "the tries of imports cannot be taken back");
-    }
+    // At once: who told us to stop does not wait for long.
+    let tries = async {
+        if end == End::Told
+            && let Err(error) = imports::told_to_stop(rt).await
+        {
+            tracing::error!(error = format!("{error:#}"), "the tries of imports cannot be taken back");
+        }
+    };
+    tokio::join!(connections.drain(DRAIN), tries);
     leave(rt, end.is_sleep()).await;
     tracing::info!(why = ?end, "stopped");
     Ok(end)

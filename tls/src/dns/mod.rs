@@ -56,10 +56,13 @@ impl Resolvers {
         let mut said = Err(Silence::Timeout);
         for at in (0..count).map(|n| (best + n) % count) {
             match ask.of(self.servers[at]).await {
-                // One that cannot find it out, or does not know us, is no reason not to ask the others.
-                Ok(answer) if refuses(&answer) && count > 1 => said = said.or(Ok(answer)),
+                // One that cannot find it out, or does not know us, is no reason not to ask the others; one that knows better is.
+                Ok(answer) if count > 1 && self.cannot(at, &ask, &answer).await => said = said.or(Ok(answer)),
                 Ok(answer) => {
-                    self.best.store(at, Ordering::Relaxed);
+                    // A name that one of them cannot find makes no other the first for all names.
+                    if said.is_err() {
+                        self.best.store(at, Ordering::Relaxed);
+                    }
                     return Ok(answer);
                 }
                 Err(silence) => said = said.or(Err(silence)),
@@ -67,10 +70,21 @@ impl Resolvers {
         }
         said
     }
-}
 
-fn refuses(answer: &Message) -> bool {
-    matches!(answer.metadata.response_code, ResponseCode::ServFail | ResponseCode::Refused)
+    /// Whether that is no answer: it does not know us, or fails also where it need not validate (RFC 4035, section 3.2.2). What only does not
+    /// validate is found out, and no other shall take it for good.
+    async fn cannot(&self, at: usize, ask: &Ask, answer: &Message) -> bool {
+        match answer.metadata.response_code {
+            ResponseCode::Refused => true,
+            ResponseCode::ServFail if ask.unchecked => true,
+            ResponseCode::ServFail => {
+                let unchecked = Ask { unchecked: true, ..ask.clone() };
+                let again = unchecked.of(self.servers[at]).await;
+                !again.is_ok_and(|answer| answer.metadata.response_code != ResponseCode::ServFail)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What `resolv.conf` says; who is reached through one network card only (`fe80::1%eth0`) is left out.

@@ -47,6 +47,15 @@ impl Default for Budgets {
     }
 }
 
+/// Attempts that were noted by a clock that was far ahead count from now on, and not until it is that late.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn set_right(db: &impl GenericClient, now: DateTime<Utc>) -> Result<(), db::Error> {
+    db.execute(sql::SET_RIGHT, &[&now]).await?;
+    Ok(())
+}
+
 impl Budgets {
     /// With what an operator says of the orders of an account and of all; without a word on these, two accounts are not held up by them.
     #[must_use]
@@ -125,8 +134,6 @@ impl Budgets {
         order: &Order<'_>,
     ) -> Result<Result<Attempt, UsedUp>, db::Error> {
         let mut client = db.get().await?;
-        // By itself: it holds also where a budget stands against the order.
-        client.execute(&client.prepare_cached(sql::SET_RIGHT).await?, &[&order.now]).await?;
         let tx = client.transaction().await?;
         tx.execute(&tx.prepare_cached(sql::LOCK).await?, &[]).await?;
         if let Some(used_up) = self.used_up(&tx, account, order).await? {

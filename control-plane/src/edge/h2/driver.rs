@@ -78,18 +78,31 @@ pub(super) struct Driver<T> {
 #[derive(Default)]
 struct Silence {
     rounds: u32,
-    /// What is to be sent waits for the client to take what was sent before.
-    waits: bool,
+    /// What is to be sent waits for the client to take what was sent before: to be written, and to go out. TLS takes what is written as long as
+    /// it has room itself, which says nothing of the client.
+    writes: bool,
+    flushes: bool,
 }
 
 impl Silence {
     /// What goes out at once says nothing of the client: it may lie in our own machine. What had to wait and goes on says that it takes.
     fn wrote<R>(&mut self, said: &Poll<io::Result<R>>) {
-        let waited = std::mem::replace(&mut self.waits, said.is_pending());
-        if waited && matches!(said, Poll::Ready(Ok(_))) {
+        if went_on(&mut self.writes, said) {
             self.rounds = 0;
         }
     }
+
+    /// The same of what is on its way out.
+    fn flushed<R>(&mut self, said: &Poll<io::Result<R>>) {
+        if went_on(&mut self.flushes, said) {
+            self.rounds = 0;
+        }
+    }
+}
+
+fn went_on<R>(waits: &mut bool, said: &Poll<io::Result<R>>) -> bool {
+    let waited = std::mem::replace(waits, said.is_pending());
+    waited && matches!(said, Poll::Ready(Ok(_)))
 }
 
 /// A header block in pieces.
@@ -261,7 +274,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
         }
         if self.unsent {
             let said = Pin::new(&mut self.io).poll_flush(cx);
-            self.silence.wrote(&said);
+            self.silence.flushed(&said);
             ready!(said)?;
             self.unsent = false;
         }
@@ -339,7 +352,16 @@ mod tests {
         for gone in [&[&went][..], &[&went, &went], &[&waits], &[&waits, &waits], &[]] {
             assert!(rounds(gone) > GONE, "{gone:?}");
         }
-        let mut silence = Silence { rounds: 1, waits: true };
+        let mut silence = Silence::default();
+        for _ in 0..=GONE {
+            silence.rounds += 1;
+            silence.wrote(&went); // our own question, in TLS's room
+            silence.flushed(&waits);
+        }
+        assert!(silence.rounds > GONE, "what TLS takes is not what the client takes");
+        silence.flushed(&went);
+        assert_eq!(silence.rounds, 0);
+        let mut silence = Silence { rounds: 1, writes: true, flushes: false };
         silence.wrote::<usize>(&Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())));
         assert_eq!(silence.rounds, 1);
     }

@@ -142,7 +142,7 @@ async fn one_address_has_a_part_of_a_percloud_or_of_the_portal_and_the_others_ha
     let of_portal: Vec<_> = std::iter::from_fn(|| Busy::of_portal(&house.edge, whence)).collect();
     assert_eq!(
         [of_ada.len(), of_portal.len()],
-        [super::super::limits::BUSY_PER_TENANT / 4, house.edge.portal_busy_max() / 4]
+        [super::super::limits::BUSY_PER_ADDRESS, house.edge.portal_busy_max() / 4]
     );
     let other = (1..=255).map(|last| format!("203.0.113.{last}")).find(|other| {
         let mark = format!("{:?}", Whence::of(&house.edge.addresses, other.parse().unwrap()));

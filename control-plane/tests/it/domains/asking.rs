@@ -252,6 +252,21 @@ async fn validating_resolver() -> SocketAddr {
 
 #[tokio::test]
 async fn broken_signatures_are_called_so() {
-    let options = dns::Options { dns_servers: vec![validating_resolver().await], ..dns::Options::default() };
-    assert_eq!(Dns::new(&options).zone(NAME).await, Err(Trouble::Dnssec));
+    // Also where another resolver does not look at them.
+    let knot = Knot::start(&["test", NAME]).await.unwrap();
+    for careless in [None, Some(knot.addr())] {
+        let servers = std::iter::once(validating_resolver().await).chain(careless).collect();
+        let options = dns::Options { dns_servers: servers, ..options(&knot) };
+        assert_eq!(Dns::new(&options).zone(NAME).await, Err(Trouble::Dnssec));
+    }
+}
+
+#[tokio::test]
+async fn an_alias_of_a_name_that_nobody_has_registered_leads_nowhere() {
+    let knot = Knot::start(&["test", NAME]).await.unwrap();
+    knot.set(WWW, "CNAME", "site.lapsed.test.").await.unwrap();
+    let facts = Dns::new(&options(&knot)).look(&question()).await;
+    let www = facts.hosts.iter().find(|host| host.host == WWW).unwrap();
+    assert_eq!(www.aliases, ["site.lapsed.test"]);
+    assert!(www.a.all(|answer| *answer == Answer::NoSuchName) && www.aaaa.heard().next().is_some(), "{www:?}");
 }

@@ -143,7 +143,9 @@ impl Public {
     pub(super) async fn forever(mut self, fallback: impl Fn() + Send) {
         let began = self.clock.now();
         let wait = timetable::at_start(self.attempts.failures, began - self.attempts.last);
-        let mut due = timetable::first_try(self.renew_at(), wait, began);
+        // Who failed was to be renewed, by whatever its authority had suggested: that is not asked for again.
+        let renew_at = self.renew_at().filter(|_| self.attempts.failures == 0);
+        let mut due = timetable::first_try(renew_at, wait, began);
         let mut ask = began;
         loop {
             let now = self.clock.now();
